@@ -1,0 +1,1 @@
+"""Datasets: conversion in, submission out, and the generated phantom."""

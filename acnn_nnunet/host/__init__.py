@@ -1,0 +1,1 @@
+"""What we know of nnU-Net: registration, settings in plans, where a prior lies, preprocessed cases, export."""

@@ -1,0 +1,190 @@
+"""The `acnn` block of a configuration in nnU-Net's plans: every setting, its default, and what it accepts."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PLANS_KEY = "acnn"
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    # §III and supplementary: λ1 = 0.01 and λ2 = 5e-6, cross-entropy alone, plain L2, no warm-up.
+    "paper": {
+        "prior_weight": 0.01,
+        "prior_weighting": "constant",
+        "prior_distance": "l2",
+        "prior_warm_up": 0.0,
+        "segmentation_loss": "ce",
+        "weight_decay": 5e-6,
+    },
+}
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "preset": tuple(PRESETS),
+    "cpu_autocast": ("auto", True, False),
+    "prior_weighting": ("constant", "gradient_ratio"),
+    "prior_distance": ("l2", "whitened"),
+    "segmentation_loss": ("dice_ce", "ce"),
+    "grid": ("patch",),
+}
+_POSITIVE_INTEGERS = (
+    "num_epochs",
+    "prior_num_epochs",
+    "num_iterations_per_epoch",
+    "num_val_iterations_per_epoch",
+    "save_every",
+    "code_size",
+)
+_OPTIONAL = (
+    "num_epochs",
+    "num_iterations_per_epoch",
+    "num_val_iterations_per_epoch",
+    "save_every",
+    "seed",
+    "prior",
+    "weight_decay",
+)
+_RANGES = {
+    "prior_weight": (0.0, float("inf")),
+    "prior_warm_up": (0.0, 1.0),
+    "weight_decay": (0.0, float("inf")),
+    "label_swap_probability": (0.0, 1.0),
+    "input_noise": (0.0, float("inf")),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a configuration's `acnn` block may say. None leaves the host's own value.
+
+    Attributes:
+        preset: "default", or "paper" for the published weights and losses; other keys of the block override it.
+        num_epochs: epochs of segmentation training.
+        prior_num_epochs: epochs of the prior's training, all of its stages together.
+        num_iterations_per_epoch: training steps an epoch.
+        num_val_iterations_per_epoch: validation steps an epoch.
+        save_every: epochs between two `checkpoint_latest.pth`.
+        seed: of network initialisation and of augmentation in the main process (exact repeats also need
+            `nnUNet_n_proc_DA=0`, since the host's loader workers are unseeded).
+        cpu_autocast: bfloat16 autocast of the network on CPUs: "auto" where the CPU has native bfloat16, or true, false.
+        prior: path of a prior file, instead of the one that belongs to the configuration and fold.
+        prior_weight: λ1; 0 trains without a prior, exactly as nnUNetTrainer does.
+        prior_weighting: "gradient_ratio" makes λ1 the ratio of the prior's gradient norm to the segmentation loss's,
+            at the logits; "constant" makes it a factor.
+        prior_distance: "whitened" by the covariance of the codes, or plain "l2".
+        prior_warm_up: share of `num_epochs` over which the weight grows linearly from 0 to λ1.
+        segmentation_loss: "dice_ce", the host's; "ce" for cross-entropy alone.
+        weight_decay: λ2.
+        deep_supervision: as nnUNetTrainer, or off.
+        grid: where the prior looks; "patch" is the whole training patch.
+        code_size: length of the prior's code.
+        label_swap_probability: share of voxels that get a random label at the autoencoder's input.
+        input_noise: standard deviation of Gaussian noise at the autoencoder's input.
+    """
+
+    preset: str = "default"
+    num_epochs: int | None = None
+    prior_num_epochs: int = 20
+    num_iterations_per_epoch: int | None = None
+    num_val_iterations_per_epoch: int | None = None
+    save_every: int | None = None
+    seed: int | None = None
+    cpu_autocast: str | bool = "auto"
+    prior: str | None = None
+    prior_weight: float = 0.1
+    prior_weighting: str = "gradient_ratio"
+    prior_distance: str = "whitened"
+    prior_warm_up: float = 0.1
+    segmentation_loss: str = "dice_ce"
+    weight_decay: float | None = None
+    deep_supervision: bool = True
+    grid: str = "patch"
+    code_size: int = 64
+    label_swap_probability: float = 0.1
+    input_noise: float = 0.1
+
+    def __post_init__(self):
+        for name in (field.name for field in dataclasses.fields(self)):
+            value = getattr(self, name)
+            if not (value is None and name in _OPTIONAL):
+                _check(name, value)
+
+    @classmethod
+    def from_configuration(cls, configuration: Mapping[str, Any], *, where: str = "the plans") -> "Settings":
+        """Read the `acnn` block of a resolved configuration dictionary; without one, the defaults apply.
+
+        Raises:
+            ValueError: naming `where`, the key and what is allowed, for an unknown key or a bad value.
+        """
+        block = configuration.get(PLANS_KEY, {})
+        try:
+            if not isinstance(block, Mapping):
+                raise ValueError(f"the block must be a JSON object, got {block!r}")
+            return cls.from_block(block)
+        except ValueError as error:
+            raise ValueError(f"Bad setting in the '{PLANS_KEY}' block of {where}: {error}.") from None
+
+    @classmethod
+    def from_block(cls, block: Mapping[str, Any]) -> "Settings":
+        """Return the settings of a block: defaults, overridden by its preset, overridden by its keys."""
+        allowed = [field.name for field in dataclasses.fields(cls)]
+        for key in block:
+            if key not in allowed:
+                raise ValueError(f"unknown key '{key}', allowed are {', '.join(allowed)}")
+        preset = block.get("preset", "default")
+        _check("preset", preset)
+        return cls(**{**PRESETS[preset], **block})
+
+
+def parse_assignments(assignments: list[str]) -> dict[str, Any]:
+    """Turn `key=value` words of a command line into a checked block; values are JSON, or else plain strings.
+
+    Raises:
+        ValueError: for a word without `=`, an unknown key or a bad value.
+    """
+    import json
+
+    block: dict[str, Any] = {}
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator:
+            raise ValueError(f"Expected key=value, got '{assignment}'.")
+        try:
+            block[key] = {"none": None, "true": True, "false": False}[text.lower()]
+        except KeyError:
+            try:
+                block[key] = json.loads(text)
+            except json.JSONDecodeError:
+                block[key] = text
+    try:
+        Settings.from_block(block)
+    except ValueError as error:
+        raise ValueError(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+    return block
+
+
+def _check(name: str, value: Any) -> None:
+    if name in _CHOICES:
+        if not any(value is choice or (isinstance(value, str) and value == choice) for choice in _CHOICES[name]):
+            raise ValueError(f"{name} must be one of {_spell(_CHOICES[name])}, got {value!r}")
+    elif name == "deep_supervision":
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be true or false, got {value!r}")
+    elif name == "prior":
+        if not isinstance(value, str) or not value:
+            raise ValueError(f"{name} must be the path of a prior file, got {value!r}")
+    elif name in _POSITIVE_INTEGERS or name == "seed":
+        minimum = 0 if name == "seed" else 1
+        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+            raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
+    else:
+        low, high = _RANGES[name]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            bound = f"between {low:g} and {high:g}" if high < float("inf") else f"of at least {low:g}"
+            raise ValueError(f"{name} must be a number {bound}, got {value!r}")
+        if value == float("inf"):
+            raise ValueError(f"{name} must be finite, got {value!r}")
+
+
+def _spell(choices: tuple[Any, ...]) -> str:
+    return ", ".join(str(choice).lower() for choice in choices)

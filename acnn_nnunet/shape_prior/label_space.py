@@ -1,0 +1,70 @@
+"""Label maps as the prior sees them: one channel a class or region, each voxel a probability."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from acnn_nnunet.shape_prior.autoencoder import one_hot
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """What the channels of a segmentation head mean, in nnU-Net's conventions.
+
+    Attributes:
+        num_channels: C, classes with background, or regions without.
+        regions: True where channels are overlapping regions (sigmoid), False for exclusive classes (softmax).
+        ignore_label: value of unannotated voxels in class targets; with regions any value that is not None says
+            that the target's last channel marks them.
+    """
+
+    num_channels: int
+    regions: bool = False
+    ignore_label: int | None = None
+
+    def target_maps(self, target: Tensor) -> Tensor:
+        """Return float maps (B, C, …) in 0…1 of a target (B, 1, …) of classes or (B, R[+1], …) of regions.
+
+        Unannotated and negative (padded) voxels become background.
+        """
+        if self.regions:
+            return target[:, : self.num_channels].float() * ~self.ignored(target)
+        return one_hot(target.masked_fill(self.ignored(target), 0).clamp(min=0), self.num_channels)
+
+    def prediction_maps(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return float32 probabilities (B, C, …) of logits, with the target's constant where it is unannotated."""
+        logits = logits.float()
+        probabilities = torch.sigmoid(logits) if self.regions else torch.softmax(logits, dim=1)
+        if self.ignore_label is None:
+            return probabilities
+        return torch.where(self.ignored(target), self.target_maps(target), probabilities)
+
+    def ignored(self, target: Tensor) -> Tensor:
+        """Return the mask (B, 1, …) of unannotated voxels."""
+        if self.ignore_label is None:
+            return torch.zeros_like(target[:, :1], dtype=torch.bool)
+        return target[:, -1:].bool() if self.regions else target == self.ignore_label
+
+    def foreground(self, maps: Tensor) -> Tensor:
+        """Return the mask (B, 1, …) of voxels that are more likely anatomy than background."""
+        probability = maps.amax(1, keepdim=True) if self.regions else 1 - maps[:, :1]
+        return probability > 0.5
+
+    def reconstruction_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the mean cross-entropy over annotated voxels (binary, per channel, for regions)."""
+        known = ~self.ignored(target)
+        if self.regions:
+            loss = F.binary_cross_entropy_with_logits(logits, self.target_maps(target), reduction="none")
+            known = known.expand_as(loss)
+        else:
+            classes = target.masked_fill(~known, 0).clamp(min=0)
+            loss = F.cross_entropy(logits, classes[:, 0].long(), reduction="none").unsqueeze(1)
+        return (loss * known).sum() / known.sum().clamp(min=1)
+
+    def decisions(self, logits: Tensor) -> Tensor:
+        """Return hard maps (B, C, …): the most likely class, or every region above 0.5."""
+        if self.regions:
+            return (logits > 0).float()
+        return one_hot(logits.argmax(1, keepdim=True), self.num_channels)

@@ -1,0 +1,155 @@
+"""The prior file: a T-L network with what is needed to refuse it where it does not fit."""
+
+import dataclasses
+import hashlib
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.tl_network import TLNetwork
+
+FORMAT_VERSION = 1
+SPEC_KEY = "shape_prior"
+
+
+@dataclass(frozen=True)
+class PriorSpec:
+    """What a prior was trained on and for; plain values only, as they lie in the file.
+
+    Attributes:
+        format_version: of this file format.
+        dataset, plans, configuration, fold: where it was trained.
+        labels: name to value (or list of values, for regions), as in dataset.json.
+        num_channels: C of its label maps.
+        regions: whether the channels are overlapping regions.
+        ignore_label: value of unannotated voxels, or None.
+        image_channels: channels of the predictor's input.
+        grid: kind of the grid.
+        grid_size: its size in voxels.
+        spacing_mm: spacing of the grid, in the plans' axis order.
+        code_size: length of the code.
+        stage: training stage that the weights come from.
+        training_cases: identifiers of the cases whose labels it saw.
+        absent_labels: names of labels that no training case has.
+    """
+
+    dataset: str
+    plans: str
+    configuration: str
+    fold: int | str
+    labels: dict[str, Any]
+    num_channels: int
+    regions: bool
+    ignore_label: int | None
+    image_channels: int
+    grid: str
+    grid_size: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    code_size: int
+    stage: str
+    training_cases: tuple[str, ...] = ()
+    absent_labels: tuple[str, ...] = ()
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def label_space(self) -> LabelSpace:
+        """How the networks read labels."""
+        return LabelSpace(self.num_channels, self.regions, self.ignore_label)
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the dictionary that goes into the file."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(self).items()
+        }
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> "PriorSpec":
+        """Read the dictionary of a file."""
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
+
+    def mismatches(self, other: "PriorSpec") -> list[str]:
+        """Say in which respects this prior cannot serve a training that would have made `other`."""
+        compared = {
+            "label set": (self._without_ignore(), other._without_ignore()),
+            "regions": (self.regions, other.regions),
+            "grid": (self.grid, other.grid),
+            "grid size": (self.grid_size, other.grid_size),
+            "spacing in mm": (_rounded(self.spacing_mm), _rounded(other.spacing_mm)),
+        }
+        return [
+            f"its {what} is {mine}, not {theirs}" for what, (mine, theirs) in compared.items() if mine != theirs
+        ]
+
+    def _without_ignore(self) -> dict[str, Any]:
+        return {name: value for name, value in self.labels.items() if name != "ignore"}
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A prior that was read from a file.
+
+    Attributes:
+        network: the T-L network, in eval mode.
+        spec: what it was trained on.
+        path: the file.
+        sha256: the file's hash.
+    """
+
+    network: TLNetwork
+    spec: PriorSpec
+    path: Path
+    sha256: str
+
+
+def load_prior(path: Path, *, device: torch.device | str = "cpu") -> Prior:
+    """Read a prior file.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is truncated, not a prior, or of another format version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no shape prior at {path}.")
+    try:
+        checkpoint = torch.load(path, map_location=device, weights_only=True)
+        plain = dict(checkpoint[SPEC_KEY])
+    except (pickle.UnpicklingError, EOFError, RuntimeError, OSError) as error:
+        raise ValueError(f"The shape prior {path} cannot be read, it is truncated or no checkpoint: {error}") from error
+    except (KeyError, TypeError):
+        raise ValueError(f"{path} is no shape prior: it was not written by ShapePriorTrainer.") from None
+    if plain.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"The shape prior {path} has format version {plain.get('format_version')}, "
+            f"this acnn-nnunet reads version {FORMAT_VERSION}."
+        )
+    spec = PriorSpec.from_plain(plain)
+    network = TLNetwork(
+        spec.grid_size,
+        num_classes=spec.num_channels,
+        image_channels=spec.image_channels,
+        code_size=spec.code_size,
+    )
+    network.load_state_dict(checkpoint["network_weights"])
+    return Prior(network.to(device).eval(), spec, path, file_sha256(path))
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
+
+
+def _digest(file) -> str:
+    digest = hashlib.sha256()
+    for block in iter(lambda: file.read(1 << 20), b""):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _rounded(spacing_mm: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(round(float(spacing), 4) for spacing in spacing_mm)

@@ -1,0 +1,47 @@
+"""The T-L network: an autoencoder of label maps coupled with a predictor of its codes from images (paper §II-D)."""
+
+import torch
+from torch import Tensor, nn
+
+from acnn_nnunet.shape_prior.architecture import CODE_SIZE, plan_autoencoder, plan_predictor
+from acnn_nnunet.shape_prior.autoencoder import Decoder, Encoder
+from acnn_nnunet.shape_prior.predictor import Predictor
+
+
+class TLNetwork(nn.Module):
+    """Encoder f, decoder g and predictor p around one code.
+
+    As a module it is the network's path from an image to a segmentation, g(p(x)), so that nnU-Net's validation and
+    prediction run on it. The code's statistics over augmented training labels travel with the weights.
+
+    Args:
+        grid: spatial size in voxels on which the prior works.
+        num_classes: channels of a label map: classes with background, or regions without.
+        image_channels: channels of an image.
+        code_size: length of the code.
+    """
+
+    code_mean: Tensor
+    code_covariance: Tensor
+
+    def __init__(
+        self, grid: tuple[int, ...], *, num_classes: int, image_channels: int, code_size: int = CODE_SIZE
+    ):
+        super().__init__()
+        grid = tuple(int(n) for n in grid)
+        plan = plan_autoencoder(grid, num_classes=num_classes, code_size=code_size)
+        self.encoder = Encoder(plan, in_channels=num_classes, code_size=code_size)
+        self.decoder = Decoder(plan, out_channels=num_classes, code_size=code_size)
+        self.predictor = Predictor(
+            plan_predictor(grid, code_size=code_size), in_channels=image_channels, code_size=code_size
+        )
+        self.register_buffer("code_mean", torch.zeros(code_size))
+        self.register_buffer("code_covariance", torch.eye(code_size))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return label logits (B, C, …) of images (B, C', …) by way of the code."""
+        return self.decoder(self.predictor(image))
+
+    def reconstruct(self, labels: Tensor) -> Tensor:
+        """Return label logits (B, C, …) of label maps (B, C, …): g(f(y))."""
+        return self.decoder(self.encoder(labels))
