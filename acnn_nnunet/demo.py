@@ -215,7 +215,9 @@ def draw_slices(
     axes = figure.subplots(len(rows), len(column_titles), squeeze=False)
     for row_axes, (row_name, panels) in zip(axes, rows, strict=True):
         for axis, (image, label) in zip(row_axes, panels, strict=True):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=1.3, aspect=spacing_mm[0] / spacing_mm[1])
+            axis.imshow(
+                image, cmap="gray", vmin=0, vmax=1.3, interpolation="nearest", aspect=spacing_mm[0] / spacing_mm[1]
+            )
             if label is not None:
                 axis.imshow(
                     np.ma.masked_equal(label, 0),
