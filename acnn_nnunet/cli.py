@@ -10,7 +10,7 @@ from acnn_nnunet import __version__
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; a user's mistake becomes one line on stderr and exit code 1."""
-    arguments = build_parser().parse_args(argv)
+    arguments = _parse(argv)
     try:
         return arguments.run(arguments) or 0
     except (ValueError, OSError, RuntimeError) as error:
@@ -19,6 +19,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"acnn-nnunet {arguments.command}: interrupted", file=sys.stderr)
         return 130
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    # argparse takes positionals in one run only, and `key=value` words come after the options.
+    if rest and "settings" in arguments and not any(word.startswith("-") for word in rest):
+        arguments.settings += rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return arguments
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -112,3 +123,7 @@ def _export_stock(arguments: argparse.Namespace) -> int:
 
     print(export_stock(arguments.model_folder, arguments.output))
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

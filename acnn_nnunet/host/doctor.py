@@ -172,18 +172,13 @@ def _trainer(name: str, importable: bool, module: str) -> Finding:
 def _device(device: str) -> Finding:
     import torch
 
+    from acnn_nnunet.host.precision import native_bfloat16
+
     if device == "cpu":
-        bfloat16 = "with" if _has_native_bfloat16() else "without"
+        bfloat16 = "with" if native_bfloat16() else "without"
         return Finding(True, "device", f"cpu, {os.cpu_count()} CPUs, {bfloat16} native bfloat16")
     usable = torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()
     if not usable:
         given = " (nnU-Net's default)" if device == "cuda" else ""
         return Finding(False, "device", f"{device}{given} is not usable here", "pass `-device cpu` to every command")
     return Finding(True, "device", torch.cuda.get_device_name() if device == "cuda" else device)
-
-
-def _has_native_bfloat16() -> bool:
-    import torch
-
-    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, question)() for question in questions if hasattr(torch.cpu, question))

@@ -17,6 +17,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "prior_warm_up": 0.0,
         "segmentation_loss": "ce",
         "weight_decay": 5e-6,
+        "reconstruction_loss": "ce",
     },
 }
 _CHOICES: dict[str, tuple[Any, ...]] = {
@@ -25,6 +26,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "prior_weighting": ("constant", "gradient_ratio"),
     "prior_distance": ("l2", "whitened"),
     "segmentation_loss": ("dice_ce", "ce"),
+    "reconstruction_loss": ("dice_ce", "ce"),
     "grid": ("patch",),
 }
 _POSITIVE_INTEGERS = (
@@ -66,7 +68,7 @@ class Settings:
         save_every: epochs between two `checkpoint_latest.pth`.
         seed: of network initialisation and of augmentation in the main process (exact repeats also need
             `nnUNet_n_proc_DA=0`, since the host's loader workers are unseeded).
-        cpu_autocast: bfloat16 autocast of the network on CPUs: "auto" where the CPU has native bfloat16, or true, false.
+        cpu_autocast: bfloat16 autocast of the network on CPUs: "auto" where they have native bfloat16, or true, false.
         prior: path of a prior file, instead of the one that belongs to the configuration and fold.
         prior_weight: λ1; 0 trains without a prior, exactly as nnUNetTrainer does.
         prior_weighting: "gradient_ratio" makes λ1 the ratio of the prior's gradient norm to the segmentation loss's,
@@ -78,6 +80,7 @@ class Settings:
         deep_supervision: as nnUNetTrainer, or off.
         grid: where the prior looks; "patch" is the whole training patch.
         code_size: length of the prior's code.
+        reconstruction_loss: of the autoencoder: "ce", the paper's, or "dice_ce", which learns several times faster.
         label_swap_probability: share of voxels that get a random label at the autoencoder's input.
         input_noise: standard deviation of Gaussian noise at the autoencoder's input.
     """
@@ -100,6 +103,7 @@ class Settings:
     deep_supervision: bool = True
     grid: str = "patch"
     code_size: int = 64
+    reconstruction_loss: str = "dice_ce"
     label_swap_probability: float = 0.1
     input_noise: float = 0.1
 

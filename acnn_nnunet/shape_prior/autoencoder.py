@@ -64,9 +64,7 @@ class Decoder(nn.Module):
         channels = plan.bottleneck_channels
         widths = [*reversed(plan.features), plan.features[0]]
         for scale, (features, stride) in enumerate(zip(widths, reversed(plan.strides), strict=True)):
-            self.upsampling.append(
-                normalised(transposed_convolution(channels, features, stride), features, dimensions)
-            )
+            self.upsampling.append(normalised(transposed_convolution(channels, features, stride), features, dimensions))
             last = scale == len(plan.strides) - 1
             refine = convolution(features, out_channels if last else features, (1,) * dimensions)
             self.refinement.append(refine if last else normalised(refine, features, dimensions))

@@ -52,7 +52,7 @@ class LabelSpace:
         probability = maps.amax(1, keepdim=True) if self.regions else 1 - maps[:, :1]
         return probability > 0.5
 
-    def reconstruction_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+    def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean cross-entropy over annotated voxels (binary, per channel, for regions)."""
         known = ~self.ignored(target)
         if self.regions:
@@ -62,6 +62,15 @@ class LabelSpace:
             classes = target.masked_fill(~known, 0).clamp(min=0)
             loss = F.cross_entropy(logits, classes[:, 0].long(), reduction="none").unsqueeze(1)
         return (loss * known).sum() / known.sum().clamp(min=1)
+
+    def soft_dice_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return 1 - soft Dice over annotated voxels, averaged over samples and foreground channels."""
+        maps, probabilities = self.target_maps(target), self.prediction_maps(logits, target)
+        known, first = ~self.ignored(target), 0 if self.regions else 1
+        maps, probabilities = (maps * known)[:, first:].flatten(2), (probabilities * known)[:, first:].flatten(2)
+        overlap = (maps * probabilities).sum(2)
+        # One voxel of smoothing: a label that is neither there nor predicted costs nothing.
+        return 1 - ((2 * overlap + 1) / (maps.sum(2) + probabilities.sum(2) + 1)).mean()
 
     def decisions(self, logits: Tensor) -> Tensor:
         """Return hard maps (B, C, …): the most likely class, or every region above 0.5."""

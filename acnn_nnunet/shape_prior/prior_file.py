@@ -80,9 +80,7 @@ class PriorSpec:
             "grid size": (self.grid_size, other.grid_size),
             "spacing in mm": (_rounded(self.spacing_mm), _rounded(other.spacing_mm)),
         }
-        return [
-            f"its {what} is {mine}, not {theirs}" for what, (mine, theirs) in compared.items() if mine != theirs
-        ]
+        return [f"its {what} is {mine}, not {theirs}" for what, (mine, theirs) in compared.items() if mine != theirs]
 
     def _without_ignore(self) -> dict[str, Any]:
         return {name: value for name, value in self.labels.items() if name != "ignore"}

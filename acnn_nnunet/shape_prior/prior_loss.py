@@ -83,9 +83,7 @@ class ShapePriorLoss(nn.Module):
         balance_gradients: whether λ1 is the ratio of the gradient norms rather than a constant factor.
     """
 
-    def __init__(
-        self, segmentation_loss: nn.Module, prior: PriorTerm, *, weight: float, balance_gradients: bool
-    ):
+    def __init__(self, segmentation_loss: nn.Module, prior: PriorTerm, *, weight: float, balance_gradients: bool):
         super().__init__()
         self.segmentation_loss = segmentation_loss
         self.prior = prior
@@ -175,8 +173,7 @@ class _LossWithGradients(torch.autograd.Function):
     def backward(ctx, grad_output: Tensor):
         # The gradient scaler's factor comes in here, before the gradient is rounded to the network's precision.
         gradients = [
-            (grad_output * gradient).to(dtype)
-            for gradient, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+            (grad_output * gradient).to(dtype) for gradient, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
         return None, None, *gradients
 

@@ -24,9 +24,7 @@ class TLNetwork(nn.Module):
     code_mean: Tensor
     code_covariance: Tensor
 
-    def __init__(
-        self, grid: tuple[int, ...], *, num_classes: int, image_channels: int, code_size: int = CODE_SIZE
-    ):
+    def __init__(self, grid: tuple[int, ...], *, num_classes: int, image_channels: int, code_size: int = CODE_SIZE):
         super().__init__()
         grid = tuple(int(n) for n in grid)
         plan = plan_autoencoder(grid, num_classes=num_classes, code_size=code_size)

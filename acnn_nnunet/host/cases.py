@@ -1,0 +1,45 @@
+"""Preprocessed cases: what a fold's labels hold, and patches centred on the anatomy."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
+
+
+def labels_present(dataset, identifiers: Iterable[str]) -> set[int]:
+    """Return the label values that occur in the given cases of a host dataset, from what preprocessing recorded."""
+    present: set[int] = set()
+    for identifier in identifiers:
+        *_, properties = dataset.load_case(identifier)
+        for label, locations in properties["class_locations"].items():
+            if np.isscalar(label) and len(locations) > 0:
+                present.add(int(label))
+            elif isinstance(label, tuple) and len(locations) > 0:
+                present.update(int(value) for value in label if value > 0)
+    return present
+
+
+def centred_patch(data: np.ndarray, segmentation: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return image (C, …) and labels (1, …) of a patch centred on the foreground, padded with 0.
+
+    Args:
+        data: (C, Z, Y, X).
+        segmentation: (1, Z, Y, X); negative voxels count as background.
+        size: of the patch; with two axes, the slice with most foreground is taken.
+    """
+    segmentation = np.maximum(np.asarray(segmentation), 0).astype(np.int16)
+    foreground = np.argwhere(segmentation[0] > 0)
+    shape = np.array(segmentation.shape[1:])
+    centre = (foreground.min(0) + foreground.max(0) + 1) // 2 if len(foreground) else shape // 2
+    if len(size) == 2:
+        centre[0] = int((segmentation[0] > 0).sum((1, 2)).argmax()) if len(foreground) else centre[0]
+    full_size = (1, *size) if len(size) == 2 else tuple(size)
+    # A case that fits into the patch is centred whole, as the host pads it in training.
+    start = [
+        (n - length) // 2 if n <= length else int(c) - length // 2
+        for n, length, c in zip(shape, full_size, centre, strict=True)
+    ]
+    box = [[low, low + length] for low, length in zip(start, full_size, strict=True)]
+    image = crop_and_pad_nd(np.asarray(data), box, 0)
+    labels = crop_and_pad_nd(segmentation, box, 0)
+    return (image[:, 0], labels[:, 0]) if len(size) == 2 else (image, labels)

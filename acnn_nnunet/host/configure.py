@@ -1,0 +1,63 @@
+"""Derived configurations: nnU-Net's inheritance plus an `acnn` block, written into the plans."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nnunetv2.paths import nnUNet_preprocessed
+from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
+
+from acnn_nnunet.host.checkpoints import write_json
+from acnn_nnunet.host.settings import PLANS_KEY, Settings, parse_assignments
+
+
+def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assignments: list[str]) -> str:
+    """Write a configuration that inherits from `base`, with its block merged and changed by `assignments`.
+
+    The host lets a child's block replace its parent's, so the whole block is written. Preprocessed data is shared.
+    An existing configuration is only replaced if it derives from the same base in the same way.
+
+    Returns:
+        A sentence that says what was written.
+
+    Raises:
+        ValueError: for an unknown dataset or configuration, a name that is taken, or a bad setting.
+        FileNotFoundError: if there are no such plans.
+    """
+    dataset_name = _dataset_name(dataset)
+    plans_file = Path(nnUNet_preprocessed.require()) / dataset_name / f"{plans_identifier}.json"
+    if not plans_file.is_file():
+        raise FileNotFoundError(
+            f"There are no plans {plans_file}: make them with nnUNetv2_plan_and_preprocess -d {dataset}."
+        )
+    plans = json.loads(plans_file.read_text())
+    configurations = plans["configurations"]
+    if base not in configurations:
+        raise ValueError(f"{plans_file} has no configuration {base}, only {', '.join(configurations)}.")
+    if name == base or (name in configurations and set(configurations[name]) - {"inherits_from", PLANS_KEY}):
+        raise ValueError(f"{name} is a configuration of its own in {plans_file}: choose another name with -n.")
+    block = {**_inherited_block(configurations, base), **parse_assignments(assignments)}
+    Settings.from_block(block)
+    configurations[name] = {"inherits_from": base, PLANS_KEY: block}
+    write_json(plans_file, plans)
+    settings = ", ".join(f"{key}={json.dumps(value)}" for key, value in block.items()) or "defaults"
+    return f"{dataset_name}: wrote configuration {name} (from {base}; {settings}) to {plans_file}"
+
+
+def _dataset_name(dataset: str) -> str:
+    try:
+        return maybe_convert_to_dataset_name(int(dataset) if dataset.isdigit() else dataset)
+    except RuntimeError as error:
+        raise ValueError(f"There is no dataset {dataset}: {' '.join(str(error).split())}") from None
+
+
+def _inherited_block(configurations: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the block that the host would resolve for a configuration: the nearest one up its line."""
+    visited: set[str] = set()
+    current: str | None = name
+    while current is not None and current not in visited:
+        visited.add(current)
+        if PLANS_KEY in configurations[current]:
+            return dict(configurations[current][PLANS_KEY])
+        current = configurations[current].get("inherits_from")
+    return {}

@@ -1,0 +1,44 @@
+"""The specification of a prior, from nnU-Net's plans and dataset.json."""
+
+from typing import Any
+
+from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+from acnn_nnunet.host.settings import Settings
+from acnn_nnunet.shape_prior.prior_file import PriorSpec
+from acnn_nnunet.shape_prior.stages import Stage
+
+
+def describe_prior(
+    plans: PlansManager,
+    configuration: ConfigurationManager,
+    configuration_name: str,
+    dataset_json: dict[str, Any],
+    fold: int | str,
+    *,
+    stage: Stage = Stage.AUTOENCODER,
+    training_cases: tuple[str, ...] = (),
+    absent_labels: tuple[str, ...] = (),
+) -> PriorSpec:
+    """Return the specification of the prior that ShapePriorTrainer makes of a configuration and fold."""
+    labels = plans.get_label_manager(dataset_json)
+    settings = Settings.from_configuration(configuration.configuration)
+    return PriorSpec(
+        dataset=plans.dataset_name,
+        plans=plans.plans_name,
+        configuration=configuration_name,
+        fold=fold,
+        labels=dict(dataset_json["labels"]),
+        num_channels=labels.num_segmentation_heads,
+        regions=labels.has_regions,
+        ignore_label=labels.ignore_label,
+        image_channels=determine_num_input_channels(plans, configuration, dataset_json),
+        grid=settings.grid,
+        grid_size=tuple(int(n) for n in configuration.patch_size),
+        spacing_mm=tuple(float(s) for s in configuration.spacing),
+        code_size=settings.code_size,
+        stage=stage.value,
+        training_cases=tuple(training_cases),
+        absent_labels=tuple(absent_labels),
+    )

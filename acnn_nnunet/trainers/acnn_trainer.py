@@ -1,0 +1,149 @@
+"""nnU-Net trained with a frozen shape prior in its loss."""
+
+import json
+from pathlib import Path
+
+import torch
+from nnunetv2.paths import nnUNet_results
+
+from acnn_nnunet import __version__
+from acnn_nnunet.host.checkpoints import write_json
+from acnn_nnunet.host.prior_location import (
+    PRIOR_TRAINER,
+    check_prior_fits,
+    check_prior_is_held_out,
+    locate_prior,
+)
+from acnn_nnunet.shape_prior.code_distance import SquaredDistance, WhitenedDistance
+from acnn_nnunet.shape_prior.grids import GRIDS
+from acnn_nnunet.shape_prior.prior_file import Prior, load_prior
+from acnn_nnunet.shape_prior.prior_loss import PriorTerm, ShapePriorLoss
+from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
+
+
+class ACNNTrainer(ConfiguredTrainer):
+    """nnUNetTrainer with λ1·w(t)·d(f(prediction), f(target)) added to its loss (paper Eq. 1).
+
+    The prior is read when training starts; validation, prediction and export need none.
+
+    Raises:
+        FileNotFoundError: at the start of training, if there is no prior, naming the command that trains it.
+        ValueError: if the prior does not fit, saw validation labels, or is not the one that the run began with.
+    """
+
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),  # noqa: B008 (the host reads this very signature)
+    ):
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.prior: Prior | None = None
+        self._only_loading = False
+
+    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
+        """Load without the prior: whether training follows shows only in `on_train_start`."""
+        self._only_loading = True
+        try:
+            super().load_checkpoint(filename_or_checkpoint)
+        finally:
+            self._only_loading = False
+
+    def on_train_start(self):
+        """Take the prior up, check that it may serve this run, and record it."""
+        self._refuse_missing_fold()
+        if not self.was_initialized:
+            self.initialize()
+        if self.settings.prior_weight > 0:
+            if self.prior is None:
+                self.loss = self._build_loss()
+            self._check_and_record_prior(self.prior)
+        super().on_train_start()
+
+    def on_train_epoch_start(self):
+        """Set the prior's warm-up weight for the epoch."""
+        super().on_train_epoch_start()
+        if isinstance(self.loss, ShapePriorLoss):
+            warm_up_epochs = self.settings.prior_warm_up * self.num_epochs
+            self.loss.warm_up = min(1.0, self.current_epoch / warm_up_epochs) if warm_up_epochs else 1.0
+
+    def on_train_epoch_end(self, train_outputs: list[dict]):
+        """Log both losses and the ratio of their gradients beside the host's values."""
+        super().on_train_epoch_end(train_outputs)
+        if isinstance(self.loss, ShapePriorLoss):
+            statistics = self.loss.take_statistics()
+            if self.local_rank == 0:
+                self.acnn_log.log(self.current_epoch, **statistics)
+            self.print_to_log_file(
+                "shape prior: " + ", ".join(f"{name} {value:.4g}" for name, value in statistics.items())
+            )
+
+    def _build_loss(self):
+        loss = super()._build_loss()
+        if self.settings.prior_weight == 0 or self._only_loading:
+            return loss
+        self.prior = self._load_prior()
+        return ShapePriorLoss(
+            loss,
+            self._prior_term(self.prior),
+            weight=self.settings.prior_weight,
+            balance_gradients=self.settings.prior_weighting == "gradient_ratio",
+        )
+
+    def _load_prior(self) -> Prior:
+        path = self.settings.prior or locate_prior(
+            nnUNet_results.require(), self.plans_manager.plans, self.configuration_name, self.fold
+        )
+        prior = load_prior(Path(path), device=self.device)
+        check_prior_fits(prior, self._expected_prior(), command=self._train_command(PRIOR_TRAINER))
+        if prior.spec.absent_labels:
+            self.print_to_log_file(
+                f"WARNING: the shape prior {prior.path} never saw {', '.join(prior.spec.absent_labels)}: "
+                f"no training case of its fold has that label, so it knows nothing of its shape."
+            )
+        return prior
+
+    def _prior_term(self, prior: Prior) -> PriorTerm:
+        distance = (
+            WhitenedDistance(prior.network.code_covariance)
+            if self.settings.prior_distance == "whitened"
+            else SquaredDistance()
+        )
+        return PriorTerm(
+            prior.network.encoder,
+            distance=distance.to(self.device),
+            grid=GRIDS[prior.spec.grid](prior.spec.grid_size),
+            # What is ignored is a matter of this training's labels, not of those the prior learnt from.
+            labels=self._expected_prior().label_space,
+        )
+
+    def _check_and_record_prior(self, prior: Prior) -> None:
+        _, validation_cases = self.do_split()
+        check_prior_is_held_out(
+            prior,
+            validation_cases,
+            dataset=self.plans_manager.dataset_name,
+            fold=self.fold,
+            command=self._train_command(PRIOR_TRAINER),
+        )
+        if self.fold == "all":
+            self.print_to_log_file(
+                "WARNING: fold all: network and shape prior train on the very cases they are validated on."
+            )
+        record_file = Path(self.output_folder) / "acnn_run.json"
+        if self.current_epoch > 0 and record_file.is_file():
+            recorded = json.loads(record_file.read_text())
+            if recorded["prior_sha256"] != prior.sha256:
+                raise ValueError(
+                    f"{self.output_folder} was trained with the shape prior {recorded['prior']} "
+                    f"(sha256 {recorded['prior_sha256'][:12]}…), and --c found {prior.path} "
+                    f"(sha256 {prior.sha256[:12]}…): bring the first one back, or train anew without --c."
+                )
+        self.print_to_log_file(f"shape prior: {prior.path}, sha256 {prior.sha256}")
+        if self.local_rank == 0:
+            write_json(
+                record_file,
+                {"prior": str(prior.path), "prior_sha256": prior.sha256, "acnn_nnunet": __version__},
+            )

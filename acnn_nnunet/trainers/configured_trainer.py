@@ -1,0 +1,194 @@
+"""What our trainers share: settings from the plans, safe files, the CPU's precision, refusals in one sentence."""
+
+import random
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import torch
+from batchgenerators.utilities.file_and_folder_operations import load_json
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from acnn_nnunet.host.checkpoints import add_to_checkpoint, read_checkpoint_errors, replace_atomically
+from acnn_nnunet.host.dataset_names import train_command
+from acnn_nnunet.host.epoch_log import EpochLog
+from acnn_nnunet.host.precision import use_cpu_autocast
+from acnn_nnunet.host.prior_spec import describe_prior
+from acnn_nnunet.host.settings import Settings
+from acnn_nnunet.shape_prior.prior_file import PriorSpec
+from acnn_nnunet.shape_prior.prior_loss import FullPrecisionLoss
+
+_HOST_DEFAULT_SPLITS = 5
+
+
+class ConfiguredTrainer(nnUNetTrainer):
+    """An nnUNetTrainer that reads the `acnn` block of its configuration.
+
+    Raises:
+        ValueError: for a setting that is not allowed.
+        OSError: if the results folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),  # noqa: B008 (the host reads this very signature)
+    ):
+        try:
+            super().__init__(plans, configuration, fold, dataset_json, device)
+        except OSError as error:
+            raise OSError(
+                f"Cannot write results of {plans['dataset_name']}, configuration {configuration}, fold {fold} "
+                f"({error}): point nnUNet_results to a folder that you may write to."
+            ) from error
+        self.settings = Settings.from_configuration(
+            self.configuration_manager.configuration,
+            where=f"{self.plans_manager.plans_name}.json of {self.plans_manager.dataset_name}, "
+            f"configuration {configuration} (change it with acnn-nnunet configure)",
+        )
+        self.acnn_log = EpochLog(self.output_folder)
+        self._apply_settings()
+        self.cpu_autocast = use_cpu_autocast(self.settings.cpu_autocast, self.device)
+
+    def initialize(self):
+        """Seed, then build network, optimiser and loss as the host does."""
+        self._seed()
+        if self.device.type == "cpu":
+            self.print_to_log_file(
+                f"acnn-nnunet: the network runs in {'bfloat16 autocast' if self.cpu_autocast else 'float32'} "
+                f"on this CPU (setting cpu_autocast={str(self.settings.cpu_autocast).lower()}); "
+                f"losses stay in float32."
+            )
+        super().initialize()
+
+    def do_split(self):
+        """Return the fold's cases; refuse a fold that the splits do not have."""
+        self._refuse_missing_fold()
+        return super().do_split()
+
+    def on_train_start(self):
+        """Check the fold before anything is computed, and go on with our log where the checkpoint is."""
+        self._refuse_missing_fold()
+        super().on_train_start()
+        self.acnn_log.resume(self.current_epoch)
+        self._seed(self.current_epoch)
+
+    def train_step(self, batch: dict) -> dict:
+        """Run the host's step under the CPU's autocast; refuse data that is not finite."""
+        with self._autocast():
+            result = super().train_step(batch)
+        self._refuse_non_finite(result["loss"], batch)
+        return result
+
+    def validation_step(self, batch: dict) -> dict:
+        """Run the host's step under the CPU's autocast."""
+        with self._autocast():
+            return super().validation_step(batch)
+
+    def on_epoch_end(self):
+        """Plot our quantities beside the host's progress.png."""
+        super().on_epoch_end()
+        if self.local_rank == 0 and self.acnn_log.values:
+            self.acnn_log.plot()
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Save as the host does, beside and renamed: a full disk or a kill leaves the old checkpoint whole.
+
+        A periodic checkpoint that cannot be written is reported and training goes on; the final one must be written.
+        """
+        if self.local_rank != 0 or self.disable_checkpointing:
+            super().save_checkpoint(filename)
+            return
+        try:
+            replace_atomically(filename, self._write_checkpoint)
+        except OSError as error:
+            if Path(filename).name == "checkpoint_final.pth":
+                raise
+            self.print_to_log_file(f"WARNING: {error} Training goes on.")
+
+    def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
+        """Load as the host does; a truncated file is one sentence."""
+        if isinstance(filename_or_checkpoint, str):
+            read_checkpoint_errors(
+                filename_or_checkpoint, lambda: super(ConfiguredTrainer, self).load_checkpoint(filename_or_checkpoint)
+            )
+        else:
+            super().load_checkpoint(filename_or_checkpoint)
+
+    def _build_loss(self):
+        loss = super()._build_loss()
+        if self.settings.segmentation_loss == "ce":
+            compound = loss.loss if self.enable_deep_supervision else loss
+            compound.weight_dice = 0
+        return FullPrecisionLoss(loss) if self.cpu_autocast else loss
+
+    def _checkpoint_extras(self) -> dict:
+        """Return what goes into a checkpoint beside the host's entries."""
+        return {}
+
+    def _expected_prior(self) -> PriorSpec:
+        """Return the specification of the prior that belongs to this configuration and fold."""
+        return describe_prior(
+            self.plans_manager, self.configuration_manager, self.configuration_name, self.dataset_json, self.fold
+        )
+
+    def _train_command(self, trainer: str) -> str:
+        return train_command(
+            self.plans_manager.dataset_name,
+            self.configuration_name,
+            self.fold,
+            trainer,
+            self.plans_manager.plans_name,
+        )
+
+    def _autocast(self) -> AbstractContextManager:
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.cpu_autocast)
+
+    def _apply_settings(self) -> None:
+        settings = self.settings
+        for name in ("num_epochs", "num_iterations_per_epoch", "num_val_iterations_per_epoch", "save_every"):
+            if (value := getattr(settings, name)) is not None:
+                setattr(self, name, value)
+        if settings.weight_decay is not None:
+            self.weight_decay = settings.weight_decay
+        self.enable_deep_supervision = settings.deep_supervision
+
+    def _seed(self, epoch: int = 0) -> None:
+        """Seed everything that draws in this process; a resumed run does not repeat its first epochs' draws."""
+        if self.settings.seed is None:
+            return
+        seed = (self.settings.seed + 7919 * self.local_rank + 104729 * epoch) % 2**32
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+
+    def _refuse_missing_fold(self) -> None:
+        """Refuse a fold for which the host would draw a random split by case, tearing patients apart."""
+        splits_file = Path(self.preprocessed_dataset_folder_base) / "splits_final.json"
+        folds = len(load_json(str(splits_file))) if splits_file.is_file() else _HOST_DEFAULT_SPLITS
+        if self.fold != "all" and self.fold >= folds:
+            raise ValueError(
+                f"Fold {self.fold} of {self.plans_manager.dataset_name} does not exist: {splits_file} has folds "
+                f"0 to {folds - 1}. nnU-Net would draw a random split by case, which tears a patient's cases apart: "
+                f"choose one of these folds, or add yours to that file."
+            )
+
+    def _write_checkpoint(self, path: str) -> None:
+        super().save_checkpoint(path)
+        if extras := self._checkpoint_extras():
+            add_to_checkpoint(path, extras)
+
+    def _refuse_non_finite(self, loss, batch: dict) -> None:
+        if np.isfinite(loss).all():
+            return
+        finite = torch.isfinite(batch["data"]).flatten(1).all(1)
+        spoilt = sorted({str(key) for key, good in zip(batch["keys"], finite, strict=True) if not good})
+        if spoilt:
+            raise ValueError(
+                f"NaN or infinity in the image of {', '.join(spoilt)} ({self.plans_manager.dataset_name}, "
+                f"configuration {self.configuration_name}, fold {self.fold}): mend the image in nnUNet_raw and "
+                f"preprocess again; {self.output_folder} keeps its checkpoints, --c goes on from there."
+            )
