@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from acnn_nnunet.datasets.phantom import GROUPS, make_case
 from acnn_nnunet.demo import draw_slices
@@ -21,16 +20,13 @@ def draw_phantoms(folder: Path) -> Path:
         apical, middle, basal = np.quantile(occupied, [0.25, 0.55, 0.85]).astype(int)
         labelled = [(image[z], label[z]) for z in (apical, middle, basal)]
         rows.append((group, [(image[middle], None), *labelled]))
-    path = draw_slices(
+    return draw_slices(
         folder / "phantom.png",
         rows,
         column_titles=("middle slice", "labels: apical", "middle", "basal"),
         title="Generated phantom hearts with drop-out, speckle and slice motion",
         spacing_mm=SPACING_MM[1:],
     )
-    # A palette makes the noise half its size: the repository carries these pictures.
-    Image.open(path).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
-    return path
 
 
 def main() -> None:
