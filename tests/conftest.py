@@ -1,0 +1,30 @@
+"""Shared by all tests."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The third-party data of $ACNN_DATA or ../shared/data; they are never part of the repository."""
+    folder = Path(os.environ.get("ACNN_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} does not exist (set ACNN_DATA)")
+    return folder
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port on this machine for processes that talk to each other."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]

@@ -1,0 +1,75 @@
+"""Channels, unannotated voxels and losses of label maps."""
+
+import math
+
+import torch
+
+from acnn_nnunet.shape_prior.label_space import LabelSpace
+
+CLASSES = LabelSpace(3)
+
+
+def test_classes_become_one_hot_and_padding_background():
+    target = torch.tensor([[[0, 1, 2, -1]]])
+    expected = torch.tensor([[[1, 0, 0, 1], [0, 1, 0, 0], [0, 0, 1, 0]]]).float()
+    assert torch.equal(CLASSES.target_maps(target), expected)
+
+
+def test_ignored_classes_are_the_same_constant_in_both_branches():
+    labels = LabelSpace(3, ignore_label=3)
+    target = torch.tensor([[[0, 1, 3]]])
+    logits = torch.randn(1, 3, 3)
+    assert torch.equal(labels.target_maps(target)[..., 2], torch.tensor([[1.0, 0.0, 0.0]]))
+    prediction = labels.prediction_maps(logits, target)
+    assert torch.equal(prediction[..., 2], torch.tensor([[1.0, 0.0, 0.0]]))
+    assert torch.allclose(prediction[..., :2], torch.softmax(logits, 1)[..., :2])
+
+
+def test_regions_overlap_and_the_last_channel_marks_what_is_ignored():
+    labels = LabelSpace(2, regions=True, ignore_label=3)
+    target = torch.tensor([[[1, 1, 0], [1, 0, 0], [0, 0, 1]]]).bool()
+    assert torch.equal(labels.target_maps(target), torch.tensor([[[1.0, 1, 0], [1, 0, 0]]]))
+    logits = torch.randn(1, 2, 3)
+    prediction = labels.prediction_maps(logits, target)
+    assert torch.allclose(prediction[..., :2], torch.sigmoid(logits)[..., :2])
+    assert torch.equal(prediction[..., 2], torch.zeros(1, 2))
+
+
+def test_foreground():
+    maps = CLASSES.target_maps(torch.tensor([[[0, 1, 2]]]))
+    assert CLASSES.foreground(maps).tolist() == [[[False, True, True]]]
+    regions = torch.tensor([[[0.0, 1, 1], [0, 0, 1]]])
+    assert LabelSpace(2, regions=True).foreground(regions).tolist() == [[[False, True, True]]]
+
+
+def test_cross_entropy_by_hand():
+    # Equal logits: log 3 a voxel; the ignored voxel has logits that would cost 100.
+    logits = torch.zeros(1, 3, 2)
+    logits[0, 1, 1] = 100
+    target = torch.tensor([[[2, 3]]])
+    loss = LabelSpace(3, ignore_label=3).cross_entropy(logits, target)
+    assert math.isclose(loss.item(), math.log(3), rel_tol=1e-6)
+
+
+def test_binary_cross_entropy_of_regions_by_hand():
+    loss = LabelSpace(2, regions=True).cross_entropy(torch.zeros(1, 2, 4), torch.ones(1, 2, 4).bool())
+    assert math.isclose(loss.item(), math.log(2), rel_tol=1e-6)
+
+
+def test_soft_dice_loss_by_hand():
+    # Certain logits: label 1 has 2 voxels, 1 of them found, none too many: (2·1 + 1) / (2 + 1 + 1) = 3/4.
+    # Label 2 is in neither map: (0 + 1) / (0 + 0 + 1) = 1. Mean loss: 1 - 7/8.
+    target = torch.tensor([[[1, 1, 0, 0]]])
+    logits = 1e4 * torch.tensor([[[0.0, 1, 1, 1], [1, 0, 0, 0], [0, 0, 0, 0]]])
+    assert math.isclose(CLASSES.soft_dice_loss(logits, target).item(), 1 / 8, abs_tol=1e-6)
+
+
+def test_soft_dice_loss_without_annotation_is_zero():
+    target = torch.full((1, 1, 4), 3)
+    assert LabelSpace(3, ignore_label=3).soft_dice_loss(torch.randn(1, 3, 4), target).item() == 0
+
+
+def test_decisions():
+    logits = torch.tensor([[[2.0, 0], [1, 3]]])
+    assert LabelSpace(2).decisions(logits).tolist() == [[[1, 0], [0, 1]]]
+    assert LabelSpace(2, regions=True).decisions(logits - 1.5).tolist() == [[[1, 0], [0, 1]]]

@@ -1,0 +1,94 @@
+"""What a prior file holds, and how one that cannot serve is refused."""
+
+import dataclasses
+import re
+
+import pytest
+import torch
+
+from acnn_nnunet.shape_prior.prior_file import FORMAT_VERSION, PriorSpec, load_prior
+from acnn_nnunet.shape_prior.tl_network import TLNetwork
+
+SPEC = PriorSpec(
+    dataset="Dataset001_X",
+    plans="nnUNetPlans",
+    configuration="3d_fullres",
+    fold=0,
+    labels={"background": 0, "a": 1, "b": 2},
+    num_channels=3,
+    regions=False,
+    ignore_label=None,
+    image_channels=1,
+    grid="patch",
+    grid_size=(12, 12, 12),
+    spacing_mm=(1.0, 1.0, 1.0),
+    code_size=8,
+    stage="joint",
+    training_cases=("case_1",),
+)
+
+
+def write(path, spec=SPEC, **changes):
+    network = TLNetwork(spec.grid_size, num_classes=3, image_channels=1, code_size=8)
+    torch.save({"network_weights": network.state_dict(), "shape_prior": {**spec.as_plain(), **changes}}, path)
+    return network
+
+
+def test_round_trip(tmp_path):
+    network = write(tmp_path / "prior.pth")
+    prior = load_prior(tmp_path / "prior.pth")
+    assert prior.spec == SPEC
+    assert not prior.network.training
+    for name, value in prior.network.state_dict().items():
+        assert torch.equal(value, network.state_dict()[name])
+    assert len(prior.sha256) == 64
+
+
+def test_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no shape prior at .*prior\.pth"):
+        load_prior(tmp_path / "prior.pth")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 1000, -100])
+def test_truncated(tmp_path, kept):
+    write(tmp_path / "prior.pth")
+    content = (tmp_path / "prior.pth").read_bytes()
+    (tmp_path / "prior.pth").write_bytes(content[:kept])
+    with pytest.raises(ValueError, match=r"prior\.pth cannot be read, it is truncated or no checkpoint"):
+        load_prior(tmp_path / "prior.pth")
+
+
+def test_a_checkpoint_of_another_trainer(tmp_path):
+    torch.save({"network_weights": {}}, tmp_path / "prior.pth")
+    with pytest.raises(ValueError, match="not written by ShapePriorTrainer"):
+        load_prior(tmp_path / "prior.pth")
+
+
+def test_another_format_version(tmp_path):
+    write(tmp_path / "prior.pth", format_version=FORMAT_VERSION + 1)
+    with pytest.raises(ValueError, match=f"format version {FORMAT_VERSION + 1}.*reads version {FORMAT_VERSION}"):
+        load_prior(tmp_path / "prior.pth")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": {"background": 0, "a": 1}}, "its label set is"),
+        ({"regions": True}, "its regions is"),
+        ({"grid": "roi"}, "its grid is patch, not roi"),
+        ({"grid_size": (12, 12, 8)}, r"its grid size is \(12, 12, 12\), not \(12, 12, 8\)"),
+        ({"spacing_mm": (1.0, 1.0, 1.2)}, "its spacing in mm is"),
+    ],
+)
+def test_mismatches_are_named(change, message):
+    (mismatch,) = SPEC.mismatches(dataclasses.replace(SPEC, **change))
+    assert mismatch.startswith(message.split(" is")[0])
+
+    assert re.search(message, mismatch)
+
+
+def test_what_does_not_matter():
+    other = dataclasses.replace(
+        SPEC, configuration="3d_quick", fold=3, labels={**SPEC.labels, "ignore": 3}, ignore_label=3, image_channels=4
+    )
+    assert SPEC.mismatches(other) == []
