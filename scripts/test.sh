@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Make a virtual environment, install the package with what its tests need, and run the whole suite:
+#   bash scripts/test.sh [pytest arguments, paths from the repository's root]
+# PYTHON is the interpreter that makes the environment (python3), VENV its folder (.venv-test), reused if it is there.
+set -euo pipefail
+
+root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
+venv="${VENV:-$root/.venv-test}"
+
+# Asking for pip also finds an environment whose making was interrupted.
+"$venv/bin/python" -m pip --version >/dev/null 2>&1 || "${PYTHON:-python3}" -m venv "$venv"
+python="$(cd -- "$venv/bin" && pwd)/python"
+
+cd -- "$root"
+"$python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+
+export nnUNet_n_proc_DA="${nnUNet_n_proc_DA:-2}" nnUNet_def_n_proc="${nnUNet_def_n_proc:-2}" MPLBACKEND=Agg
+exec "$python" -m pytest "$@"
