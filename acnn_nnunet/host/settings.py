@@ -18,6 +18,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "segmentation_loss": "ce",
         "weight_decay": 5e-6,
         "reconstruction_loss": "ce",
+        "clean_share": 0.0,
     },
 }
 _CHOICES: dict[str, tuple[Any, ...]] = {
@@ -52,6 +53,7 @@ _RANGES = {
     "weight_decay": (0.0, float("inf")),
     "label_swap_probability": (0.0, 1.0),
     "input_noise": (0.0, float("inf")),
+    "clean_share": (0.0, 1.0),
 }
 
 
@@ -83,11 +85,12 @@ class Settings:
         reconstruction_loss: of the autoencoder: "ce", the paper's, or "dice_ce", which learns several times faster.
         label_swap_probability: share of voxels that get a random label at the autoencoder's input.
         input_noise: standard deviation of Gaussian noise at the autoencoder's input.
+        clean_share: share of label maps that the autoencoder is shown without either.
     """
 
     preset: str = "default"
     num_epochs: int | None = None
-    prior_num_epochs: int = 20
+    prior_num_epochs: int = 14
     num_iterations_per_epoch: int | None = None
     num_val_iterations_per_epoch: int | None = None
     save_every: int | None = None
@@ -106,6 +109,7 @@ class Settings:
     reconstruction_loss: str = "dice_ce"
     label_swap_probability: float = 0.1
     input_noise: float = 0.1
+    clean_share: float = 0.5
 
     def __post_init__(self):
         for name in (field.name for field in dataclasses.fields(self)):

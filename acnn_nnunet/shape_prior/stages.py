@@ -42,13 +42,13 @@ class StageSchedule:
     epochs_in_stage: int = 0
     code_loss_scale: float = 1.0
 
-    SHARES = {Stage.AUTOENCODER: 0.6, Stage.PREDICTOR: 0.15}  # noqa: RUF012 (a constant, not a field)
+    SHARES = {Stage.AUTOENCODER: 0.7, Stage.PREDICTOR: 0.1}  # noqa: RUF012 (a constant, not a field)
     TOLERANCE = 0.005
 
     @property
     def patience(self) -> int:
-        """Epochs without improvement after which a stage has converged: a tenth of the training, at least two."""
-        return max(2, self.num_epochs // 10)
+        """Epochs without improvement after which a stage has converged: a fifth of the training, at least three."""
+        return max(3, self.num_epochs // 5)
 
     def end_epoch(self, losses: "TLLosses") -> bool:
         """Take the epoch's validation losses into account; return whether the next epoch begins a new stage."""

@@ -1,5 +1,6 @@
 """The T-L network trained by nnU-Net's own training loop, on the fold's training labels."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from acnn_nnunet.host.held_out import channel_names, held_out_report
 from acnn_nnunet.host.prior_spec import describe_prior
 from acnn_nnunet.host.settings import Settings
 from acnn_nnunet.shape_prior.code_distance import code_statistics
-from acnn_nnunet.shape_prior.corruption import add_noise, random_affine, swap_labels, transform
+from acnn_nnunet.shape_prior.corruption import add_noise, keep_some_clean, swap_labels
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY
 from acnn_nnunet.shape_prior.prior_loss import FullPrecisionLoss
 from acnn_nnunet.shape_prior.stages import Stage, StageSchedule, TLLosses, code_loss, set_training_mode, tl_loss
@@ -110,8 +111,6 @@ class ShapePriorTrainer(ConfiguredTrainer):
         """Take one step of the current stage."""
         image = batch["data"].to(self.device, non_blocking=True)
         target = batch["target"].to(self.device, non_blocking=True)
-        theta = random_affine(len(image), tuple(image.shape[2:]), device=self.device)
-        image, target = transform(theta, image, target)
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             loss = tl_loss(
@@ -234,13 +233,14 @@ class ShapePriorTrainer(ConfiguredTrainer):
         return lambda logits, target: labels.cross_entropy(logits, target) + labels.soft_dice_loss(logits, target)
 
     def _corrupt(self, maps: torch.Tensor) -> torch.Tensor:
-        return add_noise(swap_labels(maps, self.settings.label_swap_probability), self.settings.input_noise)
+        corrupted = add_noise(swap_labels(maps, self.settings.label_swap_probability), self.settings.input_noise)
+        return keep_some_clean(corrupted, maps, self.settings.clean_share)
 
     def _training_codes(self) -> torch.Tensor:
-        """Return codes (N, K) of at least as many augmented training label maps as make a covariance."""
+        """Return codes (N, K) of augmented training label maps, at most an epoch's."""
         codes = []
         with torch.no_grad():
-            while sum(map(len, codes)) < _CODES_FOR_STATISTICS:
+            for _ in range(min(math.ceil(_CODES_FOR_STATISTICS / self.batch_size), self.num_iterations_per_epoch)):
                 target = next(self.dataloader_train)["target"].to(self.device, non_blocking=True)
                 codes.append(self.network.encoder(self.labels.target_maps(target)).cpu())
         return torch.cat(codes)

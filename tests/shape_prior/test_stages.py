@@ -20,13 +20,13 @@ def run(schedule: StageSchedule, losses) -> list[Stage]:
 
 def test_improving_stages_use_their_shares():
     stages = run(StageSchedule(20), [1 / (epoch + 1) for epoch in range(20)])
-    assert stages == [Stage.AUTOENCODER] * 12 + [Stage.PREDICTOR] * 3 + [Stage.JOINT] * 5
+    assert stages == [Stage.AUTOENCODER] * 14 + [Stage.PREDICTOR] * 2 + [Stage.JOINT] * 4
 
 
 def test_what_convergence_saves_goes_to_the_joint_stage():
-    # Patience is 2: the first epoch sets the mark, two more do not improve on it.
+    # Patience is 4: the first epoch sets the mark, four more do not improve on it.
     stages = run(StageSchedule(20), [1.0] * 20)
-    assert stages == [Stage.AUTOENCODER] * 3 + [Stage.PREDICTOR] * 3 + [Stage.JOINT] * 14
+    assert stages == [Stage.AUTOENCODER] * 5 + [Stage.PREDICTOR] * 2 + [Stage.JOINT] * 13
 
 
 @pytest.mark.parametrize(("epochs", "expected"), [(1, "a"), (2, "ap"), (3, "apj"), (4, "aapj"), (6, "aaaapj")])

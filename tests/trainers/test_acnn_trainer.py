@@ -1,0 +1,288 @@
+"""ACNNTrainer in the host's hands: what it trains, what it leaves alone, and what it refuses."""
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from acnn_nnunet.shape_prior.prior_loss import ShapePriorLoss
+from acnn_nnunet.trainers import ACNNTrainer, ShapePriorTrainer
+
+REGIONS = {
+    "labels": {"background": 0, "heart": [1, 2, 3], "left": [2, 3], "cavity": [3]},
+    "regions_class_order": [1, 2, 3],
+}
+IGNORE = {"labels": {"background": 0, "RV": 1, "MYO": 2, "ignore": 3}}
+REGIONS_AND_IGNORE = {
+    "labels": {"background": 0, "right and wall": [1, 2], "wall": [2], "ignore": 3},
+    "regions_class_order": [1, 2],
+}
+CASCADE = {
+    "3d_lowres": {"inherits_from": "3d_fullres", "next_stage": "3d_cascade_fullres"},
+    "3d_cascade_fullres": {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"},
+}
+
+
+def steps(trainer, count: int) -> list[float]:
+    """Take training steps on the trainer's own batches."""
+    trainer.dataloader_train, trainer.dataloader_val = trainer.get_dataloaders()
+    trainer.on_train_epoch_start()
+    return [float(trainer.train_step(next(trainer.dataloader_train))["loss"]) for _ in range(count)]
+
+
+def test_prior_weight_zero_is_the_host_step_for_step(make_trainer):
+    """Same seed, same batches, same losses and bitwise the same weights as nnUNetTrainer; and no prior is asked for."""
+
+    def run(trainer_class, **block):
+        trainer = make_trainer(trainer_class, block=block)
+        for seed in (torch.manual_seed, np.random.seed):
+            seed(0)
+        trainer.num_epochs = 2
+        trainer.initialize()
+        for seed in (torch.manual_seed, np.random.seed):
+            seed(1)
+        return steps(trainer, 3), trainer.network.state_dict()
+
+    host_losses, host_weights = run(nnUNetTrainer)
+    losses, weights = run(ACNNTrainer, prior_weight=0, seed=None)
+    assert losses == host_losses
+    assert all(torch.equal(value, host_weights[name]) for name, value in weights.items())
+
+
+@pytest.mark.parametrize(
+    ("configuration", "labels", "block"),
+    [
+        ("3d_fullres", None, {}),
+        ("3d_fullres", None, {"deep_supervision": False}),
+        ("3d_fullres", None, {"segmentation_loss": "ce"}),
+        ("3d_fullres", None, {"preset": "paper"}),
+        ("3d_fullres", None, {"cpu_autocast": True}),
+        ("3d_fullres", REGIONS, {}),
+        ("3d_fullres", REGIONS, {"deep_supervision": False, "segmentation_loss": "ce"}),
+        ("3d_fullres", IGNORE, {}),
+        ("3d_fullres", REGIONS_AND_IGNORE, {}),
+        ("2d", None, {}),
+        ("2d", REGIONS, {"preset": "paper"}),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_every_kind_of_training_feels_the_prior(make_trainer, make_prior, configuration, labels, block):
+    block = {"prior_warm_up": 0, **block}
+    make_prior(configuration=configuration, labels=labels, block=block)
+    trainer = make_trainer(ACNNTrainer, configuration=configuration, labels=labels, block=block)
+    trainer.initialize()
+    prior = copy.deepcopy(trainer.prior.network.state_dict())
+    weights = copy.deepcopy(trainer.network.state_dict())
+    assert np.isfinite(steps(trainer, 2)).all()
+    statistics = trainer.loss.take_statistics()
+    assert statistics["prior_distance"] > 0
+    assert statistics["gradient_ratio"] > 0
+    assert any(not torch.equal(value, weights[name]) for name, value in trainer.network.state_dict().items())
+    assert all(torch.equal(value, prior[name]) for name, value in trainer.prior.network.state_dict().items())
+    optimised = {id(p) for group in trainer.optimizer.param_groups for p in group["params"]}
+    assert optimised == {id(p) for p in trainer.network.parameters()}
+    with torch.no_grad():
+        trainer.on_validation_epoch_start()
+        assert np.isfinite(trainer.validation_step(next(trainer.dataloader_val))["loss"])
+
+
+def test_the_paper_preset_is_the_papers(make_trainer, make_prior):
+    make_prior()
+    trainer = make_trainer(ACNNTrainer, block={"preset": "paper"})
+    trainer.initialize()
+    assert trainer.loss.weight == 0.01
+    assert not trainer.loss.balance_gradients
+    assert type(trainer.loss.prior.distance).__name__ == "SquaredDistance"
+    assert trainer.loss.segmentation_loss.loss.weight_dice == 0
+    assert trainer.optimizer.param_groups[0]["weight_decay"] == 5e-6
+    trainer.on_train_epoch_start()
+    assert trainer.loss.warm_up == 1
+
+
+def test_warm_up_grows_linearly(make_trainer, make_prior):
+    make_prior()
+    trainer = make_trainer(ACNNTrainer, block={"num_epochs": 20, "prior_warm_up": 0.2})
+    trainer.initialize()
+    ramp = []
+    for trainer.current_epoch in range(6):
+        trainer.logger.local_logger.my_fantastic_logging["lrs"] = [0] * trainer.current_epoch
+        trainer.on_train_epoch_start()
+        ramp.append(trainer.loss.warm_up)
+    assert ramp == [0, 0.25, 0.5, 0.75, 1, 1]
+
+
+def test_the_cascades_second_stage_uses_the_prior_of_3d_fullres(make_trainer, make_prior):
+    path = make_prior()
+    trainer = make_trainer(ACNNTrainer, configuration="3d_cascade_fullres", changes=CASCADE)
+    trainer.initialize()
+    assert trainer.prior.path == path
+    trainer.current_epoch = 1  # past the warm-up
+    trainer.loss.warm_up = 1.0
+    size = trainer.configuration_manager.patch_size
+    scales = trainer._get_deep_supervision_scales()
+    targets = [torch.randint(4, (2, 1, *(round(n * s) for n, s in zip(size, scale, strict=True)))) for scale in scales]
+    batch = {"data": torch.randn(2, 4, *size), "target": targets, "keys": ["a", "b"]}
+    assert np.isfinite(trainer.train_step(batch)["loss"])
+    assert trainer.loss.take_statistics()["gradient_ratio"] > 0
+
+
+def test_nothing_of_the_prior_is_in_the_checkpoint(make_trainer, make_prior, tmp_path):
+    make_prior()
+    trainer, host = make_trainer(ACNNTrainer), make_trainer(nnUNetTrainer)
+    for one, name in ((trainer, "acnn"), (host, "host")):
+        one.initialize()
+        one.save_checkpoint(str(tmp_path / f"{name}.pth"))
+    ours, stock = (torch.load(tmp_path / f"{name}.pth", weights_only=False) for name in ("acnn", "host"))
+    assert ours.keys() == stock.keys()
+    assert ours["network_weights"].keys() == stock["network_weights"].keys()
+    assert ours["optimizer_state"]["param_groups"][0]["params"] == stock["optimizer_state"]["param_groups"][0]["params"]
+
+
+def test_training_writes_log_picture_and_record_and_goes_on_with_the_same_prior_only(make_trainer, make_prior):
+    path = make_prior()
+    trainer = make_trainer(ACNNTrainer)
+    trainer.run_training()
+    folder = Path(trainer.output_folder)
+    log = json.loads((folder / "acnn_log.json").read_text())
+    assert set(log) >= {"segmentation_loss", "prior_loss", "gradient_ratio"}
+    assert all(len(values) == 2 and np.isfinite(values).all() for values in log.values())
+    assert (folder / "acnn_progress.png").stat().st_size > 1000
+    assert json.loads((folder / "acnn_run.json").read_text())["prior"] == str(path)
+
+    # Validation and prediction need no prior; training that goes on needs it, and needs that very one.
+    path.rename(path.with_suffix(".away"))
+    resumed = make_trainer(ACNNTrainer, block={"num_epochs": 3})
+    resumed.load_checkpoint(str(folder / "checkpoint_final.pth"))
+    assert not isinstance(resumed.loss, ShapePriorLoss)
+    with pytest.raises(
+        FileNotFoundError, match=r"No shape prior.*nnUNetv2_train 77 3d_fullres 0 -tr ShapePriorTrainer"
+    ):
+        resumed.on_train_start()
+
+    make_prior(block={"seed": 123})
+    resumed = make_trainer(ACNNTrainer, block={"num_epochs": 3})
+    resumed.load_checkpoint(str(folder / "checkpoint_final.pth"))
+    with pytest.raises(ValueError, match="bring the first one back, or train anew without --c"):
+        resumed.on_train_start()
+
+    path.with_suffix(".away").rename(path)
+    resumed = make_trainer(ACNNTrainer, block={"num_epochs": 3})
+    resumed.load_checkpoint(str(folder / "checkpoint_final.pth"))
+    resumed.run_training()
+    assert len(json.loads((folder / "acnn_log.json").read_text())["prior_loss"]) == 3
+
+
+def test_pretrained_weights_of_a_stock_model(make_trainer, make_prior, tmp_path):
+    make_prior()
+    host = make_trainer(nnUNetTrainer)
+    host.initialize()
+    host.save_checkpoint(str(tmp_path / "stock.pth"))
+    trainer = make_trainer(ACNNTrainer, block={"seed": 5})
+    trainer.initialize()
+    load_pretrained_weights(trainer.network, str(tmp_path / "stock.pth"))
+    for name, value in trainer.network.state_dict().items():
+        if ".seg_layers." not in name:
+            assert torch.equal(value, host.network.state_dict()[name])
+    assert np.isfinite(steps(trainer, 1)).all()
+
+
+def test_seeded_runs_repeat(make_trainer, make_prior):
+    make_prior()
+
+    def run():
+        trainer = make_trainer(ACNNTrainer, block={"seed": 3})
+        trainer.initialize()
+        trainer._seed()
+        return steps(trainer, 2)
+
+    assert run() == run()
+
+
+def test_another_folds_prior_is_refused(make_trainer, make_prior, tmp_path):
+    trainer = make_trainer(ShapePriorTrainer, fold=1)
+    trainer.run_training()
+    trainer = make_trainer(ACNNTrainer, block={"prior": str(Path(trainer.output_folder) / "checkpoint_final.pth")})
+    with pytest.raises(ValueError, match=r"trained on fold 1 and saw the labels of \d validation cases .*fold 0"):
+        trainer.on_train_start()
+
+
+def test_a_prior_of_another_label_set_is_refused(make_trainer, make_prior):
+    make_prior(labels=IGNORE)
+    with pytest.raises(
+        ValueError, match=r"does not fit Dataset077_PhantomHeart.*its label set is .*Train a fitting one"
+    ):
+        make_trainer(ACNNTrainer).initialize()
+
+
+def test_a_fold_beyond_the_splits_is_refused_by_both(make_trainer):
+    for trainer_class in (ACNNTrainer, ShapePriorTrainer):
+        with pytest.raises(ValueError, match=r"Fold 7 of Dataset077_PhantomHeart does not exist.*tears a patient"):
+            make_trainer(trainer_class, fold=7).on_train_start()
+
+
+def test_fold_all_warns(make_trainer, make_prior, capsys):
+    make_prior(fold="all")
+    trainer = make_trainer(ACNNTrainer, fold="all")
+    trainer.on_train_start()
+    assert "WARNING: fold all" in capsys.readouterr().out
+
+
+def test_nan_in_an_image_names_the_case(make_trainer, make_prior):
+    make_prior()
+    trainer = make_trainer(ACNNTrainer)
+    trainer.initialize()
+    trainer.dataloader_train, _ = trainer.get_dataloaders()
+    batch = next(trainer.dataloader_train)
+    batch["data"][1, 0, 3, 3, 3] = float("nan")
+    case = batch["keys"][1]
+    with pytest.raises(ValueError, match=rf"NaN or infinity in the image of .*{case}.*preprocess again"):
+        trainer.train_step(batch)
+
+
+def test_a_full_disk_keeps_the_old_checkpoint(make_trainer, make_prior, monkeypatch, capsys):
+    make_prior()
+    trainer = make_trainer(ACNNTrainer)
+    trainer.initialize()
+    path = Path(trainer.output_folder) / "checkpoint_latest.pth"
+    trainer.save_checkpoint(str(path))
+    before = path.read_bytes()
+
+    def full(checkpoint, filename):
+        Path(filename).write_bytes(b"half a chec")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    trainer.save_checkpoint(str(path))
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.glob("*.partial")] == []
+    assert "No space left on device" in capsys.readouterr().out
+    with pytest.raises(OSError, match=r"Could not write .*checkpoint_final\.pth .*free some space"):
+        trainer.save_checkpoint(str(path.with_name("checkpoint_final.pth")))
+
+
+def test_a_truncated_checkpoint_is_one_sentence(make_trainer, make_prior):
+    make_prior()
+    trainer = make_trainer(ACNNTrainer)
+    trainer.initialize()
+    path = Path(trainer.output_folder) / "checkpoint_latest.pth"
+    trainer.save_checkpoint(str(path))
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(ValueError, match=r"checkpoint_latest\.pth is truncated or no checkpoint"):
+        make_trainer(ACNNTrainer).load_checkpoint(str(path))
+
+
+def test_a_bad_setting_names_plans_and_configuration(make_trainer):
+    with pytest.raises(ValueError, match=r"3d_fullres.*unknown key 'prior_wieght', allowed are preset"):
+        make_trainer(ACNNTrainer, block={"prior_wieght": 1})
+
+
+def test_a_results_folder_that_cannot_be_written(make_trainer, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"Cannot write results of Dataset077_PhantomHeart.*point nnUNet_results"):
+        make_trainer(ACNNTrainer)

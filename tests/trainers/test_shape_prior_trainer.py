@@ -1,0 +1,119 @@
+"""ShapePriorTrainer in the host's loop: stages, prior file, statistics, resuming, refusals."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed as dist
+
+from acnn_nnunet.shape_prior.prior_file import load_prior
+from acnn_nnunet.shape_prior.stages import Stage
+from acnn_nnunet.trainers import ShapePriorTrainer
+
+REGIONS = {"labels": {"background": 0, "heart": [1, 2, 3], "cavity": [3]}, "regions_class_order": [1, 2]}
+
+
+def test_a_whole_training_makes_a_prior(make_trainer):
+    trainer = make_trainer(ShapePriorTrainer)
+    trainer.run_training()
+    folder = Path(trainer.output_folder)
+    prior = load_prior(folder / "checkpoint_final.pth")
+    training_cases, validation_cases = trainer.do_split()
+    assert set(prior.spec.training_cases) == set(training_cases)
+    assert not set(prior.spec.training_cases) & set(validation_cases)
+    assert prior.spec.labels == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+    assert prior.spec.grid_size == tuple(trainer.configuration_manager.patch_size)
+    assert prior.spec.stage == "joint"
+    assert prior.network.code_mean.abs().sum() > 0
+    assert not torch.equal(prior.network.code_covariance, torch.eye(64))
+    assert torch.linalg.eigvalsh(prior.network.code_covariance.double()).min() > 0
+    log = json.loads((folder / "acnn_log.json").read_text())
+    assert log["stage"] == [0, 1, 2]
+    assert len(log["reconstruction_dice"]) == 3
+    assert (folder / "progress.png").is_file()
+
+    # Validation runs on g(p(x)) and reports the held-out cases.
+    trainer.perform_actual_validation()
+    report = json.loads((folder / "validation" / "shape_prior.json").read_text())
+    assert set(report["cases"]) == {str(case) for case in validation_cases}
+    assert set(report["reconstruction_dice"]) == {"RV", "MYO", "LV"}
+    assert report["predictor_distance"] > 0
+    assert (folder / "validation" / "summary.json").is_file()
+
+
+def test_it_goes_on_in_the_stage_it_was_saved_in(make_trainer):
+    trainer = make_trainer(ShapePriorTrainer, block={"prior_num_epochs": 4})
+    trainer.on_train_start()
+    for _ in range(2):
+        trainer.on_train_epoch_start()
+        trainer.on_train_epoch_end([trainer.train_step(next(trainer.dataloader_train))])
+        trainer.on_epoch_start()
+        with torch.no_grad():
+            trainer.on_validation_epoch_start()
+            trainer.on_validation_epoch_end([trainer.validation_step(next(trainer.dataloader_val))])
+        trainer.on_epoch_end()
+    assert trainer.schedule.stage is Stage.PREDICTOR
+    checkpoint = Path(trainer.output_folder) / "checkpoint_latest.pth"
+    assert torch.load(checkpoint, weights_only=True)["shape_prior"]["stage"] == "autoencoder"
+    resumed = make_trainer(ShapePriorTrainer, block={"prior_num_epochs": 4})
+    resumed.load_checkpoint(str(checkpoint))
+    assert resumed.schedule == trainer.schedule
+    assert resumed.current_epoch == 2
+    resumed.run_training()
+    prior = load_prior(Path(resumed.output_folder) / "checkpoint_final.pth")
+    assert prior.spec.stage == "joint"
+    assert len(prior.spec.training_cases) == 8
+
+
+@pytest.mark.parametrize(("configuration", "labels"), [("2d", None), ("3d_fullres", REGIONS), ("2d", REGIONS)])
+def test_two_dimensions_and_regions(make_trainer, configuration, labels):
+    trainer = make_trainer(ShapePriorTrainer, configuration=configuration, labels=labels)
+    trainer.run_training()
+    prior = load_prior(Path(trainer.output_folder) / "checkpoint_final.pth")
+    assert prior.spec.regions == (labels is not None)
+    trainer.perform_actual_validation()
+    report = json.loads((Path(trainer.output_folder) / "validation" / "shape_prior.json").read_text())
+    assert set(report["reconstruction_dice"]) == ({"heart", "cavity"} if labels else {"RV", "MYO", "LV"})
+
+
+def test_forward_is_decoder_of_predictor(make_trainer):
+    trainer = make_trainer(ShapePriorTrainer)
+    trainer.initialize()
+    trainer.network.eval()
+    image = torch.randn(1, 1, *trainer.configuration_manager.patch_size)
+    with torch.no_grad():
+        expected = trainer.network.decoder(trainer.network.predictor(image))
+        assert torch.equal(trainer.network(image), expected)
+
+
+def test_an_absent_label_is_said_and_training_goes_on(make_trainer, capsys):
+    labels = {"labels": {"background": 0, "RV": 1, "MYO": 2, "LV": 3, "aorta": 4}}
+    trainer = make_trainer(ShapePriorTrainer, labels=labels)
+    trainer.on_train_start()
+    assert "has the label aorta: the prior will know nothing of its shape" in capsys.readouterr().out
+    assert np.isfinite(trainer.train_step(next(trainer.dataloader_train))["loss"])
+
+
+def test_a_fold_without_foreground_is_refused(make_trainer, monkeypatch):
+    monkeypatch.setattr("acnn_nnunet.trainers.shape_prior_trainer.labels_present", lambda *_: set())
+    with pytest.raises(ValueError, match=r"No training case of Dataset077_PhantomHeart.*has any foreground"):
+        make_trainer(ShapePriorTrainer).on_train_start()
+
+
+def test_a_cascades_second_stage_is_refused(make_trainer):
+    changes = {
+        "3d_lowres": {"inherits_from": "3d_fullres", "next_stage": "3d_cascade_fullres"},
+        "3d_cascade_fullres": {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"},
+    }
+    with pytest.raises(NotImplementedError, match="cascade's second stage such as 3d_cascade_fullres"):
+        make_trainer(ShapePriorTrainer, configuration="3d_cascade_fullres", changes=changes)
+
+
+def test_ddp_is_refused(make_trainer, monkeypatch):
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_rank", lambda: 0)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    with pytest.raises(NotImplementedError, match=r"runs on one device.*leave out -num_gpus"):
+        make_trainer(ShapePriorTrainer)
