@@ -167,7 +167,7 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
     try:
         Settings.from_block(block)
     except ValueError as error:
-        raise ValueError(f"{str(error)[0].upper()}{str(error)[1:]}.") from None
+        raise ValueError(f"Bad setting: {error}.") from None
     return block
 
 
