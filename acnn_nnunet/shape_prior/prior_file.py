@@ -117,7 +117,10 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> Prior:
         checkpoint = torch.load(path, map_location=device, weights_only=True)
         plain = dict(checkpoint[SPEC_KEY])
     except (pickle.UnpicklingError, EOFError, RuntimeError, OSError) as error:
-        raise ValueError(f"The shape prior {path} cannot be read, it is truncated or no checkpoint: {error}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"The shape prior {path} cannot be read, it is truncated or no checkpoint ({reason})."
+        ) from error
     except (KeyError, TypeError):
         raise ValueError(f"{path} is no shape prior: it was not written by ShapePriorTrainer.") from None
     if plain.get("format_version") != FORMAT_VERSION:

@@ -96,8 +96,15 @@ class ACNNTrainer(ConfiguredTrainer):
         path = self.settings.prior or locate_prior(
             nnUNet_results.require(), self.plans_manager.plans, self.configuration_name, self.fold
         )
-        prior = load_prior(Path(path), device=self.device)
-        check_prior_fits(prior, self._expected_prior(), command=self._train_command(PRIOR_TRAINER))
+        command = self._train_command(PRIOR_TRAINER)
+        try:
+            prior = load_prior(Path(path), device=self.device)
+        except (FileNotFoundError, ValueError) as error:
+            raise type(error)(
+                f"{error} {self.plans_manager.dataset_name}, configuration {self.configuration_name}, fold {self.fold} "
+                f"needs one that can be read, train it with: {command}"
+            ) from error
+        check_prior_fits(prior, self._expected_prior(), command=command)
         if prior.spec.absent_labels:
             self.print_to_log_file(
                 f"WARNING: the shape prior {prior.path} never saw {', '.join(prior.spec.absent_labels)}: "
