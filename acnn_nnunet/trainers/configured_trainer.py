@@ -1,5 +1,6 @@
 """What our trainers share: settings from the plans, safe files, the CPU's precision, refusals in one sentence."""
 
+import errno
 import random
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -63,6 +64,28 @@ class ConfiguredTrainer(nnUNetTrainer):
                 f"losses stay in float32."
             )
         super().initialize()
+
+    def run_training(self):
+        """Train as the host does; a training that has ended is left as it is, so that `--c` only validates it.
+
+        The host would write the final checkpoint once more: a prior's hash would change under the runs that used it.
+
+        Raises:
+            OSError: naming the folder and the remedy, if the disk is full.
+        """
+        if self.current_epoch >= self.num_epochs and (Path(self.output_folder) / "checkpoint_final.pth").is_file():
+            self.print_to_log_file(f"Training has ended already ({self.num_epochs} epochs); only validation follows.")
+            return
+        try:
+            super().run_training()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise OSError(
+                f"The disk is full ({error}) while training {self.plans_manager.dataset_name}, configuration "
+                f"{self.configuration_name}, fold {self.fold}: free some space; {self.output_folder} keeps its "
+                f"checkpoints, --c goes on from there."
+            ) from error
 
     def do_split(self):
         """Return the fold's cases; refuse a fold that the splits do not have."""
@@ -169,7 +192,7 @@ class ConfiguredTrainer(nnUNetTrainer):
         """Refuse a fold for which the host would draw a random split by case, tearing patients apart."""
         splits_file = Path(self.preprocessed_dataset_folder_base) / "splits_final.json"
         folds = len(load_json(str(splits_file))) if splits_file.is_file() else _HOST_DEFAULT_SPLITS
-        if self.fold != "all" and self.fold >= folds:
+        if self.fold != "all" and not 0 <= self.fold < folds:
             raise ValueError(
                 f"Fold {self.fold} of {self.plans_manager.dataset_name} does not exist: {splits_file} has folds "
                 f"0 to {folds - 1}. nnU-Net would draw a random split by case, which tears a patient's cases apart: "
