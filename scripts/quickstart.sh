@@ -11,7 +11,7 @@ venv="${VENV:-$root/.venv}"
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "${PYTHON:-python3}" -m venv "$venv"
 
 echo "Installing acnn-nnunet and nnU-Net into $venv …"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$root"
+"$venv/bin/python" -m pip install -qq --disable-pip-version-check "$root" # -qq: errors only
 
 "$venv/bin/acnn-nnunet" demo -o "${1:-acnn_demo}"
 printf '\nTo go on with your own data: source "%s/bin/activate" && acnn-nnunet doctor\n' "$venv"

@@ -12,7 +12,8 @@ venv="${VENV:-$root/.venv-test}"
 python="$(cd -- "$venv/bin" && pwd)/python"
 
 cd -- "$root"
-"$python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+echo "Installing acnn-nnunet and its development tools into $venv …"
+"$python" -m pip install -qq --disable-pip-version-check --editable '.[dev]' # -qq: errors only
 
 export nnUNet_n_proc_DA="${nnUNet_n_proc_DA:-2}" nnUNet_def_n_proc="${nnUNet_def_n_proc:-2}" MPLBACKEND=Agg
 exec "$python" -m pytest "$@"

@@ -1,0 +1,114 @@
+"""The documentation says what the code does: settings, command lines and links."""
+
+import dataclasses
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from acnn_nnunet.cli import _parse
+from acnn_nnunet.host.settings import PRESETS, Settings, parse_assignments
+from acnn_nnunet.shape_prior.stages import StageSchedule
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+SETTINGS_PAGE = ROOT / "docs" / "settings.md"
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def table_below(heading: str) -> list[list[str]]:
+    """Return the cells of the first table below a heading of docs/settings.md, its own heading left out."""
+    section = SETTINGS_PAGE.read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def spelt(value) -> str:
+    """Spell a value as `acnn-nnunet configure` takes it."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def code_of(page: Path) -> tuple[list[str], list[str]]:
+    """Return the lines of a page's code blocks, and its code spans."""
+    prose, *blocks = re.split(r"^```\w*\n(.*?)^```$", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return "\n".join(blocks[::2]).splitlines(), re.findall(r"`([^`\n]+)`", prose + "\n".join(blocks[1::2]))
+
+
+def slugs(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_table_lists_the_settings_with_their_defaults():
+    documented = [(key.strip("`"), default.strip("`")) for key, default, *_ in table_below("Keys")]
+
+    assert documented == [(field.name, spelt(field.default)) for field in dataclasses.fields(Settings)]
+
+
+@pytest.mark.parametrize("row", table_below("Keys"), ids=lambda row: row[0].strip("`"))
+def test_what_the_table_allows_is_allowed_and_choices_are_complete(row):
+    key, allowed = row[0].strip("`"), re.findall(r"`([^`]+)`", row[2])
+
+    for value in allowed:
+        parse_assignments([f"{key}={value}"])
+    try:
+        parse_assignments([f"{key}=nonsense"])
+    except ValueError as error:
+        if choices := re.search(r"must be one of (.*), got", str(error)):
+            assert sorted(allowed) == sorted(choices[1].split(", "))
+    if "`none`" not in row[2]:
+        with pytest.raises(ValueError, match=f"{key} must be"):
+            parse_assignments([f"{key}=none"])
+
+
+def test_the_paper_preset_is_listed():
+    documented = {key.strip("`"): value.strip("`") for key, value in table_below("The `paper` preset")}
+
+    assert documented == {key: spelt(value) for key, value in PRESETS["paper"].items()}
+
+
+def test_the_stages_are_described_with_their_shares():
+    page = (ROOT / "docs" / "shape_prior.md").read_text()
+
+    for stage, share in StageSchedule.SHARES.items():
+        assert re.search(rf"^\| {stage.value} \|.* after {100 * share:.0f} % of", page, flags=re.MULTILINE)
+    assert f"improved by {100 * StageSchedule.TOLERANCE:g} %" in page
+
+
+@each_page
+def test_command_lines_parse(page):
+    lines, spans = code_of(page)
+    commands = [match[1] for code in [*lines, *spans] if (match := re.search(r"\bacnn-nnunet ([a-z][^)]*)", code))]
+    for command in commands:
+        words = shlex.split(command, comments=True)
+        if len(words) == 1:  # a command is mentioned, not called: it exists if it has a help
+            with pytest.raises(SystemExit, match=r"^0$"):
+                _parse([*words, "--help"])
+        else:
+            _parse(words)
+
+
+def test_a_command_line_was_found():
+    lines, _ = code_of(ROOT / "README.md")
+
+    assert sum(line.startswith("acnn-nnunet ") for line in lines) >= 3
+
+
+@each_page
+def test_links_between_files_resolve(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.is_file(), f"{page.name} links to {target}"
+        assert not anchor or anchor in slugs(linked), f"{page.name} links to {target}"
+
+
+@each_page
+def test_scripts_that_are_named_exist(page):
+    for script in re.findall(r"\bscripts/\w+\.(?:sh|py)\b", page.read_text()):
+        assert (ROOT / script).is_file(), f"{page.name} names {script}"
