@@ -90,7 +90,7 @@ class Settings:
 
     preset: str = "default"
     num_epochs: int | None = None
-    prior_num_epochs: int = 14
+    prior_num_epochs: int = 13
     num_iterations_per_epoch: int | None = None
     num_val_iterations_per_epoch: int | None = None
     save_every: int | None = None

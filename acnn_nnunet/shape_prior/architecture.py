@@ -19,12 +19,15 @@ class EncoderPlan:
         strides: per scale, one stride per axis; the last scale leads to the bottleneck.
         features: channels of every scale but the last.
         bottleneck_channels: channels of the last convolution, in front of the fully connected layer.
+        rectified_bottleneck: whether a ReLU follows that convolution, as in the tables. Elsewhere none does: where a
+            prediction is far from any anatomy such a ReLU can be dead everywhere, and the gradient exactly zero.
     """
 
     grid: tuple[int, ...]
     strides: tuple[tuple[int, ...], ...]
     features: tuple[int, ...]
     bottleneck_channels: int
+    rectified_bottleneck: bool
 
     @property
     def sizes(self) -> tuple[tuple[int, ...], ...]:
@@ -53,13 +56,13 @@ def plan_autoencoder(grid: tuple[int, ...], *, num_classes: int, code_size: int 
     strides = [tuple(2 if scale >= scales - n else 1 for n in halvings) for scale in range(scales)]
     strides.append(tuple(3 if third else 1 for third in thirds))
     features = tuple(min(_FIRST_FEATURES * 2**scale, _MAX_FEATURES) for scale in range(scales))
+    as_printed = tuple(sorted(grid)) == _PAPER_GRID and num_classes == _PAPER_CLASSES
     return EncoderPlan(
         grid=tuple(grid),
         strides=tuple(strides),
         features=features,
-        bottleneck_channels=1
-        if tuple(sorted(grid)) == _PAPER_GRID and num_classes == _PAPER_CLASSES
-        else _channels_for_code(grid_sizes(grid, strides)[-1], code_size),
+        bottleneck_channels=1 if as_printed else _channels_for_code(grid_sizes(grid, strides)[-1], code_size),
+        rectified_bottleneck=as_printed,
     )
 
 
@@ -74,6 +77,7 @@ def plan_predictor(grid: tuple[int, ...], *, code_size: int = CODE_SIZE) -> Enco
         strides=tuple(strides),
         features=(32, 64, 128, 256),
         bottleneck_channels=_channels_for_code(grid_sizes(grid, strides)[-1], code_size),
+        rectified_bottleneck=tuple(sorted(grid)) == _PAPER_GRID,
     )
 
 

@@ -30,9 +30,9 @@ class Encoder(nn.Module):
                 )
             )
             channels = features
-        bottleneck_channels = plan.bottleneck_channels
+        to_bottleneck = convolution(channels, plan.bottleneck_channels, plan.strides[-1])
         scales.append(
-            normalised(convolution(channels, bottleneck_channels, plan.strides[-1]), bottleneck_channels, dimensions)
+            normalised(to_bottleneck, plan.bottleneck_channels, dimensions, rectified=plan.rectified_bottleneck)
         )
         self.scales = nn.ModuleList(scales)
         self.to_code = nn.Linear(math.prod(plan.bottleneck), code_size)

@@ -23,6 +23,7 @@ def transposed_convolution(in_channels: int, out_channels: int, stride: Sequence
     return _DECONV[len(stride)](in_channels, out_channels, kernel_size=kernel, stride=tuple(stride), padding=padding)
 
 
-def normalised(layer: nn.Module, channels: int, dimensions: int) -> nn.Sequential:
-    """Return `layer`, batch normalisation and ReLU, the paper's order."""
-    return nn.Sequential(layer, _NORM[dimensions](channels), nn.ReLU(inplace=True))
+def normalised(layer: nn.Module, channels: int, dimensions: int, *, rectified: bool = True) -> nn.Sequential:
+    """Return `layer`, batch normalisation and, unless left out, ReLU, the paper's order."""
+    modules = [layer, _NORM[dimensions](channels), *([nn.ReLU(inplace=True)] if rectified else [])]
+    return nn.Sequential(*modules)

@@ -27,7 +27,7 @@ class Predictor(nn.Module):
             layers.append(normalised(convolution(features, features, unstrided), features, dimensions))
             channels = features
         last = convolution(channels, plan.bottleneck_channels, unstrided)
-        layers[-1] = nn.Sequential(last, nn.ReLU(inplace=True))
+        layers[-1] = nn.Sequential(last, nn.ReLU(inplace=True)) if plan.rectified_bottleneck else last
         self.convolutions = nn.Sequential(*layers)
         self.to_code = nn.Linear(math.prod(plan.bottleneck), code_size)
 

@@ -121,6 +121,7 @@ def test_other_grids(grid, code_size):
     plan = plan_autoencoder(grid, num_classes=4, code_size=code_size)
     # The nearest a factor of 2 or 3 can bring an axis to 5 is within 4…7, unless the axis is shorter to begin with.
     assert all(min(n, 4) <= bottleneck <= 7 for n, bottleneck in zip(grid, plan.sizes[-1], strict=True))
+    assert not plan.rectified_bottleneck
     features = math.prod(plan.bottleneck)
     assert features >= 2 * code_size
     assert features - math.prod(plan.sizes[-1]) < 2 * code_size
@@ -143,3 +144,13 @@ def test_one_axis_is_refused():
 def test_grid_sizes_are_what_strided_convolutions_give():
     (_, size) = grid_sizes((7, 8, 9), [(2, 3, 2)])
     assert size == tuple(nn.Conv3d(1, 1, 3, stride=(2, 3, 2), padding=1)(torch.zeros(1, 1, 7, 8, 9)).shape[2:])
+
+
+def test_a_far_off_prediction_still_has_a_gradient():
+    """The uniform map of an untrained segmenter is no anatomy; with a ReLU in front of the code it may move nothing."""
+    encoder = Encoder(plan_autoencoder((16, 16, 16), num_classes=4), in_channels=4, code_size=64)
+    for _ in range(20):
+        encoder(torch.rand(2, 4, 16, 16, 16).round())
+    maps = torch.full((1, 4, 16, 16, 16), 0.25, requires_grad=True)
+    encoder.eval()(maps).square().sum().backward()
+    assert maps.grad.norm() > 0
