@@ -6,17 +6,24 @@ import numpy as np
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 
 
-def labels_present(dataset, identifiers: Iterable[str]) -> set[int]:
-    """Return the label values that occur in the given cases of a host dataset, from what preprocessing recorded."""
-    present: set[int] = set()
+def labels_present(dataset, identifiers: Iterable[str]) -> set[int | tuple[int, ...]]:
+    """Return the foreground labels or regions that occur in the given cases of a host dataset.
+
+    Preprocessing recorded them: an integer a label, a tuple a region.
+    """
+    present: set[int | tuple[int, ...]] = set()
     for identifier in identifiers:
         *_, properties = dataset.load_case(identifier)
         for label, locations in properties["class_locations"].items():
-            if np.isscalar(label) and len(locations) > 0:
-                present.add(int(label))
-            elif isinstance(label, tuple) and len(locations) > 0:
-                present.update(int(value) for value in label if value > 0)
+            # With an ignore label the host also records all annotated voxels, under a tuple that begins with -1.
+            if len(locations) > 0 and min(np.atleast_1d(label)) >= 0:
+                present.add(as_label(label))
     return present
+
+
+def as_label(value: int | Iterable[int]) -> int | tuple[int, ...]:
+    """Return a label of dataset.json in the form that preprocessing records it."""
+    return int(value) if np.isscalar(value) else tuple(int(label) for label in value)  # type: ignore[union-attr]
 
 
 def centred_patch(data: np.ndarray, segmentation: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

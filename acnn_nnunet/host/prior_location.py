@@ -32,15 +32,24 @@ def locate_prior(results: str | Path, plans: Mapping[str, Any], configuration: s
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    # A cascade's second stage has no prior of its own: its 3d_fullres has.
-    trainable = next(
-        (name for name in lineage if not _resolved(plans["configurations"], name, "previous_stage")), configuration
-    )
     raise FileNotFoundError(
         f"No shape prior for {dataset}, configuration {configuration}, fold {fold}: looked for "
-        f"{' and '.join(map(str, candidates))}. Train it first with: "
-        f"{train_command(dataset, trainable, fold, PRIOR_TRAINER, plans_name)}"
+        f"{' and '.join(map(str, candidates))}. Train it first with: {prior_command(plans, configuration, fold)}"
     )
+
+
+def prior_command(plans: Mapping[str, Any], configuration: str, fold: int | str) -> str:
+    """Return the command that trains the prior of a configuration; a cascade's second stage has that of 3d_fullres."""
+    configurations = plans["configurations"]
+    trainable = next(
+        (
+            name
+            for name in _lineage(configurations, configuration)
+            if not _resolved(configurations, name, "previous_stage")
+        ),
+        configuration,
+    )
+    return train_command(plans["dataset_name"], trainable, fold, PRIOR_TRAINER, plans["plans_name"])
 
 
 def check_prior_fits(prior: Prior, expected: PriorSpec, *, command: str) -> None:

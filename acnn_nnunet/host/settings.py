@@ -97,7 +97,7 @@ class Settings:
     seed: int | None = None
     cpu_autocast: str | bool = "auto"
     prior: str | None = None
-    prior_weight: float = 0.1
+    prior_weight: float = 0.3
     prior_weighting: str = "gradient_ratio"
     prior_distance: str = "whitened"
     prior_warm_up: float = 0.1

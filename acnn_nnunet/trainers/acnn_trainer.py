@@ -9,10 +9,10 @@ from nnunetv2.paths import nnUNet_results
 from acnn_nnunet import __version__
 from acnn_nnunet.host.checkpoints import write_json
 from acnn_nnunet.host.prior_location import (
-    PRIOR_TRAINER,
     check_prior_fits,
     check_prior_is_held_out,
     locate_prior,
+    prior_command,
 )
 from acnn_nnunet.shape_prior.code_distance import SquaredDistance, WhitenedDistance
 from acnn_nnunet.shape_prior.grids import GRIDS
@@ -96,7 +96,7 @@ class ACNNTrainer(ConfiguredTrainer):
         path = self.settings.prior or locate_prior(
             nnUNet_results.require(), self.plans_manager.plans, self.configuration_name, self.fold
         )
-        command = self._train_command(PRIOR_TRAINER)
+        command = self._prior_command()
         try:
             prior = load_prior(Path(path), device=self.device)
         except (FileNotFoundError, ValueError) as error:
@@ -111,6 +111,9 @@ class ACNNTrainer(ConfiguredTrainer):
                 f"no training case of its fold has that label, so it knows nothing of its shape."
             )
         return prior
+
+    def _prior_command(self) -> str:
+        return prior_command(self.plans_manager.plans, self.configuration_name, self.fold)
 
     def _prior_term(self, prior: Prior) -> PriorTerm:
         distance = (
@@ -133,7 +136,7 @@ class ACNNTrainer(ConfiguredTrainer):
             validation_cases,
             dataset=self.plans_manager.dataset_name,
             fold=self.fold,
-            command=self._train_command(PRIOR_TRAINER),
+            command=self._prior_command(),
         )
         if self.fold == "all":
             self.print_to_log_file(

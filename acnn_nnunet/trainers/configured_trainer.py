@@ -11,7 +11,6 @@ from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from acnn_nnunet.host.checkpoints import add_to_checkpoint, read_checkpoint_errors, replace_atomically
-from acnn_nnunet.host.dataset_names import train_command
 from acnn_nnunet.host.epoch_log import EpochLog
 from acnn_nnunet.host.precision import use_cpu_autocast
 from acnn_nnunet.host.prior_spec import describe_prior
@@ -156,15 +155,6 @@ class ConfiguredTrainer(nnUNetTrainer):
         """Return the specification of the prior that belongs to this configuration and fold."""
         return describe_prior(
             self.plans_manager, self.configuration_manager, self.configuration_name, self.dataset_json, self.fold
-        )
-
-    def _train_command(self, trainer: str) -> str:
-        return train_command(
-            self.plans_manager.dataset_name,
-            self.configuration_name,
-            self.fold,
-            trainer,
-            self.plans_manager.plans_name,
         )
 
     def _autocast(self) -> AbstractContextManager:

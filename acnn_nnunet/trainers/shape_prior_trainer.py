@@ -9,7 +9,7 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
-from acnn_nnunet.host.cases import labels_present
+from acnn_nnunet.host.cases import as_label, labels_present
 from acnn_nnunet.host.checkpoints import write_json
 from acnn_nnunet.host.held_out import channel_names, held_out_report
 from acnn_nnunet.host.prior_spec import describe_prior
@@ -250,16 +250,12 @@ class ShapePriorTrainer(ConfiguredTrainer):
         dataset = self.dataset_class(self.preprocessed_dataset_folder, list(self._training_cases))
         present = labels_present(dataset, self._training_cases)
         where = f"{self.plans_manager.dataset_name}, configuration {self.configuration_name}, fold {self.fold}"
-        if not present - {0}:
+        if not present:
             raise ValueError(
                 f"No training case of {where} has any foreground: a shape prior needs labelled anatomy. "
                 f"Check the labels in nnUNet_raw and preprocess again."
             )
-        absent = tuple(
-            name
-            for name in names.values()
-            if not present & set(np.atleast_1d(self.dataset_json["labels"][name]).tolist())
-        )
+        absent = tuple(name for name in names.values() if as_label(self.dataset_json["labels"][name]) not in present)
         if absent:
             self.print_to_log_file(
                 f"WARNING: no training case of {where} has the label {', '.join(absent)}: "
