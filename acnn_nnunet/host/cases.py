@@ -23,7 +23,7 @@ def labels_present(dataset, identifiers: Iterable[str]) -> set[int | tuple[int, 
 
 def as_label(value: int | Iterable[int]) -> int | tuple[int, ...]:
     """Return a label of dataset.json in the form that preprocessing records it."""
-    return int(value) if np.isscalar(value) else tuple(int(label) for label in value)  # type: ignore[union-attr]
+    return tuple(int(label) for label in value) if isinstance(value, Iterable) else int(value)
 
 
 def centred_patch(data: np.ndarray, segmentation: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -80,7 +80,9 @@ class Decoder(nn.Module):
 
 def _crop(features: Tensor, size: tuple[int, ...]) -> Tensor:
     """Drop what an upsampled odd size has too much, at the far end of each axis."""
-    return features[(..., *(slice(0, n) for n in size))]
+    for axis, length in enumerate(size, start=2):
+        features = features.narrow(axis, 0, length)
+    return features
 
 
 def one_hot(labels: Tensor, num_classes: int) -> Tensor:

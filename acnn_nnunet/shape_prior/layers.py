@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import nn
 
-_CONV = {2: nn.Conv2d, 3: nn.Conv3d}
-_DECONV = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_DECONV: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_NORM: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 # Table V: a transposed convolution of stride 3 has kernel 7, of stride 2 kernel 4, and spans one voxel where it does
 # not stride; the padding makes the output exactly stride times larger.
 _DECONV_KERNEL = {1: (1, 0), 2: (4, 1), 3: (7, 2)}

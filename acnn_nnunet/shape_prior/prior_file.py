@@ -69,7 +69,8 @@ class PriorSpec:
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> "PriorSpec":
         """Read the dictionary of a file."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
+        values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in plain.items()}
+        return cls(**values)
 
     def mismatches(self, other: "PriorSpec") -> list[str]:
         """Say in which respects this prior cannot serve a training that would have made `other`."""

@@ -59,7 +59,7 @@ class ACNNTrainer(ConfiguredTrainer):
         if self.settings.prior_weight > 0:
             if self.prior is None:
                 self.loss = self._build_loss()
-            self._check_and_record_prior(self.prior)
+            self._check_and_record_prior()
         super().on_train_start()
 
     def on_train_epoch_start(self):
@@ -129,7 +129,9 @@ class ACNNTrainer(ConfiguredTrainer):
             labels=self._expected_prior().label_space,
         )
 
-    def _check_and_record_prior(self, prior: Prior) -> None:
+    def _check_and_record_prior(self) -> None:
+        prior = self.prior
+        assert prior is not None
         _, validation_cases = self.do_split()
         check_prior_is_held_out(
             prior,
