@@ -29,7 +29,7 @@ import numpy as np
 DATASET, CONFIGURATION, FOLD = "4", "3d_fullres", 0
 SEEDS = (0, 1, 2)
 # The Dice arms take small batches: equal for both, and what two cores can train three times over.
-DICE_BATCH_SIZE, DICE_EPOCHS, DICE_ITERATIONS = 2, 6, 50
+DICE_BATCH_SIZE, DICE_EPOCHS, DICE_ITERATIONS = 2, 4, 50
 
 
 def main() -> None:
@@ -66,7 +66,8 @@ def describe_machine() -> dict:
     """Return what the numbers were measured on."""
     import torch
 
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "unknown")
+    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.split(":")[1].strip() for line in cpuinfo if "model name" in line), "unknown")
     from acnn_nnunet.host.precision import native_bfloat16
 
     return {
@@ -80,7 +81,7 @@ def describe_machine() -> dict:
 
 
 def measure_steps(results: Path) -> dict:
-    """Time the training step of four arms on the same batch, one step of each in turn; peak memory in processes of their own."""
+    """Time the training step of four arms on one batch, a step of each in turn; peak memory in processes of their own."""
     arms = {
         "stock": ("nnUNetTrainer", {}),
         "acnn": ("ACNNTrainer", {"cpu_autocast": False}),
@@ -232,7 +233,7 @@ def interleaved_predictions(rounds: int = 6) -> dict:
 
 
 def compare_dice(results: Path) -> dict:
-    """Train stock (`prior_weight=0`) and ACNN for equal iterations with three seeds; compare held-out Dice case by case."""
+    """Train stock (`prior_weight=0`) and ACNN for equal iterations with three seeds; compare held-out Dice by case."""
     configuration, stock = write_dice_configurations()
     for seed in SEEDS:  # seed by seed, so that a stopped run leaves whole pairs
         for arm in (stock, configuration):
@@ -260,7 +261,7 @@ def compare_dice(results: Path) -> dict:
 
 
 def bootstrap_interval(difference: np.ndarray, draws: int = 10000) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of paired differences (seeds, cases), resampling cases, each with all seeds."""
+    """Return the 95 % interval of the mean paired difference (seeds, cases), resampling cases, each with all seeds."""
     generator = np.random.default_rng(0)
     per_case = difference.mean(0)
     means = generator.choice(per_case, (draws, len(per_case))).mean(1)

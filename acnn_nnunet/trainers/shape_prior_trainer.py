@@ -55,6 +55,9 @@ class ShapePriorTrainer(ConfiguredTrainer):
         if self.settings.num_val_iterations_per_epoch is None:
             # Enough for a stage's convergence to show; the host's 50 would take a fifth of a prior's training.
             self.num_val_iterations_per_epoch = 10
+        if self.settings.save_every is None:
+            # The file is small, and the host's 50 epochs are more than the whole training has.
+            self.save_every = 1
         self.schedule = StageSchedule(self.num_epochs)
         self.labels = self._expected_prior().label_space
         self._stage_loss = self._build_stage_loss()
