@@ -20,6 +20,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 DATASET, CONFIGURATION, FOLD = "4", "3d_fullres", 0
+RESULTS = Path(os.environ.get("nnUNet_results", "."))
 SEEDS = (0, 1, 2)
 # The Dice arms take small batches: equal for both, and what two cores can train three times over.
 DICE_BATCH_SIZE, DICE_EPOCHS, DICE_ITERATIONS = 2, 4, 50
@@ -81,7 +83,7 @@ def describe_machine() -> dict:
 
 
 def measure_steps(results: Path) -> dict:
-    """Time the training step of four arms on one batch, a step of each in turn; peak memory in processes of their own."""
+    """Time the training step of four arms on one batch, a step of each in turn; peak memory in own processes."""
     arms = {
         "stock": ("nnUNetTrainer", {}),
         "acnn": ("ACNNTrainer", {"cpu_autocast": False}),
@@ -313,9 +315,12 @@ def make_trainer(trainer_name: str, block: dict):
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
     os.environ["nnUNet_n_proc_DA"] = "0"
+    # Measured networks must not leave logs beside real results.
+    os.environ["nnUNet_results"] = tempfile.mkdtemp()
+    prior = model_folder("ShapePriorTrainer", CONFIGURATION) / f"fold_{FOLD}" / "checkpoint_final.pth"
     folder = Path(os.environ["nnUNet_preprocessed"]) / "Dataset004_Hippocampus"
     plans = load_json(str(folder / "nnUNetPlans.json"))
-    plans["configurations"][CONFIGURATION]["acnn"] = block
+    plans["configurations"][CONFIGURATION]["acnn"] = {"prior": str(prior), **block}
     trainer = recursive_find_trainer_class_by_name(trainer_name)(
         {**plans, "continue_training": False},
         CONFIGURATION,
@@ -323,8 +328,6 @@ def make_trainer(trainer_name: str, block: dict):
         load_json(str(folder / "dataset.json")),
         torch.device("cpu"),
     )
-    # Measured networks must not leave logs beside real ones.
-    trainer.log_file = os.devnull
     trainer.initialize()
     trainer.network.train()
     return trainer
@@ -338,7 +341,7 @@ def one_batch(trainer) -> dict:
 
 def model_folder(trainer: str, configuration: str) -> Path:
     """Return where the host keeps a trainer's results of a configuration."""
-    return Path(os.environ["nnUNet_results"]) / "Dataset004_Hippocampus" / f"{trainer}__nnUNetPlans__{configuration}"
+    return RESULTS / "Dataset004_Hippocampus" / f"{trainer}__nnUNetPlans__{configuration}"
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:
