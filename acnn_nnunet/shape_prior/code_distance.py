@@ -26,8 +26,9 @@ class WhitenedDistance(nn.Module):
 
     def __init__(self, covariance: Tensor):
         super().__init__()
-        factor = torch.linalg.cholesky(covariance.double())
-        identity = torch.eye(len(factor), dtype=factor.dtype, device=factor.device)
+        # On the CPU: not every device has float64.
+        factor = torch.linalg.cholesky(covariance.cpu().double())
+        identity = torch.eye(len(factor), dtype=factor.dtype)
         self.register_buffer("whitening", torch.linalg.solve_triangular(factor, identity, upper=False).float())
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:

@@ -190,7 +190,7 @@ def _mean_over_valid(distance: Tensor, valid: Tensor) -> Tensor:
 
 def _global_norms(first: Tensor, second: Tensor) -> tuple[float, float]:
     """Return the Euclidean norms of two gradients over the whole batch of all processes."""
-    squares = torch.stack([first.square().sum(dtype=torch.float64), second.square().sum(dtype=torch.float64)])
+    squares = torch.stack([torch.linalg.vector_norm(gradient).square() for gradient in (first, second)])
     if _distributed():
         dist.all_reduce(squares)
     norms = squares.sqrt().tolist()
