@@ -15,7 +15,7 @@ def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assi
     """Write a configuration that inherits from `base`, with its block merged and changed by `assignments`.
 
     The host lets a child's block replace its parent's, so the whole block is written. Preprocessed data is shared.
-    An existing configuration is only replaced if it derives from the same base in the same way.
+    A configuration that was written so before is replaced, its settings included; any other is left alone.
 
     Returns:
         A sentence that says what was written.

@@ -63,6 +63,12 @@ def check_prior_fits(prior: Prior, expected: PriorSpec, *, command: str) -> None
     Raises:
         ValueError: naming the file, every mismatch and the remedy.
     """
+    if not prior.spec.complete:
+        raise ValueError(
+            f"The shape prior {prior.path} was saved before its training ended, without the code's statistics: end it "
+            f"with --c and take its checkpoint_final.pth, for {expected.dataset}, configuration "
+            f"{expected.configuration}, fold {expected.fold} made by: {command}"
+        )
     if mismatches := prior.spec.mismatches(expected):
         raise ValueError(
             f"The shape prior {prior.path} does not fit {expected.dataset}, configuration {expected.configuration}, "

@@ -20,6 +20,7 @@ def describe_prior(
     stage: Stage = Stage.AUTOENCODER,
     training_cases: tuple[str, ...] = (),
     absent_labels: tuple[str, ...] = (),
+    complete: bool = False,
 ) -> PriorSpec:
     """Return the specification of the prior that ShapePriorTrainer makes of a configuration and fold."""
     labels = plans.get_label_manager(dataset_json)
@@ -41,4 +42,5 @@ def describe_prior(
         stage=stage.value,
         training_cases=tuple(training_cases),
         absent_labels=tuple(absent_labels),
+        complete=complete,
     )

@@ -72,7 +72,7 @@ class Settings:
             `nnUNet_n_proc_DA=0`, since the host's loader workers are unseeded).
         cpu_autocast: bfloat16 autocast of the network on CPUs: "auto" where they have native bfloat16, or true, false.
         prior: path of a prior file, instead of the one that belongs to the configuration and fold.
-        prior_weight: λ1; 0 trains without a prior, exactly as nnUNetTrainer does.
+        prior_weight: λ1; 0 trains without a prior, step for step as nnUNetTrainer does in the same precision.
         prior_weighting: "gradient_ratio" makes λ1 the ratio of the prior's gradient norm to the segmentation loss's,
             at the logits; "constant" makes it a factor.
         prior_distance: "whitened" by the covariance of the codes, or plain "l2".

@@ -35,6 +35,7 @@ class PriorSpec:
         stage: training stage that the weights come from.
         training_cases: identifiers of the cases whose labels it saw.
         absent_labels: names of labels that no training case has.
+        complete: whether training has ended and measured the code's mean and covariance.
     """
 
     dataset: str
@@ -53,6 +54,7 @@ class PriorSpec:
     stage: str
     training_cases: tuple[str, ...] = ()
     absent_labels: tuple[str, ...] = ()
+    complete: bool = False
     format_version: int = FORMAT_VERSION
 
     @property
@@ -79,6 +81,7 @@ class PriorSpec:
             "regions": (self.regions, other.regions),
             "grid": (self.grid, other.grid),
             "grid size": (self.grid_size, other.grid_size),
+            "code size": (self.code_size, other.code_size),
             "spacing in mm": (_rounded(self.spacing_mm), _rounded(other.spacing_mm)),
         }
         return [f"its {what} is {mine}, not {theirs}" for what, (mine, theirs) in compared.items() if mine != theirs]

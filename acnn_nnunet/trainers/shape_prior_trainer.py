@@ -63,6 +63,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
         self._stage_loss = self._build_stage_loss()
         self._training_cases: tuple[str, ...] = ()
         self._absent_labels: tuple[str, ...] = ()
+        self._complete = False
 
     @staticmethod
     def build_network_architecture(
@@ -87,7 +88,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
             self.network.to(memory_format=torch.channels_last_3d)
 
     def configure_optimizers(self):
-        """Return Adam over the three networks, with the host's polynomial decay over all stages."""
+        """Return AdamW over the three networks, with the host's polynomial decay over all stages."""
         optimizer = torch.optim.AdamW(self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay)
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
 
@@ -129,9 +130,9 @@ class ShapePriorTrainer(ConfiguredTrainer):
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 12)
         self.optimizer.step()
-        result = {"loss": loss.detach().cpu().numpy()}
-        self._refuse_non_finite(result["loss"], batch)
-        return result
+        # The autoencoder's loss does not know the image: NaN would only show when the predictor meets it.
+        self._refuse_non_finite(batch["data"].sum().numpy(), batch)
+        return {"loss": loss.detach().cpu().numpy()}
 
     def validation_step(self, batch: dict) -> dict:
         """Run the host's step on g(p(x)) and measure both losses and the reconstruction g(f(y))."""
@@ -184,6 +185,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
         mean, covariance = code_statistics(self._training_codes())
         self.network.code_mean.copy_(mean)
         self.network.code_covariance.copy_(covariance)
+        self._complete = True
         super().on_train_end()
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
@@ -226,6 +228,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
             stage=self.schedule.trained_stage,
             training_cases=self._training_cases,
             absent_labels=self._absent_labels,
+            complete=self._complete,
         )
         return {SPEC_KEY: spec.as_plain(), _SCHEDULE_KEY: self.schedule.state()}
 

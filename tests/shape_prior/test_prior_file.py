@@ -77,6 +77,7 @@ def test_another_format_version(tmp_path):
         ({"regions": True}, "its regions is"),
         ({"grid": "roi"}, "its grid is patch, not roi"),
         ({"grid_size": (12, 12, 8)}, r"its grid size is \(12, 12, 12\), not \(12, 12, 8\)"),
+        ({"code_size": 16}, "its code size is 8, not 16"),
         ({"spacing_mm": (1.0, 1.0, 1.2)}, "its spacing in mm is"),
     ],
 )

@@ -89,6 +89,7 @@ def make_prior(make_trainer):
         channels, size = trainer.labels.num_channels, trainer.configuration_manager.patch_size
         for _ in range(20):
             trainer.network.encoder(torch.rand(2, channels, *size).round())
+        trainer._complete = True
         trainer.save_checkpoint(str(Path(trainer.output_folder) / "checkpoint_final.pth"))
         return Path(trainer.output_folder) / "checkpoint_final.pth"
 

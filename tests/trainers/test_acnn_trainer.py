@@ -219,6 +219,15 @@ def test_a_prior_of_another_label_set_is_refused(make_trainer, make_prior):
         make_trainer(ACNNTrainer).initialize()
 
 
+def test_a_prior_that_is_not_finished_is_refused(make_trainer, make_prior):
+    path = make_prior()
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["shape_prior"]["complete"] = False
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match="was saved before its training ended"):
+        make_trainer(ACNNTrainer).initialize()
+
+
 def test_a_fold_beyond_the_splits_is_refused_by_both(make_trainer):
     for trainer_class in (ACNNTrainer, ShapePriorTrainer):
         with pytest.raises(ValueError, match=r"Fold 7 of Dataset077_PhantomHeart does not exist.*tears a patient"):
