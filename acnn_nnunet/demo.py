@@ -68,7 +68,7 @@ def run_demo(output: Path, *, device: str) -> str:
     started = time.monotonic()
     _prepare_folder(output)
     environment = _environment(output)
-    _say(f"A demo of acnn-nnunet on {device}; about six minutes on two CPU cores. To type the commands yourself:")
+    _say(f"A demo of acnn-nnunet on {device}. To type the commands yourself:")
     for name in _NNUNET_FOLDERS:
         _say(f"export {name}={environment[name]}")
     dataset = write_dataset(output / "nnUNet_raw", DATASET_ID, num_train=NUM_TRAIN, num_test=NUM_TEST, seed=SEED)
