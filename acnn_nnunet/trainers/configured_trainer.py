@@ -1,12 +1,15 @@
 """What our trainers share: settings from the plans, safe files, the CPU's precision, refusals in one sentence."""
 
+import contextlib
 import errno
+import io
 import random
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import torch
+from batchgenerators.dataloading.multi_threaded_augmenter import MultiThreadedAugmenter
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -77,8 +80,9 @@ class ConfiguredTrainer(nnUNetTrainer):
             return
         try:
             super().run_training()
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
+        except BaseException as error:
+            self._stop_loader_workers()
+            if not isinstance(error, OSError) or error.errno != errno.ENOSPC:
                 raise
             raise OSError(
                 f"The disk is full ({error}) while training {self.plans_manager.dataset_name}, configuration "
@@ -157,7 +161,7 @@ class ConfiguredTrainer(nnUNetTrainer):
             self.plans_manager, self.configuration_manager, self.configuration_name, self.dataset_json, self.fold
         )
 
-    def _autocast(self) -> AbstractContextManager:
+    def _autocast(self) -> contextlib.AbstractContextManager:
         return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.cpu_autocast)
 
     def _apply_settings(self) -> None:
@@ -188,6 +192,13 @@ class ConfiguredTrainer(nnUNetTrainer):
                 f"0 to {folds - 1}. nnU-Net would draw a random split by case, which tears a patient's cases apart: "
                 f"choose one of these folds, or add yours to that file."
             )
+
+    def _stop_loader_workers(self) -> None:
+        """Stop the workers as the host does at the end: left alone, they bury the error under tracebacks of theirs."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            for loader in (self.dataloader_train, self.dataloader_val):
+                if isinstance(loader, (NonDetMultiThreadedAugmenter, MultiThreadedAugmenter)):
+                    loader._finish()
 
     def _write_checkpoint(self, path: str) -> None:
         super().save_checkpoint(path)
