@@ -176,8 +176,9 @@ class ShapePriorTrainer(ConfiguredTrainer):
             f"reconstruction Dice {[round(float(d), 4) for d in dice]}, loss {losses.reconstruction:.4f}; "
             f"code loss {losses.code:.4g}"
         )
+        stage = self.schedule.stage
         if self.schedule.end_epoch(losses):
-            self.print_to_log_file(f"next stage: {self.schedule.stage.value}")
+            self.print_to_log_file(f"the {stage.value}'s stage ends here")
 
     def on_train_end(self):
         """Measure the code's mean and covariance over augmented training labels, then save and end as the host does."""
