@@ -24,8 +24,8 @@ CONFIGURATION = "3d_fullres_demo"
 CONFIGURATION_WITHOUT_PRIOR = "3d_fullres_demo_noprior"
 SEED = 0
 SETTINGS = {
-    "num_epochs": 20,
-    "prior_num_epochs": 20,
+    "num_epochs": 12,
+    "prior_num_epochs": 12,
     "num_iterations_per_epoch": 15,
     "num_val_iterations_per_epoch": 2,
     "seed": SEED,
