@@ -24,7 +24,7 @@ CONFIGURATION = "3d_fullres_demo"
 CONFIGURATION_WITHOUT_PRIOR = "3d_fullres_demo_noprior"
 SEED = 0
 SETTINGS = {
-    "num_epochs": 12,
+    "num_epochs": 8,
     "prior_num_epochs": 12,
     "num_iterations_per_epoch": 15,
     "num_val_iterations_per_epoch": 2,
