@@ -7,7 +7,7 @@ from typing import Any
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
-from acnn_nnunet.host.checkpoints import write_json
+from acnn_nnunet.files import write_json
 from acnn_nnunet.host.settings import PLANS_KEY, Settings, parse_assignments
 
 

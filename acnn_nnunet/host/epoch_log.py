@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from acnn_nnunet.host.checkpoints import write_json
+from acnn_nnunet.files import write_json
 
 
 class EpochLog:

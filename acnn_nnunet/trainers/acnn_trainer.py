@@ -7,7 +7,7 @@ import torch
 from nnunetv2.paths import nnUNet_results
 
 from acnn_nnunet import __version__
-from acnn_nnunet.host.checkpoints import write_json
+from acnn_nnunet.files import write_json
 from acnn_nnunet.host.prior_location import (
     check_prior_fits,
     check_prior_is_held_out,

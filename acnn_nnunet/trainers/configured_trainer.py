@@ -13,7 +13,8 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMu
 from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from acnn_nnunet.host.checkpoints import add_to_checkpoint, read_checkpoint_errors, replace_atomically
+from acnn_nnunet.files import replace_atomically
+from acnn_nnunet.host.checkpoints import add_to_checkpoint, read_checkpoint_errors
 from acnn_nnunet.host.epoch_log import EpochLog
 from acnn_nnunet.host.precision import use_cpu_autocast
 from acnn_nnunet.host.prior_spec import describe_prior

@@ -1,0 +1,64 @@
+"""Files that survive a full disk and a kill: written beside, then renamed."""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+def replace_atomically(path: str | os.PathLike[str], write: Callable[[str], None]) -> None:
+    """Let `write` make a file beside `path` and rename it into place; on failure `path` stays as it was.
+
+    Raises:
+        OSError: naming the path, if it cannot be written (disk full, no permission).
+    """
+    path = os.fspath(path)
+    partial = f"{path}.partial"
+    try:
+        write(partial)
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+        kept = " The previous file is kept." if os.path.isfile(path) else ""
+        reason = " ".join(str(error).split())
+        raise OSError(f"Could not write {path} ({reason}): free some space or fix its permissions.{kept}") from error
+
+
+def write_text(path: str | os.PathLike[str], content: str) -> None:
+    """Write a text file (UTF-8, line ends as given) atomically.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    replace_atomically(path, lambda partial: _dump(partial, content))
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write a JSON file atomically; NumPy scalars and arrays become plain numbers and lists.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    write_text(path, json.dumps(plain(content), indent=2) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """Return the value with NumPy scalars and arrays replaced by plain ones, in dicts, lists and tuples too."""
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(item) for item in value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value
+
+
+def _dump(path: str, content: str) -> None:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        file.write(content)
