@@ -9,8 +9,8 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
-from acnn_nnunet.host.cases import as_label, labels_present
 from acnn_nnunet.files import write_json
+from acnn_nnunet.host.cases import as_label, labels_present
 from acnn_nnunet.host.held_out import channel_names, held_out_report
 from acnn_nnunet.host.prior_spec import describe_prior
 from acnn_nnunet.host.settings import Settings
