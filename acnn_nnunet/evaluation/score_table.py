@@ -30,7 +30,7 @@ class CaseScore:
         hd95_mm: the larger of the two directed 95th percentiles.
         mean_surface_distance_mm: average symmetric surface distance.
         surface_dice: fraction of both surfaces within the tolerance of the other.
-        volume_reference_ml: volume (in 2D 0.001 times the area in mm², for a slice of 1 mm).
+        volume_reference_ml: volume of the reference; does not apply where an image of 2 axes tells no slice thickness.
         volume_prediction_ml: the prediction's.
         components: connected pieces of the prediction.
         holes: cavities of the prediction.
@@ -45,8 +45,8 @@ class CaseScore:
     hd95_mm: float | None
     mean_surface_distance_mm: float | None
     surface_dice: float | None
-    volume_reference_ml: float
-    volume_prediction_ml: float
+    volume_reference_ml: float | None
+    volume_prediction_ml: float | None
     components: int
     holes: int
 
@@ -106,8 +106,7 @@ def _parse_row(row: dict[str, str], where: str) -> CaseScore:
 
 
 def _parse_cell(cell: str | None, column: str, where: str) -> float | int | None:
-    may_be_empty = column not in (*_COUNTS, "volume_reference_ml", "volume_prediction_ml")
-    if not cell and may_be_empty:
+    if not cell and column not in _COUNTS:
         return None
     try:
         value = float(cell or "")

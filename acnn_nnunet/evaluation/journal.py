@@ -1,0 +1,77 @@
+"""What an evaluation has done so far: one line a case, appended as it ends, so that nothing computed is lost."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acnn_nnunet.files import plain
+
+FOLDER = "parts"
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The journal of one part of an evaluation, a JSON-lines file: a header, then a line a case.
+
+    Attributes:
+        path: the file.
+    """
+
+    path: Path
+
+    @classmethod
+    def of_part(cls, output: Path, *, num_parts: int, part_id: int) -> "Journal":
+        """Return the journal of a part in an evaluation's folder."""
+        return cls(Path(output) / FOLDER / f"part_{part_id}_of_{num_parts}.jsonl")
+
+    def start(self, header: dict[str, Any]) -> None:
+        """Begin anew with this header.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._write("w", header)
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Add the line of a case and see it onto the disk.
+
+        Raises:
+            OSError: if it cannot be written; what was written before stays readable.
+        """
+        self._write("a", entry)
+
+    def read(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Return the header and the entries; a last line that a kill cut short does not count.
+
+        Raises:
+            FileNotFoundError: if there is no journal.
+            ValueError: if its header cannot be read.
+        """
+        lines = list(self._lines())
+        if not lines:
+            raise ValueError(f"{self.path} has no readable header: delete it and evaluate again.")
+        return lines[0], lines[1:]
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        for line in self.path.read_bytes().split(b"\n"):
+            try:
+                yield json.loads(line)
+            except ValueError:
+                continue
+
+    def _write(self, mode: str, content: dict[str, Any]) -> None:
+        try:
+            with open(self.path, mode, encoding="utf-8") as file:
+                # A leading line end keeps the entry apart from a line that a kill cut short.
+                file.write(("\n" if mode == "a" else "") + json.dumps(plain(content)) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OSError(
+                f"Could not write {self.path} ({error.strerror}): free some space or fix its permissions, then go on "
+                "with --continue."
+            ) from error

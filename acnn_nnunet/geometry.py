@@ -1,0 +1,62 @@
+"""Where the voxels of an image lie in the world, and how two images differ in that."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+SPACING_TOLERANCE = 1e-3  # of a voxel's size
+ORIGIN_TOLERANCE_MM = 1e-2
+DIRECTION_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The grid of an image of 2 or 3 axes.
+
+    Attributes:
+        size: voxels along each axis, in array order `(Z, Y, X)` or `(Y, X)`.
+        spacing_mm: voxel size in the same order.
+        origin_mm: world position of the first voxel, in the file format's own order; None where the format has none.
+        direction: direction cosines or affine, flattened; None where the format has none.
+        thickness_mm: of the slice, for an image of 2 axes that tells it.
+    """
+
+    size: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    origin_mm: tuple[float, ...] | None = None
+    direction: tuple[float, ...] | None = None
+    thickness_mm: float | None = None
+
+    @property
+    def diagonal_mm(self) -> float:
+        """The length of the image's diagonal, outer edge to outer edge: what a miss costs in a distance."""
+        return math.hypot(*(n * spacing for n, spacing in zip(self.size, self.spacing_mm, strict=True)))
+
+    @property
+    def voxel_ml(self) -> float | None:
+        """The volume of one voxel; None for an image of 2 axes whose slice thickness is unknown."""
+        if len(self.size) == 3:
+            return float(math.prod(self.spacing_mm)) / 1000
+        return None if self.thickness_mm is None else math.prod(self.spacing_mm) * self.thickness_mm / 1000
+
+    def differences(self, other: "Geometry") -> list[str]:
+        """Return what differs, each as "spacing (1.0, 1.0) against (1.5, 1.0)"; empty where the grids are the same."""
+        found = []
+        if self.size != other.size:
+            found.append(f"size {self.size} against {other.size}")
+        elif not np.allclose(self.spacing_mm, other.spacing_mm, rtol=SPACING_TOLERANCE, atol=0):
+            found.append(f"spacing {_rounded(self.spacing_mm)} against {_rounded(other.spacing_mm)} mm")
+        for name, tolerance in (("origin_mm", ORIGIN_TOLERANCE_MM), ("direction", DIRECTION_TOLERANCE)):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine is not None and theirs is not None and not _close(mine, theirs, tolerance):
+                found.append(f"{name.removesuffix('_mm')} {_rounded(mine)} against {_rounded(theirs)}")
+        return found
+
+
+def _close(mine: tuple[float, ...], theirs: tuple[float, ...], tolerance: float) -> bool:
+    return len(mine) == len(theirs) and np.allclose(mine, theirs, rtol=0, atol=tolerance)
+
+
+def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(round(float(value), 4) for value in values)

@@ -1,0 +1,110 @@
+"""Which labels a dataset has, read from its dataset.json as the host reads it, without loading torch."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Label = int | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DatasetLabels:
+    """What is to be scored.
+
+    Attributes:
+        foreground: labels (an integer) and regions (a tuple), without background, in the dataset's order.
+        names: the name of each of them, keyed as `label_key` writes it.
+        ignore: the value of unannotated voxels, or None.
+        exhaustive: a voxel with any other value is a mistake; False where a user names only what is to be scored.
+    """
+
+    foreground: tuple[Label, ...]
+    names: dict[str, str] = field(default_factory=dict)
+    ignore: int | None = None
+    exhaustive: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if there is nothing to score, a value is negative or background, or one comes twice."""
+        if not self.foreground:
+            raise ValueError("No label to score: only background is declared.")
+        for label in self.foreground:
+            values = label if isinstance(label, tuple) else (label,)
+            if not values or min(values) < 0 or (label == 0) or self.ignore in values:
+                raise ValueError(f"The label {label} cannot be scored: it is empty, negative, background or ignored.")
+        if len(set(self.foreground)) < len(self.foreground):
+            raise ValueError(f"A label comes twice among {', '.join(map(label_key, self.foreground))}.")
+
+    @property
+    def values(self) -> set[int]:
+        """Every foreground value of a voxel."""
+        return {value for label in self.foreground for value in (label if isinstance(label, tuple) else (label,))}
+
+
+def label_key(label: Label) -> str:
+    """Return the label as the host's summary.json writes it: "2", or "(1, 2)" for a region."""
+    return str(label)
+
+
+def labels_of_dataset(dataset_json: Path) -> DatasetLabels:
+    """Read labels, regions and the ignore label from a dataset.json.
+
+    Raises:
+        ValueError: naming the file, if it is no JSON or its `labels` cannot be used.
+    """
+    content = read_dataset_json(dataset_json)
+    labels = content.get("labels")
+    if not isinstance(labels, dict):
+        raise ValueError(f"{dataset_json} has no `labels`: name them with --labels.")
+    try:
+        values = {name: _parse_value(value) for name, value in labels.items()}
+        ignore = values.pop("ignore", None)
+        if isinstance(ignore, tuple):
+            raise ValueError("the ignore label is a region")
+        # As the host has it: one true region makes all of them regions, else every entry is a label.
+        has_regions = any(isinstance(value, tuple) and len(value) > 1 for value in values.values())
+        if not has_regions:
+            values = {name: value[0] if isinstance(value, tuple) else value for name, value in values.items()}
+        scored = {name: value for name, value in values.items() if value not in (0, (0,))}
+        return DatasetLabels(tuple(scored.values()), {label_key(v): name for name, v in scored.items()}, ignore)
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"The labels of {dataset_json} cannot be used ({error}): name them with --labels.") from error
+
+
+def labels_of_words(words: Sequence[str], *, ignore: int | None = None) -> DatasetLabels:
+    """Return the labels that a user names: "1" for a label, "1,2" for a region, "LV=3" to give it a name.
+
+    Raises:
+        ValueError: naming the word that cannot be read.
+    """
+    foreground: list[Label] = []
+    names = {}
+    for word in words:
+        name, _, value = word.rpartition("=")
+        try:
+            numbers = tuple(int(number) for number in value.strip("()").split(",") if number.strip())
+            label: Label = numbers[0] if len(numbers) == 1 else numbers
+        except ValueError:
+            raise ValueError(f"--labels {word}: write 1 for a label, 1,2 for a region, LV=3 to name it.") from None
+        foreground.append(label)
+        names[label_key(label)] = name or label_key(label)
+    return DatasetLabels(tuple(foreground), names, ignore, exhaustive=False)
+
+
+def read_dataset_json(path: Path) -> dict:
+    """Return the content of a dataset.json.
+
+    Raises:
+        ValueError: if it is no JSON object.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no JSON object.")
+    return content
+
+
+def _parse_value(value: object) -> Label:
+    return tuple(int(item) for item in value) if isinstance(value, (list, tuple)) else int(value)  # type: ignore[call-overload]

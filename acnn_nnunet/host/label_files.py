@@ -1,0 +1,144 @@
+"""Label maps in any format that the host reads, with their geometry, without loading torch."""
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acnn_nnunet.geometry import Geometry
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """A label map: integers `(Z, Y, X)`, or `(Y, X)` where there is only one slice, and where its voxels lie."""
+
+    values: np.ndarray
+    geometry: Geometry
+
+
+class LabelFileReader:
+    """Reads files of one ending with the host's reader for it."""
+
+    def __init__(self, file_ending: str, *, reader_name: str | None = None, example: Path | None = None):
+        """Choose the reader as the host does.
+
+        Args:
+            file_ending: ".nii.gz" and the like.
+            reader_name: `overwrite_image_reader_writer` of the dataset.json, if it has one.
+            example: a file to try the readers on, where several know the ending.
+
+        Raises:
+            ValueError: if the host has no reader for the ending; lists those that it reads.
+        """
+        self.file_ending = file_ending
+        self._reader = _choose_reader(file_ending, reader_name, example)
+
+    def read(self, path: Path) -> LabelMap:
+        """Read a label map.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: in one sentence that begins with the path, if the file is truncated or of another format, has
+                several volumes, or a voxel that is no whole number of 0 or more.
+        """
+        values, properties = self.read_image(path)
+        if values.shape[0] != 1:
+            raise ValueError(f"{path} holds {values.shape[0]} volumes: a label map is 2D or 3D, so split it first.")
+        low, high = values.min(), values.max()
+        if not np.isfinite(low) or not np.isfinite(high):
+            raise ValueError(f"{path} holds voxels that are not finite: label maps are whole numbers.")
+        labels = values[0].astype(np.uint8 if high < 256 else np.int32)
+        if low < 0:
+            raise ValueError(f"{path} holds the negative label {low:g}: labels are 0 or more.")
+        if not np.array_equal(labels, values[0]):
+            fraction = values[0][labels != values[0]][0]
+            raise ValueError(f"{path} holds the value {fraction:g}: label maps are whole numbers, not probabilities.")
+        geometry = _geometry(labels.shape, properties)
+        return LabelMap(labels.reshape(geometry.size), geometry)
+
+    def read_image(self, path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return the values `(C, Z, Y, X)` of a file, float32, and the host's properties of it.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it cannot be read.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path} does not exist.")
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # the host prints where it assumes a spacing
+                return self._reader().read_seg(str(path))
+        # Every library behind the host's readers has errors of its own; whichever comes, the file cannot be read.
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"{path} cannot be read; is it truncated? ({reason[-200:]})") from error
+
+
+def find_file_ending(files: Sequence[Path]) -> str:
+    """Return the ending, of those that the host reads, that the files have in common.
+
+    Raises:
+        ValueError: if there is none, or several; lists what was found.
+    """
+    endings = sorted({ending for path in files if (ending := _known_ending(path.name))})
+    if len(endings) == 1:
+        return endings[0]
+    folder = files[0].parent if files else "the folder"
+    found = f"files of several formats ({', '.join(endings)})" if endings else "no file that nnU-Net reads"
+    raise ValueError(f"{folder} holds {found}; one of {', '.join(_known_endings())} is wanted: give a dataset.json.")
+
+
+def _known_endings() -> list[str]:
+    from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
+
+    return sorted({ending for reader in LIST_OF_IO_CLASSES for ending in reader.supported_file_endings})
+
+
+def _known_ending(name: str) -> str | None:
+    return next((ending for ending in _known_endings() if name.lower().endswith(ending)), None)
+
+
+def _choose_reader(file_ending: str, reader_name: str | None, example: Path | None) -> Any:
+    from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES, recursive_find_reader_writer_by_name
+
+    if reader_name and reader_name != "None":
+        try:
+            return recursive_find_reader_writer_by_name(reader_name)
+        except RuntimeError as error:
+            raise ValueError(f"dataset.json names the reader {reader_name}, which nnU-Net does not have.") from error
+    readers = [reader for reader in LIST_OF_IO_CLASSES if file_ending.lower() in reader.supported_file_endings]
+    if not readers:
+        raise ValueError(f"nnU-Net reads no {file_ending}; it reads {', '.join(_known_endings())}.")
+    return next((reader for reader in readers if example and _can_read(reader, example)), readers[0])
+
+
+def _can_read(reader: Any, example: Path) -> bool:
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            reader().read_seg(str(example))
+    except Exception:  # as in `read_image`
+        return False
+    return True
+
+
+def _geometry(shape: tuple[int, ...], properties: dict[str, Any]) -> Geometry:
+    spacing_mm = tuple(float(value) for value in properties["spacing"])
+    sitk, nibabel = properties.get("sitk_stuff", {}), properties.get("nibabel_stuff", {})
+    origin, direction = sitk.get("origin"), sitk.get("direction")
+    if nibabel:
+        affine = np.asarray(nibabel["original_affine"], dtype=float)
+        origin, direction = affine[:3, 3], (affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)).ravel()
+    has_one_slice = len(shape) == 3 and shape[0] == 1
+    # A file of 2 axes is given a made-up spacing across them; one of 3 axes says how thick its slice is.
+    says_thickness = has_one_slice and len(sitk.get("spacing", (0, 0, 0) if nibabel else ())) == 3
+    return Geometry(
+        size=tuple(shape[1:] if has_one_slice else shape),
+        spacing_mm=spacing_mm[1:] if has_one_slice else spacing_mm,
+        origin_mm=None if origin is None else tuple(float(value) for value in origin),
+        direction=None if direction is None else tuple(float(value) for value in direction),
+        thickness_mm=spacing_mm[0] if says_thickness else None,
+    )
