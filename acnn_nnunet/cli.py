@@ -42,6 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_configure(commands)
     _add_export_stock(commands)
+    _add_evaluate(commands)
+    _add_merge(commands)
     return parser
 
 
@@ -123,6 +125,62 @@ def _export_stock(arguments: argparse.Namespace) -> int:
 
     print(export_stock(arguments.model_folder, arguments.output))
     return 0
+
+
+def _add_evaluate(commands) -> None:
+    parser = commands.add_parser("evaluate", help="overlap, distances in mm and volumes of a folder of predictions")
+    parser.add_argument("reference", metavar="GT", type=Path, help="folder of reference label maps")
+    parser.add_argument("prediction", metavar="PRED", type=Path, help="folder of predictions, same file names")
+    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder to write")
+    parser.add_argument("-djfile", type=Path, help="dataset.json; looked for in and above both folders")
+    parser.add_argument("-l", "--labels", nargs="+", metavar="LABEL", help="1, 1,2 for a region, LV=3 to name it")
+    parser.add_argument("-il", dest="ignore_label", type=int, help="value of unannotated voxels, with --labels")
+    parser.add_argument("--tolerance", type=float, default=2.0, metavar="MM", help="of the surface Dice, default 2 mm")
+    parser.add_argument("--groups", type=Path, help="case,patient,phase,group; default: groups.csv beside GT")
+    parser.add_argument("--images", type=Path, help="images for the report's pictures; default: nnU-Net's beside GT")
+    parser.add_argument("-np", dest="num_processes", type=int, help="processes; default: nnU-Net's nnUNet_def_n_proc")
+    parser.add_argument("--continue", dest="continue_evaluation", action="store_true", help="keep what is scored")
+    parser.add_argument("-num_parts", type=int, default=1, help="of how many parts this is one; then run merge")
+    parser.add_argument("-part_id", type=int, default=0, help="which part, from 0")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from nnunetv2.configuration import default_num_processes
+
+    from acnn_nnunet.evaluation.evaluate import evaluate
+
+    outcome = evaluate(
+        arguments.reference,
+        arguments.prediction,
+        arguments.output,
+        labels=arguments.labels,
+        ignore_label=arguments.ignore_label,
+        dataset_json=arguments.djfile,
+        tolerance_mm=arguments.tolerance,
+        groups=arguments.groups,
+        images=arguments.images,
+        num_processes=default_num_processes if arguments.num_processes is None else arguments.num_processes,
+        continue_evaluation=arguments.continue_evaluation,
+        num_parts=arguments.num_parts,
+        part_id=arguments.part_id,
+    )
+    print(outcome.text)
+    return 0 if outcome.complete else 1
+
+
+def _add_merge(commands) -> None:
+    parser = commands.add_parser("merge", help="results of an evaluation that was run in parts")
+    parser.add_argument("output", type=Path, help="folder given to evaluate with -o")
+    parser.set_defaults(run=_merge)
+
+
+def _merge(arguments: argparse.Namespace) -> int:
+    from acnn_nnunet.evaluation.evaluate import merge_parts
+
+    outcome = merge_parts(arguments.output)
+    print(outcome.text)
+    return 0 if outcome.complete else 1
 
 
 if __name__ == "__main__":

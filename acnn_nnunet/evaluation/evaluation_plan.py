@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from acnn_nnunet.host.dataset_labels import DatasetLabels, labels_of_dataset, labels_of_words, read_dataset_json
-from acnn_nnunet.host.label_files import LabelFileReader, find_file_ending
+from acnn_nnunet.host.label_files import choose_reader, find_file_ending
 
-_PREDICTION_MARKS = ("predict_from_raw_data_args.json", "plans.json")
+_PREDICTION_MARKS = ("predict_from_raw_data_args.json", "plans.json", "summary.json")
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class EvaluationPlan:
         prediction: folder of the predicted ones.
         labels: what is scored.
         file_ending: of the label maps in both folders.
-        reader_name: the host's reader that dataset.json asks for, if any.
+        reader_name: the host's class that reads them.
         tolerance_mm: of the surface Dice.
         cases: names of all reference cases, sorted.
         extra: predictions without a reference.
@@ -30,7 +30,7 @@ class EvaluationPlan:
     prediction: Path
     labels: DatasetLabels
     file_ending: str
-    reader_name: str | None
+    reader_name: str
     tolerance_mm: float
     cases: tuple[str, ...] = ()
     extra: tuple[str, ...] = field(default=())
@@ -43,12 +43,6 @@ class EvaluationPlan:
     def prediction_file(self, case: str) -> Path:
         """Where the prediction of a case should lie."""
         return self.prediction / f"{case}{self.file_ending}"
-
-    def make_reader(self) -> LabelFileReader:
-        """Return the reader of both folders' files."""
-        return LabelFileReader(
-            self.file_ending, reader_name=self.reader_name, example=self.reference_file(self.cases[0])
-        )
 
     def header(self) -> dict[str, Any]:
         """Return what must be equal for results to belong together, as plain values."""
@@ -130,7 +124,9 @@ def plan_evaluation(
         prediction=prediction,
         labels=scored,
         file_ending=ending,
-        reader_name=content.get("overwrite_image_reader_writer"),
+        reader_name=choose_reader(
+            ending, asked_for=content.get("overwrite_image_reader_writer"), example=reference / f"{cases[0]}{ending}"
+        ),
         tolerance_mm=float(tolerance_mm),
         cases=tuple(cases),
         extra=tuple(sorted(set(predicted) - set(cases))),

@@ -18,7 +18,7 @@ from acnn_nnunet.evaluation.journal import Journal
 from acnn_nnunet.host.dataset_labels import label_key
 from acnn_nnunet.host.label_files import LabelFileReader, LabelMap
 
-# Of these the main process keeps no more than this many per worker in flight, so that thousands of cases cost no memory.
+# Cases handed to the pool at a time, so that thousands of them cost no memory.
 _IN_FLIGHT_PER_WORKER = 4
 
 
@@ -48,7 +48,7 @@ def finished_entries(plan: EvaluationPlan, journal: Journal) -> list[dict[str, A
     ]
 
 
-def evaluate_case(plan: EvaluationPlan, case: str, reader: LabelFileReader | None = None) -> dict[str, Any]:
+def evaluate_case(plan: EvaluationPlan, case: str) -> dict[str, Any]:
     """Score one case.
 
     Returns:
@@ -57,7 +57,7 @@ def evaluate_case(plan: EvaluationPlan, case: str, reader: LabelFileReader | Non
     """
     entry: dict[str, Any] = {"case": case, "stamp": _stamp(plan, case), "error": None, "missing": False, "labels": {}}
     try:
-        reader = reader or plan.make_reader()
+        reader = LabelFileReader(plan.reader_name)
         reference = reader.read(plan.reference_file(case))
         _refuse_unknown_labels(plan, reference, plan.reference_file(case), is_reference=True)
         prediction = _read_prediction(plan, case, reader, reference)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import cc3d
 import numpy as np
 
-from acnn_nnunet.geometry import Geometry
 from acnn_nnunet.evaluation.score_table import BOTH_EMPTY, MISSED, OK, SPURIOUS
 from acnn_nnunet.evaluation.surface_distance import surface_distances
+from acnn_nnunet.geometry import Geometry
 
 _FULL_CONNECTIVITY = {2: 8, 3: 26}
 _FACE_CONNECTIVITY = {2: 4, 3: 6}

@@ -1,8 +1,8 @@
 """Distances between the surfaces of two masks, in mm.
 
 The surface of a mask is the set of centres of those of its voxels that have a background voxel across a face; outside
-the image all is background. A directed distance runs from a surface voxel of one mask to the nearest surface voxel of the
-other, by an exact Euclidean distance transform. docs/evaluation.md says how other definitions differ.
+the image all is background. A directed distance runs from a surface voxel of one mask to the nearest one of the other,
+by an exact Euclidean distance transform. docs/evaluation.md says how other definitions differ.
 """
 
 from dataclasses import dataclass

@@ -4,6 +4,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,10 @@ class LabelMap:
 
 
 class LabelFileReader:
-    """Reads files of one ending with the host's reader for it."""
+    """Reads files with one of the host's readers, by its name (`choose_reader`)."""
 
-    def __init__(self, file_ending: str, *, reader_name: str | None = None, example: Path | None = None):
-        """Choose the reader as the host does.
-
-        Args:
-            file_ending: ".nii.gz" and the like.
-            reader_name: `overwrite_image_reader_writer` of the dataset.json, if it has one.
-            example: a file to try the readers on, where several know the ending.
-
-        Raises:
-            ValueError: if the host has no reader for the ending; lists those that it reads.
-        """
-        self.file_ending = file_ending
-        self._reader = _choose_reader(file_ending, reader_name, example)
+    def __init__(self, reader_name: str):
+        self._reader = _reader_class(reader_name)
 
     def read(self, path: Path) -> LabelMap:
         """Read a label map.
@@ -78,6 +68,28 @@ class LabelFileReader:
             raise ValueError(f"{path} cannot be read; is it truncated? ({reason[-200:]})") from error
 
 
+def choose_reader(file_ending: str, *, asked_for: str | None = None, example: Path | None = None) -> str:
+    """Return the name of the host's reader for files, chosen as the host does.
+
+    Args:
+        file_ending: ".nii.gz" and the like.
+        asked_for: `overwrite_image_reader_writer` of the dataset.json, if it has one.
+        example: a file to try the readers on, where several know the ending.
+
+    Raises:
+        ValueError: if the host has no reader for the ending or of that name; lists the endings that it reads.
+    """
+    from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
+
+    if asked_for and asked_for != "None":
+        return _reader_class(asked_for).__name__
+    readers = [reader for reader in LIST_OF_IO_CLASSES if file_ending.lower() in reader.supported_file_endings]
+    if not readers:
+        raise ValueError(f"nnU-Net reads no {file_ending}; it reads {', '.join(_known_endings())}.")
+    able = (reader for reader in readers if example is not None and _can_read(reader, example))
+    return next(able, readers[0]).__name__
+
+
 def find_file_ending(files: Sequence[Path]) -> str:
     """Return the ending, of those that the host reads, that the files have in common.
 
@@ -102,18 +114,14 @@ def _known_ending(name: str) -> str | None:
     return next((ending for ending in _known_endings() if name.lower().endswith(ending)), None)
 
 
-def _choose_reader(file_ending: str, reader_name: str | None, example: Path | None) -> Any:
-    from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES, recursive_find_reader_writer_by_name
+@cache
+def _reader_class(name: str) -> Any:
+    from nnunetv2.imageio.reader_writer_registry import recursive_find_reader_writer_by_name
 
-    if reader_name and reader_name != "None":
-        try:
-            return recursive_find_reader_writer_by_name(reader_name)
-        except RuntimeError as error:
-            raise ValueError(f"dataset.json names the reader {reader_name}, which nnU-Net does not have.") from error
-    readers = [reader for reader in LIST_OF_IO_CLASSES if file_ending.lower() in reader.supported_file_endings]
-    if not readers:
-        raise ValueError(f"nnU-Net reads no {file_ending}; it reads {', '.join(_known_endings())}.")
-    return next((reader for reader in readers if example and _can_read(reader, example)), readers[0])
+    try:
+        return recursive_find_reader_writer_by_name(name)
+    except RuntimeError as error:
+        raise ValueError(f"dataset.json names the reader {name}, which nnU-Net does not have.") from error
 
 
 def _can_read(reader: Any, example: Path) -> bool:
