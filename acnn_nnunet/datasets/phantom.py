@@ -4,7 +4,6 @@ Arrays are `(Z, Y, X)` with slices along Z, and every length is in mm, so one he
 voxels, thick slices, the coarse grid of the demo. Labels are ACDC's: 0 background, 1 RV, 2 MYO, 3 LV.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ import numpy as np
 import SimpleITK
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
 from scipy.ndimage import gaussian_filter, map_coordinates
+
+from acnn_nnunet.datasets.groups import GROUPS_FILE, CaseGroup, write_groups
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 GROUPS = ("healthy", "dilated", "thick-walled")
@@ -214,7 +215,7 @@ def write_dataset(
     spacing_mm: Sequence[float] = DEMO_SPACING_MM,
     artefacts: Artefacts = Artefacts(),
 ) -> Path:
-    """Write an nnU-Net raw dataset of phantoms, the groups taking turns, and `groups.csv` (case, group).
+    """Write an nnU-Net raw dataset of phantoms, the groups taking turns, and `groups.csv`: each is its own patient.
 
     A case depends on the seed and its own number alone, so that a larger dataset contains the smaller one.
 
@@ -238,9 +239,8 @@ def write_dataset(
             image, label = make_case(rng, group, shape, spacing_mm, artefacts=artefacts)
             _write_nifti(image, spacing_mm, images / f"{case}_0000.nii.gz")
             _write_nifti(label, spacing_mm, labels / f"{case}.nii.gz")
-            groups.append((case, group))
-    with open(dataset / "groups.csv", "w", newline="") as file:
-        csv.writer(file).writerows([("case", "group"), *groups])
+            groups.append(CaseGroup(case=case, patient=case, phase="", group=group))
+    write_groups(dataset / GROUPS_FILE, groups)
     generate_dataset_json(
         str(dataset),
         channel_names={"0": "phantom"},
