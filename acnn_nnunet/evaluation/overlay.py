@@ -38,7 +38,8 @@ def draw_overlay(
         _draw_outlines(axis, reference[index][box], "solid")
         _draw_outlines(axis, prediction[index][box], "dashed")
         axis.set_title(title, fontsize=9)
-        axis.set(xticks=[], yticks=[])
+        rows, columns = reference[index][box].shape
+        axis.set(xticks=[], yticks=[], xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
     _add_legend(figure, (reference, *predictions.values()), label_names or {})
     return figure_data_uri(figure, dpi=90)
 
@@ -81,7 +82,13 @@ def _add_legend(figure: Any, label_maps: Sequence[np.ndarray], names: Mapping[in
     handles = [Line2D([], [], color=_colour(label), label=names.get(label, str(label))) for label in labels]
     for name, style in (("reference", "solid"), ("prediction", "dashed")):
         handles.append(Line2D([], [], color="#777", linestyle=style, label=name))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)), fontsize=8, frameon=False)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(3 * len(figure.axes), len(handles)),
+        fontsize=8,
+        frameon=False,
+    )
 
 
 def _colour(label: int) -> str:

@@ -92,7 +92,10 @@ def table_rows(plan: EvaluationPlan, scores: Sequence[CaseScore]) -> list[Row]:
         rows.append(
             Row(
                 name=name if name == key else f"{name} ({key})",
-                metrics=[_spread([getattr(score, metric) for score in of_label]) for metric in METRICS],
+                metrics=[
+                    _spread([getattr(score, metric) for score in of_label], digits=2 if metric.endswith("_mm") else 3)
+                    for metric in METRICS
+                ],
                 num_cases=len(of_label) - counts[BOTH_EMPTY],
                 missed=counts[MISSED],
                 spurious=counts[SPURIOUS],
@@ -120,12 +123,14 @@ def find_image(images: Path | None, case: str, file_ending: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _spread(values: list[float | None]) -> str:
+def _spread(values: list[float | None], *, digits: int) -> str:
     applicable = np.array([value for value in values if value is not None])
     if not applicable.size:
         return "–"
-    deviation = f" ± {applicable.std(ddof=1):.3f}" if applicable.size > 1 else ""
-    return f"{applicable.mean():.3f}{deviation} ({np.median(applicable):.3f})"
+    deviation = (
+        f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{applicable.std(ddof=1):.{digits}f}" if applicable.size > 1 else ""
+    )
+    return f"{applicable.mean():.{digits}f}{deviation} ({np.median(applicable):.{digits}f})"
 
 
 def _draw_distributions(plan: EvaluationPlan, scores: Sequence[CaseScore]) -> str:
