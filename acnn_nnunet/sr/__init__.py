@@ -1,0 +1,1 @@
+"""Thick slices: how they come about, and networks that see through them."""
