@@ -1,8 +1,8 @@
 """The acquisition of thick slices from a high-resolution (HR) volume: slice profile, decimation, noise (paper, §III-E).
 
 A low-resolution (LR) slice k is the HR volume weighted by the slice profile, which is centred on the block of its K HR
-slices, at HR index K·k + (K − 1)/2, and may reach beyond the block. So LR spacing is K times HR spacing and the LR origin
-lies (K − 1)/2 HR voxels further along the slice direction.
+slices, at HR index K·k + (K − 1)/2, and may reach beyond the block. So LR spacing is K times HR spacing and the LR
+origin lies (K − 1)/2 HR voxels further along the slice direction.
 """
 
 import math

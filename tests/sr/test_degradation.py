@@ -21,8 +21,8 @@ def ramp(length, axis=0):
 @pytest.mark.parametrize("profile", ["gaussian", "boxcar"])
 def test_a_slice_lies_in_the_middle_of_its_block(factor, profile):
     stack = degrade(ramp(6 * factor), factor, profile=profile)[0, 0, :, 0, 0]
-    # A profile that is symmetric about its centre leaves a ramp as it is: the slice reads its own position. The outermost
-    # slices see the repeated border and are left out.
+    # A profile that is symmetric about its centre leaves a ramp as it is: the slice reads its own position. The
+    # outermost slices see the repeated border and are left out.
     expected = torch.tensor([factor * k + (factor - 1) / 2 for k in range(6)], dtype=torch.float64)
     torch.testing.assert_close(stack[2:-2], expected[2:-2], rtol=0, atol=1e-9)
 
