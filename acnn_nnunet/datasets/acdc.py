@@ -6,6 +6,8 @@ Problem Solved?, IEEE TMI 37(11), 2018.
 
 from pathlib import Path
 
+import SimpleITK
+
 from acnn_nnunet.datasets.conversion import (
     PHASES,
     Patient,
@@ -14,7 +16,8 @@ from acnn_nnunet.datasets.conversion import (
     convert_patients,
     patient_folders,
 )
-from acnn_nnunet.datasets.volumes import read_volume
+from acnn_nnunet.datasets.submission import find_dataset, write_submission
+from acnn_nnunet.datasets.volumes import read_volume, write_volume
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 _DESCRIPTION = {
@@ -48,6 +51,21 @@ def convert_acdc(source: Path, dataset_id: int) -> str:
     return convert_patients(
         "ACDC", dataset_id, folders, read_patient, source=source, labels=LABELS, description=_DESCRIPTION
     )
+
+
+def submit_acdc(predictions: Path, output: Path, *, dataset: str | None = None) -> str:
+    """Check the predictions of the test cases, zip `patientNNN_ED.nii.gz` and `patientNNN_ES.nii.gz`, return a summary.
+
+    Args:
+        predictions: folder of nnUNetv2_predict for the imagesTs of the converted dataset.
+        output: the zip.
+        dataset: id or name of that dataset; None for the only one called ACDC.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError: as `find_dataset` and `write_submission` do.
+    """
+    folder = find_dataset("ACDC", dataset)
+    return write_submission(folder, predictions, output, labels=LABELS.values(), write_case=_write_case)
 
 
 def read_patient(folder: PatientFolder) -> Patient:
@@ -108,3 +126,7 @@ def _read_frame(folder: Path, frame: int) -> Volume:
 
 def _read_file(path: Path) -> Volume:
     return Volume(read_volume(path), path.name, file=path)
+
+
+def _write_case(label: SimpleITK.Image, case: str, folder: Path) -> None:
+    write_volume(label, folder / f"{case}.nii.gz")

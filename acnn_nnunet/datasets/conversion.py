@@ -5,6 +5,7 @@ is made beside its place and renamed when it is complete, so that an interrupted
 """
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from acnn_nnunet.datasets.groups import GROUPS_FILE, CaseGroup, write_groups
 from acnn_nnunet.datasets.patient_splits import split_by_patient
-from acnn_nnunet.datasets.volumes import check_image, check_label, check_same_grid
+from acnn_nnunet.datasets.volumes import check_image, check_label, check_same_grid, write_volume
 from acnn_nnunet.files import write_json
 
 REPORT_FILE = "conversion_report.json"
@@ -174,15 +175,38 @@ def patient_folders(folder: Path, *, training: bool) -> list[PatientFolder]:
     return sorted(found, key=lambda each: (each.number, each.path.name))
 
 
-def _free_folder(name: str, dataset_id: int) -> Path:
-    from nnunetv2.utilities.dataset_name_id_conversion import find_candidate_datasets
-
+def nnunet_raw() -> Path:
+    """Return the folder of nnU-Net's raw datasets, or raise ValueError if the variable is not set."""
     raw = os.environ.get("nnUNet_raw")
     if not raw:
         raise ValueError("nnUNet_raw is not set: export nnUNet_raw=FOLDER, the folder of nnU-Net's raw datasets.")
+    return Path(raw)
+
+
+def read_report(dataset: Path) -> dict[str, Any]:
+    """Return what `convert_patients` wrote into `conversion_report.json`.
+
+    Raises:
+        FileNotFoundError: if the dataset has none.
+        ValueError: if it cannot be read.
+    """
+    path = dataset / REPORT_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no {path}: `acnn-nnunet convert` makes datasets that can be submitted.")
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return {name: report[name] for name in Report.__dataclass_fields__}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): convert the dataset again.") from error
+
+
+def _free_folder(name: str, dataset_id: int) -> Path:
+    from nnunetv2.utilities.dataset_name_id_conversion import find_candidate_datasets
+
+    raw = nnunet_raw()
     if not 1 <= dataset_id <= 999:
         raise ValueError(f"The dataset id is a number from 1 to 999, got {dataset_id}.")
-    target = Path(raw) / f"Dataset{dataset_id:03d}_{name}"
+    target = raw / f"Dataset{dataset_id:03d}_{name}"
     if target.exists():
         raise FileExistsError(f"{target} exists: delete it or choose another dataset id.")
     if others := [str(each) for each in find_candidate_datasets(dataset_id) if each != target.name]:
@@ -259,10 +283,7 @@ def _write(patient: Patient, folder: PatientFolder, dataset: Path) -> None:
             if volume.file is not None:
                 shutil.copyfile(volume.file, path)
                 continue
-            try:
-                SimpleITK.WriteImage(volume.image, str(path))
-            except RuntimeError as error:
-                raise OSError(f"Could not write {path}: free some space or fix its permissions.") from error
+            write_volume(volume.image, path)
 
 
 def _finish(

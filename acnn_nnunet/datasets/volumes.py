@@ -29,6 +29,18 @@ def read_volume(path: Path, *, dimension: int = 3) -> SimpleITK.Image:
     return image
 
 
+def write_volume(image: SimpleITK.Image, path: Path) -> None:
+    """Write an image file.
+
+    Raises:
+        OSError: naming the path, if it cannot be written.
+    """
+    try:
+        SimpleITK.WriteImage(image, str(path))
+    except RuntimeError as error:
+        raise OSError(f"Could not write {path}: free some space or fix its permissions.") from error
+
+
 def check_image(image: SimpleITK.Image, name: str) -> None:
     """Raise ValueError, naming the image, unless all its intensities are finite (ITK reads NaN in NIfTI as 0)."""
     if not np.isfinite(SimpleITK.GetArrayViewFromImage(image)).all():
