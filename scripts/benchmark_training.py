@@ -164,20 +164,24 @@ def pca_reconstruction(batches: int = 140) -> dict:
     import torch
     from sklearn.decomposition import PCA
 
-    from acnn_nnunet.host.held_out import load_patch
+    from acnn_nnunet.host.held_out import load_on_grid
+    from acnn_nnunet.shape_prior.grid_samples import samples_on_grid
     from acnn_nnunet.shape_prior.signed_distance import labels_from_distances, signed_distances
 
     trainer = make_trainer("ShapePriorTrainer", {"seed": 0})
     trainer.dataloader_train, _ = trainer.get_dataloaders()
-    names, labels = trainer.dataset_json["labels"], trainer.labels
-    size = tuple(trainer.configuration_manager.patch_size)
+    names, labels, grid = trainer.dataset_json["labels"], trainer.labels, trainer.grid
 
     def centred(cases) -> list[np.ndarray]:
         dataset = trainer.dataset_class(trainer.preprocessed_dataset_folder, cases)
-        return [load_patch(dataset, case, names, labels, size)[1][0, 0].numpy() for case in cases]
+        return [load_on_grid(dataset, case, names, labels, grid)[1][0].argmax(0).numpy() for case in cases]
+
+    def augmented_maps() -> torch.Tensor:
+        batch = next(trainer.dataloader_train)
+        return samples_on_grid(batch["data"], batch["target"], grid=grid, labels=labels).maps.argmax(1)
 
     training_cases, validation_cases = trainer.do_split()
-    augmented = torch.cat([next(trainer.dataloader_train)["target"] for _ in range(batches)])[:, 0].numpy()
+    augmented = torch.cat([augmented_maps() for _ in range(batches)]).numpy()
     held_out = centred(validation_cases)
     classes = labels.num_channels
     result = {}
@@ -188,7 +192,7 @@ def pca_reconstruction(batches: int = 140) -> dict:
         dice = []
         for truth in held_out:
             code = pca.transform(signed_distances(truth, classes).reshape(1, -1))
-            rebuilt = labels_from_distances(pca.inverse_transform(code).reshape(classes - 1, *size))
+            rebuilt = labels_from_distances(pca.inverse_transform(code).reshape(classes - 1, *grid.size))
             dice.append([overlap(rebuilt == label, truth == label) for label in range(1, classes)])
         result[name] = {
             "maps": len(maps),

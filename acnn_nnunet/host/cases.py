@@ -26,6 +26,29 @@ def as_label(value: int | Iterable[int]) -> int | tuple[int, ...]:
     return tuple(int(label) for label in value) if isinstance(value, Iterable) else int(value)
 
 
+def foreground_extents(dataset, identifiers: Iterable[str], *, axes: int, ignore_label: int | None) -> np.ndarray:
+    """Return (N, axes) lengths in voxels of the bounding boxes of all foreground.
+
+    Args:
+        dataset: a host dataset.
+        identifiers: of the cases in question; a case without foreground has no box.
+        axes: 3 for one box a case, 2 for one a slice.
+        ignore_label: the value of unannotated voxels.
+    """
+    extents = []
+    for identifier in identifiers:
+        _, segmentation, *_ = dataset.load_case(identifier)
+        segmentation = np.asarray(segmentation[0])
+        foreground = segmentation > 0
+        if ignore_label is not None:
+            foreground &= segmentation != ignore_label
+        for mask in foreground if axes == 2 else [foreground]:
+            if mask.any():
+                voxels = np.argwhere(mask)
+                extents.append(voxels.max(0) - voxels.min(0) + 1)
+    return np.array(extents, dtype=float).reshape(-1, axes)
+
+
 def centred_patch(data: np.ndarray, segmentation: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Return image (C, …) and labels (1, …) of a patch centred on the foreground, padded with 0.
 

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from acnn_nnunet.host.cases import centred_patch
 from acnn_nnunet.shape_prior.code_distance import WhitenedDistance
-from acnn_nnunet.shape_prior.grids import touches_face
+from acnn_nnunet.shape_prior.grids import Grid, View
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 from acnn_nnunet.shape_prior.tl_network import TLNetwork
 
 
 def held_out_report(
-    network: TLNetwork, dataset, labels: LabelSpace, names: dict[str, Any], *, size: tuple[int, ...], device
+    network: TLNetwork, dataset, labels: LabelSpace, names: dict[str, Any], *, grid: Grid, device
 ) -> dict[str, Any]:
     """Reconstruct the label maps of a host dataset and compare codes of labels with codes of images.
 
@@ -24,27 +24,29 @@ def held_out_report(
         dataset: a host dataset, limited to the cases in question.
         labels: what the network's channels mean.
         names: the labels entry of dataset.json.
-        size: of the patch that is cut around each anatomy.
+        grid: where the prior looks; images are laid into it by the labels' anatomy.
         device: where the network is.
 
     Returns:
         Dice per label and case (None where a label is in neither map), their means, squared whitened code distances
-        between prediction and label and between different cases, and the number of cases that the patch cuts off.
+        between prediction and label and between different cases, the number of cases that the grid cuts off, and the
+        share of the anatomy that lies beyond it.
     """
     channels = channel_names(names, labels)
     network.eval()
     whitened = WhitenedDistance(network.code_covariance).to(device)
-    cases, codes, distances, cut_off = {}, [], [], 0
+    cases, codes, distances, cut_off, outside = {}, [], [], 0, []
     for identifier in dataset.identifiers:
-        image, target = load_patch(dataset, identifier, names, labels, size)
-        maps = labels.target_maps(target.to(device))
+        image, maps, view = load_on_grid(dataset, identifier, names, labels, grid, device=device)
         with torch.no_grad():
             code = network.encoder(maps)
             decisions = labels.decisions(network.decoder(code))
-            distances.append(whitened(network.predictor(image.to(device)), code).item())
+            distances.append(whitened(network.predictor(image), code).item())
         codes.append(code[0])
-        cut_off += int(touches_face(labels.foreground(maps)).item())
-        cases[identifier] = {name: _dice(decisions[0, channel], maps[0, channel]) for channel, name in channels.items()}
+        cut_off += int(view.cut_off.item())
+        outside.append(view.outside_share.item())
+        truth = labels.hardened(maps)
+        cases[identifier] = {name: _dice(decisions[0, i], truth[0, i]) for i, name in channels.items()}
     per_label = {name: _mean([case[name] for case in cases.values()]) for name in channels.values()}
     return {
         "mean_reconstruction_dice": _mean(list(per_label.values())),
@@ -52,11 +54,25 @@ def held_out_report(
         "predictor_distance": float(np.mean(distances)),
         "between_cases_distance": _mean_distance(whitened, torch.stack(codes)),
         "cut_off_cases": cut_off,
+        "outside_share": float(np.mean(outside)),
         "cases": {
             identifier: {"reconstruction_dice": dice, "predictor_distance": distance}
             for (identifier, dice), distance in zip(cases.items(), distances, strict=True)
         },
     }
+
+
+def load_on_grid(
+    dataset, identifier: str, names: dict[str, Any], labels: LabelSpace, grid: Grid, *, device="cpu"
+) -> tuple[Tensor, Tensor, View]:
+    """Return image (1, C', …) and label maps (1, C, …) of a case on a prior's grid, and the view that laid them there.
+
+    Unannotated voxels are background.
+    """
+    image, target = load_patch(dataset, identifier, names, labels, grid.reach)
+    maps = labels.target_maps(target.to(device))
+    view = grid.around(labels.foreground(maps))
+    return view(image.to(device)), view(maps, beyond=labels.background), view
 
 
 def load_patch(

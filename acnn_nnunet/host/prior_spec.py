@@ -7,6 +7,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from acnn_nnunet.host.settings import Settings
 from acnn_nnunet.shape_prior.prior_file import PriorSpec
+from acnn_nnunet.shape_prior.roi_box import RoiBox
 from acnn_nnunet.shape_prior.stages import Stage
 
 
@@ -21,8 +22,13 @@ def describe_prior(
     training_cases: tuple[str, ...] = (),
     absent_labels: tuple[str, ...] = (),
     complete: bool = False,
+    outside_share: float = 0.0,
+    box: RoiBox | None = None,
 ) -> PriorSpec:
-    """Return the specification of the prior that ShapePriorTrainer makes of a configuration and fold."""
+    """Return the specification of the prior that ShapePriorTrainer makes of a configuration and fold.
+
+    Without a `box` it is that of the configuration's patch.
+    """
     labels = plans.get_label_manager(dataset_json)
     settings = Settings.from_configuration(configuration.configuration)
     return PriorSpec(
@@ -36,11 +42,12 @@ def describe_prior(
         ignore_label=labels.ignore_label,
         image_channels=determine_num_input_channels(plans, configuration, dataset_json),
         grid=settings.grid,
-        grid_size=tuple(int(n) for n in configuration.patch_size),
-        spacing_mm=tuple(float(s) for s in configuration.spacing),
+        grid_size=tuple(int(n) for n in configuration.patch_size) if box is None else box.size,
+        spacing_mm=tuple(float(s) for s in configuration.spacing) if box is None else box.spacing_mm,
         code_size=settings.code_size,
         stage=stage.value,
         training_cases=tuple(training_cases),
         absent_labels=tuple(absent_labels),
         complete=complete,
+        outside_share=outside_share,
     )

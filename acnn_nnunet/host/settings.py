@@ -28,7 +28,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "prior_distance": ("l2", "whitened"),
     "segmentation_loss": ("dice_ce", "ce"),
     "reconstruction_loss": ("dice_ce", "ce"),
-    "grid": ("patch",),
+    "grid": ("patch", "roi"),
 }
 _POSITIVE_INTEGERS = (
     "num_epochs",
@@ -50,7 +50,11 @@ _OPTIONAL = (
 _RANGES = {
     "prior_weight": (0.0, float("inf")),
     "prior_warm_up": (0.0, 1.0),
+    "feature_weight": (0.0, float("inf")),
+    "reconstruction_weight": (0.0, float("inf")),
     "weight_decay": (0.0, float("inf")),
+    "roi_margin": (1.0, float("inf")),
+    "roi_spacing_factor": (0.25, float("inf")),
     "label_swap_probability": (0.0, 1.0),
     "input_noise": (0.0, float("inf")),
     "clean_share": (0.0, 1.0),
@@ -77,10 +81,14 @@ class Settings:
             at the logits; "constant" makes it a factor.
         prior_distance: "whitened" by the covariance of the codes, or plain "l2".
         prior_warm_up: share of `num_epochs` over which the weight grows linearly from 0 to λ1.
+        feature_weight: of the distance between the encoder's feature maps, beside 1 for the code's.
+        reconstruction_weight: of the divergence between the decoder's reconstructions, beside 1 for the code's.
         segmentation_loss: "dice_ce", the host's; "ce" for cross-entropy alone.
         weight_decay: λ2.
         deep_supervision: as nnUNetTrainer, or off.
-        grid: where the prior looks; "patch" is the whole training patch.
+        grid: where the prior looks; "patch" is the whole training patch, "roi" a box in mm around the anatomy.
+        roi_margin: length of that box over the 95th percentile of the anatomy's extents in the fold's training cases.
+        roi_spacing_factor: its voxels' spacing over that of the configuration.
         code_size: length of the prior's code.
         reconstruction_loss: of the autoencoder: "ce", the paper's, or "dice_ce", which learns several times faster.
         label_swap_probability: share of voxels that get a random label at the autoencoder's input.
@@ -101,10 +109,14 @@ class Settings:
     prior_weighting: str = "gradient_ratio"
     prior_distance: str = "whitened"
     prior_warm_up: float = 0.1
+    feature_weight: float = 0.0
+    reconstruction_weight: float = 0.0
     segmentation_loss: str = "dice_ce"
     weight_decay: float | None = None
     deep_supervision: bool = True
     grid: str = "patch"
+    roi_margin: float = 1.1
+    roi_spacing_factor: float = 1.0
     code_size: int = 64
     reconstruction_loss: str = "dice_ce"
     label_swap_probability: float = 0.1

@@ -35,17 +35,30 @@ class LabelSpace:
 
     def prediction_maps(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return float32 probabilities (B, C, …) of logits, with the target's constant where it is unannotated."""
-        logits = logits.float()
-        probabilities = torch.sigmoid(logits) if self.regions else torch.softmax(logits, dim=1)
+        probabilities = self.probabilities(logits)
         if self.ignore_label is None:
             return probabilities
         return torch.where(self.ignored(target), self.target_maps(target), probabilities)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Return probabilities (B, C, …) of logits, in float32 at least."""
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return torch.sigmoid(logits) if self.regions else torch.softmax(logits, dim=1)
 
     def ignored(self, target: Tensor) -> Tensor:
         """Return the mask (B, 1, …) of unannotated voxels."""
         if self.ignore_label is None:
             return torch.zeros_like(target[:, :1], dtype=torch.bool)
         return target[:, -1:].bool() if self.regions else target == self.ignore_label
+
+    def known(self, target: Tensor) -> Tensor:
+        """Return the float mask (B, 1, …) of annotated voxels."""
+        return (~self.ignored(target)).float()
+
+    @property
+    def background(self) -> tuple[float, ...]:
+        """The channels of a voxel without anatomy, such as one beyond the patch."""
+        return (0.0,) * self.num_channels if self.regions else (1.0, *(0.0,) * (self.num_channels - 1))
 
     def foreground(self, maps: Tensor) -> Tensor:
         """Return the mask (B, 1, …) of voxels that are more likely anatomy than background."""
@@ -54,26 +67,44 @@ class LabelSpace:
 
     def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the mean cross-entropy over annotated voxels (binary, per channel, for regions)."""
-        known = ~self.ignored(target)
-        if self.regions:
-            loss = F.binary_cross_entropy_with_logits(logits, self.target_maps(target), reduction="none")
-            known = known.expand_as(loss)
-        else:
-            classes = target.masked_fill(~known, 0).clamp(min=0)
-            loss = F.cross_entropy(logits, classes[:, 0].long(), reduction="none").unsqueeze(1)
-        return (loss * known).sum() / known.sum().clamp(min=1)
+        return self.cross_entropy_of_maps(logits, self.target_maps(target), self.known(target))
 
     def soft_dice_loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return 1 - soft Dice over annotated voxels, averaged over samples and foreground channels."""
-        maps, probabilities = self.target_maps(target), self.prediction_maps(logits, target)
-        known, first = ~self.ignored(target), 0 if self.regions else 1
+        return self.soft_dice_loss_of_maps(logits, self.target_maps(target), self.known(target))
+
+    def cross_entropy_of_maps(self, logits: Tensor, maps: Tensor, known: Tensor) -> Tensor:
+        """Return the mean cross-entropy of label maps (B, C, …) in 0…1 under logits (B, C, …).
+
+        Args:
+            logits: (B, C, …).
+            maps: (B, C, …), which may be soft.
+            known: (B, 1, …), the weight of each voxel.
+        """
+        loss = self.voxelwise_cross_entropy(logits, maps)
+        return (loss * known).sum() / (known.sum() * loss.shape[1]).clamp(min=1)
+
+    def voxelwise_cross_entropy(self, logits: Tensor, maps: Tensor) -> Tensor:
+        """Return the cross-entropy (B, 1, …) of classes, or (B, C, …) of regions, of label maps under logits."""
+        if self.regions:
+            return F.binary_cross_entropy_with_logits(logits, maps, reduction="none")
+        return F.cross_entropy(logits, maps, reduction="none").unsqueeze(1)
+
+    def soft_dice_loss_of_maps(self, logits: Tensor, maps: Tensor, known: Tensor) -> Tensor:
+        """Return 1 - soft Dice of label maps, averaged over samples and foreground channels; arguments as above."""
+        probabilities = self.probabilities(logits)
+        first = 0 if self.regions else 1
         maps, probabilities = (maps * known)[:, first:].flatten(2), (probabilities * known)[:, first:].flatten(2)
         overlap = (maps * probabilities).sum(2)
         # One voxel of smoothing: a label that is neither there nor predicted costs nothing.
         return 1 - ((2 * overlap + 1) / (maps.sum(2) + probabilities.sum(2) + 1)).mean()
 
     def decisions(self, logits: Tensor) -> Tensor:
-        """Return hard maps (B, C, …): the most likely class, or every region above 0.5."""
+        """Return hard maps (B, C, …) of logits: the most likely class, or every region above 0.5."""
         if self.regions:
             return (logits > 0).float()
         return one_hot(logits.argmax(1, keepdim=True), self.num_channels)
+
+    def hardened(self, maps: Tensor) -> Tensor:
+        """Return hard maps (B, C, …) of soft ones: the most likely class, or every region above 0.5."""
+        return self.decisions(maps - 0.5)

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
+from acnn_nnunet.shape_prior.grids import PatchGrid, RoiGrid, make_grid
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 from acnn_nnunet.shape_prior.tl_network import TLNetwork
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SPEC_KEY = "shape_prior"
 
 
@@ -31,6 +32,7 @@ class PriorSpec:
         grid: kind of the grid.
         grid_size: its size in voxels.
         spacing_mm: spacing of the grid, in the plans' axis order.
+        outside_share: share of the anatomy that lay beyond the grid in augmented training patches that held all of it.
         code_size: length of the code.
         stage: training stage that the weights come from.
         training_cases: identifiers of the cases whose labels it saw.
@@ -55,6 +57,7 @@ class PriorSpec:
     training_cases: tuple[str, ...] = ()
     absent_labels: tuple[str, ...] = ()
     complete: bool = False
+    outside_share: float = 0.0
     format_version: int = FORMAT_VERSION
 
     @property
@@ -74,16 +77,25 @@ class PriorSpec:
         values: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in plain.items()}
         return cls(**values)
 
+    def make_grid(self, patch_spacing_mm: tuple[float, ...]) -> PatchGrid | RoiGrid:
+        """Return the grid in a training whose patches have the given spacing."""
+        return make_grid(
+            self.grid, self.grid_size, spacing_mm=self.spacing_mm, patch_spacing_mm=tuple(patch_spacing_mm)
+        )
+
     def mismatches(self, other: "PriorSpec") -> list[str]:
         """Say in which respects this prior cannot serve a training that would have made `other`."""
         compared = {
             "label set": (self._without_ignore(), other._without_ignore()),
             "regions": (self.regions, other.regions),
             "grid": (self.grid, other.grid),
-            "grid size": (self.grid_size, other.grid_size),
+            "number of axes": (len(self.grid_size), len(other.grid_size)),
             "code size": (self.code_size, other.code_size),
-            "spacing in mm": (_rounded(self.spacing_mm), _rounded(other.spacing_mm)),
         }
+        if self.grid != RoiGrid.kind:
+            # A box in mm brings its own size and spacing, and is laid into patches of any.
+            compared["grid size"] = (self.grid_size, other.grid_size)
+            compared["spacing in mm"] = (_rounded(self.spacing_mm), _rounded(other.spacing_mm))
         return [f"its {what} is {mine}, not {theirs}" for what, (mine, theirs) in compared.items() if mine != theirs]
 
     def _without_ignore(self) -> dict[str, Any]:

@@ -1,84 +1,27 @@
 """The prior as a term of a segmentation loss (paper Eq. 1)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from acnn_nnunet.shape_prior.grids import Grid
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.prior_term import PriorTerm, PriorValues
 
 Outputs = Tensor | Sequence[Tensor]
 
 
-class PriorTerm(nn.Module):
-    """d(f(prediction), f(target)) with a frozen encoder f, averaged over the valid samples of the batch.
-
-    Args:
-        encoder: f; it is frozen here, and stays in eval mode whatever a parent module does.
-        distance: of two codes (B, K), gives (B,).
-        grid: where the prior looks.
-        labels: what the channels mean.
-    """
-
-    def __init__(self, encoder: nn.Module, *, distance: nn.Module, grid: Grid, labels: LabelSpace):
-        super().__init__()
-        self.encoder = encoder.requires_grad_(False)
-        self.distance = distance
-        self.grid = grid
-        self.labels = labels
-        self.eval()
-
-    def train(self, mode: bool = True) -> "PriorTerm":
-        """Stay in eval mode: batch statistics of predictions must not move the prior."""
-        return super().train(False)
-
-    def forward(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the scalar distance in float32 and the number of samples whose anatomy is cut off.
-
-        Args:
-            logits: (B, C, …) at full resolution; the gradient flows through these only.
-            target: (B, 1, …) classes or (B, R[+1], …) regions.
-        """
-        with torch.autocast(logits.device.type, enabled=False):
-            prediction = self.labels.prediction_maps(logits, target)
-            with torch.no_grad():
-                target_maps = self.labels.target_maps(target)
-                foreground = self.labels.foreground(target_maps)
-            on_grid = self.grid(prediction, target_maps, foreground)
-            with torch.no_grad():
-                target_code = self.encoder(on_grid.target)
-            distance = self.distance(self.encoder(on_grid.prediction), target_code)
-            return _mean_over_valid(distance, on_grid.valid), on_grid.cut_off.sum()
-
-
-@dataclass
-class PriorLossStatistics:
-    """Sums over the training steps since they were last taken; `means` divides by the number of steps."""
-
-    segmentation_loss: float = 0.0
-    prior_distance: float = 0.0
-    prior_loss: float = 0.0
-    gradient_ratio: float = 0.0
-    cut_off_share: float = 0.0
-
-    def means(self, steps: int) -> dict[str, float]:
-        """Return every value as a mean per step."""
-        return {field.name: getattr(self, field.name) / max(steps, 1) for field in fields(self)}
-
-
 class ShapePriorLoss(nn.Module):
-    """Segmentation loss plus the prior term on the full-resolution output: L + λ1·w·s·d.
+    """Segmentation loss plus the prior on the full-resolution output: L + λ1·w·Σ s_k·w_k·d_k over the prior's terms.
 
-    Both gradients are taken at the logits, where they cost next to nothing, added there, and sent back through the
-    network once. In between their norms are known: s scales the prior's gradient to the norm of the segmentation
-    loss's (`balance_gradients`, so that λ1 is the ratio of the two), or is 1 (the paper).
+    All gradients are taken at the logits, where they cost next to nothing, added there, and sent back through the
+    network once. In between their norms are known. With `balance_gradients` s_k brings the gradients of the terms to
+    one norm, so that w_k compares them, and then their sum to the norm of the segmentation loss's, so that λ1 is the
+    ratio of the two. Otherwise s_k is 1 (the paper, whose only term is the distance of the codes).
 
     Args:
         segmentation_loss: the host's, with or without deep supervision.
-        prior: d, as a function of full-resolution logits and target.
+        prior: the terms d_k and their weights w_k, as a function of full-resolution logits and target.
         weight: λ1.
         balance_gradients: whether λ1 is the ratio of the gradient norms rather than a constant factor.
     """
@@ -90,8 +33,9 @@ class ShapePriorLoss(nn.Module):
         self.weight = weight
         self.balance_gradients = balance_gradients
         self.warm_up = 1.0
-        self._scale = 1.0
-        self._statistics, self._steps = PriorLossStatistics(), 0
+        self._scales = torch.tensor(list(prior.weights.values()), dtype=torch.float64)
+        self._sums: dict[str, float] = {}
+        self._steps = 0
 
     # torch.compile must not trace the inner calls of autograd; the network and the host's Dice are compiled for
     # themselves.
@@ -102,13 +46,13 @@ class ShapePriorLoss(nn.Module):
             if torch.is_grad_enabled():
                 return self._forward_with_gradients(output, target)
             segmentation = self.segmentation_loss(_map(output, Tensor.float), target)
-            distance, _ = self.prior(_first(output), _first(target))
-            return segmentation + self.weight * self.warm_up * self._scale * distance
+            terms = self.prior(_first(output), _first(target)).terms.values()
+            return segmentation + _weighted(terms, self.weight * self.warm_up * self._scales)
 
     def take_statistics(self) -> dict[str, float]:
-        """Return the means over the training steps since the last call, and start anew."""
-        means = self._statistics.means(self._steps)
-        self._statistics, self._steps = PriorLossStatistics(), 0
+        """Return the means over the training steps since the last call, none if there were none, and start anew."""
+        means = {name: total / self._steps for name, total in self._sums.items()}
+        self._sums, self._steps = {}, 0
         return means
 
     def _forward_with_gradients(self, output: Outputs, target: Outputs) -> Tensor:
@@ -117,29 +61,37 @@ class ShapePriorLoss(nn.Module):
         full_resolution = _first(leaves)
         segmentation = self.segmentation_loss(leaves, target)
         gradients = torch.autograd.grad(segmentation, _as_list(leaves), allow_unused=True)
-        distance, cut_off = self.prior(full_resolution, _first(target))
-        (prior_gradient,) = torch.autograd.grad(distance, full_resolution)
         segmentation_gradient = torch.zeros_like(full_resolution) if gradients[0] is None else gradients[0]
-        segmentation_norm, prior_norm = _global_norms(segmentation_gradient, prior_gradient)
+        values = self.prior(full_resolution, _first(target))
+        # The terms share the encoder's pass.
+        prior_gradients = [
+            torch.autograd.grad(term, full_resolution, retain_graph=i + 1 < len(values.terms))[0]
+            for i, term in enumerate(values.terms.values())
+        ]
+        segmentation_norm, products = _norm_and_products(segmentation_gradient, prior_gradients)
         if self.balance_gradients:
-            self._scale = segmentation_norm / prior_norm if prior_norm > 0 else 0.0
-        factor = self.weight * self.warm_up * self._scale
-        total = segmentation.detach() + factor * distance.detach()
-        self._add_to_statistics(segmentation, distance, factor, segmentation_norm, prior_norm, cut_off, target)
-        summed = [segmentation_gradient + factor * prior_gradient, *gradients[1:]]
+            self._scales = _balanced(self.prior.weights.values(), segmentation_norm, products)
+        factors = self.weight * self.warm_up * self._scales
+        total = segmentation.detach() + _weighted((term.detach() for term in values.terms.values()), factors)
+        self._add_to_statistics(segmentation.item(), values, factors, segmentation_norm, products)
+        summed = [segmentation_gradient + _weighted(prior_gradients, factors), *gradients[1:]]
         # An output without a gradient stays out of the graph, as it does in the host's loss.
         used = [(logits, g) for logits, g in zip(_as_list(output), summed, strict=True) if g is not None]
         return _LossWithGradients.apply(total, [g for _, g in used], *(logits for logits, _ in used))
 
     def _add_to_statistics(
-        self, segmentation, distance, factor, segmentation_norm, prior_norm, cut_off, target
+        self, segmentation: float, values: PriorValues, factors: Tensor, segmentation_norm: float, products: Tensor
     ) -> None:
-        statistics = self._statistics
-        statistics.segmentation_loss += segmentation.item()
-        statistics.prior_distance += distance.item()
-        statistics.prior_loss += factor * distance.item()
-        statistics.gradient_ratio += factor * prior_norm / segmentation_norm if segmentation_norm > 0 else 0.0
-        statistics.cut_off_share += cut_off.item() / len(_first(target))
+        terms = {f"prior_{name}": term.item() for name, term in values.terms.items()}
+        prior_norm = _combined_norm(factors, products)
+        step = {
+            "segmentation_loss": segmentation,
+            **terms,
+            "prior_loss": float(factors @ torch.tensor(list(terms.values()), dtype=factors.dtype)),
+            "gradient_ratio": prior_norm / segmentation_norm if segmentation_norm > 0 else 0.0,
+            **{name: share.item() for name, share in values.shares.items()},
+        }
+        self._sums = {name: self._sums.get(name, 0.0) + value for name, value in step.items()}
         self._steps += 1
 
 
@@ -178,27 +130,33 @@ class _LossWithGradients(torch.autograd.Function):
         return None, None, *gradients
 
 
-def _mean_over_valid(distance: Tensor, valid: Tensor) -> Tensor:
-    """Return the mean over all valid samples of all processes, so that DDP's average is the mean of the whole batch."""
-    count = valid.sum().to(distance.dtype)
-    world_size = 1
-    if _distributed():
-        world_size = dist.get_world_size()
-        dist.all_reduce(count)
-    return (distance * valid).sum() * world_size / count.clamp(min=1)
+def _norm_and_products(segmentation: Tensor, terms: list[Tensor]) -> tuple[float, Tensor]:
+    """Return the norm of one gradient and the inner products (k, k) of the others, over the batch of all processes."""
+    flat = [gradient.flatten() for gradient in terms]
+    entries = [torch.linalg.vector_norm(segmentation).square()]
+    entries += [torch.dot(first, second) for first in flat for second in flat]
+    sums = torch.stack(entries)
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(sums)
+    sums = sums.cpu().double()
+    return sums[0].sqrt().item(), sums[1:].view(len(terms), len(terms))
 
 
-def _global_norms(first: Tensor, second: Tensor) -> tuple[float, float]:
-    """Return the Euclidean norms of two gradients over the whole batch of all processes."""
-    squares = torch.stack([torch.linalg.vector_norm(gradient).square() for gradient in (first, second)])
-    if _distributed():
-        dist.all_reduce(squares)
-    norms = squares.sqrt().tolist()
-    return norms[0], norms[1]
+def _balanced(weights: Iterable[float], segmentation_norm: float, products: Tensor) -> Tensor:
+    """Return the factors (k,) that give the terms' gradients lengths as their weights, and their sum the given norm."""
+    norms = products.diagonal().sqrt()
+    factors = torch.where(norms > 0, torch.tensor(list(weights), dtype=norms.dtype) / norms, 0.0)
+    norm = _combined_norm(factors, products)
+    return factors * (segmentation_norm / norm if norm > 0 else 0.0)
 
 
-def _distributed() -> bool:
-    return dist.is_available() and dist.is_initialized()
+def _combined_norm(factors: Tensor, products: Tensor) -> float:
+    """Return the norm of the sum of gradients with these factors (k,) and inner products (k, k)."""
+    return (factors @ products @ factors).clamp(min=0).sqrt().item()
+
+
+def _weighted(values: Iterable[Tensor], factors: Tensor) -> Tensor:
+    return sum(factor * value for factor, value in zip(factors.tolist(), values, strict=True))
 
 
 def _as_list(outputs: Outputs) -> list[Tensor]:

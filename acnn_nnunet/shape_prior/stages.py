@@ -7,7 +7,6 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-from acnn_nnunet.shape_prior.label_space import LabelSpace
 from acnn_nnunet.shape_prior.tl_network import TLNetwork
 
 
@@ -106,11 +105,10 @@ class TLLosses:
 def tl_loss(
     network: TLNetwork,
     image: Tensor,
-    target: Tensor,
+    maps: Tensor,
     *,
     stage: Stage,
-    reconstruction_loss: Callable[[Tensor, Tensor], Tensor],
-    labels: LabelSpace,
+    reconstruction_loss: Callable[[Tensor], Tensor],
     code_loss_scale: float,
     corrupt: Callable[[Tensor], Tensor],
 ) -> Tensor:
@@ -120,15 +118,13 @@ def tl_loss(
 
     Args:
         network: the T-L network, in train mode.
-        image: (B, C', …).
-        target: (B, 1, …) classes or (B, R[+1], …) regions.
+        image: (B, C', …) on the prior's grid.
+        maps: label maps (B, C, …) on it.
         stage: the current one.
-        reconstruction_loss: of float32 logits and target (L_x).
-        labels: what the channels mean.
+        reconstruction_loss: of float32 logits (L_x).
         code_loss_scale: factor of the code loss in the joint stage.
         corrupt: takes label maps (B, C, …) to what the encoder is shown of them.
     """
-    maps = labels.target_maps(target)
     if stage is Stage.PREDICTOR:
         with torch.no_grad():
             code = network.encoder(maps)
@@ -136,7 +132,7 @@ def tl_loss(
     code = network.encoder(corrupt(maps))
     logits = network.decoder(code)
     with torch.autocast(logits.device.type, enabled=False):
-        reconstruction = reconstruction_loss(logits.float(), target)
+        reconstruction = reconstruction_loss(logits.float())
     if stage is Stage.AUTOENCODER:
         return reconstruction
     return reconstruction + code_loss_scale * code_loss(network.predictor(image), code)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from acnn_nnunet.shape_prior.architecture import CODE_SIZE, plan_autoencoder, plan_predictor
 from acnn_nnunet.shape_prior.autoencoder import Decoder, Encoder
+from acnn_nnunet.shape_prior.grids import RoiGrid
 from acnn_nnunet.shape_prior.predictor import Predictor
 
 
@@ -12,19 +13,28 @@ class TLNetwork(nn.Module):
     """Encoder f, decoder g and predictor p around one code.
 
     As a module it is the network's path from an image to a segmentation, g(p(x)), so that nnU-Net's validation and
-    prediction run on it. The code's statistics over augmented training labels travel with the weights.
+    prediction run on it. The statistics of code and features over augmented training labels travel with the weights.
 
     Args:
         grid: spatial size in voxels on which the prior works.
         num_classes: channels of a label map: classes with background, or regions without.
         image_channels: channels of an image.
         code_size: length of the code.
+        roi: the grid, where it is a box in the patch; images then come as whole patches.
     """
 
     code_mean: Tensor
     code_covariance: Tensor
 
-    def __init__(self, grid: tuple[int, ...], *, num_classes: int, image_channels: int, code_size: int = CODE_SIZE):
+    def __init__(
+        self,
+        grid: tuple[int, ...],
+        *,
+        num_classes: int,
+        image_channels: int,
+        code_size: int = CODE_SIZE,
+        roi: RoiGrid | None = None,
+    ):
         super().__init__()
         grid = tuple(int(n) for n in grid)
         plan = plan_autoencoder(grid, num_classes=num_classes, code_size=code_size)
@@ -35,10 +45,21 @@ class TLNetwork(nn.Module):
         )
         self.register_buffer("code_mean", torch.zeros(code_size))
         self.register_buffer("code_covariance", torch.eye(code_size))
+        for scale, channels in enumerate((*plan.features, plan.bottleneck_channels)):
+            self.register_buffer(f"feature_variance_{scale}", torch.ones(channels))
+        self.roi = roi
+
+    @property
+    def feature_variances(self) -> list[Tensor]:
+        """Variance (C',) of every feature channel after each of the encoder's scales."""
+        return [self.get_buffer(f"feature_variance_{scale}") for scale in range(len(self.encoder.scales))]
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return label logits (B, C, …) of images (B, C', …) by way of the code."""
-        return self.decoder(self.predictor(image))
+        """Return label logits (B, C, …) of images (B, C', …) by way of the code; zeros beyond the box of an ROI."""
+        if self.roi is None:
+            return self.decoder(self.predictor(image))
+        logits = self.decoder(self.predictor(self.roi.around_middle(image)(image)))
+        return self.roi.back_to_patch(logits, tuple(image.shape[2:]), beyond=0.0)
 
     def reconstruct(self, labels: Tensor) -> Tensor:
         """Return label logits (B, C, …) of label maps (B, C, …): g(f(y))."""

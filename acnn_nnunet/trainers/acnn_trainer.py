@@ -15,9 +15,10 @@ from acnn_nnunet.host.prior_location import (
     prior_command,
 )
 from acnn_nnunet.shape_prior.code_distance import SquaredDistance, WhitenedDistance
-from acnn_nnunet.shape_prior.grids import GRIDS
+from acnn_nnunet.shape_prior.feature_distance import FeatureDistance
 from acnn_nnunet.shape_prior.prior_file import Prior, load_prior
-from acnn_nnunet.shape_prior.prior_loss import PriorTerm, ShapePriorLoss
+from acnn_nnunet.shape_prior.prior_loss import ShapePriorLoss
+from acnn_nnunet.shape_prior.prior_term import PriorTerm
 from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
 
 
@@ -124,9 +125,13 @@ class ACNNTrainer(ConfiguredTrainer):
         return PriorTerm(
             prior.network.encoder,
             distance=distance.to(self.device),
-            grid=GRIDS[prior.spec.grid](prior.spec.grid_size),
+            grid=prior.spec.make_grid(self.configuration_manager.spacing),
             # What is ignored is a matter of this training's labels, not of those the prior learnt from.
             labels=self._expected_prior().label_space,
+            feature_distance=FeatureDistance(prior.network.feature_variances).to(self.device),
+            feature_weight=self.settings.feature_weight,
+            decoder=prior.network.decoder,
+            reconstruction_weight=self.settings.reconstruction_weight,
         )
 
     def _check_and_record_prior(self) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -10,19 +11,26 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from acnn_nnunet.files import write_json
-from acnn_nnunet.host.cases import as_label, labels_present
+from acnn_nnunet.host.cases import as_label, foreground_extents, labels_present
+from acnn_nnunet.host.checkpoints import read_checkpoint_errors
 from acnn_nnunet.host.held_out import channel_names, held_out_report
 from acnn_nnunet.host.prior_spec import describe_prior
 from acnn_nnunet.host.settings import Settings
 from acnn_nnunet.shape_prior.code_distance import code_statistics
 from acnn_nnunet.shape_prior.corruption import add_noise, keep_some_clean, swap_labels
-from acnn_nnunet.shape_prior.prior_file import SPEC_KEY
+from acnn_nnunet.shape_prior.feature_distance import FeatureStatistics
+from acnn_nnunet.shape_prior.grid_samples import GridSamples, samples_on_grid
+from acnn_nnunet.shape_prior.grids import PatchGrid, RoiGrid
+from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, PriorSpec
 from acnn_nnunet.shape_prior.prior_loss import FullPrecisionLoss
+from acnn_nnunet.shape_prior.roi_box import RoiBox, fit_box
 from acnn_nnunet.shape_prior.stages import Stage, StageSchedule, TLLosses, code_loss, set_training_mode, tl_loss
 from acnn_nnunet.shape_prior.tl_network import TLNetwork
 from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
 
 _SCHEDULE_KEY = "shape_prior_schedule"
+# Where a fitted box waits for the host to build the network, in the resolved configuration: in memory only.
+_BOX_KEY = "acnn_roi_box"
 _CODES_FOR_STATISTICS = 1000
 
 
@@ -34,10 +42,12 @@ class ShapePriorTrainer(ConfiguredTrainer):
 
     Raises:
         NotImplementedError: for a cascade's second stage and for distributed training.
-        ValueError: if the fold's training cases have no foreground.
+        ValueError: if the fold's training cases have no foreground, or no training patch holds the whole anatomy
+            where the grid is a box.
     """
 
     network: TLNetwork
+    grid: PatchGrid | RoiGrid
 
     def __init__(
         self,
@@ -60,7 +70,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
             self.save_every = 1
         self.schedule = StageSchedule(self.num_epochs)
         self.labels = self._expected_prior().label_space
-        self._stage_loss = self._build_stage_loss()
+        self._outside_share = 0.0
         self._training_cases: tuple[str, ...] = ()
         self._absent_labels: tuple[str, ...] = ()
         self._complete = False
@@ -73,16 +83,36 @@ class ShapePriorTrainer(ConfiguredTrainer):
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
-        """Return the T-L network on the configuration's patch."""
+        """Return the T-L network on the configuration's patch or on the box that was fitted to the fold.
+
+        Raises:
+            NotImplementedError: if the grid is a box and no fold has been looked at, as in nnUNetv2_predict.
+        """
+        settings = Settings.from_configuration(configuration_manager.configuration)
+        box, roi = configuration_manager.configuration.get(_BOX_KEY), None
+        if settings.grid == RoiGrid.kind:
+            if box is None:
+                raise NotImplementedError(
+                    "nnUNetv2_predict does not run a shape prior of grid=roi, whose box belongs to its fold: "
+                    "nnUNetv2_train … -tr ShapePriorTrainer --val decodes the fold's validation cases."
+                )
+            roi = RoiGrid(box.size, spacing_mm=box.spacing_mm, patch_spacing_mm=tuple(configuration_manager.spacing))
         return TLNetwork(
-            tuple(configuration_manager.patch_size),
+            tuple(configuration_manager.patch_size) if roi is None else roi.size,
             num_classes=num_output_channels,
             image_channels=num_input_channels,
-            code_size=Settings.from_configuration(configuration_manager.configuration).code_size,
+            code_size=settings.code_size,
+            roi=roi,
         )
 
     def initialize(self):
-        """Build everything as the host does; on CPUs the layout that convolves faster is chosen."""
+        """Fit the box, where the grid is one, and build everything as the host does.
+
+        On CPUs the layout that convolves faster is chosen.
+        """
+        if self.settings.grid == RoiGrid.kind and _BOX_KEY not in self.configuration_manager.configuration:
+            self._take_box(self._fit_box())
+        self.grid = self._specification().make_grid(self.configuration_manager.spacing)
         super().initialize()
         if self.device.type == "cpu" and len(self.configuration_manager.patch_size) == 3:
             self.network.to(memory_format=torch.channels_last_3d)
@@ -113,51 +143,65 @@ class ShapePriorTrainer(ConfiguredTrainer):
 
     def train_step(self, batch: dict) -> dict:
         """Take one step of the current stage."""
-        image = batch["data"].to(self.device, non_blocking=True)
-        target = batch["target"].to(self.device, non_blocking=True)
+        samples = self._on_grid(batch)
+        # The autoencoder's loss does not know the image: NaN would only show when the predictor meets it.
+        self._refuse_non_finite(batch["data"].sum().numpy(), batch)
+        if len(samples.maps) == 0:
+            return {"loss": np.array(np.nan, dtype=np.float32), **samples.counts}
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             loss = tl_loss(
                 self.network,
-                image,
-                target,
+                samples.image,
+                samples.maps,
                 stage=self.schedule.stage,
-                reconstruction_loss=self._stage_loss,
-                labels=self.labels,
+                reconstruction_loss=lambda logits: self._stage_loss(logits, samples),
                 code_loss_scale=self.schedule.code_loss_scale,
                 corrupt=self._corrupt,
             )
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 12)
         self.optimizer.step()
-        # The autoencoder's loss does not know the image: NaN would only show when the predictor meets it.
-        self._refuse_non_finite(batch["data"].sum().numpy(), batch)
-        return {"loss": loss.detach().cpu().numpy()}
+        return {"loss": loss.detach().cpu().numpy(), **samples.counts}
+
+    def on_train_epoch_end(self, train_outputs: list[dict]):
+        """Log how much of the anatomy the grid missed; refuse a box that no training patch fills.
+
+        Raises:
+            ValueError: if every sample was masked.
+        """
+        counts = {name: sum(float(output[name]) for output in train_outputs) for name in ("samples", "valid", "cut")}
+        if counts["valid"] == 0:
+            raise ValueError(
+                f"No training patch of {self._where()} held the whole anatomy in an epoch, as grid=roi needs it: use "
+                f"grid=patch, or a configuration with a larger patch than "
+                f"{tuple(self.configuration_manager.patch_size)} voxels."
+            )
+        super().on_train_epoch_end([output for output in train_outputs if output["valid"] > 0])
+        outside = sum(float(output["outside"]) for output in train_outputs) / counts["valid"]
+        shares = {
+            "cut_off_share": counts["cut"] / counts["samples"],
+            "masked_share": 1 - counts["valid"] / counts["samples"],
+            "outside_share": outside,
+        }
+        self.acnn_log.log(self.current_epoch, **shares)
+        self.print_to_log_file(", ".join(f"{name} {share:.4f}" for name, share in shares.items()))
 
     def validation_step(self, batch: dict) -> dict:
         """Run the host's step on g(p(x)) and measure both losses and the reconstruction g(f(y))."""
-        image = batch["data"].to(self.device, non_blocking=True)
-        target = batch["target"].to(self.device, non_blocking=True)
-        maps = self.labels.target_maps(target)
-        with self._autocast():
-            code = self.network.encoder(maps)
-            logits = self.network.decoder(code)
-            predicted = self.network.predictor(image)
-        logits = logits.float()
-        decisions = self.labels.decisions(logits) * ~self.labels.ignored(target)
-        axes = (0, *range(2, maps.ndim))
-        return {
-            # The host's step comes last: it overwrites ignored voxels of the target.
-            "reconstruction_loss": self._stage_loss(logits, target).cpu().numpy(),
-            "code_loss": code_loss(predicted, code).cpu().numpy(),
-            "reconstruction_overlap": (decisions * maps).sum(axes).cpu().numpy(),
-            "reconstruction_sizes": (decisions + maps).sum(axes).cpu().numpy(),
-            **super().validation_step(batch),
-        }
+        samples = self._on_grid(batch)
+        # The host's step comes last: it overwrites ignored voxels of the target.
+        return {**(self._measure(samples) if len(samples.maps) else {}), **super().validation_step(batch)}
 
     def on_validation_epoch_end(self, val_outputs: list[dict]):
         """Log both losses and reconstruction Dice, and let the schedule decide on the next epoch's stage."""
         super().on_validation_epoch_end(val_outputs)
+        val_outputs = [output for output in val_outputs if "code_loss" in output]
+        if not val_outputs:
+            self.print_to_log_file("no validation patch held the whole anatomy: nothing is known of this epoch")
+            nothing = np.zeros(self.labels.num_channels)
+            unknown = {"reconstruction_loss": np.nan, "code_loss": np.nan}
+            val_outputs = [{**unknown, "reconstruction_overlap": nothing, "reconstruction_sizes": nothing}]
         losses = TLLosses(
             reconstruction=float(np.mean([output["reconstruction_loss"] for output in val_outputs])),
             code=float(np.mean([output["code_loss"] for output in val_outputs])),
@@ -181,16 +225,16 @@ class ShapePriorTrainer(ConfiguredTrainer):
             self.print_to_log_file(f"the {stage.value}'s stage ends here")
 
     def on_train_end(self):
-        """Measure the code's mean and covariance over augmented training labels, then save and end as the host does."""
+        """Measure code and features over augmented training labels, then save and end as the host does."""
         self.network.eval()
-        mean, covariance = code_statistics(self._training_codes())
-        self.network.code_mean.copy_(mean)
-        self.network.code_covariance.copy_(covariance)
+        self._measure_statistics()
         self._complete = True
         super().on_train_end()
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
-        """Load as the host does, and go on in the stage that was saved."""
+        """Load as the host does, with the checkpoint's box, and go on in the stage that was saved."""
+        if self.settings.grid == RoiGrid.kind and not self.was_initialized:
+            self._take_box(_box_of(filename_or_checkpoint))
         super().load_checkpoint(filename_or_checkpoint)
         if isinstance(filename_or_checkpoint, str):
             checkpoint = torch.load(filename_or_checkpoint, map_location="cpu", weights_only=True)
@@ -206,21 +250,30 @@ class ShapePriorTrainer(ConfiguredTrainer):
             dataset,
             self.labels,
             self.dataset_json["labels"],
-            size=tuple(self.configuration_manager.patch_size),
+            grid=self.grid,
             device=self.device,
         )
         write_json(Path(self.output_folder) / "validation" / "shape_prior.json", report)
         self.print_to_log_file(f"Held-out cases: { ({key: value for key, value in report.items() if key != 'cases'}) }")
 
     def _build_loss(self):
-        return FullPrecisionLoss(self._build_stage_loss())
+        # Of the host's validation step, on whole patches.
+        labels = self.labels
+        if self.settings.reconstruction_loss == "ce":
+            return FullPrecisionLoss(labels.cross_entropy)
+        return FullPrecisionLoss(
+            lambda logits, target: labels.cross_entropy(logits, target) + labels.soft_dice_loss(logits, target)
+        )
 
     def _do_i_compile(self):
         # Stages switch which networks run and learn; compiling each anew costs more than these small ones take.
         return False
 
     def _checkpoint_extras(self) -> dict:
-        spec = describe_prior(
+        return {SPEC_KEY: self._specification().as_plain(), _SCHEDULE_KEY: self.schedule.state()}
+
+    def _specification(self) -> PriorSpec:
+        return describe_prior(
             self.plans_manager,
             self.configuration_manager,
             self.configuration_name,
@@ -230,45 +283,111 @@ class ShapePriorTrainer(ConfiguredTrainer):
             training_cases=self._training_cases,
             absent_labels=self._absent_labels,
             complete=self._complete,
+            outside_share=self._outside_share,
+            box=self.configuration_manager.configuration.get(_BOX_KEY),
         )
-        return {SPEC_KEY: spec.as_plain(), _SCHEDULE_KEY: self.schedule.state()}
 
-    def _build_stage_loss(self):
-        labels = self.labels
-        if self.settings.reconstruction_loss == "ce":
-            return labels.cross_entropy
-        return lambda logits, target: labels.cross_entropy(logits, target) + labels.soft_dice_loss(logits, target)
+    def _stage_loss(self, logits: torch.Tensor, samples: GridSamples) -> torch.Tensor:
+        """Return the reconstruction loss of logits on the grid."""
+        loss = self.labels.cross_entropy_of_maps(logits, samples.maps, samples.known)
+        if self.settings.reconstruction_loss == "dice_ce":
+            loss = loss + self.labels.soft_dice_loss_of_maps(logits, samples.maps, samples.known)
+        return loss
+
+    def _on_grid(self, batch: dict) -> GridSamples:
+        image = batch["data"].to(self.device, non_blocking=True)
+        target = batch["target"].to(self.device, non_blocking=True)
+        return samples_on_grid(image, target, grid=self.grid, labels=self.labels)
+
+    def _measure(self, samples: GridSamples) -> dict:
+        """Return both losses, and overlap and sizes of labels and reconstruction per channel."""
+        with self._autocast():
+            code = self.network.encoder(samples.maps)
+            logits = self.network.decoder(code)
+            predicted = self.network.predictor(samples.image)
+        logits, known = logits.float(), samples.known > 0.5
+        decisions, truth = self.labels.decisions(logits) * known, self.labels.hardened(samples.maps)
+        axes = (0, *range(2, truth.ndim))
+        return {
+            "reconstruction_loss": self._stage_loss(logits, samples).cpu().numpy(),
+            "code_loss": code_loss(predicted, code).cpu().numpy(),
+            "reconstruction_overlap": (decisions * truth).sum(axes).cpu().numpy(),
+            "reconstruction_sizes": (decisions + truth).sum(axes).cpu().numpy(),
+        }
 
     def _corrupt(self, maps: torch.Tensor) -> torch.Tensor:
         corrupted = add_noise(swap_labels(maps, self.settings.label_swap_probability), self.settings.input_noise)
         return keep_some_clean(corrupted, maps, self.settings.clean_share)
 
-    def _training_codes(self) -> torch.Tensor:
-        """Return codes (N, K) of augmented training label maps, at most an epoch's."""
-        codes = []
+    def _measure_statistics(self) -> None:
+        """Measure the code's mean and covariance, the features' variances and what the grid misses.
+
+        Over augmented training label maps, at most an epoch's.
+        """
+        codes, features, outside = [], FeatureStatistics(), []
         with torch.no_grad():
             for _ in range(min(math.ceil(_CODES_FOR_STATISTICS / self.batch_size), self.num_iterations_per_epoch)):
-                target = next(self.dataloader_train)["target"].to(self.device, non_blocking=True)
-                codes.append(self.network.encoder(self.labels.target_maps(target)).cpu())
-        return torch.cat(codes)
+                samples = self._on_grid(next(self.dataloader_train))
+                if len(samples.maps) == 0:
+                    continue
+                code, maps = self.network.encoder.with_features(samples.maps)
+                codes.append(code.cpu())
+                features.add(maps)
+                outside.append(samples.view.outside_share[samples.view.valid].cpu())
+        mean, covariance = code_statistics(torch.cat(codes) if codes else torch.empty(0, self.settings.code_size))
+        self.network.code_mean.copy_(mean)
+        self.network.code_covariance.copy_(covariance)
+        for buffer, variance in zip(self.network.feature_variances, features.variances(), strict=True):
+            buffer.copy_(variance)
+        self._outside_share = float(torch.cat(outside).mean())
+
+    def _fit_box(self) -> RoiBox:
+        """Return the box around the training cases' anatomy."""
+        training_cases, _ = self.do_split()
+        configuration = self.configuration_manager
+        spacing_mm = np.array(configuration.spacing, dtype=float)
+        extents = foreground_extents(
+            self.dataset_class(self.preprocessed_dataset_folder, training_cases),
+            training_cases,
+            axes=len(spacing_mm),
+            ignore_label=self.label_manager.ignore_label,
+        )
+        if len(extents) == 0:
+            self._refuse_no_foreground()
+        return fit_box(
+            extents * spacing_mm,
+            margin=self.settings.roi_margin,
+            spacing_mm=tuple(spacing_mm * self.settings.roi_spacing_factor),
+            most_voxels=math.prod(configuration.patch_size),
+        )
+
+    def _take_box(self, box: RoiBox) -> None:
+        self.configuration_manager.configuration[_BOX_KEY] = box
+        lengths_mm = " × ".join(f"{n * s:.1f}" for n, s in zip(box.size, box.spacing_mm, strict=True))
+        self.print_to_log_file(f"grid=roi: a box of {lengths_mm} mm, {box.size} voxels of {box.spacing_mm} mm")
 
     def _find_absent_labels(self) -> tuple[str, ...]:
         names = channel_names(self.dataset_json["labels"], self.labels)
         dataset = self.dataset_class(self.preprocessed_dataset_folder, list(self._training_cases))
         present = labels_present(dataset, self._training_cases)
-        where = f"{self.plans_manager.dataset_name}, configuration {self.configuration_name}, fold {self.fold}"
         if not present:
-            raise ValueError(
-                f"No training case of {where} has any foreground: a shape prior needs labelled anatomy. "
-                f"Check the labels in nnUNet_raw and preprocess again."
-            )
+            self._refuse_no_foreground()
         absent = tuple(name for name in names.values() if as_label(self.dataset_json["labels"][name]) not in present)
         if absent:
             self.print_to_log_file(
-                f"WARNING: no training case of {where} has the label {', '.join(absent)}: "
+                f"WARNING: no training case of {self._where()} has the label {', '.join(absent)}: "
                 f"the prior will know nothing of its shape."
             )
         return absent
+
+    def _where(self) -> str:
+        return f"{self.plans_manager.dataset_name}, configuration {self.configuration_name}, fold {self.fold}"
+
+    def _refuse_no_foreground(self) -> NoReturn:
+        raise ValueError(
+            f"No training case of {self._where()} has any foreground: a shape prior needs labelled anatomy. "
+            f"Check the labels in nnUNet_raw and preprocess again."
+        )
 
     def _refuse_unsupported(self) -> None:
         if self.is_cascaded:
@@ -282,3 +401,12 @@ class ShapePriorTrainer(ConfiguredTrainer):
                 "ShapePriorTrainer runs on one device (its networks are small): leave out -num_gpus. "
                 "ACNNTrainer runs on several."
             )
+
+
+def _box_of(checkpoint: dict | str) -> RoiBox:
+    """Return the box that a checkpoint of this trainer was trained on."""
+    if isinstance(checkpoint, str):
+        path = checkpoint
+        checkpoint = read_checkpoint_errors(path, lambda: torch.load(path, map_location="cpu", weights_only=True))
+    spec = PriorSpec.from_plain(checkpoint[SPEC_KEY])
+    return RoiBox(spec.grid_size, spec.spacing_mm)

@@ -38,7 +38,11 @@ def test_settings_are_frozen():
         ({"prior_warm_up": 1.1}, "prior_warm_up must be a number between 0 and 1, got 1.1"),
         ({"deep_supervision": "yes"}, "deep_supervision must be true or false, got 'yes'"),
         ({"prior": ""}, "prior must be the path of a prior file"),
-        ({"grid": "roi"}, "grid must be one of patch, got 'roi'"),
+        ({"grid": "box"}, "grid must be one of patch, roi, got 'box'"),
+        ({"roi_margin": 0.9}, "roi_margin must be a number of at least 1, got 0.9"),
+        ({"roi_spacing_factor": 0}, "roi_spacing_factor must be a number of at least 0.25, got 0"),
+        ({"feature_weight": -1}, "feature_weight must be a number of at least 0, got -1"),
+        ({"reconstruction_weight": "1"}, "reconstruction_weight must be a number of at least 0, got '1'"),
     ],
 )
 def test_bad_settings_are_refused_by_name(block, message):

@@ -7,11 +7,12 @@ from acnn_nnunet.shape_prior.grids import PatchGrid, touches_face
 
 
 def test_a_patch_without_anatomy_counts_and_is_not_cut_off():
-    maps = torch.zeros(2, 3, 4, 4, 4)
-    on_grid = PatchGrid((4, 4, 4))(maps, maps, torch.zeros(2, 1, 4, 4, 4, dtype=torch.bool))
-    assert on_grid.valid.tolist() == [True, True]
-    assert on_grid.cut_off.tolist() == [False, False]
-    assert on_grid.prediction is maps
+    maps = torch.rand(2, 3, 4, 4, 4)
+    view = PatchGrid((4, 4, 4)).around(torch.zeros(2, 1, 4, 4, 4, dtype=torch.bool))
+    assert view.valid.tolist() == [True, True]
+    assert view.cut_off.tolist() == [False, False]
+    assert view.outside_share.tolist() == [0, 0]
+    assert view(maps) is maps
 
 
 @pytest.mark.parametrize("axis", [2, 3, 4])
@@ -30,6 +31,5 @@ def test_two_dimensions():
 
 
 def test_another_size_is_refused_by_name():
-    maps = torch.zeros(1, 3, 4, 4, 5)
     with pytest.raises(ValueError, match=r"patches of \(4, 4, 4\) voxels, got \(4, 4, 5\)"):
-        PatchGrid((4, 4, 4))(maps, maps, maps[:, :1].bool())
+        PatchGrid((4, 4, 4)).around(torch.zeros(1, 1, 4, 4, 5, dtype=torch.bool))

@@ -76,13 +76,15 @@ def test_another_format_version(tmp_path):
         ({"labels": {"background": 0, "a": 1}}, "its label set is"),
         ({"regions": True}, "its regions is"),
         ({"grid": "roi"}, "its grid is patch, not roi"),
+        ({"grid_size": (12, 12), "spacing_mm": (1.0, 1.0), "grid": "patch"}, "its number of axes is 3, not 2"),
         ({"grid_size": (12, 12, 8)}, r"its grid size is \(12, 12, 12\), not \(12, 12, 8\)"),
         ({"code_size": 16}, "its code size is 8, not 16"),
         ({"spacing_mm": (1.0, 1.0, 1.2)}, "its spacing in mm is"),
     ],
 )
 def test_mismatches_are_named(change, message):
-    (mismatch,) = SPEC.mismatches(dataclasses.replace(SPEC, **change))
+    mismatch, *more = SPEC.mismatches(dataclasses.replace(SPEC, **change))
+    assert not more or "number of axes" in mismatch
     assert mismatch.startswith(message.split(" is")[0])
 
     assert re.search(message, mismatch)
@@ -93,3 +95,13 @@ def test_what_does_not_matter():
         SPEC, configuration="3d_quick", fold=3, labels={**SPEC.labels, "ignore": 3}, ignore_label=3, image_channels=4
     )
     assert SPEC.mismatches(other) == []
+
+
+def test_a_box_in_mm_fits_any_patch_of_as_many_axes():
+    roi = dataclasses.replace(SPEC, grid="roi")
+    assert roi.mismatches(dataclasses.replace(roi, grid_size=(40, 56, 40), spacing_mm=(2.0, 2.0, 3.0))) == []
+    (mismatch,) = roi.mismatches(dataclasses.replace(roi, grid_size=(40, 56), spacing_mm=(2.0, 2.0)))
+    assert mismatch == "its number of axes is 3, not 2"
+    grid = roi.make_grid((2.0, 2.0, 0.5))
+    assert grid.size == (12, 12, 12)
+    assert grid.steps == (0.5, 0.5, 2)

@@ -9,9 +9,10 @@ from torch import distributed as dist
 from torch import nn
 
 from acnn_nnunet.shape_prior.code_distance import SquaredDistance, WhitenedDistance
-from acnn_nnunet.shape_prior.grids import OnGrid, PatchGrid
+from acnn_nnunet.shape_prior.grids import PatchGrid, View
 from acnn_nnunet.shape_prior.label_space import LabelSpace
-from acnn_nnunet.shape_prior.prior_loss import FullPrecisionLoss, PriorTerm, ShapePriorLoss
+from acnn_nnunet.shape_prior.prior_loss import FullPrecisionLoss, ShapePriorLoss
+from acnn_nnunet.shape_prior.prior_term import PriorTerm
 from acnn_nnunet.shape_prior.tl_network import TLNetwork
 
 SIZE = (12, 12, 12)
@@ -80,7 +81,7 @@ def test_the_loss_and_its_gradient_are_those_of_the_equation(batch):
 
 def test_the_prior_alone_has_a_gradient_at_the_logits(batch):
     logits, target = batch
-    distance, _ = prior_term()(logits, target)
+    distance = prior_term()(logits, target).terms["distance"]
     (gradient,) = torch.autograd.grad(distance, logits)
     assert gradient.norm() > 0
     assert gradient.flatten(1).norm(dim=1).min() > 0
@@ -93,13 +94,13 @@ def test_without_gradients_the_value_is_the_same(batch):
         assert loss(logits, target).item() == pytest.approx(
             (cross_entropy(logits, target) + 0.5 * reference_distance(logits, target)).item(), rel=1e-5
         )
-    assert loss.take_statistics()["prior_distance"] == 0
+    assert loss.take_statistics() == {}
 
 
 def test_the_loss_is_smallest_at_the_truth(batch):
     _, target = batch
     perfect = 50 * LabelSpace(3).target_maps(target)
-    distance, _ = prior_term()(perfect, target)
+    distance = prior_term()(perfect, target).terms["distance"]
     assert distance.item() == pytest.approx(0, abs=1e-8)
 
 
@@ -153,20 +154,21 @@ def test_statistics_are_means_over_steps(batch):
     assert statistics["segmentation_loss"] == pytest.approx(cross_entropy(logits, target).item(), rel=1e-5)
     assert statistics["prior_loss"] == pytest.approx(0.5 * reference_distance(logits, target).item(), rel=1e-5)
     assert statistics["cut_off_share"] == 1  # random labels reach every face
-    assert loss.take_statistics()["segmentation_loss"] == 0
+    assert loss.take_statistics() == {}
 
 
 def test_samples_that_are_not_valid_do_not_count(batch):
     logits, target = batch
 
     class FirstSampleOnly(PatchGrid):
-        def __call__(self, prediction, target, foreground):
-            valid = torch.arange(len(target)) == 0
-            return OnGrid(prediction, target, valid, ~valid)
+        def around(self, foreground):
+            valid = torch.arange(len(foreground)) == 0
+            return View(valid, ~valid, torch.zeros(len(foreground)))
 
-    distance, cut_off = prior_term(grid=FirstSampleOnly(SIZE))(logits, target)
+    values = prior_term(grid=FirstSampleOnly(SIZE))(logits, target)
+    distance = values.terms["distance"]
     assert distance.item() == pytest.approx(reference_distance(logits[:1], target[:1]).item(), rel=1e-5)
-    assert cut_off == 2
+    assert values.shares["cut_off_share"].item() == pytest.approx(2 / 3)
     (gradient,) = torch.autograd.grad(distance, logits)
     assert gradient[0].norm() > 0
     assert gradient[1:].norm() == 0
@@ -175,7 +177,7 @@ def test_samples_that_are_not_valid_do_not_count(batch):
 def test_ignored_voxels_get_no_prior_gradient(batch):
     logits, target = batch
     target[:, :, :6] = 3
-    distance, _ = prior_term(labels=LabelSpace(3, ignore_label=3))(logits, target)
+    distance = prior_term(labels=LabelSpace(3, ignore_label=3))(logits, target).terms["distance"]
     (gradient,) = torch.autograd.grad(distance, logits)
     assert gradient[:, :, :6].norm() == 0
     assert gradient[:, :, 6:].norm() > 0
@@ -185,11 +187,11 @@ def test_regions():
     labels = LabelSpace(3, regions=True)
     target = torch.rand(2, 3, *SIZE) > 0.5
     logits = torch.randn(2, 3, *SIZE, requires_grad=True)
-    distance, _ = prior_term(labels=labels)(logits, target)
+    distance = prior_term(labels=labels)(logits, target).terms["distance"]
     f = encoder().eval()
     expected = (f(torch.sigmoid(logits)) - f(target.float())).square().sum(1).mean()
     assert distance.item() == pytest.approx(expected.item(), rel=1e-5)
-    perfect, _ = prior_term(labels=labels)(100 * (target.float() - 0.5), target)
+    perfect = prior_term(labels=labels)(100 * (target.float() - 0.5), target).terms["distance"]
     assert perfect.item() == pytest.approx(0, abs=1e-6)
 
 
@@ -260,9 +262,9 @@ def whole_batch():
 class ThreeOfFourValid(PatchGrid):
     """Sample 1 of the whole batch does not count, so that the processes have different numbers of valid samples."""
 
-    def __call__(self, prediction, target, foreground):
-        valid = target.flatten(1).float().sum(1) != whole_batch()[1][1].float().sum()
-        return OnGrid(prediction, target, valid, ~valid)
+    def around(self, foreground):
+        valid = foreground.flatten(1).sum(1) != (whole_batch()[1][1] > 0).sum()
+        return View(valid, ~valid, torch.zeros(len(foreground)))
 
 
 def gradients_of(network: nn.Module, image, target, *, balance: bool) -> list[torch.Tensor]:

@@ -69,12 +69,13 @@ def gradients(stage: Stage, batch, *, scale: float = 1.0) -> tuple[TLNetwork, to
     torch.manual_seed(3)
     network = TLNetwork((16, 16, 16), num_classes=3, image_channels=1, code_size=8)
     set_training_mode(network, stage)
+    image, target = batch
     loss = tl_loss(
         network,
-        *batch,
+        image,
+        LABELS.target_maps(target),
         stage=stage,
-        reconstruction_loss=LABELS.cross_entropy,
-        labels=LABELS,
+        reconstruction_loss=lambda logits: LABELS.cross_entropy(logits, target),
         code_loss_scale=scale,
         corrupt=lambda maps: maps,
     )

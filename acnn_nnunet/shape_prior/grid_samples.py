@@ -1,0 +1,55 @@
+"""A training batch on a prior's grid."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from acnn_nnunet.shape_prior.grids import Grid, View
+from acnn_nnunet.shape_prior.label_space import LabelSpace
+
+
+@dataclass(frozen=True)
+class GridSamples:
+    """The valid samples of a batch; image and labels are laid on the grid alike, around the labels' anatomy.
+
+    Attributes:
+        image: (V, C', …).
+        maps: label maps (V, C, …) in 0…1.
+        known: (V, 1, …), the weight of each voxel: 0 where it is unannotated.
+        view: where the grid lies in every sample of the batch.
+    """
+
+    image: Tensor
+    maps: Tensor
+    known: Tensor
+    view: View
+
+    @property
+    def counts(self) -> dict[str, float]:
+        """Number of samples, of those that are valid, of those cut off, and the valid ones' shares beyond the grid."""
+        view = self.view
+        return {
+            "samples": len(view.valid),
+            "valid": int(view.valid.sum()),
+            "cut": int(view.cut_off.sum()),
+            "outside": float((view.outside_share * view.valid).sum()),
+        }
+
+
+def samples_on_grid(image: Tensor, target: Tensor, *, grid: Grid, labels: LabelSpace) -> GridSamples:
+    """Take a batch to a prior's grid.
+
+    Args:
+        image: (B, C', …) patches.
+        target: (B, 1, …) classes or (B, R[+1], …) regions.
+        grid: where the prior looks.
+        labels: what the channels mean.
+    """
+    with torch.no_grad():
+        maps = labels.target_maps(target)
+        view = grid.around(labels.foreground(maps))
+        on_grid = view(image), view(maps, beyond=labels.background), view(labels.known(target), beyond=1.0)
+        if not view.valid.all():
+            on_grid = tuple(tensor[view.valid] for tensor in on_grid)
+        return GridSamples(*on_grid, view)
