@@ -45,13 +45,19 @@ class Geometry:
         found = []
         if self.size != other.size:
             found.append(f"size {self.size} against {other.size}")
-        elif not np.allclose(self.spacing_mm, other.spacing_mm, rtol=SPACING_TOLERANCE, atol=0):
+        if len(self.size) == len(other.size) and not _same_spacing(self.spacing_mm, other.spacing_mm):
             found.append(f"spacing {_rounded(self.spacing_mm)} against {_rounded(other.spacing_mm)} mm")
+        if self.thickness_mm and other.thickness_mm and not _same_spacing(self.thickness_mm, other.thickness_mm):
+            found.append(f"slice thickness {self.thickness_mm:g} against {other.thickness_mm:g} mm")
         for name, tolerance in (("origin_mm", ORIGIN_TOLERANCE_MM), ("direction", DIRECTION_TOLERANCE)):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine is not None and theirs is not None and not _close(mine, theirs, tolerance):
                 found.append(f"{name.removesuffix('_mm')} {_rounded(mine)} against {_rounded(theirs)}")
         return found
+
+
+def _same_spacing(mine: float | tuple[float, ...], theirs: float | tuple[float, ...]) -> bool:
+    return np.allclose(mine, theirs, rtol=SPACING_TOLERANCE, atol=0)
 
 
 def _close(mine: tuple[float, ...], theirs: tuple[float, ...], tolerance: float) -> bool:

@@ -16,6 +16,7 @@ from acnn_nnunet.files import write_json
 
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
+_MAY_CHANGE = ("cases", "extra_predictions", "groups", "images")
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,10 @@ def evaluate(
     if num_processes < 1:
         raise ValueError(f"-np {num_processes}: at least one process is needed.")
     if not 0 <= part_id < num_parts:
-        raise ValueError(f"-part_id {part_id} with -num_parts {num_parts}: parts count from 0 to {num_parts - 1}.")
+        raise ValueError(f"-part_id {part_id} is no part of -num_parts {num_parts}: parts count from 0.")
+    for option, path in (("--groups", groups), ("--images", images)):
+        if path is not None and not path.exists():
+            raise FileNotFoundError(f"{option} {path} does not exist.")
     plan = plan_evaluation(
         reference,
         prediction,
@@ -132,13 +136,15 @@ def _open_journal(journal: Journal, header: dict[str, Any], output: Path, *, con
         journal.start(header)
         return
     before = journal.read()[0]
-    # New predictions may have come since; all else has to be the same for the scores to belong together.
-    changed = [key for key in header if key not in ("cases", "extra_predictions") and header[key] != before.get(key)]
+    # Cases may have come since, and pictures are no scores; else all must be equal for scores to belong together.
+    changed = [key for key in header if key not in _MAY_CHANGE and header[key] != before.get(key)]
     if changed:
         raise ValueError(
             f"{output} holds an evaluation with another {changed[0]} ({before.get(changed[0])} instead of "
             f"{header[changed[0]]}): name another folder with -o."
         )
+    if header != before:
+        journal.renew(header)
 
 
 def _entries(journal: Journal, cases: list[str]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """What is to be evaluated: two folders, their common format, the labels, and which case has which files."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,13 +93,16 @@ def plan_evaluation(
 
     Raises:
         FileNotFoundError: if a folder does not exist.
+        NotADirectoryError: if it is a file.
         ValueError: if the folders are the same or seem swapped, hold no label maps, have no case in common, or if
             nothing says which labels there are.
     """
     reference, prediction = (_existing_folder(folder) for folder in (reference, prediction))
     _refuse_swapped(reference, prediction)
-    if tolerance_mm < 0:
+    if not 0 <= tolerance_mm < math.inf:
         raise ValueError(f"The tolerance of the surface Dice is {tolerance_mm} mm; it is 0 or more.")
+    if ignore_label is not None and not labels:
+        raise ValueError("-il goes with --labels: without them the dataset.json says which label is ignored.")
     dataset_json = dataset_json or _find_dataset_json(reference, prediction)
     content = {} if dataset_json is None else read_dataset_json(dataset_json)
     if labels:
@@ -110,14 +114,15 @@ def plan_evaluation(
             f"There is no dataset.json in or above {reference} or {prediction}: name one with -djfile, or the labels "
             "with --labels."
         )
-    ending = content.get("file_ending") or find_file_ending(_files(reference))
+    ending = str(content.get("file_ending") or find_file_ending(_files(reference)))
     cases, predicted = (_cases(folder, ending) for folder in (reference, prediction))
     if not cases:
         raise ValueError(f"{reference} holds no {ending} file: it should hold the reference label maps.")
-    if predicted and not set(cases) & set(predicted):
+    if not set(cases) & set(predicted):
+        held = f"{predicted[0]}{ending}, …" if predicted else f"no {ending} file"
         raise ValueError(
-            f"{prediction} holds no prediction of a case of {reference} (it has {predicted[0]}{ending}, …; wanted are "
-            f"{cases[0]}{ending}, …): are these the right folders?"
+            f"{prediction} holds no prediction of a case of {reference} (it has {held}; wanted are {cases[0]}{ending}, "
+            "…): are these the right folders?"
         )
     return EvaluationPlan(
         reference=reference,
@@ -125,7 +130,9 @@ def plan_evaluation(
         labels=scored,
         file_ending=ending,
         reader_name=choose_reader(
-            ending, asked_for=content.get("overwrite_image_reader_writer"), example=reference / f"{cases[0]}{ending}"
+            ending,
+            asked_for=content.get("overwrite_image_reader_writer"),
+            examples=(reference / f"{case}{ending}" for case in cases),
         ),
         tolerance_mm=float(tolerance_mm),
         cases=tuple(cases),
@@ -136,6 +143,8 @@ def plan_evaluation(
 
 def _existing_folder(folder: Path) -> Path:
     folder = Path(folder)
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file: GT and PRED are folders.")
     if not folder.is_dir():
         raise FileNotFoundError(f"The folder {folder} does not exist.")
     return folder.resolve()

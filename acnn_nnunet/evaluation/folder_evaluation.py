@@ -95,9 +95,13 @@ def _refuse_unknown_labels(plan: EvaluationPlan, label_map: LabelMap, path: Path
     unknown = present - plan.labels.values - ({plan.labels.ignore} if is_reference else set())
     if unknown:
         raise ValueError(
-            f"{path} holds the labels {', '.join(map(str, sorted(unknown)))}, which the dataset does not have (it has "
-            f"{', '.join(map(str, sorted(plan.labels.values)))})."
+            f"{path} holds the labels {_listed(unknown)}, which the dataset does not have (it has "
+            f"{_listed(plan.labels.values)})."
         )
+
+
+def _listed(labels: set[int], limit: int = 20) -> str:
+    return ", ".join(map(str, sorted(labels)[:limit])) + (", …" if len(labels) > limit else "")
 
 
 def _entries(

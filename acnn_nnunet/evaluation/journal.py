@@ -33,8 +33,15 @@ class Journal:
         Raises:
             OSError: if it cannot be written.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self._write("w", header)
+
+    def renew(self, header: dict[str, Any]) -> None:
+        """Replace the header and keep the entries.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        self._write("a", header)
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add the line of a case and see it onto the disk.
@@ -45,16 +52,17 @@ class Journal:
         self._write("a", entry)
 
     def read(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Return the header and the entries; a last line that a kill cut short does not count.
+        """Return the last header and the entries; a line that a kill cut short does not count.
 
         Raises:
             FileNotFoundError: if there is no journal.
             ValueError: if its header cannot be read.
         """
         lines = list(self._lines())
-        if not lines:
+        headers = [line for line in lines if "case" not in line]
+        if not headers:
             raise ValueError(f"{self.path} has no readable header: delete it and evaluate again.")
-        return lines[0], lines[1:]
+        return headers[-1], [line for line in lines if "case" in line]
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         for line in self.path.read_bytes().split(b"\n"):
@@ -65,6 +73,7 @@ class Journal:
 
     def _write(self, mode: str, content: dict[str, Any]) -> None:
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, mode, encoding="utf-8") as file:
                 # A leading line end keeps the entry apart from a line that a kill cut short.
                 file.write(("\n" if mode == "a" else "") + json.dumps(plain(content)) + "\n")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from acnn_nnunet.evaluation.pages import LABEL_COLOURS, figure_data_uri, new_figure
+from acnn_nnunet.evaluation.pages import LABEL_COLOURS, figure_data_uri, literal, new_figure
 
 _MARGIN = 0.25  # of the anatomy's extent, shown around it
 
@@ -37,7 +37,7 @@ def draw_overlay(
         axis.imshow(ground[box], cmap="gray", aspect=spacing_mm[0] / spacing_mm[1], interpolation="nearest")
         _draw_outlines(axis, reference[index][box], "solid")
         _draw_outlines(axis, prediction[index][box], "dashed")
-        axis.set_title(title, fontsize=9)
+        axis.set_title(literal(title), fontsize=9)
         rows, columns = reference[index][box].shape
         axis.set(xticks=[], yticks=[], xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
     _add_legend(figure, (reference, *predictions.values()), label_names or {})
@@ -79,7 +79,7 @@ def _add_legend(figure: Any, label_maps: Sequence[np.ndarray], names: Mapping[in
     from matplotlib.lines import Line2D
 
     labels = sorted({int(label) for label_map in label_maps for label in np.unique(label_map) if label > 0})
-    handles = [Line2D([], [], color=_colour(label), label=names.get(label, str(label))) for label in labels]
+    handles = [Line2D([], [], color=_colour(label), label=literal(names.get(label, str(label)))) for label in labels]
     for name, style in (("reference", "solid"), ("prediction", "dashed")):
         handles.append(Line2D([], [], color="#777", linestyle=style, label=name))
     figure.legend(

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import warnings
 from typing import Any
 
 # Light on screen and on paper, and told apart by people who do not see red and green.
@@ -35,8 +36,15 @@ def new_figure(width_in: float, height_in: float) -> Any:
     return figure
 
 
+def literal(text: str) -> str:
+    """Return text that matplotlib draws as it stands: no formula, and no underscore in front, which hides a name."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
 def figure_data_uri(figure: Any, *, dpi: int = 100) -> str:
     """Return a figure as a PNG in a `data:` address for `<img src>`."""
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=dpi)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a box for a letter that the font lacks says enough
+        figure.savefig(png, format="png", dpi=dpi)
     return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode("ascii")

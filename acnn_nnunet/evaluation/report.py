@@ -11,7 +11,7 @@ import numpy as np
 from acnn_nnunet import __version__
 from acnn_nnunet.evaluation.evaluation_plan import EvaluationPlan
 from acnn_nnunet.evaluation.overlay import draw_overlay
-from acnn_nnunet.evaluation.pages import LABEL_COLOURS, figure_data_uri, new_figure, render_page
+from acnn_nnunet.evaluation.pages import LABEL_COLOURS, figure_data_uri, literal, new_figure, render_page
 from acnn_nnunet.evaluation.score_table import BOTH_EMPTY, MISSED, SPURIOUS, CaseScore
 from acnn_nnunet.evaluation.summary import METRICS
 from acnn_nnunet.files import write_text
@@ -147,17 +147,23 @@ def _draw_distributions(plan: EvaluationPlan, scores: Sequence[CaseScore]) -> st
             colour = LABEL_COLOURS[position % len(LABEL_COLOURS)]
             axis.boxplot(values, positions=[position], widths=0.55, showfliers=False, medianprops={"color": "#222"})
             axis.scatter(position + rng.uniform(-0.18, 0.18, values.size), values, s=9, color=colour, alpha=0.6, lw=0)
-        axis.set_xticks(range(len(names)), list(names.values()), rotation=30 if len(names) > 4 else 0)
+        axis.set_xticks(
+            range(len(names)), [literal(name) for name in names.values()], rotation=30 if len(names) > 4 else 0
+        )
         axis.set_xlim(-0.6, len(names) - 0.4)
         axis.set_title(METRIC_TITLES[metric], fontsize=10)
     return figure_data_uri(figure)
 
 
 def _picture(plan: EvaluationPlan, case: str, dice: float, images: Path | None) -> dict[str, str]:
+    """Return name, picture (empty where a file cannot be read any more) and caption of a case."""
     reader = LabelFileReader(plan.reader_name)
-    reference = reader.read(plan.reference_file(case))
     path = plan.prediction_file(case)
-    prediction = reader.read(path).values if path.is_file() else np.zeros_like(reference.values)
+    try:
+        reference = reader.read(plan.reference_file(case))
+        prediction = reader.read(path).values if path.is_file() else np.zeros_like(reference.values)
+    except (ValueError, OSError) as error:  # parts may be merged where the files are not
+        return {"case": case, "source": "", "caption": f"{case}: mean Dice {dice:.3f}, no picture: {error}"}
     source = draw_overlay(
         reference.values,
         {case: prediction},

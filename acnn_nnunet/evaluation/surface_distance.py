@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import edt
 import numpy as np
 
-_ON_TOLERANCE_MM = 1e-6  # a distance that equals the tolerance but for rounding counts as within it
+_ON_TOLERANCE = 1e-6  # of it, in excess: a distance that equals the tolerance but for rounding counts as within it
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SurfaceDistances:
 
     def surface_dice(self, tolerance_mm: float) -> float:
         """The fraction (0 to 1) of the surface voxels of both masks within the tolerance of the other surface."""
-        limit = tolerance_mm + _ON_TOLERANCE_MM
+        limit = tolerance_mm * (1 + _ON_TOLERANCE)
         within = np.count_nonzero(self.from_reference <= limit) + np.count_nonzero(self.from_prediction <= limit)
         return float(within / (self.from_reference.size + self.from_prediction.size))
 

@@ -30,8 +30,10 @@ class DatasetLabels:
             raise ValueError("No label to score: only background is declared.")
         for label in self.foreground:
             values = label if isinstance(label, tuple) else (label,)
-            if not values or min(values) < 0 or (label == 0) or self.ignore in values:
-                raise ValueError(f"The label {label} cannot be scored: it is empty, negative, background or ignored.")
+            if not values or min(values) < 1 or self.ignore in values:
+                raise ValueError(
+                    f"{label} cannot be scored: it is empty, negative, or holds background or ignored voxels."
+                )
         if len(set(self.foreground)) < len(self.foreground):
             raise ValueError(f"A label comes twice among {', '.join(map(label_key, self.foreground))}.")
 
@@ -95,14 +97,17 @@ def read_dataset_json(path: Path) -> dict:
     """Return the content of a dataset.json.
 
     Raises:
+        FileNotFoundError: if there is no such file.
         ValueError: if it is no JSON object.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {path}: -djfile names a dataset.json.")
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON ({error}).") from error
+        raise ValueError(f"{path} is no JSON ({error}): repair it, or name another with -djfile.") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds no JSON object.")
+        raise ValueError(f"{path} holds no JSON object: repair it, or name another with -djfile.")
     return content
 
 

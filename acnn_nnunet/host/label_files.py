@@ -1,8 +1,10 @@
 """Label maps in any format that the host reads, with their geometry, without loading torch."""
 
 import contextlib
+import gzip
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from acnn_nnunet.geometry import Geometry
+
+_LARGEST_LABEL = 65535  # what the host writes; far larger ones would cost a table of that length
 
 
 @dataclass(frozen=True)
@@ -33,21 +37,15 @@ class LabelFileReader:
         Raises:
             FileNotFoundError: if there is no such file.
             ValueError: in one sentence that begins with the path, if the file is truncated or of another format, has
-                several volumes, or a voxel that is no whole number of 0 or more.
+                several volumes, a voxel that is no whole number from 0 to 65535, or one without a size.
         """
         values, properties = self.read_image(path)
         if values.shape[0] != 1:
             raise ValueError(f"{path} holds {values.shape[0]} volumes: a label map is 2D or 3D, so split it first.")
-        low, high = values.min(), values.max()
-        if not np.isfinite(low) or not np.isfinite(high):
-            raise ValueError(f"{path} holds voxels that are not finite: label maps are whole numbers.")
-        labels = values[0].astype(np.uint8 if high < 256 else np.int32)
-        if low < 0:
-            raise ValueError(f"{path} holds the negative label {low:g}: labels are 0 or more.")
-        if not np.array_equal(labels, values[0]):
-            fraction = values[0][labels != values[0]][0]
-            raise ValueError(f"{path} holds the value {fraction:g}: label maps are whole numbers, not probabilities.")
+        labels = _whole_numbers(values[0], path)
         geometry = _geometry(labels.shape, properties)
+        if not all(0 < spacing < math.inf for spacing in geometry.spacing_mm):
+            raise ValueError(f"{path} says that its voxels measure {geometry.spacing_mm} mm: correct its header.")
         return LabelMap(labels.reshape(geometry.size), geometry)
 
     def read_image(self, path: Path) -> tuple[np.ndarray, dict[str, Any]]:
@@ -60,21 +58,27 @@ class LabelFileReader:
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path} does not exist.")
         try:
+            if Path(path).name.lower().endswith((".nii", ".nii.gz")):
+                _check_nifti(path)
             with contextlib.redirect_stdout(io.StringIO()):  # the host prints where it assumes a spacing
                 return self._reader().read_seg(str(path))
+        except MemoryError:
+            raise
         # Every library behind the host's readers has errors of its own; whichever comes, the file cannot be read.
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise ValueError(f"{path} cannot be read; is it truncated? ({reason[-200:]})") from error
+            reason = " ".join(str(error).split()).rpartition("ERROR: ")[2] or type(error).__name__
+            raise ValueError(
+                f"{path} cannot be read: is it damaged, or of another format? ({reason[-200:]})"
+            ) from error
 
 
-def choose_reader(file_ending: str, *, asked_for: str | None = None, example: Path | None = None) -> str:
+def choose_reader(file_ending: str, *, asked_for: str | None = None, examples: Iterable[Path] = ()) -> str:
     """Return the name of the host's reader for files, chosen as the host does.
 
     Args:
         file_ending: ".nii.gz" and the like.
         asked_for: `overwrite_image_reader_writer` of the dataset.json, if it has one.
-        example: a file to try the readers on, where several know the ending.
+        examples: files to try the readers on, where several know the ending; the first that can be read decides.
 
     Raises:
         ValueError: if the host has no reader for the ending or of that name; lists the endings that it reads.
@@ -86,7 +90,9 @@ def choose_reader(file_ending: str, *, asked_for: str | None = None, example: Pa
     readers = [reader for reader in LIST_OF_IO_CLASSES if file_ending.lower() in reader.supported_file_endings]
     if not readers:
         raise ValueError(f"nnU-Net reads no {file_ending}; it reads {', '.join(_known_endings())}.")
-    able = (reader for reader in readers if example is not None and _can_read(reader, example))
+    if len(readers) == 1:
+        return readers[0].__name__
+    able = (reader for example in examples for reader in readers if _can_read(reader, example))
     return next(able, readers[0]).__name__
 
 
@@ -114,6 +120,41 @@ def _known_ending(name: str) -> str | None:
     return next((ending for ending in _known_endings() if name.lower().endswith(ending)), None)
 
 
+def _whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
+    low, high = values.min(), values.max()
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise ValueError(f"{path} holds voxels that are not finite: label maps are whole numbers.")
+    if low < 0:
+        raise ValueError(f"{path} holds the negative label {low:g}: labels are 0 or more.")
+    if high > _LARGEST_LABEL:
+        raise ValueError(f"{path} holds the label {high:g}: labels are {_LARGEST_LABEL} or less.")
+    labels = values.astype(np.uint8 if high < 256 else np.uint16)
+    if not np.array_equal(labels, values):
+        fraction = values[labels != values][0]
+        raise ValueError(f"{path} holds the value {fraction:g}: label maps are whole numbers, not probabilities.")
+    return labels
+
+
+def _check_nifti(path: Path) -> None:
+    """Raise OSError if a file ends before its last voxel or holds NaN: SimpleITK makes up the rest and reads 0."""
+    import nibabel
+
+    image = nibabel.load(path)
+    header = image.header
+    wanted = image.dataobj.offset + math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
+    found = _gzip_size(path) if path.name.lower().endswith(".gz") else path.stat().st_size
+    if found < wanted:
+        raise OSError(f"it ends after {found} of {wanted} bytes")
+    if header.get_data_dtype().kind == "f" and not np.isfinite(np.asanyarray(image.dataobj)).all():
+        raise OSError("it holds voxels that are not finite")
+
+
+def _gzip_size(path: Path) -> int:
+    buffer = bytearray(1 << 20)
+    with gzip.open(path) as file:  # raises EOFError or BadGzipFile where the stream is cut or damaged
+        return sum(iter(lambda: file.readinto(buffer), 0))
+
+
 @cache
 def _reader_class(name: str) -> Any:
     from nnunetv2.imageio.reader_writer_registry import recursive_find_reader_writer_by_name
@@ -138,8 +179,9 @@ def _geometry(shape: tuple[int, ...], properties: dict[str, Any]) -> Geometry:
     sitk, nibabel = properties.get("sitk_stuff", {}), properties.get("nibabel_stuff", {})
     origin, direction = sitk.get("origin"), sitk.get("direction")
     if nibabel:
-        affine = np.asarray(nibabel["original_affine"], dtype=float)
-        origin, direction = affine[:3, 3], (affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)).ravel()
+        affine = np.asarray(nibabel.get("reoriented_affine", nibabel["original_affine"]), dtype=float)
+        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+        origin, direction = affine[:3, 3], (affine[:3, :3] / np.where(lengths > 0, lengths, 1)).ravel()
     has_one_slice = len(shape) == 3 and shape[0] == 1
     # A file of 2 axes is given a made-up spacing across them; one of 3 axes says how thick its slice is.
     says_thickness = has_one_slice and len(sitk.get("spacing", (0, 0, 0) if nibabel else ())) == 3
