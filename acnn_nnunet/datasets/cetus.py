@@ -20,6 +20,7 @@ from acnn_nnunet.datasets.conversion import (
     read_report,
 )
 from acnn_nnunet.datasets.submission import find_dataset, write_submission
+from acnn_nnunet.datasets.surfaces import fill_surface, read_surface, write_surface
 from acnn_nnunet.datasets.volumes import read_volume, write_volume
 
 LABELS = {"background": 0, "LV": 1}
@@ -59,9 +60,10 @@ def convert_cetus(source: Path, dataset_id: int) -> str:
 
 
 def submit_cetus(predictions: Path, output: Path, *, dataset: str | None = None) -> str:
-    """Check the predictions of the test cases, zip `PatientN_ED.mhd` and `PatientN_ES.mhd`, return a summary.
+    """Check the predictions of the test cases, zip what the platform takes, return a summary.
 
-    Label maps are on the grid of the challenge's images, in its unit of length, each with its `.raw` file.
+    For ED and likewise for ES: the surface `PatientN_ED_result.vtk` and the mask `PatientN_ED.mhd` with its `.raw`, on
+    the grid of the challenge's images and in their unit of length.
 
     Args:
         predictions: folder of nnUNetv2_predict for the imagesTs of the converted dataset.
@@ -78,6 +80,7 @@ def submit_cetus(predictions: Path, output: Path, *, dataset: str | None = None)
         if case.rpartition("_")[0] in in_metres:
             label = _scaled(label, 0.001)
         write_volume(label, into / f"{case}.mhd")
+        write_surface(label, into / f"{case}_result.vtk")
 
     return write_submission(folder, predictions, output, labels=LABELS.values(), write_case=write_case)
 
@@ -90,8 +93,13 @@ def read_patient(folder: PatientFolder) -> Patient:
     """
     prefix = folder.path / folder.path.name
     images = {phase: _read_image(prefix, phase) for phase in PHASES}
-    labels = {phase: _read_truth(prefix, phase) for phase in PHASES if folder.training or _has_truth(folder.path)}
-    notes = []
+    labelled = folder.training or _has_truth(folder.path)
+    labels = {phase: _read_truth(prefix, phase, images[phase].image) for phase in PHASES if labelled}
+    notes = [
+        f"{label.name}, a surface, was filled: look at it over the image"
+        for label in labels.values()
+        if label.name.endswith(".vtk")
+    ]
     if max(max(each.image.GetSpacing()) for each in images.values()) < _SMALLEST_SPACING_MM:
         notes.append(_METRES_NOTE)
         images, labels = (
@@ -140,19 +148,22 @@ def _frame_numbers(times: Path) -> dict[str, int]:
     return {phase: int(number[0]) for phase, number in zip(PHASES, numbers, strict=True)}
 
 
-def _read_truth(prefix: Path, phase: str) -> Volume:
+def _read_truth(prefix: Path, phase: str, image: SimpleITK.Image) -> Volume:
+    """Read `PatientN_ED_truth.mhd`, a mask; where there is none, fill the surface `PatientN_ED_truth.vtk`."""
     path = prefix.with_name(f"{prefix.name}_{phase}_truth.mhd")
-    if not path.exists() and path.with_suffix(".vtk").exists():
-        raise ValueError(
-            f"{path.stem}.vtk is a surface: make a mask {path.name} of it, on the image's grid, with VTK or 3D Slicer"
-        )
+    surface = path.with_suffix(".vtk")
+    if surface.exists() and not path.exists():
+        try:
+            return Volume(fill_surface(*read_surface(surface), image), surface.name)
+        except ValueError as error:
+            raise ValueError(f"{surface.name}: {error}") from error
     label = read_volume(path)
     values = np.unique(SimpleITK.GetArrayViewFromImage(label)).tolist()
+    if len(values) == 1:
+        raise ValueError(f"{path.name} has the value {values[0]} everywhere: no ventricle")
     if "integer" in label.GetPixelIDTypeAsString() and len(values) == 2 and values[0] == 0:
         # Written as 0 and 1 or as 0 and 255.
         label = SimpleITK.Cast(label == values[1], SimpleITK.sitkUInt8)
-    elif len(values) == 1:
-        raise ValueError(f"{path.name} has the value {values[0]} everywhere: no ventricle")
     return Volume(label, path.name)
 
 

@@ -9,6 +9,7 @@ import pytest
 import SimpleITK
 
 from acnn_nnunet.datasets.cetus import convert_cetus, submit_cetus
+from acnn_nnunet.datasets.surfaces import fill_surface, read_surface, write_surface
 
 SHAPE = (6, 7, 8)
 GEOMETRY = ("GetSize", "GetSpacing", "GetOrigin", "GetDirection")
@@ -127,6 +128,21 @@ def test_training_and_testing_may_be_folders(source, tmp_path, raw):
     }
 
 
+@pytest.mark.parametrize("metres", [False, True])
+def test_truths_that_are_surfaces_are_filled_and_said_to_be(tmp_path, raw, metres):
+    for number in (1, 2):
+        folder = _write_patient(tmp_path / "CETUS", number, metres=metres)
+        for truth in folder.glob("*_truth.mhd"):
+            write_surface(_read(truth), truth.with_suffix(".vtk"))
+            truth.unlink()
+    text = convert_cetus(tmp_path / "CETUS", 30)
+    assert "Patient2: Patient2_ES_truth.vtk, a surface, was filled: look at it over the image" in text
+    label = _read(raw / "Dataset030_CETUS" / "labelsTr" / "Patient2_ES.nii.gz")
+    expected = _truth(_image(2, "ES"))
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(label), SimpleITK.GetArrayFromImage(expected))
+    assert label.GetOrigin() == pytest.approx(expected.GetOrigin(), abs=1e-6)
+
+
 def test_frames_are_found_through_the_time_file(source, raw):
     folder = source / "Patient5"
     for phase, frame in (("ED", 3), ("ES", 12)):
@@ -161,11 +177,17 @@ def _surface(folder):
     (folder / "Patient2_ES_truth.vtk").write_text("# vtk DataFile Version 3.0\n")
 
 
+def _surface_elsewhere(folder):
+    _surface(folder)
+    write_surface(_truth(_moved()), folder / "Patient2_ES_truth.vtk")
+
+
 BAD = {
     "no image": (lambda f: (f / "Patient2_ES.mhd").unlink(), "Patient2_ES.mhd is missing"),
     "cut image": (_drop_raw, "Patient2_ED.mhd cannot be read"),
     "one truth": (lambda f: (f / "Patient2_ES_truth.mhd").unlink(), "Patient2_ES_truth.mhd is missing"),
-    "surface": (_surface, "Patient2_ES_truth.vtk is a surface: make a mask Patient2_ES_truth.mhd of it"),
+    "no surface": (_surface, "Patient2_ES_truth.vtk is no surface in VTK's legacy format"),
+    "surface elsewhere": (_surface_elsewhere, "Patient2_ES_truth.vtk: the surface encloses no voxel of the image"),
     "no frame": (_no_such_frame, "Patient2_ED_ES_time.txt does not say which frame is ED"),
     "empty truth": (
         lambda f: _write(f / "Patient2_ED_truth.mhd", np.zeros(SHAPE, np.uint8)),
@@ -250,9 +272,10 @@ def test_submission_holds_a_mask_on_the_grid_of_each_test_image(source, raw, tmp
     convert_cetus(source, 30)
     _predict(raw / "Dataset030_CETUS", tmp_path / "predictions")
     text = submit_cetus(tmp_path / "predictions", tmp_path / "submission.zip")
-    assert text == f"{tmp_path / 'submission.zip'}: 2 patients, 8 files"
+    assert text == f"{tmp_path / 'submission.zip'}: 2 patients, 12 files"
     with zipfile.ZipFile(tmp_path / "submission.zip") as archive:
-        names = [f"Patient{n}_{phase}.{end}" for n in (16, 17) for phase in ("ED", "ES") for end in ("mhd", "raw")]
+        endings = (".mhd", ".raw", "_result.vtk")
+        names = [f"Patient{n}_{phase}{ending}" for n in (16, 17) for phase in ("ED", "ES") for ending in endings]
         assert archive.namelist() == names
         archive.extractall(tmp_path / "unpacked")
     for number in (16, 17):
@@ -261,8 +284,10 @@ def test_submission_holds_a_mask_on_the_grid_of_each_test_image(source, raw, tmp
         assert submitted.GetPixelID() == SimpleITK.sitkUInt8
         for what in GEOMETRY:
             assert getattr(submitted, what)() == pytest.approx(getattr(original, what)(), rel=1e-6)
-        expected = SimpleITK.GetArrayFromImage(_truth(original))
-        np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(submitted), expected)
+        surface = read_surface(tmp_path / "unpacked" / f"Patient{number}_ES_result.vtk")
+        for mask in (submitted, fill_surface(*surface, original)):
+            expected = SimpleITK.GetArrayFromImage(_truth(original))
+            np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(mask), expected)
 
 
 def test_label_2_is_no_cetus_submission(source, raw, tmp_path):
