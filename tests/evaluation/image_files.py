@@ -1,0 +1,26 @@
+"""Image files for the tests of `evaluate-sr`."""
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK
+
+SPACING_MM = (2.0, 1.0, 1.0)  # (Z, Y, X)
+
+
+def write_image(path: Path, values: np.ndarray, *, spacing_mm=SPACING_MM, origin_mm=(0.0, 0.0, 0.0), direction=None):
+    image = SimpleITK.GetImageFromArray(values)
+    image.SetSpacing([float(size) for size in reversed(spacing_mm)])
+    image.SetOrigin(origin_mm)
+    if direction is not None:
+        image.SetDirection(direction)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    SimpleITK.WriteImage(image, str(path))
+
+
+def image_and_blurred(seed: int, *, shape=(12, 14, 15), noise=10.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return two images that differ, float32, from 0 to about 100."""
+    rng = np.random.default_rng(seed)
+    reference = 100 * rng.random(shape)
+    prediction = reference + noise * rng.standard_normal(shape)
+    return reference.astype(np.float32), prediction.astype(np.float32)
