@@ -24,6 +24,7 @@ from acnn_nnunet.evaluation.pages import figure_data_uri, new_figure, render_pag
 from acnn_nnunet.evaluation.paired_scores import ALL_CASES, HIGHER_IS_BETTER, NO_CLEAN_UP, PERFECT, PairedScores
 from acnn_nnunet.evaluation.published import NOT_RUN_HERE, RUN_HERE, PublishedTable, sources
 from acnn_nnunet.evaluation.report import METRIC_TITLES
+from acnn_nnunet.evaluation.score_table import MISSED, SPURIOUS
 from acnn_nnunet.evaluation.summary import METRICS
 from acnn_nnunet.host.label_files import LabelFileReader
 
@@ -45,6 +46,20 @@ class Loss:
     metric: str
     baseline: float
     score: float
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of one label and metric: both scores (N,), and whether both arms found the label where it is."""
+
+    baseline: np.ndarray
+    own: np.ndarray
+    found: np.ndarray
+
+    @property
+    def differences(self) -> np.ndarray:
+        """Arm − baseline, (N,)."""
+        return self.own - self.baseline
 
 
 def render_report(
@@ -76,14 +91,15 @@ def render_report(
 
 
 def find_losses(scores: PairedScores, arm: str, metric: str, *, count: int = _NUM_LOSSES) -> list[Loss]:
-    """Return where an arm loses most against the baseline, the largest loss first; fewer where it loses less often."""
+    """Return the cases in which an arm loses most against the baseline, each with its worst label, the worst first."""
     column = METRICS.index(metric)
     labels = scores.labels[: scores.statuses.shape[2]]  # without the foreground
     values = scores.values[NO_CLEAN_UP][:, :, : len(labels), column]
     baseline, own = values[0], values[scores.arms.index(arm)]
     gains = (own - baseline) * (1 if HIGHER_IS_BETTER[metric] else -1)
-    order = np.argsort(np.where(np.isnan(gains), np.inf, gains), axis=None, kind="stable")[:count]
-    places = (np.unravel_index(index, gains.shape) for index in order)
+    gains = np.where(np.isnan(gains), np.inf, gains)
+    worst = gains.argmin(axis=1)
+    places = ((case, worst[case]) for case in np.argsort(gains.min(axis=1), kind="stable")[:count])
     return [
         Loss(scores.cases[case], labels[label], metric, float(baseline[case, label]), float(own[case, label]))
         for case, label in places
@@ -92,7 +108,10 @@ def find_losses(scores: PairedScores, arm: str, metric: str, *, count: int = _NU
 
 
 def draw_pairs(scores: PairedScores, comparisons: Sequence[Comparison], arm: str, metric: str) -> str:
-    """Draw, for every label, baseline against arm, and the differences with mean and interval; return a `data:` address."""
+    """Draw, for every label, baseline against arm and the differences with their mean, into a `data:` address.
+
+    The axes hold the pairs that both arms found; a miss would press those into a corner, so it stands at the edge.
+    """
     column, index = METRICS.index(metric), scores.arms.index(arm)
     values = scores.values[NO_CLEAN_UP][..., column]
     rows = {
@@ -108,44 +127,68 @@ def draw_pairs(scores: PairedScores, comparisons: Sequence[Comparison], arm: str
         axis.set_visible(False)
     for number, label in enumerate(scores.labels):
         row, place = divmod(number, num_columns)
-        baseline, own = values[0][:, number], values[index][:, number]
-        paired = ~np.isnan(own - baseline)
-        colours = _colours(own[paired] - baseline[paired], metric)
-        _draw_scatter(axes[2 * row, place], baseline[paired], own[paired], colours, metric)
-        _draw_differences(axes[2 * row + 1, place], own[paired] - baseline[paired], colours, rows[label])
+        paired = ~np.isnan(values[index][:, number])
+        pairs = Pairs(
+            values[0][paired, number], values[index][paired, number], _found_by_both(scores, index, number)[paired]
+        )
+        colours = _colours(pairs.differences, metric)
+        _draw_scatter(axes[2 * row, place], pairs, colours, metric)
+        _draw_differences(axes[2 * row + 1, place], pairs, colours, rows[label])
         axes[2 * row, place].set(title=scores.title(label), xlabel=scores.arms[0], ylabel="" if place else arm)
         axes[2 * row + 1, place].set_xlabel(f"{arm} − {scores.arms[0]}")
     return figure_data_uri(figure)
 
 
-def _draw_scatter(axis: Any, baseline: np.ndarray, own: np.ndarray, colours: list[str], metric: str) -> None:
+def _found_by_both(scores: PairedScores, arm: int, label: int) -> np.ndarray:
+    """Return bool (cases,): neither the baseline nor the arm misses or invents the label (or one of the foreground)."""
+    columns = slice(None) if label == scores.statuses.shape[2] else slice(label, label + 1)
+    return (~np.isin(scores.statuses[[0, arm]][:, :, columns], (MISSED, SPURIOUS))).all(axis=(0, 2))
+
+
+def _draw_scatter(axis: Any, pairs: Pairs, colours: np.ndarray, metric: str) -> None:
     axis.set_visible(True)
-    axis.scatter(baseline, own, s=14, c=colours, alpha=0.65, linewidths=0)
-    both = np.concatenate([baseline, own, [] if baseline.size else [PERFECT[metric]]])
-    margin = 0.06 * np.ptp(both) or 0.05
-    limits = (both.min() - margin, both.max() + margin)
+    shown = np.concatenate([pairs.baseline[pairs.found], pairs.own[pairs.found]])
+    limits = _limits(shown if shown.size else np.array([PERFECT[metric]]))
+    x, y = np.clip(pairs.baseline, *limits), np.clip(pairs.own, *limits)
+    _scatter(axis, x, y, (x == pairs.baseline) & (y == pairs.own), colours)
     axis.plot(limits, limits, color="#999", linewidth=0.8, zorder=0)
     axis.set(xlim=limits, ylim=limits, aspect="equal")
+    axis.locator_params(nbins=5)
     axis.tick_params(labelsize=8)
 
 
-def _draw_differences(axis: Any, differences: np.ndarray, colours: list[str], row: Comparison) -> None:
+def _draw_differences(axis: Any, pairs: Pairs, colours: np.ndarray, row: Comparison) -> None:
     axis.set_visible(True)
-    heights = np.random.default_rng(0).uniform(-0.3, 0.3, differences.size)
-    axis.scatter(differences, heights, s=10, c=colours, alpha=0.55, linewidths=0)
+    known = [end for end in (row.mean_difference, row.ci_low, row.ci_high) if end is not None]
+    limits = _limits(np.array([0.0, *known, *pairs.differences[pairs.found]]))
+    x = np.clip(pairs.differences, *limits)
+    heights = np.random.default_rng(0).uniform(-0.3, 0.3, x.size)
+    _scatter(axis, x, heights, x == pairs.differences, colours)
     axis.axvline(0, color="#999", linewidth=0.8, zorder=0)
     if row.mean_difference is not None:
         axis.plot(row.mean_difference, 0, marker="D", markersize=6, color="#222")
     if row.ci_low is not None and row.ci_high is not None:
         axis.plot([row.ci_low, row.ci_high], [0, 0], color="#222", linewidth=2)
-    axis.set(yticks=[], ylim=(-0.5, 0.5))
+    axis.set(yticks=[], ylim=(-0.5, 0.5), xlim=limits)
     axis.locator_params(axis="x", nbins=5)
     axis.tick_params(labelsize=8)
 
 
-def _colours(differences: np.ndarray, metric: str) -> list[str]:
+def _scatter(axis: Any, x: np.ndarray, y: np.ndarray, inside: np.ndarray, colours: np.ndarray) -> None:
+    for chosen, marker, size in ((inside, "o", 14), (~inside, "^", 40)):
+        axis.scatter(
+            x[chosen], y[chosen], s=size, c=colours[chosen], marker=marker, alpha=0.65, linewidths=0, clip_on=False
+        )
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    margin = 0.06 * float(np.ptp(values)) or 0.05
+    return float(values.min()) - margin, float(values.max()) + margin
+
+
+def _colours(differences: np.ndarray, metric: str) -> np.ndarray:
     gains = differences * (1 if HIGHER_IS_BETTER[metric] else -1)
-    return [WIN_COLOUR if gain > 0 else LOSS_COLOUR if gain < 0 else TIE_COLOUR for gain in gains]
+    return np.select([gains > 0, gains < 0], [WIN_COLOUR, LOSS_COLOUR], TIE_COLOUR)
 
 
 def _render_duel(scores: PairedScores, comparisons: Sequence[Comparison], arm: str) -> dict[str, Any]:
@@ -204,9 +247,7 @@ def _draw_case(scores: PairedScores, arm: str, case: str) -> str | None:
     return draw_overlay(reference.values, predictions, reference.geometry.spacing_mm, label_names=names)
 
 
-def _render_published(
-    table: PublishedTable, scores: PairedScores, comparisons: Sequence[Comparison]
-) -> dict[str, Any]:
+def _render_published(table: PublishedTable, scores: PairedScores, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     rows = [{"mark": NOT_RUN_HERE, "cells": row} for row in table.rows]
     rows += [{"mark": RUN_HERE, "cells": [arm, *cells]} for arm, cells in our_rows(table, scores, comparisons).items()]
     return {

@@ -118,7 +118,7 @@ def table_title(clean_up: str, stratum: str) -> str:
 
 
 def table_cells(scores: PairedScores, rows: Sequence[Comparison]) -> tuple[list[str], list[list[str]]]:
-    """Return header and cells of one table: a line a metric and label, means of all arms, then each arm's difference."""
+    """Return header and cells of one table: a line a metric and label, all arms, then each arm's difference."""
     by_key = {(row.metric, row.label, row.arm): row for row in rows}
     header = ["metric", "label", "n", *scores.arms]
     for arm in scores.arms[1:]:
@@ -167,7 +167,9 @@ def escape_tex(text: str) -> str:
 def _markdown_table(scores: PairedScores, rows: Sequence[Comparison]) -> str:
     header, body = table_cells(scores, rows)
     rule = ["---", "---"] + ["---:"] * (len(header) - 2)
-    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in (header, rule, *body))
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in (header, rule, *body)
+    )
 
 
 def _published_parts(
@@ -179,16 +181,12 @@ def _published_parts(
     return parts
 
 
-def our_rows(
-    table: PublishedTable, scores: PairedScores, comparisons: Sequence[Comparison]
-) -> dict[str, list[str]]:
+def our_rows(table: PublishedTable, scores: PairedScores, comparisons: Sequence[Comparison]) -> dict[str, list[str]]:
     """Return, for every arm, mean ± SD in the columns of a published table that we measure too; empty if in none.
 
     Columns are matched by the label's name ("LV") and, where they are of one phase, by that phase in groups.csv.
     """
-    by_key = {
-        (row.metric, row.label, row.stratum, row.arm): row for row in comparisons if row.clean_up == NO_CLEAN_UP
-    }
+    by_key = {(row.metric, row.label, row.stratum, row.arm): row for row in comparisons if row.clean_up == NO_CLEAN_UP}
     names = {name.casefold(): label for label, name in scores.label_names.items()}
     rows = {}
     for arm in scores.arms:

@@ -1,6 +1,5 @@
 """Evaluation folders of several arms, checked to be pairs and aligned into arrays."""
 
-import csv
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from acnn_nnunet.datasets.groups import read_groups
 from acnn_nnunet.evaluation.score_table import (
     BOTH_EMPTY,
     CASES_FILE,
@@ -43,9 +43,9 @@ class PairedScores:
         label_names: label to name ("1" to "RV"), where summary.json has them.
         values: clean-up to (arms, cases, labels, metrics); NaN where the label is empty in the reference and all arms.
         statuses: (arms, cases, labels without foreground), before any clean-up.
-        strata: name to bool (cases,): all cases, then phases and groups of groups.csv.
+        strata: name to bool (cases,): all cases, then phases and groups of groups.csv; a case may be in none.
         units: (cases,) ints; cases of one patient share one.
-        by_patient: whether units are patients.
+        by_patient: whether a patient has several cases.
         tolerance_mm: of the surface Dice, where known.
         excluded: arm to (case, reason) that `evaluate` left out.
         files: arm to case to (reference file, prediction file), where summary.json has them.
@@ -106,7 +106,7 @@ def read_paired_scores(arms: Mapping[str, Path], *, groups: Path | None = None) 
 
     Args:
         arms: name to folder that `acnn-nnunet evaluate` wrote; the first is the baseline.
-        groups: a table with the columns case and group, and optionally patient and phase.
+        groups: groups.csv (`datasets.groups`): case, group and optionally patient and phase.
 
     Raises:
         FileNotFoundError: if a folder lacks a file.
@@ -129,7 +129,7 @@ def read_paired_scores(arms: Mapping[str, Path], *, groups: Path | None = None) 
         raise ValueError(f"{CASES_FILE} and {LARGEST_COMPONENT_FILE} of {next(iter(folders))} hold different rows.")
     labels = tuple(dict.fromkeys(label for _, label in first))
     cases = tuple(sorted({case for case, _ in first}))
-    strata, patients = _read_groups(groups, cases)
+    strata, patients = _read_strata(groups, cases)
     return PairedScores(
         folders=folders,
         cases=cases,
@@ -138,8 +138,8 @@ def read_paired_scores(arms: Mapping[str, Path], *, groups: Path | None = None) 
         values={clean_up: _align(scores, cases, labels) for clean_up, scores in tables.items()},
         statuses=np.array([[[s[case, label].status for label in labels] for case in cases] for s in plain.values()]),
         strata=strata,
-        units=np.unique(patients or cases, return_inverse=True)[1],
-        by_patient=bool(patients),
+        units=np.unique(patients, return_inverse=True)[1],
+        by_patient=len(set(patients)) < len(cases),
         tolerance_mm=_agreed(summaries, "tolerance_mm"),
         excluded=excluded,
         files={name: _read_files(summary) for name, summary in summaries.items()},
@@ -252,44 +252,22 @@ def _metrics_of(score: CaseScore) -> list[float]:
     return metrics
 
 
-def _read_groups(path: Path | None, cases: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str] | None]:
-    """Return the strata and, where there is a column for them, the patients of the cases."""
+def _read_strata(path: Path | None, cases: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the strata (all cases, phases, groups; an empty cell belongs to none) and the patient of every case."""
     strata = {ALL_CASES: np.ones(len(cases), dtype=bool)}
     if path is None:
-        return strata, None
-    rows = _read_group_rows(Path(path))
+        return strata, list(cases)
+    rows = {row.case: row for row in read_groups(path)}
     if missing := [case for case in cases if case not in rows]:
         raise ValueError(f"{path} lacks {_some(missing, 'case')} that the arms have.")
-    for column, prefix in (("phase", "phase "), ("group", "")):
-        if column in rows[cases[0]]:
-            members = [prefix + _filled(rows[case], column, path) for case in cases]
-            for name in sorted(set(members)):
-                if name in strata:
-                    raise ValueError(f"{path}: a group cannot be called {name!r}, which stands for other cases.")
-                strata[name] = np.array([member == name for member in members])
-    patients = [_filled(rows[case], "patient", path) for case in cases] if "patient" in rows[cases[0]] else None
-    return strata, patients
-
-
-def _read_group_rows(path: Path) -> dict[str, dict[str, str]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no {path}; it is a table with the columns case and group.")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        table = csv.DictReader(file)
-        if lacking := [column for column in ("case", "group") if column not in (table.fieldnames or ())]:
-            raise ValueError(f"{path} lacks the column {lacking[0]}; it needs case and group.")
-        rows: dict[str, dict[str, str]] = {}
-        for row in table:
-            if row["case"] in rows:
-                raise ValueError(f"{path} holds case {row['case']} twice.")
-            rows[row["case"]] = row
-    return rows
-
-
-def _filled(row: dict[str, str], column: str, path: Path) -> str:
-    if not (cell := (row[column] or "").strip()):
-        raise ValueError(f"{path}: case {row['case']} has no {column}.")
-    return cell
+    phases = [f"phase {rows[case].phase}" if rows[case].phase else "" for case in cases]
+    groups = [rows[case].group for case in cases]
+    for members in (phases, groups):
+        for name in sorted(set(members) - {""}):
+            if name in strata:
+                raise ValueError(f"{path}: a group cannot be called {name!r}, which stands for other cases.")
+            strata[name] = np.array([member == name for member in members])
+    return strata, [rows[case].patient for case in cases]
 
 
 def _some(items: Sequence[str], noun: str, *, shown: int = 3) -> str:

@@ -88,9 +88,9 @@ def published_page() -> str:
     parts = [
         "# Published results",
         "",
-        "What `acnn-nnunet compare … --published paper` (or `acdc`, `cetus`) shows beside your own results. None of it was",
-        "run here: other data, other metric definitions, other training. Numbers are copied as printed. This page is made",
-        "from `acnn_nnunet/evaluation/published.json` (`acnn_nnunet.evaluation.published.published_page()`).",
+        "What `--published paper` (or `acdc`, `cetus`) of `acnn-nnunet compare` shows beside your own results. None of",
+        "it was run here: other data, other metric definitions, other training. Numbers are copied as printed. This",
+        "page is made from `acnn_nnunet/evaluation/published.json` by `published_page` of `published.py` beside it.",
     ]
     for name, collection in _read().items():
         parts += ["", f"## `{name}`: {collection['title']}", "", *[f"- {line}" for line in collection["missing"]]]

@@ -40,7 +40,9 @@ def both_empty(case: str, label: str = "1") -> CaseScore:
     return replace(spurious(case, label), status=BOTH_EMPTY, surface_dice=None, volume_prediction_ml=0.0, **_EMPTY)
 
 
-def write_evaluation(folder: Path, scores: list[CaseScore], *, cleaned: list[CaseScore] | None = None, **summary) -> Path:
+def write_evaluation(
+    folder: Path, scores: list[CaseScore], *, cleaned: list[CaseScore] | None = None, **summary
+) -> Path:
     """Write a folder; the clean-up changes nothing unless told."""
     folder.mkdir(parents=True)
     write_scores(folder / CASES_FILE, scores)
