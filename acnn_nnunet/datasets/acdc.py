@@ -89,7 +89,7 @@ def read_patient(folder: PatientFolder) -> Patient:
     return Patient(
         name=f"patient{folder.number:03d}",
         group=info.get("Group", ""),
-        images={phase: _read_frame(folder.path, frames[phase]) for phase in PHASES},
+        images=_read_frames(folder.path, frames),
         labels={phase: _read_file(label_files[phase]) for phase in PHASES if labelled},
     )
 
@@ -114,14 +114,20 @@ def _frame_number(info: dict[str, str], phase: str) -> int:
     return int(text)
 
 
-def _read_frame(folder: Path, frame: int) -> Volume:
-    path, series_path = folder / f"{folder.name}_frame{frame:02d}.nii.gz", folder / f"{folder.name}_4d.nii.gz"
-    if path.exists() or not series_path.exists():
-        return _read_file(path)
+def _read_frames(folder: Path, frames: dict[str, int]) -> dict[str, Volume]:
+    files = {phase: folder / f"{folder.name}_frame{frame:02d}.nii.gz" for phase, frame in frames.items()}
+    series_path = folder / f"{folder.name}_4d.nii.gz"
+    if all(path.exists() for path in files.values()) or not series_path.exists():
+        return {phase: _read_file(path) for phase, path in files.items()}
     series = read_volume(series_path, dimension=4)
-    if frame > series.GetSize()[3]:
-        raise ValueError(f"{series_path.name} has {series.GetSize()[3]} frames, Info.cfg says {frame}")
-    return Volume(series[:, :, :, frame - 1], f"frame {frame} of {series_path.name}")
+    if max(frames.values()) > series.GetSize()[3]:
+        raise ValueError(f"{series_path.name} has {series.GetSize()[3]} frames, Info.cfg says {max(frames.values())}")
+    return {
+        phase: _read_file(files[phase])
+        if files[phase].exists()
+        else Volume(series[:, :, :, frame - 1], f"frame {frame} of {series_path.name}")
+        for phase, frame in frames.items()
+    }
 
 
 def _read_file(path: Path) -> Volume:

@@ -120,7 +120,8 @@ def test_groups_and_folds_are_the_patients(source, raw):
 
 def test_frames_without_a_file_come_out_of_the_series_in_place(tmp_path, raw):
     for number in (1, 2):
-        _write_patient(tmp_path / "ACDC" / "training", number, series=True)
+        folder = _write_patient(tmp_path / "ACDC" / "training", number, series=True)
+    SimpleITK.WriteImage(_image((2, 1)), str(folder / "patient002_frame01.nii.gz"))  # one has a file, one has not
     convert_acdc(tmp_path / "ACDC", 3)
     for phase, frame in FRAMES.items():
         written = SimpleITK.ReadImage(str(raw / "Dataset003_ACDC" / "imagesTr" / f"patient002_{phase}_0000.nii.gz"))
