@@ -92,7 +92,8 @@ def count_holes(mask: np.ndarray) -> int:
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """Return the piece of a bool mask with most voxels (the first of several equal ones in array order)."""
-    pieces = cc3d.connected_components(mask, connectivity=_FULL_CONNECTIVITY[mask.ndim])
+    # Pieces are numbered in the order of memory.
+    pieces = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=_FULL_CONNECTIVITY[mask.ndim])
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     return (pieces == sizes.argmax()) & mask
