@@ -4,6 +4,7 @@ import gzip
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK
@@ -166,7 +167,8 @@ def _read_nifti(path: Path) -> np.ndarray:
     """Return the voxels with nibabel: ITK reads NaN, infinity and what a truncated file lacks as 0, without a word."""
     import nibabel
 
-    return nibabel.load(path).get_fdata(dtype=np.float64).T
+    image: Any = nibabel.load(path)
+    return image.get_fdata(dtype=np.float64).T
 
 
 def _check_gzip(path: Path) -> None:
