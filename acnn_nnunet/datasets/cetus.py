@@ -33,7 +33,8 @@ _DESCRIPTION = {
 }
 # No scanner of hearts has voxels this small: a spacing below it is in metres.
 _SMALLEST_SPACING_MM = 0.05
-_METRES_NOTE = "its spacing is in metres, converted to mm"
+_METRES_NOTE = "spacing in metres, converted to mm"
+_SURFACE_NOTE = "truth is a surface and was filled, look at it over the image"
 
 
 def convert_cetus(source: Path, dataset_id: int) -> str:
@@ -95,11 +96,7 @@ def read_patient(folder: PatientFolder) -> Patient:
     images = {phase: _read_image(prefix, phase) for phase in PHASES}
     labelled = folder.training or _has_truth(folder.path)
     labels = {phase: _read_truth(prefix, phase, images[phase].image) for phase in PHASES if labelled}
-    notes = [
-        f"{label.name}, a surface, was filled: look at it over the image"
-        for label in labels.values()
-        if label.name.endswith(".vtk")
-    ]
+    notes = [_SURFACE_NOTE] if any(label.name.endswith(".vtk") for label in labels.values()) else []
     if max(max(each.image.GetSpacing()) for each in images.values()) < _SMALLEST_SPACING_MM:
         notes.append(_METRES_NOTE)
         images, labels = (

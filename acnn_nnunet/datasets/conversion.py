@@ -100,9 +100,16 @@ class Report:
         ]
         lines += [f"  left out: {each.patient} ({each.part}): {each.reason}" for each in self.excluded]
         lines += [f"  {second} has the same image as {first}: same fold" for second, first in self.twins.items()]
-        lines += [f"  {patient}: {note}" for patient, notes in self.notes.items() for note in notes]
+        lines += [f"  {note}: {_named(patients)}" for note, patients in self._patients_of_notes().items()]
         lines.append(f"next: nnUNetv2_plan_and_preprocess -d {int(dataset.name[7:10])} --verify_dataset_integrity")
         return "\n".join(lines)
+
+    def _patients_of_notes(self) -> dict[str, list[str]]:
+        patients: dict[str, list[str]] = {}
+        for patient, notes in self.notes.items():
+            for note in notes:
+                patients.setdefault(note, []).append(patient)
+        return patients
 
 
 def convert_patients(
@@ -198,6 +205,10 @@ def read_report(dataset: Path) -> dict[str, Any]:
         return {name: report[name] for name in Report.__dataclass_fields__}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): convert the dataset again.") from error
+
+
+def _named(patients: Sequence[str]) -> str:
+    return ", ".join(patients) if len(patients) <= 3 else f"{patients[0]} to {patients[-1]}, {len(patients)} patients"
 
 
 def _free_folder(name: str, dataset_id: int) -> Path:

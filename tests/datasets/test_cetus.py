@@ -136,7 +136,7 @@ def test_truths_that_are_surfaces_are_filled_and_said_to_be(tmp_path, raw, metre
             write_surface(_read(truth), truth.with_suffix(".vtk"))
             truth.unlink()
     text = convert_cetus(tmp_path / "CETUS", 30)
-    assert "Patient2: Patient2_ES_truth.vtk, a surface, was filled: look at it over the image" in text
+    assert "truth is a surface and was filled, look at it over the image: Patient1, Patient2\n" in text
     label = _read(raw / "Dataset030_CETUS" / "labelsTr" / "Patient2_ES.nii.gz")
     expected = _truth(_image(2, "ES"))
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(label), SimpleITK.GetArrayFromImage(expected))
@@ -246,7 +246,7 @@ def test_metres_become_mm_and_the_submission_is_in_metres_again(tmp_path, raw):
     for number in (1, 2, 3):
         _write_patient(source, number, metres=True, truth=number < 3)
     text = convert_cetus(source, 30)
-    assert "Patient3: its spacing is in metres, converted to mm" in text
+    assert "spacing in metres, converted to mm: Patient1, Patient2, Patient3\n" in text
     converted = _read(raw / "Dataset030_CETUS" / "imagesTs" / "Patient3_ED_0000.nii.gz")
     label = _read(raw / "Dataset030_CETUS" / "labelsTr" / "Patient1_ED.nii.gz")
     for volume in (converted, label):
