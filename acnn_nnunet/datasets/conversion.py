@@ -208,7 +208,8 @@ def read_report(dataset: Path) -> dict[str, Any]:
 
 
 def _named(patients: Sequence[str]) -> str:
-    return ", ".join(patients) if len(patients) <= 3 else f"{patients[0]} to {patients[-1]}, {len(patients)} patients"
+    more = f" and {len(patients) - 3} more" if len(patients) > 3 else ""
+    return ", ".join(patients[:3]) + more
 
 
 def _free_folder(name: str, dataset_id: int) -> Path:
