@@ -44,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_export_stock(commands)
     _add_evaluate(commands)
     _add_merge(commands)
+    _add_evaluate_sr(commands)
     return parser
 
 
@@ -146,8 +147,6 @@ def _add_evaluate(commands) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from nnunetv2.configuration import default_num_processes
-
     from acnn_nnunet.evaluation.evaluate import evaluate
 
     outcome = evaluate(
@@ -160,7 +159,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         tolerance_mm=arguments.tolerance,
         groups=arguments.groups,
         images=arguments.images,
-        num_processes=default_num_processes if arguments.num_processes is None else arguments.num_processes,
+        num_processes=_num_processes(arguments),
         continue_evaluation=arguments.continue_evaluation,
         num_parts=arguments.num_parts,
         part_id=arguments.part_id,
@@ -181,6 +180,48 @@ def _merge(arguments: argparse.Namespace) -> int:
     outcome = merge_parts(arguments.output)
     print(outcome.text)
     return 0 if outcome.complete else 1
+
+
+def _add_evaluate_sr(commands) -> None:
+    parser = commands.add_parser("evaluate-sr", help="SSIM and PSNR of a folder of reconstructed images")
+    parser.add_argument("reference", metavar="GT", type=Path, help="folder of reference images")
+    parser.add_argument("prediction", metavar="PRED", type=Path, help="folder of reconstructed images, same file names")
+    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--mask", dest="masks", metavar="DIR", type=Path, help="compare where these images are not 0")
+    parser.add_argument(
+        "--data-range",
+        type=_data_range,
+        metavar="reference|FLOAT",
+        help="of SSIM and PSNR; default: reference, each one's maximum - minimum",
+    )
+    parser.add_argument("-np", dest="num_processes", type=int, help="processes; default: nnU-Net's nnUNet_def_n_proc")
+    parser.set_defaults(run=_evaluate_sr)
+
+
+def _data_range(word: str) -> float | None:
+    return None if word == "reference" else float(word)
+
+
+def _evaluate_sr(arguments: argparse.Namespace) -> int:
+    from acnn_nnunet.evaluation.super_resolution import evaluate_super_resolution
+
+    print(
+        evaluate_super_resolution(
+            arguments.reference,
+            arguments.prediction,
+            arguments.output,
+            masks=arguments.masks,
+            data_range=arguments.data_range,
+            num_processes=_num_processes(arguments),
+        )
+    )
+    return 0
+
+
+def _num_processes(arguments: argparse.Namespace) -> int:
+    from nnunetv2.configuration import default_num_processes
+
+    return default_num_processes if arguments.num_processes is None else arguments.num_processes
 
 
 if __name__ == "__main__":

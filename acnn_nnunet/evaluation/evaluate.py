@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from acnn_nnunet.datasets.groups import read_groups
 from acnn_nnunet.evaluation.case_scores import case_row
+from acnn_nnunet.evaluation.clinical import write_clinical
+from acnn_nnunet.evaluation.clinical_report import clinical_section
 from acnn_nnunet.evaluation.evaluation_plan import EvaluationPlan, plan_evaluation
 from acnn_nnunet.evaluation.folder_evaluation import evaluate_cases
 from acnn_nnunet.evaluation.journal import FOLDER, Journal
@@ -173,8 +176,22 @@ def _write_results(
     summary = summarise(plan, entries)
     write_json(output / SUMMARY_FILE, summary)
     images = None if header["images"] is None else Path(header["images"])
-    write_report(output / REPORT_FILE, plan, summary, scores, cleaned, images=images)
+    clinical = _clinical_section(plan, header, entries, scores, output)
+    write_report(output / REPORT_FILE, plan, summary, scores, cleaned, images=images, clinical=clinical)
     return Outcome(_text(plan, summary, scores, output), complete=not summary["excluded"])
+
+
+def _clinical_section(
+    plan: EvaluationPlan, header: dict[str, Any], entries: list[dict[str, Any]], scores: list[CaseScore], output: Path
+) -> str:
+    """Write the clinical indices where a table says the phases, and return what the page shows of them."""
+    if header["groups"] is None:
+        return ""
+    excluded = {entry["case"]: entry["error"] for entry in entries if entry["error"] is not None}
+    result = write_clinical(
+        scores, read_groups(Path(header["groups"])), output, label_names=plan.labels.names, excluded_cases=excluded
+    )
+    return "" if result is None else clinical_section(result)
 
 
 def _rows(entries: list[dict[str, Any]], which: str) -> list[CaseScore]:
