@@ -45,6 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_merge(commands)
     _add_evaluate_sr(commands)
+    _add_compare(commands)
+    _add_convert(commands)
+    _add_submit(commands)
     return parser
 
 
@@ -215,6 +218,67 @@ def _evaluate_sr(arguments: argparse.Namespace) -> int:
             num_processes=_num_processes(arguments),
         )
     )
+    return 0
+
+
+def _add_compare(commands) -> None:
+    parser = commands.add_parser("compare", help="paired statistics of evaluations of the same cases")
+    parser.add_argument("arms", nargs="+", metavar="NAME=DIR", help="evaluations to compare; the first is the baseline")
+    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--groups", type=Path, help="case,patient,phase,group: tables per group, tests per patient")
+    parser.add_argument("--published", choices=["acdc", "cetus", "paper"], help="published results beside ours")
+    parser.set_defaults(run=_compare)
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from acnn_nnunet.evaluation.comparison import compare
+
+    arms: dict[str, Path] = {}
+    for word in arguments.arms:
+        name, equals, folder = word.partition("=")
+        if not (equals and name and folder):
+            raise ValueError(f"{word}: write NAME=DIR, such as nnunet=eval/nnunet.")
+        if name in arms:
+            raise ValueError(f"The name {name} comes twice; each evaluation needs its own.")
+        arms[name] = Path(folder)
+    print(compare(arms, arguments.output, groups=arguments.groups, published=arguments.published))
+    return 0
+
+
+def _add_convert(commands) -> None:
+    parser = commands.add_parser("convert", help="a challenge's own folders as an nnU-Net raw dataset")
+    parser.add_argument("challenge", choices=["acdc", "cetus"])
+    parser.add_argument("source", metavar="SRC", type=Path, help="the challenge's folder as it is unpacked")
+    parser.add_argument("dataset_id", metavar="ID", type=int, help="number of the new dataset, 1 to 999")
+    parser.set_defaults(run=_convert)
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from acnn_nnunet.datasets.acdc import convert_acdc
+    from acnn_nnunet.datasets.cetus import convert_cetus
+
+    converters = {"acdc": convert_acdc, "cetus": convert_cetus}
+    print(converters[arguments.challenge](arguments.source, arguments.dataset_id))
+    return 0
+
+
+def _add_submit(commands) -> None:
+    parser = commands.add_parser("submit", help="check predictions of a challenge's test cases and zip them")
+    parser.add_argument("challenge", choices=["acdc", "cetus"])
+    parser.add_argument(
+        "predictions", metavar="PRED", type=Path, help="predictions of the converted dataset's imagesTs"
+    )
+    parser.add_argument("-o", dest="output", metavar="ZIP", type=Path, required=True, help="zip file to write")
+    parser.add_argument("-d", dest="dataset", help="id or name of that dataset; default: the only one of its name")
+    parser.set_defaults(run=_submit)
+
+
+def _submit(arguments: argparse.Namespace) -> int:
+    from acnn_nnunet.datasets.acdc import submit_acdc
+    from acnn_nnunet.datasets.cetus import submit_cetus
+
+    submit = {"acdc": submit_acdc, "cetus": submit_cetus}
+    print(submit[arguments.challenge](arguments.predictions, arguments.output, dataset=arguments.dataset))
     return 0
 
 
