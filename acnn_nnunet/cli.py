@@ -266,7 +266,7 @@ def _add_submit(commands) -> None:
     parser = commands.add_parser("submit", help="check predictions of a challenge's test cases and zip them")
     parser.add_argument("challenge", choices=["acdc", "cetus"])
     parser.add_argument(
-        "predictions", metavar="PRED", type=Path, help="predictions of the converted dataset's imagesTs"
+        "predictions", metavar="PRED", type=Path, help="predictions of that dataset's imagesTs"
     )
     parser.add_argument("-o", dest="output", metavar="ZIP", type=Path, required=True, help="zip file to write")
     parser.add_argument("-d", dest="dataset", help="id or name of that dataset; default: the only one of its name")
