@@ -142,7 +142,8 @@ def draw_pairs(scores: PairedScores, comparisons: Sequence[Comparison], arm: str
 def _found_by_both(scores: PairedScores, arm: int, label: int) -> np.ndarray:
     """Return bool (cases,): neither the baseline nor the arm misses or invents the label (or one of the foreground)."""
     columns = slice(None) if label == scores.statuses.shape[2] else slice(label, label + 1)
-    return (~np.isin(scores.statuses[[0, arm]][:, :, columns], (MISSED, SPURIOUS))).all(axis=(0, 2))
+    failed = np.isin(scores.statuses[[0, arm]][:, :, columns], (MISSED, SPURIOUS))
+    return np.asarray(~failed.any(axis=(0, 2)))
 
 
 def _draw_scatter(axis: Any, pairs: Pairs, colours: np.ndarray, metric: str) -> None:

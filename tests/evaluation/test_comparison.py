@@ -7,9 +7,11 @@ import time
 
 import numpy as np
 import pytest
+import SimpleITK
 from compared_folders import both_empty, missed, score, spurious, write_evaluation
 
 from acnn_nnunet.evaluation.comparison import OUTPUT_FILES, compare, compare_scores
+from acnn_nnunet.evaluation.evaluate import evaluate
 from acnn_nnunet.evaluation.paired_scores import read_paired_scores
 from acnn_nnunet.evaluation.statistics import RESAMPLES
 
@@ -154,6 +156,33 @@ class TestStatistics:
         assert time.perf_counter() - start < 20
 
 
+class TestFoldersOfEvaluate:
+    def test_they_are_read_as_they_are(self, tmp_path):
+        """Two cubes of 4×4×4: arm a finds both, arm b moves one by a voxel (48 of 64 stay) and misses the other."""
+        reference = np.zeros((8, 8, 8), np.uint8)
+        reference[2:6, 2:6, 2:6] = 1
+        for folder, cases in {
+            "gt": {"c": reference, "d": reference},
+            "pred_a": {"c": reference, "d": reference},
+            "pred_b": {"c": np.roll(reference, 1, axis=0)},
+        }.items():
+            (tmp_path / folder).mkdir()
+            for case, label_map in cases.items():
+                SimpleITK.WriteImage(SimpleITK.GetImageFromArray(label_map), tmp_path / folder / f"{case}.nii.gz")
+        for arm in "ab":
+            evaluate(tmp_path / "gt", tmp_path / f"pred_{arm}", tmp_path / arm, labels=["LV=1"], num_processes=1)
+
+        text = compare({arm: tmp_path / arm for arm in "ab"}, tmp_path / "out")
+
+        # Dice 1 and 1 against 0.75 and 0; IoU 48 / 80; Hausdorff 1 mm and the diagonal of 8 voxels.
+        lines = [line for line in text.splitlines() if "| LV (1) | 2 |" in line]
+        assert "| 1.000 ± 0.000 (1.000) | 0.375 ± 0.530 (0.375) | −0.625 [−1.000, −0.250]" in lines[0]
+        assert "| 0.300 ± " in lines[1]
+        assert f"| {(1 + 8 * math.sqrt(3)) / 2:.2f} ± " in lines[2]
+        assert "missed (scored 0, or with the image's diagonal): a 0, b 1" in text
+        assert "<figcaption>d</figcaption>" in (tmp_path / "out" / "report.html").read_text()
+
+
 class TestFiles:
     def test_everything_is_written(self, folders, tmp_path):
         text = compare(folders, tmp_path / "new" / "out")
@@ -231,6 +260,10 @@ class TestFiles:
 
 
 class TestOutputFolder:
+    @pytest.fixture(autouse=True)
+    def _without_plots(self, monkeypatch):
+        monkeypatch.setattr("acnn_nnunet.evaluation.comparison_report.draw_pairs", lambda *_: "data:,")
+
     def test_a_former_comparison_is_replaced(self, folders, tmp_path):
         compare(folders, tmp_path / "out", seed=1)
         (tmp_path / "out" / "report.html.partial").write_text("left by a kill")
