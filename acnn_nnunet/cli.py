@@ -232,16 +232,9 @@ def _add_compare(commands) -> None:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from acnn_nnunet.evaluation.comparison import compare
+    from acnn_nnunet.evaluation.paired_scores import parse_arms
 
-    arms: dict[str, Path] = {}
-    for word in arguments.arms:
-        name, equals, folder = word.partition("=")
-        if not (equals and name and folder):
-            raise ValueError(f"{word}: write NAME=DIR, such as nnunet=eval/nnunet.")
-        if name in arms:
-            raise ValueError(f"The name {name} comes twice; each evaluation needs its own.")
-        arms[name] = Path(folder)
-    print(compare(arms, arguments.output, groups=arguments.groups, published=arguments.published))
+    print(compare(parse_arms(arguments.arms), arguments.output, groups=arguments.groups, published=arguments.published))
     return 0
 
 
@@ -265,9 +258,7 @@ def _convert(arguments: argparse.Namespace) -> int:
 def _add_submit(commands) -> None:
     parser = commands.add_parser("submit", help="check predictions of a challenge's test cases and zip them")
     parser.add_argument("challenge", choices=["acdc", "cetus"])
-    parser.add_argument(
-        "predictions", metavar="PRED", type=Path, help="predictions of that dataset's imagesTs"
-    )
+    parser.add_argument("predictions", metavar="PRED", type=Path, help="predictions of that dataset's imagesTs")
     parser.add_argument("-o", dest="output", metavar="ZIP", type=Path, required=True, help="zip file to write")
     parser.add_argument("-d", dest="dataset", help="id or name of that dataset; default: the only one of its name")
     parser.set_defaults(run=_submit)
