@@ -24,7 +24,6 @@ class EvaluationPlan:
         tolerance_mm: of the surface Dice.
         cases: names of all reference cases, sorted.
         extra: predictions without a reference.
-        dataset_json: where the labels come from; None if a user named them.
     """
 
     reference: Path
@@ -35,7 +34,6 @@ class EvaluationPlan:
     tolerance_mm: float
     cases: tuple[str, ...] = ()
     extra: tuple[str, ...] = field(default=())
-    dataset_json: Path | None = None
 
     def reference_file(self, case: str) -> Path:
         """Where the reference of a case lies."""
@@ -137,7 +135,6 @@ def plan_evaluation(
         tolerance_mm=float(tolerance_mm),
         cases=tuple(cases),
         extra=tuple(sorted(set(predicted) - set(cases))),
-        dataset_json=dataset_json,
     )
 
 

@@ -50,8 +50,8 @@ def test_shifted_cubes():
 
     distances = surface_distances(reference, prediction, (1.0, 1.0, 2.0))
 
-    # 26 of 27 voxels of each are surface. Of the reference's, the 9 at the far side are 2 mm from the prediction, 16 lie
-    # on its surface, and the one that is the prediction's centre is 1 mm (in y or z) from it. By symmetry the same back.
+    # 26 of 27 voxels of each are surface. Of the reference's, the 9 at the far side are 2 mm from the prediction, 16
+    # lie on its surface, and the one that is the prediction's centre is 1 mm (in y or z) from it. The same back.
     for directed in (distances.from_reference, distances.from_prediction):
         assert sorted(directed) == pytest.approx([0] * 16 + [1] + [2] * 9)
     # The 95th percentile lies at 0.95 · 25 = 23.75 from the first: between two 2s.
@@ -64,8 +64,8 @@ def test_hd95_is_the_larger_directed_percentile_and_the_mean_is_pooled():
 
     distances = surface_distances(reference, prediction, (9.0, 1.0))
 
-    # From the reference's one voxel 0; from the prediction's 21 they are 0, 1, …, 20, whose 95th percentile is 19. Pooled
-    # it would be 18.95. The mean over all 22 is 210/22; the mean of both means would be 5.
+    # From the reference's one voxel 0; from the prediction's 21 they are 0, 1, …, 20, whose 95th percentile is 19;
+    # pooled it would be 18.95. The mean over all 22 is 210/22; the mean of both means would be 5.
     assert summary(distances, 4.0) == pytest.approx((20, 19, 210 / 22, (1 + 5) / 22))
     assert summary(surface_distances(prediction, reference, (9.0, 1.0)), 4.0) == summary(distances, 4.0)
 

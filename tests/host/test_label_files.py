@@ -6,7 +6,7 @@ import json
 import nibabel
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK
 import tifffile
 from skimage.io import imsave
 
@@ -16,14 +16,14 @@ LABELS = np.arange(2 * 3 * 4).reshape(2, 3, 4).astype(np.uint8) % 5
 
 
 def write(path, values, *, spacing=None, origin=None, direction=None):
-    image = sitk.GetImageFromArray(values)
+    image = SimpleITK.GetImageFromArray(values)
     if spacing:
         image.SetSpacing(spacing)
     if origin:
         image.SetOrigin(origin)
     if direction:
         image.SetDirection(direction)
-    sitk.WriteImage(image, str(path), True)
+    SimpleITK.WriteImage(image, str(path), True)
     return path
 
 
@@ -117,6 +117,14 @@ def test_a_damaged_first_file_does_not_choose_the_reader(tmp_path):
     tifffile.imwrite(tmp_path / "b.tif", np.zeros((5, 6, 7), np.uint8))
 
     assert choose_reader(".tif", examples=[tmp_path / "a.tif", tmp_path / "b.tif"]) == "Tiff3DIO"
+
+
+def test_a_tif_of_four_slices_is_no_picture_of_four_colours(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 6, 7), np.uint8), photometric="minisblack")
+    tifffile.imwrite(tmp_path / "flat.tif", np.zeros((6, 7), np.uint8))
+
+    assert choose_reader(".tif", examples=[tmp_path / "a.tif"]) == "Tiff3DIO"
+    assert choose_reader(".tif", examples=[tmp_path / "flat.tif"]) == "NaturalImage2DIO"
 
 
 def test_the_reader_that_the_dataset_asks_for(tmp_path):
@@ -223,7 +231,7 @@ def test_voxels_without_a_size(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6, 7), np.uint8))
     (tmp_path / "a.json").write_text('{"spacing": [NaN, 1, 1]}')
 
-    with pytest.raises(ValueError, match="cannot be read|correct its header"):
+    with pytest.raises(ValueError, match=r"cannot be read|correct its header"):
         read(tmp_path / "a.tif", "Tiff3DIO")
 
 
