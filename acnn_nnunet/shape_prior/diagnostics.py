@@ -67,8 +67,9 @@ class DoseResponse:
 
     Attributes:
         means: over cases, one per strength.
-        spearman: rank correlation of strength and measure over all cases and strengths; None if the measure never moves.
-        monotone: whether the means rise from each strength to the next.
+        spearman: rank correlation of strength and measure within a case, averaged over the cases in which the measure
+            moves; None if there is none.
+        monotone: whether the means never fall from one strength to the next, and rise in all.
     """
 
     means: list[float]
@@ -132,9 +133,7 @@ def dimension_shapes(codes: np.ndarray) -> list[DimensionShape]:
             continue
         skewness, excess = float(skew(values, bias=False)), float(kurtosis(values, bias=False))
         corrected = excess + 3 * (count - 1) ** 2 / ((count - 2) * (count - 3))
-        shapes.append(
-            DimensionShape(skewness, excess, float(normaltest(values).pvalue), (skewness**2 + 1) / corrected)
-        )
+        shapes.append(DimensionShape(skewness, excess, float(normaltest(values).pvalue), (skewness**2 + 1) / corrected))
     return shapes
 
 
@@ -142,10 +141,11 @@ def dose_response(strengths: Sequence[float], values: np.ndarray) -> DoseRespons
     """Return how values (cases, strengths) answer to strengths in rising order."""
     values = np.asarray(values, dtype=np.float64)
     means = values.mean(0)
+    correlations = [rho for case in values if (rho := rank_correlation(np.asarray(strengths), case)) is not None]
     return DoseResponse(
         means=means.tolist(),
-        spearman=rank_correlation(np.broadcast_to(strengths, values.shape), values),
-        monotone=bool((np.diff(means) > 0).all()),
+        spearman=float(np.mean(correlations)) if correlations else None,
+        monotone=bool((np.diff(means) >= 0).all() and means[-1] > means[0]),
     )
 
 
@@ -191,7 +191,7 @@ def gradient_norms(losses: dict[str, nn.Module], logits: Tensor, target: Tensor)
 
 
 def example_logits(maps: Tensor, corrupted: Tensor, *, regions: bool) -> dict[str, Tensor]:
-    """Return logits (B, C, …) of a segmenter that is nearly right, one that is partly wrong, and one that knows nothing.
+    """Return logits (B, C, …) of a segmenter that is nearly right, one that is wrong, and one that knows nothing.
 
     Args:
         maps: hard label maps (B, C, …) of the target.
