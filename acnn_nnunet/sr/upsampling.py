@@ -1,0 +1,97 @@
+"""From K-fold thick slices to thin ones: interpolation, and a transposed convolution that starts as one.
+
+LR slice k lies at HR index K·k + (K − 1)/2, the middle of its block. Beyond the first and the last LR slice the image
+goes on as there, as it does in `degradation.degrade`.
+"""
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+INTERPOLATIONS = ("linear", "bspline")
+_LINEAR_MODES = {3: "linear", 4: "bilinear", 5: "trilinear"}
+_TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+
+
+def interpolate_slices(stack: Tensor, factor: int, *, axis: int = 0, method: str = "linear") -> Tensor:
+    """Return the stack with slices K times as dense; differentiable, in the stack's own precision under autocast too.
+
+    Args:
+        stack: (B, C, Z, Y, X) or (B, C, Y, X), floating point.
+        factor: K, HR slices in an LR slice.
+        axis: the through-plane axis among the spatial ones.
+        method: "linear", or "bspline" for the interpolating cubic B-spline.
+
+    Raises:
+        ValueError: for another method.
+    """
+    if method not in INTERPOLATIONS:
+        raise ValueError(f"There is no interpolation {method!r}; there are {', '.join(INTERPOLATIONS)}.")
+    size = list(stack.shape[2:])
+    if method == "linear":
+        size[axis] *= factor
+        return F.interpolate(stack, size=size, mode=_LINEAR_MODES[stack.ndim], align_corners=False)
+    weights = _bspline_weights(size[axis], factor).to(stack)
+    with torch.autocast(stack.device.type, enabled=False):
+        return (stack.movedim(2 + axis, -1) @ weights.T).movedim(-1, 2 + axis)
+
+
+def linear_taps(factor: int) -> Tensor:
+    """Return the 2K taps (float64) with which a transposed convolution of stride K interpolates linearly.
+
+    Tap t reaches the HR slice t − K + 1/2 from the LR slice's centre for even K, and t − K for odd K, where tap 0 lies
+    a whole LR slice away and is 0: the other 2K − 1 are centred.
+    """
+    offset = torch.arange(2 * factor, dtype=torch.float64) - factor + (0.5 if factor % 2 == 0 else 0)
+    return 1 - offset.abs() / factor
+
+
+class ThroughPlaneUpsampling(nn.Module):
+    """A transposed convolution by K along one axis that starts as linear interpolation of each channel.
+
+    Kernel 2K, stride K; padding K/2 for even K, (K + 1)/2 with output padding 1 for odd K, so that nothing is shifted.
+    The outermost LR slices are repeated once beyond the ends, and what they become is cut off (K more of padding):
+    otherwise the image would fade to zero there.
+    """
+
+    def __init__(self, channels: int, factor: int, *, axis: int, dimensions: int = 3):
+        super().__init__()
+        self.axis = axis
+        along = functools.partial(_along, axis=axis, dimensions=dimensions)
+        self.transposed = _TRANSPOSED[dimensions](
+            channels,
+            channels,
+            kernel_size=along(2 * factor, 1),
+            stride=along(factor, 1),
+            padding=along(factor + (factor + 1) // 2, 0),
+            output_padding=along(factor % 2, 0),
+        )
+        with torch.no_grad():
+            self.transposed.weight.zero_()
+            taps = linear_taps(factor).view(along(-1, 1)).to(self.transposed.weight)
+            self.transposed.weight[range(channels), range(channels)] = taps
+            self.transposed.bias.zero_()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (B, C, …) with the axis K times as long."""
+        dim = 2 + self.axis
+        first, last = features.narrow(dim, 0, 1), features.narrow(dim, features.shape[dim] - 1, 1)
+        return self.transposed(torch.cat([first, features, last], dim))
+
+
+def _along(value: int, elsewhere: int, *, axis: int, dimensions: int) -> tuple[int, ...]:
+    return tuple(value if i == axis else elsewhere for i in range(dimensions))
+
+
+@torch.compiler.disable
+@functools.lru_cache(maxsize=16)
+def _bspline_weights(num_slices: int, factor: int) -> Tensor:
+    """Return (K·n, n), float64: the HR slices as sums of the LR ones."""
+    import numpy as np
+    from scipy.ndimage import zoom
+
+    # grid_mode keeps the voxels' outer edges where they are, which is the block-centred phase.
+    weights = zoom(np.eye(num_slices), (factor, 1), order=3, mode="nearest", grid_mode=True)
+    return torch.from_numpy(weights)
