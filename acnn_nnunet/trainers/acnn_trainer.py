@@ -80,6 +80,11 @@ class ACNNTrainer(ConfiguredTrainer):
             self.print_to_log_file(
                 "shape prior: " + ", ".join(f"{name} {value:.4g}" for name, value in statistics.items())
             )
+            if statistics.get("masked_share") == 1:
+                self.print_to_log_file(
+                    "WARNING: no training patch of this epoch held the whole anatomy, so the shape prior taught "
+                    "nothing (grid=roi): use a larger patch, or grid=patch."
+                )
 
     def _build_loss(self):
         loss = super()._build_loss()

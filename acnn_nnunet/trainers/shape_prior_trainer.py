@@ -16,13 +16,12 @@ from acnn_nnunet.host.checkpoints import read_checkpoint_errors
 from acnn_nnunet.host.held_out import channel_names, held_out_report
 from acnn_nnunet.host.prior_spec import describe_prior
 from acnn_nnunet.host.settings import Settings
-from acnn_nnunet.shape_prior.code_distance import code_statistics
 from acnn_nnunet.shape_prior.corruption import add_noise, keep_some_clean, swap_labels
-from acnn_nnunet.shape_prior.feature_distance import FeatureStatistics
 from acnn_nnunet.shape_prior.grid_samples import GridSamples, samples_on_grid
 from acnn_nnunet.shape_prior.grids import PatchGrid, RoiGrid
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, PriorSpec
 from acnn_nnunet.shape_prior.prior_loss import FullPrecisionLoss
+from acnn_nnunet.shape_prior.prior_statistics import measure_statistics
 from acnn_nnunet.shape_prior.roi_box import RoiBox, fit_box
 from acnn_nnunet.shape_prior.stages import Stage, StageSchedule, TLLosses, code_loss, set_training_mode, tl_loss
 from acnn_nnunet.shape_prior.tl_network import TLNetwork
@@ -190,21 +189,23 @@ class ShapePriorTrainer(ConfiguredTrainer):
     def validation_step(self, batch: dict) -> dict:
         """Run the host's step on g(p(x)) and measure both losses and the reconstruction g(f(y))."""
         samples = self._on_grid(batch)
+        if len(samples.maps) > 0:
+            measured = self._measure(samples)
+        else:
+            nothing = np.zeros(self.labels.num_channels, dtype=np.float32)
+            unknown = dict.fromkeys(("reconstruction_loss", "code_loss"), np.array(np.nan, dtype=np.float32))
+            measured = {**unknown, "reconstruction_overlap": nothing, "reconstruction_sizes": nothing}
         # The host's step comes last: it overwrites ignored voxels of the target.
-        return {**(self._measure(samples) if len(samples.maps) else {}), **super().validation_step(batch)}
+        return {**measured, **super().validation_step(batch)}
 
     def on_validation_epoch_end(self, val_outputs: list[dict]):
         """Log both losses and reconstruction Dice, and let the schedule decide on the next epoch's stage."""
         super().on_validation_epoch_end(val_outputs)
-        val_outputs = [output for output in val_outputs if "code_loss" in output]
-        if not val_outputs:
-            self.print_to_log_file("no validation patch held the whole anatomy: nothing is known of this epoch")
-            nothing = np.zeros(self.labels.num_channels)
-            unknown = {"reconstruction_loss": np.nan, "code_loss": np.nan}
-            val_outputs = [{**unknown, "reconstruction_overlap": nothing, "reconstruction_sizes": nothing}]
+        # A batch without a whole anatomy knows nothing of the losses; NaN if none had any.
+        known = [output for output in val_outputs if np.isfinite(output["code_loss"])] or val_outputs
         losses = TLLosses(
-            reconstruction=float(np.mean([output["reconstruction_loss"] for output in val_outputs])),
-            code=float(np.mean([output["code_loss"] for output in val_outputs])),
+            reconstruction=float(np.mean([output["reconstruction_loss"] for output in known])),
+            code=float(np.mean([output["code_loss"] for output in known])),
         )
         overlap = np.sum([output["reconstruction_overlap"] for output in val_outputs], axis=0)
         sizes = np.sum([output["reconstruction_sizes"] for output in val_outputs], axis=0)
@@ -227,7 +228,9 @@ class ShapePriorTrainer(ConfiguredTrainer):
     def on_train_end(self):
         """Measure code and features over augmented training labels, then save and end as the host does."""
         self.network.eval()
-        self._measure_statistics()
+        batches = min(math.ceil(_CODES_FOR_STATISTICS / self.batch_size), self.num_iterations_per_epoch)
+        samples = (self._on_grid(next(self.dataloader_train)) for _ in range(batches))
+        self._outside_share = measure_statistics(self.network, samples)
         self._complete = True
         super().on_train_end()
 
@@ -318,28 +321,6 @@ class ShapePriorTrainer(ConfiguredTrainer):
     def _corrupt(self, maps: torch.Tensor) -> torch.Tensor:
         corrupted = add_noise(swap_labels(maps, self.settings.label_swap_probability), self.settings.input_noise)
         return keep_some_clean(corrupted, maps, self.settings.clean_share)
-
-    def _measure_statistics(self) -> None:
-        """Measure the code's mean and covariance, the features' variances and what the grid misses.
-
-        Over augmented training label maps, at most an epoch's.
-        """
-        codes, features, outside = [], FeatureStatistics(), []
-        with torch.no_grad():
-            for _ in range(min(math.ceil(_CODES_FOR_STATISTICS / self.batch_size), self.num_iterations_per_epoch)):
-                samples = self._on_grid(next(self.dataloader_train))
-                if len(samples.maps) == 0:
-                    continue
-                code, maps = self.network.encoder.with_features(samples.maps)
-                codes.append(code.cpu())
-                features.add(maps)
-                outside.append(samples.view.outside_share[samples.view.valid].cpu())
-        mean, covariance = code_statistics(torch.cat(codes) if codes else torch.empty(0, self.settings.code_size))
-        self.network.code_mean.copy_(mean)
-        self.network.code_covariance.copy_(covariance)
-        for buffer, variance in zip(self.network.feature_variances, features.variances(), strict=True):
-            buffer.copy_(variance)
-        self._outside_share = float(torch.cat(outside).mean())
 
     def _fit_box(self) -> RoiBox:
         """Return the box around the training cases' anatomy."""

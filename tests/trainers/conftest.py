@@ -86,7 +86,7 @@ def make_prior(make_trainer):
         trainer = make_trainer(ShapePriorTrainer, **kwargs)
         trainer.initialize()
         # Batch statistics as after some training: with the initial ones every ReLU of the bottleneck may be dead.
-        channels, size = trainer.labels.num_channels, trainer.configuration_manager.patch_size
+        channels, size = trainer.labels.num_channels, trainer.grid.size
         for _ in range(20):
             trainer.network.encoder(torch.rand(2, channels, *size).round())
         trainer._complete = True

@@ -10,6 +10,7 @@ import torch
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from acnn_nnunet.shape_prior.prior_file import load_prior
 from acnn_nnunet.shape_prior.prior_loss import ShapePriorLoss
 from acnn_nnunet.trainers import ACNNTrainer, ShapePriorTrainer
 
@@ -83,6 +84,11 @@ def test_prior_weight_zero_is_the_host_step_for_step(make_trainer):
         ("3d_fullres", REGIONS_AND_IGNORE, {}),
         ("2d", None, {}),
         ("2d", REGIONS, {"preset": "paper"}),
+        ("3d_fullres", None, {"feature_weight": 1.0, "reconstruction_weight": 1.0}),
+        ("3d_fullres", REGIONS, {"preset": "paper", "feature_weight": 0.5, "reconstruction_weight": 2}),
+        ("3d_fullres", None, {"grid": "roi"}),
+        ("3d_fullres", REGIONS, {"grid": "roi", "feature_weight": 1.0}),
+        ("2d", None, {"grid": "roi"}),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -109,6 +115,45 @@ def test_every_kind_of_training_feels_the_prior(make_trainer, make_prior, config
     with torch.no_grad():
         trainer.on_validation_epoch_start()
         assert np.isfinite(trainer.validation_step(made_up_batch(trainer, 1))["loss"])
+
+
+def test_a_box_serves_a_configuration_of_another_patch_and_spacing(make_trainer, make_prior):
+    path = make_prior(block={"grid": "roi"})
+    patch = load_prior(path).spec.grid_size
+    plans_patch = make_trainer(ShapePriorTrainer).configuration_manager.patch_size
+    other = {"inherits_from": "3d_fullres", "patch_size": [plans_patch[0], *(n + 16 for n in plans_patch[1:])]}
+    # The labels do not change, so that this configuration's anatomy is twice as long in mm: half fits into the box.
+    coarser = {**other, "spacing": [2 * s for s in make_trainer(ACNNTrainer).configuration_manager.spacing]}
+    for name, steps_of in (("other", 1), ("coarser", 0.5)):
+        changes = {"other": other, "coarser": coarser}
+        trainer = make_trainer(
+            ACNNTrainer, configuration=name, changes=changes, block={"grid": "roi", "prior_warm_up": 0}
+        )
+        trainer.initialize()
+        grid = trainer.loss.prior.grid
+        assert trainer.prior.path == path
+        assert grid.size == patch
+        assert grid.steps == (steps_of,) * 3
+        assert np.isfinite(steps(trainer, 3)).all()
+        statistics = trainer.loss.take_statistics()
+        assert statistics["gradient_ratio"] > 0
+        assert (statistics["outside_share"] > 0.2) == (name == "coarser")
+
+
+def test_an_epoch_without_a_whole_anatomy_is_said(make_trainer, make_prior, capsys):
+    make_prior(block={"grid": "roi"})
+    trainer = make_trainer(ACNNTrainer, block={"grid": "roi"})
+    trainer.initialize()
+    batch = made_up_batch(trainer, 1)  # random labels reach every face
+    trainer.on_train_epoch_start()
+    trainer.on_train_epoch_end([trainer.train_step(batch)])
+    assert "WARNING: no training patch of this epoch held the whole anatomy" in capsys.readouterr().out
+
+
+def test_a_prior_of_another_grid_is_refused(make_trainer, make_prior):
+    make_prior()
+    with pytest.raises(ValueError, match="its grid is patch, not roi"):
+        make_trainer(ACNNTrainer, block={"grid": "roi"}).initialize()
 
 
 def test_the_paper_preset_is_the_papers(make_trainer, make_prior):

@@ -28,6 +28,7 @@ def test_a_whole_training_makes_a_prior(make_trainer):
     assert prior.spec.stage == "joint"
     assert prior.network.code_mean.abs().sum() > 0
     assert not torch.equal(prior.network.code_covariance, torch.eye(64))
+    assert all(not torch.equal(v, torch.ones_like(v)) for v in prior.network.feature_variances)
     assert torch.linalg.eigvalsh(prior.network.code_covariance.double()).min() > 0
     log = json.loads((folder / "acnn_log.json").read_text())
     assert log["stage"] == [0, 1, 2]
@@ -76,6 +77,84 @@ def test_two_dimensions_and_regions(make_trainer, configuration, labels):
     trainer.perform_actual_validation()
     report = json.loads((Path(trainer.output_folder) / "validation" / "shape_prior.json").read_text())
     assert set(report["reconstruction_dice"]) == ({"heart", "cavity"} if labels else {"RV", "MYO", "LV"})
+
+
+@pytest.mark.parametrize(("configuration", "labels"), [("2d", None), ("3d_fullres", REGIONS)])
+def test_a_box_around_the_anatomy(make_trainer, configuration, labels):
+    block = {"grid": "roi", "roi_spacing_factor": 1.5}
+    trainer = make_trainer(ShapePriorTrainer, configuration=configuration, labels=labels, block=block)
+    trainer.run_training()
+    folder = Path(trainer.output_folder)
+    prior = load_prior(folder / "checkpoint_final.pth")
+    spacing_mm = trainer.configuration_manager.spacing
+    assert prior.spec.grid == "roi"
+    assert prior.spec.grid_size == trainer.grid.size == trainer.network.roi.size
+    assert prior.spec.spacing_mm == pytest.approx([1.5 * s for s in spacing_mm])
+    assert np.prod(prior.spec.grid_size) < np.prod(trainer.configuration_manager.patch_size)
+    assert all((variance > 0).any() and not (variance == 1).all() for variance in prior.network.feature_variances)
+    log = json.loads((folder / "acnn_log.json").read_text())
+    assert all(0 <= share < 1 for share in log["masked_share"])
+    assert max(log["outside_share"]) < 0.05
+
+    # Validation decodes the box in the middle of a patch back into the patch, and reports boxes around the anatomy.
+    trainer.perform_actual_validation()
+    report = json.loads((folder / "validation" / "shape_prior.json").read_text())
+    assert set(report["reconstruction_dice"]) == ({"heart", "cavity"} if labels else {"RV", "MYO", "LV"})
+    assert report["outside_share"] < 0.05
+
+    # What goes on, or validates, takes the checkpoint's box and not one that is fitted anew.
+    resumed = make_trainer(
+        ShapePriorTrainer, configuration=configuration, labels=labels, block={**block, "roi_margin": 2.0}
+    )
+    resumed.load_checkpoint(str(folder / "checkpoint_final.pth"))
+    assert resumed.grid.size == trainer.grid.size
+    assert resumed.grid.steps == trainer.grid.steps
+
+
+def test_the_box_is_fitted_to_the_training_cases_of_the_fold(make_trainer):
+    trainer = make_trainer(ShapePriorTrainer, block={"grid": "roi", "roi_margin": 1.0})
+    trainer.initialize()
+    training_cases, _ = trainer.do_split()
+    lengths = []
+    for case in training_cases:
+        label = trainer.dataset_class(trainer.preprocessed_dataset_folder, [case]).load_case(case)[1][:][0]
+        lengths.append([np.ptp(np.nonzero(label > 0)[axis]) + 1 for axis in range(3)])
+    wanted = np.percentile(lengths, 95, axis=0)
+    assert all(wanted[i] <= trainer.grid.size[i] < wanted[i] + 5 for i in range(3))
+
+
+def test_patches_that_never_hold_the_anatomy_are_refused(make_trainer):
+    trainer = make_trainer(ShapePriorTrainer, block={"grid": "roi"})
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+    batch = next(trainer.dataloader_train)
+    batch["target"][:] = 1
+    before = [parameter.clone() for parameter in trainer.network.parameters()]
+    output = trainer.train_step(batch)
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.network.parameters(), strict=True))
+    with pytest.raises(ValueError, match=r"No training patch of .*fold 0 held the whole anatomy.*use grid=patch"):
+        trainer.on_train_epoch_end([output])
+
+
+def test_validation_patches_without_a_whole_anatomy_are_left_out(make_trainer):
+    trainer = make_trainer(ShapePriorTrainer, block={"grid": "roi"})
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+    trainer.on_train_epoch_end([trainer.train_step(next(trainer.dataloader_train))])
+    batch = next(trainer.dataloader_val)
+    empty = {**batch, "target": torch.zeros_like(batch["target"])}
+    with torch.no_grad():
+        trainer.on_validation_epoch_start()
+        outputs = [trainer.validation_step(one) for one in (empty, batch)]
+        trainer.on_validation_epoch_end(outputs)
+    assert np.isnan(outputs[0]["code_loss"])
+    assert trainer.acnn_log.values["code_loss"] == [pytest.approx(float(outputs[1]["code_loss"]))]
+
+
+def test_prediction_of_images_with_a_box_is_refused(make_trainer):
+    trainer = make_trainer(ShapePriorTrainer, block={"grid": "roi"})
+    with pytest.raises(NotImplementedError, match="nnUNetv2_predict does not run a shape prior of grid=roi"):
+        ShapePriorTrainer.build_network_architecture(trainer.plans_manager, trainer.configuration_manager, 1, 4)
 
 
 def test_forward_is_decoder_of_predictor(make_trainer):
