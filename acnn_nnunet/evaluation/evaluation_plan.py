@@ -168,4 +168,16 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _cases(folder: Path, ending: str) -> list[str]:
-    return [path.name[: -len(ending)] for path in _files(folder) if path.name.endswith(ending)]
+    files = [path for path in _files(folder) if path.name.endswith(ending)]
+    for path in files:
+        if not _is_text(str(path)):
+            raise ValueError(f"The name of {ascii(str(path))} is not UTF-8: rename it.")  # SimpleITK aborts on it
+    return [path.name[: -len(ending)] for path in files]
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,6 +1,7 @@
 """What is to be evaluated, and folders that are not what they should be."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -94,6 +95,14 @@ def test_folders_that_are_not_there(tmp_path, folders):
         plan(reference, tmp_path / "nowhere")
     with pytest.raises(NotADirectoryError, match=r"case_0\.nii\.gz is a file: GT and PRED are folders"):
         plan(reference / "case_0.nii.gz", prediction)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_name_that_is_no_text(folders, side):
+    os.rename(folders[side] / "case_0.nii.gz", os.fsencode(folders[side]) + b"/case_\xff.nii.gz")
+
+    with pytest.raises(ValueError, match=r"The name of '.*case_\\udcff\.nii\.gz' is not UTF-8: rename it"):
+        plan(*folders)
 
 
 def test_the_same_folder_twice(tmp_path, folders):
