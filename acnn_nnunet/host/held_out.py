@@ -43,8 +43,8 @@ def held_out_report(
             decisions = labels.decisions(network.decoder(code))
             distances.append(whitened(network.predictor(image), code).item())
         codes.append(code[0])
-        cut_off += int(view.cut_off.item())
         outside.append(view.outside_share.item())
+        cut_off += int(view.cut_off.item() or outside[-1] > 0)
         truth = labels.hardened(maps)
         cases[identifier] = {name: _dice(decisions[0, i], truth[0, i]) for i, name in channels.items()}
     per_label = {name: _mean([case[name] for case in cases.values()]) for name in channels.values()}

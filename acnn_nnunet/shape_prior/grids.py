@@ -42,7 +42,7 @@ class Grid(Protocol):
     Attributes:
         kind: its name in settings and prior files.
         size: in voxels.
-        reach: patch size in voxels that holds all of the grid around an anatomy.
+        reach: size in voxels of the patch to cut around an anatomy, of which the grid shall see all that it can.
     """
 
     kind: str
@@ -107,8 +107,8 @@ class RoiGrid:
         ratios = [box / patch for box, patch in zip(spacing_mm, patch_spacing_mm, strict=True)]
         # Spacings that differ by rounding alone shall not blur.
         self.steps = tuple(1.0 if math.isclose(ratio, 1, rel_tol=1e-4) else ratio for ratio in ratios)
-        # A voxel more at each end: what does not reach it fits into the box.
-        self.reach = tuple(math.ceil(n * step) + 2 for n, step in zip(self.size, self.steps, strict=True))
+        # Twice the box, so that it is seen how much of an anatomy does not fit.
+        self.reach = tuple(math.ceil(2 * n * step) for n, step in zip(self.size, self.steps, strict=True))
 
     def around(self, foreground: Tensor) -> View:
         """Return the box centred on each anatomy's bounding box, or on the patch where there is none."""

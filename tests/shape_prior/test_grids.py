@@ -136,8 +136,8 @@ def test_there_and_back_again(size, patch_spacing_mm, rows, columns):
     assert back[0, 0] == 7
 
 
-def test_the_reach_holds_the_box_and_a_voxel_at_each_end():
-    assert box((5, 4), patch_spacing_mm=(2.0, 0.5)).reach == (5, 10)
+def test_the_reach_is_twice_the_box_in_voxels_of_the_patch():
+    assert box((5, 4), patch_spacing_mm=(2.0, 0.5)).reach == (5, 16)
 
 
 def test_three_dimensions_and_gradients_through_the_box_only():
