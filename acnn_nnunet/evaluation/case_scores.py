@@ -99,14 +99,12 @@ def _masks_in_box(
     """Return both masks of a label, cut to the box that holds them: all distances stay what they are."""
     values = label if isinstance(label, tuple) else (label,)
     found = [
-        objects[value - 1]
+        box
         for objects in boxes
         for value in values
-        if 0 < value <= len(objects) and objects[value - 1] is not None
+        if value <= len(objects) and (box := objects[value - 1]) is not None
     ]
     box = _joint_box(found) if found else (slice(0, 1),) * label_maps[0].ndim
-    if 0 in values:  # a region may include background: then no box holds it
-        box = (slice(None),) * label_maps[0].ndim
     masks = [_mask(label_map[box], values) for label_map in label_maps]
     return masks[0], masks[1]
 

@@ -209,8 +209,8 @@ def _text(plan: EvaluationPlan, summary: dict[str, Any], scores: list[CaseScore]
     lines += [f"| {' | '.join([row.name, *row.metrics, str(row.num_cases)])} |" for row in table_rows(plan, scores)]
     lines.append("Mean ± SD (median) over the cases to which a score applies.")
     for key, words in (
-        ("missing_predictions", "cases have no prediction and are scored as misses"),
-        ("extra_predictions", "predictions have no reference and are not scored"),
+        ("missing_predictions", "without a prediction, scored as misses"),
+        ("extra_predictions", "without a reference, not scored"),
     ):
         if summary[key]:
             lines.append(f"{len(summary[key])} {words}: {_shortened(summary[key])}")

@@ -171,7 +171,7 @@ def _cases(folder: Path, ending: str) -> list[str]:
     files = [path for path in _files(folder) if path.name.endswith(ending)]
     for path in files:
         if not _is_text(str(path)):
-            raise ValueError(f"The name of {ascii(str(path))} is not UTF-8: rename it.")  # SimpleITK aborts on it
+            raise ValueError(f"The name of {str(path)!a} is not UTF-8: rename it.")  # SimpleITK aborts on it
     return [path.name[: -len(ending)] for path in files]
 
 

@@ -1,6 +1,7 @@
 """All scores of one mask against another, with the policy for empty masks."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import cc3d
 import numpy as np
@@ -9,8 +10,8 @@ from acnn_nnunet.evaluation.score_table import BOTH_EMPTY, MISSED, OK, SPURIOUS
 from acnn_nnunet.evaluation.surface_distance import surface_distances
 from acnn_nnunet.geometry import Geometry
 
-_FULL_CONNECTIVITY = {2: 8, 3: 26}
-_FACE_CONNECTIVITY = {2: 4, 3: 6}
+_FULL_CONNECTIVITY: dict[int, Literal[8, 26]] = {2: 8, 3: 26}
+_FACE_CONNECTIVITY: dict[int, Literal[4, 6]] = {2: 4, 3: 6}
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,8 @@ def _add_legend(figure: Any, label_maps: Sequence[np.ndarray], names: Mapping[in
 
     labels = sorted({int(label) for label_map in label_maps for label in np.unique(label_map) if label > 0})
     handles = [Line2D([], [], color=_colour(label), label=literal(names.get(label, str(label)))) for label in labels]
-    for name, style in (("reference", "solid"), ("prediction", "dashed")):
-        handles.append(Line2D([], [], color="#777", linestyle=style, label=name))
+    handles.append(Line2D([], [], color="#777", linestyle="solid", label="reference"))
+    handles.append(Line2D([], [], color="#777", linestyle="dashed", label="prediction"))
     figure.legend(
         handles=handles,
         loc="outside lower center",

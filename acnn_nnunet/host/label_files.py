@@ -139,7 +139,7 @@ def _check_nifti(path: Path) -> None:
     """Raise OSError if a file ends before its last voxel or holds NaN: SimpleITK makes up the rest and reads 0."""
     import nibabel
 
-    image = nibabel.load(path)
+    image: Any = nibabel.load(path)
     header = image.header
     wanted = image.dataobj.offset + math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
     found = _gzip_size(path) if path.name.lower().endswith(".gz") else path.stat().st_size

@@ -117,8 +117,8 @@ def test_bad_files_are_named_and_cost_nothing_else(tmp_path, folders, run):
     assert len(lines) == 2
     assert lines[0].startswith("case_1 could not be scored, counts nowhere: ")
     assert "spacing (9.0, 1.0, 1.0) against (4.0, 1.5, 1.0) mm (prediction, reference)" in lines[1]
-    assert "1 cases have no prediction and are scored as misses: case_3" in out
-    assert "1 predictions have no reference and are not scored: new" in out
+    assert "1 without a prediction, scored as misses: case_3" in out
+    assert "1 without a reference, not scored: new" in out
     assert dice(tmp_path / "out") == {"case_0": 1, "case_3": 0}
     missed = read_scores(tmp_path / "out" / "cases.csv")[-1]
     assert (missed.status, missed.hausdorff_mm) == ("missed", pytest.approx(DIAGONAL_MM))
