@@ -1,0 +1,427 @@
+#!/usr/bin/env python
+"""Which prior is worth having: arms trained on few cases, tested on clean and corrupted images of others.
+
+    python scripts/study_defaults.py prepare hippocampus --work /scratch/study --raw ../shared/data/nnUNet_raw
+    python scripts/study_defaults.py run hippocampus --work /scratch/study --minutes 60
+    python scripts/study_defaults.py report                       # docs/defaults.md from the JSON of all runs
+
+Resumable: a run whose JSON lies in `benchmarks/defaults/<dataset>/` is not done again, and a training goes on from its
+checkpoint. Arms are chosen on cases of fold 0's training part that no network trains on ("selection"; the priors of all
+label maps have seen those, and are judged on the others); fold 0's held-out cases are the "confirmation".
+"""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "defaults"
+FEW_FOLD, ALL_FOLD = 5, 0  # the study's own fold of few training cases; the host's, for the prior of all label maps
+CORRUPTIONS = ("clean", "noise", "slab", "motion", "dropped")
+SEED_OF_TEST_IMAGES = 2017
+
+
+@dataclass(frozen=True)
+class Study:
+    """One dataset: how few cases are trained on, how many are tested, and a network that two cores can train.
+
+    Attributes:
+        dataset_id: the host's.
+        num_train: cases (patients, where `grouped`) of the few-cases fold.
+        num_selection: cases (patients) that arms are chosen on.
+        base: the plans' configuration that the study's own derives from.
+        overrides: entries of the study's configuration, besides halved widths.
+        motion_mm: limit of in-plane slice translation in corrupted images; rotation is up to 5°.
+        grouped: whether cases are named <patient>_<phase>.
+        num_epochs: of segmentation, of 50 iterations each.
+    """
+
+    dataset_id: int
+    num_train: int
+    num_selection: int
+    base: str
+    overrides: dict
+    motion_mm: float
+    grouped: bool
+    num_epochs: int
+
+
+STUDIES = {
+    "hippocampus": Study(4, 20, 40, "3d_fullres", {"batch_size": 2}, 2.0, False, 16),
+    # Coarse in the plane, so that the whole heart fits into a patch that two cores can train.
+    "acdc": Study(
+        27,
+        16,
+        16,
+        "3d_fullres",
+        {
+            "batch_size": 2,
+            "spacing": [10.0, 2.5, 2.5],
+            "patch_size": [12, 80, 80],
+            "data_identifier": "nnUNetPlans_3d_study",
+        },
+        5.0,
+        True,
+        16,
+    ),
+}
+
+# Settings of every arm; `prior_of` names the arm-less prior that it uses: grid and training cases.
+PRIORS = {
+    "patch20": ("patch", FEW_FOLD),
+    "roi20": ("roi", FEW_FOLD),
+    "patch_all": ("patch", ALL_FOLD),
+    "roi_all": ("roi", ALL_FOLD),
+}
+ARMS: dict[str, dict] = {
+    "none": {"prior_weight": 0},
+    "paper": {"preset": "paper", "prior_of": "patch20"},
+    "patch_0.1": {"prior_weight": 0.1, "prior_of": "patch20"},
+    "patch_0.3": {"prior_weight": 0.3, "prior_of": "patch20"},
+    "roi_0.1": {"prior_weight": 0.1, "prior_of": "roi20"},
+    "roi_0.3": {"prior_weight": 0.3, "prior_of": "roi20"},
+    "roi_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "roi20"},
+    "roi_0.3_reconstruction": {"prior_weight": 0.3, "reconstruction_weight": 1.0, "prior_of": "roi20"},
+    "patch_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "patch20"},
+    "roi_all_0.3": {"prior_weight": 0.3, "prior_of": "roi_all"},
+    "roi_all_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "roi_all"},
+}
+CONTROLS = ("none", "paper")
+CONFIGURATION = "3d_study"
+
+
+def main() -> None:
+    """Run one step of the study."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    steps = parser.add_subparsers(dest="step", required=True)
+    for name in ("prepare", "run"):
+        step = steps.add_parser(name)
+        step.add_argument("dataset", choices=STUDIES)
+        step.add_argument("--work", type=Path, required=True, help="scratch folder, outside of the repository")
+    steps.choices["prepare"].add_argument("--raw", type=Path, required=True, help="nnUNet_raw that holds the dataset")
+    steps.choices["run"].add_argument("--minutes", type=float, default=60, help="start no run after this long")
+    steps.choices["run"].add_argument("--seeds", type=int, nargs="+", default=[0])
+    steps.choices["run"].add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    steps.add_parser("report")
+    arguments = parser.parse_args()
+    if arguments.step == "report":
+        from study_defaults_report import write_report
+
+        write_report()
+        return
+    workplace = Workplace(arguments.dataset, arguments.work.absolute() / arguments.dataset)
+    if arguments.step == "prepare":
+        workplace.prepare(arguments.raw.absolute())
+    else:
+        workplace.run(arguments.arms, arguments.seeds, minutes=arguments.minutes)
+
+
+class Workplace:
+    """nnU-Net's three folders of one study, its test images and its runs."""
+
+    def __init__(self, name: str, folder: Path):
+        self.name, self.study, self.folder = name, STUDIES[name], folder
+        self.test = folder / "test"
+        self.environment = {
+            **os.environ,
+            **{f"nnUNet_{part}": str(folder / part) for part in ("raw", "preprocessed", "results")},
+            "nnUNet_n_proc_DA": "1",
+            "nnUNet_def_n_proc": "2",
+            "nnUNet_compile": "f",
+        }
+
+    def prepare(self, raw: Path) -> None:
+        """Plan, preprocess, split, and make the test images."""
+        for part in ("raw", "preprocessed", "results"):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+        source = next(raw.glob(f"Dataset{self.study.dataset_id:03d}_*"))
+        link = self.folder / "raw" / source.name
+        if not link.exists():
+            link.symlink_to(source)
+        self.command(f"nnUNetv2_plan_and_preprocess -d {self.study.dataset_id} -c {self.study.base} --no_pp -np 2")
+        self.write_configuration()
+        self.command(f"nnUNetv2_preprocess -d {self.study.dataset_id} -c {CONFIGURATION} -np 2")
+        self.write_split()
+        for part in ("selection", "confirmation"):
+            for case in self.cases(part):
+                self.write_test_case(part, case)
+
+    def write_configuration(self) -> None:
+        """Add the study's configuration to the plans: the base's with half the width and the study's overrides."""
+        plans = json.loads(self.plans_file.read_text())
+        base = plans["configurations"][self.study.base]
+        architecture = json.loads(json.dumps(base["architecture"]))
+        if "patch_size" in self.study.overrides:
+            from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
+
+            patch, spacing = self.study.overrides["patch_size"], self.study.overrides["spacing"]
+            _, strides, kernels, _, _ = get_pool_and_conv_props(spacing, patch, 4, 4)
+            stages = min(len(strides), 4)
+            architecture["arch_kwargs"].update(
+                n_stages=stages,
+                strides=[list(stride) for stride in strides[:stages]],
+                kernel_sizes=[list(kernel) for kernel in kernels[:stages]],
+                features_per_stage=base["architecture"]["arch_kwargs"]["features_per_stage"][:stages],
+                n_conv_per_stage=[2] * stages,
+                n_conv_per_stage_decoder=[2] * (stages - 1),
+            )
+        widths = architecture["arch_kwargs"]["features_per_stage"]
+        architecture["arch_kwargs"]["features_per_stage"] = [width // 2 for width in widths]
+        plans["configurations"][CONFIGURATION] = {
+            "inherits_from": self.study.base,
+            "architecture": architecture,
+            **self.study.overrides,
+        }
+        self.plans_file.write_text(json.dumps(plans, indent=2))
+
+    def write_split(self) -> None:
+        """Append the fold of few cases: to train on, and to choose arms on; both from fold 0's training part."""
+        path = self.preprocessed / "splits_final.json"
+        if path.is_file():
+            splits = json.loads(path.read_text())[:FEW_FOLD]
+        else:
+            from nnunetv2.utilities.crossval_split import generate_crossval_split
+
+            names = sorted(file.name.removesuffix(".nii.gz") for file in (self.raw / "labelsTr").glob("*.nii.gz"))
+            splits = generate_crossval_split(names, seed=12345, n_splits=5)  # what the host would draw
+        training = splits[ALL_FOLD]["train"]
+        units = sorted({self.unit(case) for case in training})
+        order = np.random.default_rng(0).permutation(len(units))
+        if self.study.grouped:
+            order = self.balanced(units, order)
+        few = {units[i] for i in order[: self.study.num_train]}
+        selection = {units[i] for i in order[self.study.num_train : self.study.num_train + self.study.num_selection]}
+        splits.append(
+            {
+                "train": [case for case in training if self.unit(case) in few],
+                "val": [case for case in training if self.unit(case) in selection],
+            }
+        )
+        path.write_text(json.dumps(splits, indent=2))
+
+    def balanced(self, units: list[str], order: np.ndarray) -> list[int]:
+        """Return the shuffled patients reordered so that the groups take turns."""
+        import csv
+
+        with open(self.raw / "groups.csv", newline="") as file:
+            group_of = {row["patient"]: row["group"] for row in csv.DictReader(file)}
+        by_group: dict[str, list[int]] = {}
+        for index in order:
+            by_group.setdefault(group_of[units[index]], []).append(int(index))
+        rounds = max(map(len, by_group.values()))
+        return [by_group[group][k] for k in range(rounds) for group in sorted(by_group) if k < len(by_group[group])]
+
+    def cases(self, part: str) -> list[str]:
+        """Return the test cases of "selection" or "confirmation"."""
+        splits = json.loads((self.preprocessed / "splits_final.json").read_text())
+        return sorted(splits[FEW_FOLD if part == "selection" else ALL_FOLD]["val"])
+
+    def write_test_case(self, part: str, case: str) -> None:
+        """Write the clean and the corrupted images of a case, and its label."""
+        import SimpleITK
+
+        label_file = self.raw / "labelsTr" / f"{case}.nii.gz"
+        target = self.test / part / "labels" / label_file.name
+        if target.exists():
+            return
+        image = SimpleITK.ReadImage(str(self.raw / "imagesTr" / f"{case}_0000.nii.gz"))
+        label = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(label_file)))
+        seed = [SEED_OF_TEST_IMAGES, *case.encode()]
+        for kind in CORRUPTIONS:
+            values = corrupt(
+                SimpleITK.GetArrayFromImage(image).astype(np.float32),
+                label,
+                kind,
+                spacing_mm=image.GetSpacing()[::-1],
+                motion_mm=self.study.motion_mm,
+                seed=np.random.default_rng(seed).integers(2**31),
+            )
+            corrupted = SimpleITK.GetImageFromArray(values)
+            corrupted.CopyInformation(image)
+            folder = self.test / part / kind
+            folder.mkdir(parents=True, exist_ok=True)
+            SimpleITK.WriteImage(corrupted, str(folder / f"{case}_0000.nii.gz"), True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(label_file, target)
+
+    def run(self, arms: list[str], seeds: list[int], *, minutes: float) -> None:
+        """Do the runs that have no JSON yet, arm by arm within each seed, as long as time is left to start one."""
+        started = time.monotonic()
+        for seed in seeds:
+            for arm in arms:
+                result = RESULTS / self.name / f"{arm}_seed{seed}.json"
+                if result.is_file():
+                    continue
+                if time.monotonic() - started > 60 * minutes:
+                    print(f"{minutes} minutes are over; the next run is {arm}, seed {seed}")
+                    return
+                self.run_arm(arm, seed, result)
+
+    def run_arm(self, arm: str, seed: int, result: Path) -> None:
+        """Train, predict clean and corrupted images, score, and write the run's JSON."""
+        settings = {"num_epochs": self.study.num_epochs, "num_iterations_per_epoch": 50, "seed": seed}
+        settings |= {"num_val_iterations_per_epoch": 2, **ARMS[arm]}
+        prior_of = settings.pop("prior_of", None)
+        if prior_of is not None:
+            settings["prior"] = str(self.trained_prior(prior_of))
+            settings["grid"] = PRIORS[prior_of][0]
+        configuration = f"{CONFIGURATION}_{arm}_seed{seed}".replace(".", "")
+        self.configure(configuration, settings)
+        seconds = self.train(configuration, FEW_FOLD, "ACNNTrainer")
+        scores = {
+            part: {kind: self.predict_and_score(configuration, part, kind) for kind in CORRUPTIONS}
+            for part in ("selection", "confirmation")
+        }
+        result.parent.mkdir(parents=True, exist_ok=True)
+        content = {"arm": arm, "seed": seed, "settings": settings_without_paths(settings), "prior": prior_of}
+        write_json_atomically(result, {**content, "training_s": round(seconds, 1), "scores": scores})
+        print(f"{arm}, seed {seed}: {result}")
+
+    def trained_prior(self, prior: str) -> Path:
+        """Return the prior file of a grid and fold, trained now if it is not there."""
+        grid, fold = PRIORS[prior]
+        configuration = f"{CONFIGURATION}_prior_{grid}"
+        path = self.trainer_folder("ShapePriorTrainer", configuration, fold) / "checkpoint_final.pth"
+        if not path.is_file():
+            self.configure(configuration, {"grid": grid, "seed": 0})
+            self.train(configuration, fold, "ShapePriorTrainer")
+        return path
+
+    def configure(self, name: str, settings: dict) -> None:
+        """Write a configuration by the command that a user would type."""
+        words = " ".join(shlex.quote(f"{key}={value}") for key, value in settings.items())
+        self.command(f"acnn-nnunet configure {self.study.dataset_id} -c {CONFIGURATION} -n {name} {words}")
+
+    def train(self, configuration: str, fold: int, trainer: str) -> float:
+        """Train, going on from a checkpoint if there is one; return the seconds it took."""
+        folder = self.trainer_folder(trainer, configuration, fold)
+        started = time.monotonic()
+        if not (folder / "checkpoint_final.pth").is_file():
+            flags = " --c" if (folder / "checkpoint_latest.pth").is_file() else ""
+            self.command(
+                f"nnUNetv2_train {self.study.dataset_id} {configuration} {fold} -tr {trainer} -device cpu{flags}"
+            )
+        return time.monotonic() - started
+
+    def predict_and_score(self, configuration: str, part: str, kind: str) -> dict:
+        """Return the rows of both tables of `acnn-nnunet evaluate`."""
+        predictions = self.folder / "predictions" / configuration / part / kind
+        evaluation = self.folder / "evaluations" / configuration / part / kind
+        images, labels = self.test / part / kind, self.test / part / "labels"
+        self.command(
+            f"nnUNetv2_predict -d {self.study.dataset_id} -c {configuration} -f {FEW_FOLD} -tr ACNNTrainer -i {images} "
+            f"-o {predictions} -device cpu -npp 1 -nps 1 --disable_tta --continue_prediction"
+        )
+        shutil.rmtree(evaluation, ignore_errors=True)
+        self.command(
+            f"acnn-nnunet evaluate {labels} {predictions} -o {evaluation} -djfile {self.raw}/dataset.json -np 2"
+        )
+        from acnn_nnunet.evaluation.score_table import CASES_FILE, LARGEST_COMPONENT_FILE
+
+        return {name: (evaluation / name).read_text().splitlines() for name in (CASES_FILE, LARGEST_COMPONENT_FILE)}
+
+    def command(self, line: str) -> None:
+        """Run one command as a user would type it, its words in a log file.
+
+        Raises:
+            SystemExit: if it fails; names the log.
+        """
+        program, *words = shlex.split(line)
+        beside = Path(sys.executable).parent / program
+        head = [str(beside)] if beside.is_file() else [program]
+        if program == "acnn-nnunet":
+            head = [sys.executable, "-m", "acnn_nnunet.cli"]
+        log = self.folder / "log.txt"
+        with open(log, "a") as file:
+            file.write(f"$ {line}\n")
+            file.flush()
+            status = subprocess.run([*head, *words], stdout=file, stderr=subprocess.STDOUT, env=self.environment)
+        if status.returncode:
+            sys.exit(f"'{line}' failed with {status.returncode}: see the end of {log}")
+
+    def unit(self, case: str) -> str:
+        """Return the patient of a case, or the case itself."""
+        return case.rsplit("_", 1)[0] if self.study.grouped else case
+
+    def trainer_folder(self, trainer: str, configuration: str, fold: int) -> Path:
+        """Return where the host puts a training."""
+        results = self.folder / "results" / self.raw.name
+        return results / f"{trainer}__nnUNetPlans__{configuration}" / f"fold_{fold}"
+
+    @property
+    def raw(self) -> Path:
+        """The dataset's raw folder."""
+        return next((self.folder / "raw").glob(f"Dataset{self.study.dataset_id:03d}_*"))
+
+    @property
+    def preprocessed(self) -> Path:
+        """The dataset's preprocessed folder."""
+        return self.folder / "preprocessed" / self.raw.name
+
+    @property
+    def plans_file(self) -> Path:
+        """The dataset's plans."""
+        return self.preprocessed / "nnUNetPlans.json"
+
+
+def corrupt(
+    image: np.ndarray,
+    label: np.ndarray,
+    kind: str,
+    *,
+    spacing_mm: tuple[float, ...],
+    motion_mm: float,
+    seed: int,
+) -> np.ndarray:
+    """Return a corrupted image `(Z, Y, X)`: one of `CORRUPTIONS`, drawn from the seed.
+
+    The noise has half the image's standard deviation; the slab hides a fifth of the anatomy's extent along one in-plane
+    axis, somewhere within it; slices move by up to `motion_mm` and 5°; a quarter of the slices is dark.
+    """
+    import torch
+
+    from acnn_nnunet.sr.degradation import add_noise
+    from acnn_nnunet.sr.motion import draw_motion, drop_slices, move_slices
+
+    volume = torch.from_numpy(image)[None, None]
+    generator = torch.Generator().manual_seed(int(seed))
+    if kind == "noise":
+        volume = add_noise(volume, 0.5 * float(volume.std()), generator=generator)
+    elif kind == "slab":
+        rng = np.random.default_rng(seed)
+        axis = int(rng.integers(1, 3))
+        found = np.flatnonzero(label.any(axis=tuple(each for each in range(3) if each != axis)))
+        thickness = max(1, round(0.2 * len(found)))
+        start = int(rng.integers(found[0], max(found[0], found[-1] - thickness) + 1))
+        volume.narrow(2 + axis, start, thickness).fill_(volume.min())
+    elif kind == "motion":
+        motion = draw_motion(1, image.shape[0], translation_mm=motion_mm, rotation_deg=5.0, generator=generator)
+        volume = move_slices(volume, motion, (spacing_mm[1], spacing_mm[2]))
+    elif kind == "dropped":
+        volume = drop_slices(volume, 0.25, generator=generator)[0]
+    return volume[0, 0].numpy()
+
+
+def settings_without_paths(settings: dict) -> dict:
+    """Return the settings that say what was run; where the prior lay is this machine's affair."""
+    return {key: value for key, value in settings.items() if key != "prior"}
+
+
+def write_json_atomically(path: Path, content: dict) -> None:
+    """Write the JSON beside and rename it, so that a killed run leaves none."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(path)
+
+
+if __name__ == "__main__":
+    main()

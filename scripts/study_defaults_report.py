@@ -1,0 +1,146 @@
+"""docs/defaults.md from the JSON of the study's runs: every arm against no prior, on the seeds that both have."""
+
+import csv
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from study_defaults import ARMS, CORRUPTIONS, RESULTS, ROOT, STUDIES
+
+from acnn_nnunet.datasets.groups import CaseGroup, write_groups
+from acnn_nnunet.evaluation.comparison import Comparison, compare_scores
+from acnn_nnunet.evaluation.paired_scores import LARGEST_COMPONENT, NO_CLEAN_UP, read_paired_scores
+from acnn_nnunet.evaluation.score_table import CASES_FILE, LARGEST_COMPONENT_FILE
+
+BASELINE = "none"
+SETS = {"clean": ("clean",), "corrupted": CORRUPTIONS[1:]}
+METRICS = {
+    "dice": "Dice",
+    "hausdorff_mm": "Hausdorff",
+    "hd95_mm": "HD95",
+    "mean_surface_distance_mm": "mean surface distance",
+}
+PAGE = ROOT / "docs" / "defaults.md"
+INTRODUCTION = """# Which prior is worth having
+
+Made from `benchmarks/defaults/*/*.json` by `python scripts/study_defaults.py report`; that script says what an arm is.
+Few cases to train on, the U-Net at half width, {iterations} iterations of batch 2; the same networks tested on clean
+images and on corrupted ones (noise, an occluded slab, slice motion, dropped slices), mean over the labels, every arm
+against `prior_weight=0` on the same cases, corruptions and seeds. Intervals: 95 %, bootstrap over patients. "Selection"
+cases are of fold 0's training part and choose the defaults; "confirmation" cases are its held-out ones.
+"""
+
+
+def write_report() -> None:
+    """Write docs/defaults.md."""
+    iterations = {study.num_epochs * 50 for study in STUDIES.values()}
+    parts = [INTRODUCTION.format(iterations=" or ".join(map(str, sorted(iterations))))]
+    for name in STUDIES:
+        runs = load_runs(name)
+        if (BASELINE, 0) not in runs:
+            continue
+        parts.append(f"## {name.capitalize()}\n\n{len(runs)} runs.\n")
+        for part in ("selection", "confirmation"):
+            for which in SETS:
+                parts.append(f"### {part.capitalize()} cases, {which} images\n\n{table(name, runs, part, which)}\n")
+    PAGE.write_text("\n".join(parts))
+    print(PAGE)
+
+
+def load_runs(name: str) -> dict[tuple[str, int], dict]:
+    """Return the runs of a dataset by arm and seed."""
+    runs = [json.loads(path.read_text()) for path in sorted((RESULTS / name).glob("*_seed*.json"))]
+    return {(run["arm"], run["seed"]): run for run in runs}
+
+
+def table(name: str, runs: dict, part: str, which: str) -> str:
+    """Return a Markdown table: one row an arm, differences to no prior with their intervals."""
+    header = ["arm", "seeds", *(f"{title}, difference" for title in METRICS.values()), "Hausdorff, largest component"]
+    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
+    for arm in ARMS:
+        seeds = sorted(seed for each, seed in runs if each == arm and (BASELINE, seed) in runs)
+        if not seeds:
+            continue
+        if arm == BASELINE:
+            baseline_means = means(name, runs, seeds, part, which)
+            lines.append(f"| {arm} | {len(seeds)} | " + " | ".join(baseline_means) + " |")
+            continue
+        rows = compare_arm(name, runs, arm, seeds, part, which)
+        cells = [
+            describe(find(rows, metric, NO_CLEAN_UP, arm), find(rows, metric, NO_CLEAN_UP, BASELINE))
+            for metric in METRICS
+        ]
+        cleaned = [find(rows, "hausdorff_mm", LARGEST_COMPONENT, each) for each in (arm, BASELINE)]
+        lines.append(f"| {arm} | {len(seeds)} | " + " | ".join([*cells, describe(*cleaned)]) + " |")
+    return "\n".join(lines)
+
+
+def means(name: str, runs: dict, seeds: list[int], part: str, which: str) -> list[str]:
+    """Return the baseline's own means, the reference of the rows below it."""
+    rows = compare_arm(name, runs, BASELINE, seeds, part, which)
+    found = [find(rows, metric, NO_CLEAN_UP, BASELINE) for metric in METRICS]
+    found.append(find(rows, "hausdorff_mm", LARGEST_COMPONENT, BASELINE))
+    return [f"{row.mean:.3f}" for row in found]
+
+
+def describe(row: Comparison, baseline: Comparison) -> str:
+    """Return "−0.31 [−0.50, −0.12] (−9 %)"; the share is of the baseline's mean."""
+    digits = 2 if row.metric.endswith("_mm") else 3
+    text = f"{row.mean_difference:+.{digits}f} [{row.ci_low:+.{digits}f}, {row.ci_high:+.{digits}f}]"
+    return f"{text} ({100 * row.mean_difference / baseline.mean:+.0f} %)" if digits == 2 else text
+
+
+def find(rows: list[Comparison], metric: str, clean_up: str, arm: str) -> Comparison:
+    """Return the row over all cases and the mean of the labels."""
+    arm = "prior" if arm != BASELINE else BASELINE
+    return next(
+        row
+        for row in rows
+        if (row.stratum, row.label, row.metric, row.clean_up, row.arm) == ("all", "foreground", metric, clean_up, arm)
+    )
+
+
+def compare_arm(name: str, runs: dict, arm: str, seeds: list[int], part: str, which: str) -> list[Comparison]:
+    """Return the paired statistics of an arm against no prior, a pair a case, corruption and seed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = {}
+        for title, each in ((BASELINE, BASELINE), ("prior", arm)):
+            folders[title] = Path(scratch) / title
+            folders[title].mkdir()
+            (folders[title] / "summary.json").write_text("{}")
+            for file in (CASES_FILE, LARGEST_COMPONENT_FILE):
+                merged = merge([(runs[each, seed], seed) for seed in seeds], part, which, file)
+                (folders[title] / file).write_text(merged)
+        groups = Path(scratch) / "groups.csv"
+        write_groups(groups, grouped(name, folders[BASELINE] / CASES_FILE))
+        return compare_scores(read_paired_scores(folders, groups=groups))
+
+
+def merge(runs: list[tuple[dict, int]], part: str, which: str, file: str) -> str:
+    """Return one table of several runs and corruptions, each case named after both."""
+    lines: list[str] = []
+    for run, seed in runs:
+        for kind in SETS[which]:
+            head, *rows = run["scores"][part][kind][file]
+            lines += [head] * (not lines)
+            for row in rows:
+                case, rest = row.split(",", 1)
+                lines.append(f"{case}__{kind}__{seed},{rest}")
+    return "\n".join(lines) + "\n"
+
+
+def grouped(name: str, cases_csv: Path) -> list[CaseGroup]:
+    """Return the table of patients and groups for the cases of a merged table; groups are read where the data lie."""
+    data = Path(os.environ.get("ACNN_DATA", ROOT.parent / "shared" / "data"))
+    names = sorted({row["case"] for row in csv.DictReader(io.StringIO(cases_csv.read_text()))})
+    rows = []
+    for each in names:
+        case = each.split("__")[0]
+        patient = case.rsplit("_", 1)[0] if STUDIES[name].grouped else case
+        info = data / "acdc" / "training" / patient / "Info.cfg"
+        lines = info.read_text().splitlines() if info.is_file() else []
+        group = next((line.split(":")[1].strip() for line in lines if line.startswith("Group")), "")
+        rows.append(CaseGroup(each, patient, "", group))
+    return rows
