@@ -1,11 +1,13 @@
 """`acnn-nnunet evaluate`: every case of a folder against its reference, in parallel, resumable, in parts."""
 
 import dataclasses
+import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_all_start_methods, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +120,7 @@ def _entries(
     num_workers = min(num_processes, len(cases))
     remaining = iter(cases)
     running: set[Future] = set()
-    with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent) as pool:
         try:
             while True:
                 for case in remaining:
@@ -136,6 +138,18 @@ def _entries(
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """End this worker when the command is killed: it would wait for its next case for ever."""
+
+    def wait_for_the_end() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
 
 
 def _stamp(plan: EvaluationPlan, case: str) -> list[list[int] | None]:

@@ -1,6 +1,9 @@
 """Cases one by one and in a pool: a bad file costs its own case, a dead worker costs nothing that was scored."""
 
 import dataclasses
+import signal
+import subprocess
+import sys
 
 import label_folders
 import numpy as np
@@ -182,6 +185,26 @@ def test_a_worker_that_dies_keeps_what_was_scored(tmp_path, folders, monkeypatch
     assert "case_2" not in kept
     evaluate_cases(plan, journal, list(plan.cases), num_processes=1)
     assert len(finished_entries(plan, journal)) == 4
+
+
+def test_workers_end_with_a_command_that_is_killed(tmp_path):
+    script = tmp_path / "probe.py"
+    script.write_text(
+        "import os, signal, time\n"
+        "def work(case):\n"
+        "    return {'pid': os.getpid()}\n"
+        "if __name__ == '__main__':\n"
+        "    from acnn_nnunet.evaluation.folder_evaluation import _entries\n"
+        "    for entry in _entries(work, ['a', 'b', 'c'], 2):\n"
+        "        print(entry['pid'], flush=True)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+
+    # The workers hold the other end of the pipe: it has an end, and `run` one without a timeout, when they are gone.
+    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, timeout=60, text=True)
+
+    assert done.returncode == -signal.SIGKILL
+    assert int(done.stdout)  # one case was scored
 
 
 def test_want_of_memory_costs_one_case(folders, monkeypatch):
