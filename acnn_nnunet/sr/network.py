@@ -25,8 +25,8 @@ FIGURE_2: dict[str, Any] = {
     "strides": ((1, 1, 1), (1, 2, 2), (1, 2, 2), (1, 2, 2)),
 }
 
-_CONV = {2: nn.Conv2d, 3: nn.Conv3d}
-_TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _NORM: dict[str, dict[int, type[nn.Module]]] = {
     "instance": {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d},
     "batch": {2: nn.BatchNorm2d, 3: nn.BatchNorm3d},
@@ -138,7 +138,7 @@ class SubPixelUNet(nn.Module):
         for upsampling, stage, voxels in zip(
             self.in_plane_upsampling, self.decoder, voxels_per_stage[-2::-1], strict=True
         ):
-            total += (upsampling.out_channels + _channels_put_out(stage)) * voxels
+            total += (_channels_put_out(upsampling) + _channels_put_out(stage)) * voxels
         hr_channels = _channels_put_out(self.through_plane_upsampling) + self.head.out_channels
         return total + hr_channels * voxels * self.factor
 

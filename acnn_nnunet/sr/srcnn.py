@@ -1,13 +1,14 @@
 """The baseline that works in HR space: interpolate first, then convolve (SR-CNN, reference [34] of the paper)."""
 
 import itertools
+from typing import Any
 
 from torch import Tensor, nn
 
 from acnn_nnunet.sr.upsampling import INTERPOLATIONS, interpolate_slices
 
 NUM_LAYERS = 7
-_CONV = {2: nn.Conv2d, 3: nn.Conv3d}
+_CONV: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class SRCNN(nn.Module):
@@ -37,7 +38,7 @@ class SRCNN(nn.Module):
             raise ValueError(f"There is no interpolation {interpolation!r}; there are {', '.join(INTERPOLATIONS)}.")
         self.factor, self.axis, self.interpolation = factor, axis, interpolation
         widths = [channels, *(features,) * (NUM_LAYERS - 1), channels]
-        layers: list[nn.Module] = []
+        layers: list[Any] = []
         for wide_in, wide_out in itertools.pairwise(widths):
             convolution = _CONV[dimensions](wide_in, wide_out, kernel_size=3, padding=1)
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")

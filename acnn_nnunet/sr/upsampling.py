@@ -5,6 +5,7 @@ goes on as there, as it does in `degradation.degrade`.
 """
 
 import functools
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 INTERPOLATIONS = ("linear", "bspline")
 _LINEAR_MODES = {3: "linear", 4: "bilinear", 5: "trilinear"}
-_TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
 def interpolate_slices(stack: Tensor, factor: int, *, axis: int = 0, method: str = "linear") -> Tensor:

@@ -135,7 +135,12 @@ def test_the_host_builds_it_from_plans():
     assert network(torch.rand(1, 1, 4, 8, 8)).shape == (1, 3, 12, 8, 8)
 
 
-def test_autocast_and_compile():
+def test_from_12_slices_to_60():
+    with torch.device("meta"):  # shapes only
+        assert SubPixelUNet(1, 3, **FIGURE_2)(torch.empty(1, 1, 12, 120, 120)).shape == (1, 3, 60, 120, 120)
+
+
+def test_autocast():
     network = SubPixelUNet(1, 2, **SMALL).eval()
     stack = torch.rand(1, 1, 4, 8, 8)
     expected = network(stack)
@@ -144,8 +149,20 @@ def test_autocast_and_compile():
     assert prediction.dtype == torch.bfloat16
     # bfloat16 has 8 bits: 0.4 % a layer.
     assert (prediction - expected).abs().max() < 0.05 * expected.abs().max()
-    compiled = torch.compile(network, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(stack), expected)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_compile_finds_one_graph_forwards_and_backwards(residual):
+    network = SubPixelUNet(1, 1, **SMALL, residual=residual)
+    stack = torch.rand(1, 1, 4, 8, 8)
+    prediction = network(stack)
+    prediction.square().mean().backward()
+    expected = network.head.weight.grad.clone()
+    network.zero_grad()
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)(stack)
+    compiled.square().mean().backward()
+    torch.testing.assert_close(compiled, prediction)
+    torch.testing.assert_close(network.head.weight.grad, expected)
 
 
 def test_ddp(free_port):

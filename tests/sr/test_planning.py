@@ -94,8 +94,8 @@ def test_a_patch_that_the_factor_divides(plans):
         f"patch 4×16×16 in, 16×16×16 out; batch size 22) to {plans.file}"
     )
     # Spacing 4, 1, 1: two halvings in plane until it is 4, 4, 4, while 4 slices are too few to be halved. A kernel
-    # spans an axis once its spacing is less than twice the smallest, and the deepest always. The base has two widths for
-    # three stages.
+    # spans an axis once its spacing is less than twice the smallest, and the deepest always. The base has two widths
+    # for three stages.
     assert plans.written("3d_hr_x4") == {
         "inherits_from": "3d_fullres",
         # In values: the base 4·4096 + 8·512 in the encoder, (4 + 4)·4096 in the decoder, 3·4096 logits, 65536 in all,
