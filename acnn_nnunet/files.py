@@ -1,8 +1,10 @@
 """Files that survive a full disk and a kill: written beside, then renamed."""
 
 import contextlib
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -44,6 +46,22 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
         OSError: if it cannot be written.
     """
     write_text(path, json.dumps(plain(content), indent=2) + "\n")
+
+
+def gzip_size(path: str | os.PathLike[str]) -> int:
+    """Return how many bytes a gzip file holds, by reading it to its end, where the checksum stands.
+
+    ITK does not look there: it fills what a truncated file lacks with zeros.
+
+    Raises:
+        OSError: if the file is cut off or damaged.
+    """
+    buffer = bytearray(1 << 20)
+    try:
+        with gzip.open(path) as file:
+            return sum(iter(lambda: file.readinto(buffer), 0))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise OSError(f"it is damaged or cut off: {error}") from error
 
 
 def plain(value: Any) -> Any:

@@ -1,12 +1,12 @@
 """Reading and checking image files, where a bad one must be told from a good one."""
 
-import gzip
-import zlib
 from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import SimpleITK
+
+from acnn_nnunet.files import gzip_size
 
 
 def read_volume(path: Path, *, dimension: int = 3) -> SimpleITK.Image:
@@ -17,12 +17,11 @@ def read_volume(path: Path, *, dimension: int = 3) -> SimpleITK.Image:
     """
     if not path.is_file():
         raise ValueError(f"{path.name} is missing")
-    # ITK fills what a truncated gzip lacks with zeros, and says nothing.
-    if path.name.endswith(".gz"):
-        _check_gzip(path)
     try:
+        if path.name.endswith(".gz"):
+            gzip_size(path)
         image = SimpleITK.ReadImage(str(path))
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
         raise ValueError(f"{path.name} cannot be read: {_last_line(error)}") from error
     if image.GetDimension() != dimension or image.GetNumberOfComponentsPerPixel() != 1:
         raise ValueError(f"{path.name} has {image.GetDimension()} dimensions where {dimension} are expected")
@@ -77,16 +76,7 @@ def check_same_grid(image: SimpleITK.Image, name: str, reference: SimpleITK.Imag
         raise ValueError(f"{name} lies on another grid than {reference_name}: {'; '.join(differences)}")
 
 
-def _check_gzip(path: Path) -> None:
-    try:
-        with gzip.open(path) as file:
-            while file.read(1 << 20):
-                pass
-    except (EOFError, zlib.error, OSError) as error:
-        raise ValueError(f"{path.name} is damaged or cut off ({error})") from error
-
-
-def _last_line(error: RuntimeError) -> str:
+def _last_line(error: Exception) -> str:
     """The reason at the end of an ITK exception, without its file and line of C++."""
     return str(error).strip().splitlines()[-1].split("sitk::ERROR: ")[-1].removeprefix("Reason: ")
 

@@ -84,7 +84,8 @@ def surface(mask: np.ndarray) -> np.ndarray:
 def _distance_to(voxels: np.ndarray, spacing_mm: tuple[float, ...]) -> "_Distances":
     # Squares in units of the smallest spacing: small whole numbers where voxels are cubes, and then exact in float32.
     unit_mm = min(spacing_mm)
-    squared = edt.edtsq(~voxels, anisotropy=tuple(spacing / unit_mm for spacing in spacing_mm), parallel=1)
+    others = (~voxels).view(np.uint8)  # three times faster than bool, the same bits
+    squared = edt.edtsq(others, anisotropy=tuple(spacing / unit_mm for spacing in spacing_mm), parallel=1)
     return _Distances(squared, unit_mm)
 
 

@@ -1,7 +1,6 @@
 """Label maps in any format that the host reads, with their geometry, without loading torch."""
 
 import contextlib
-import gzip
 import io
 import math
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from acnn_nnunet.files import gzip_size
 from acnn_nnunet.geometry import Geometry
 
 _LARGEST_LABEL = 65535  # what the host writes; far larger ones would cost a table of that length
@@ -142,17 +142,11 @@ def _check_nifti(path: Path) -> None:
     image: Any = nibabel.load(path)
     header = image.header
     wanted = image.dataobj.offset + math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
-    found = _gzip_size(path) if path.name.lower().endswith(".gz") else path.stat().st_size
+    found = gzip_size(path) if path.name.lower().endswith(".gz") else path.stat().st_size
     if found < wanted:
         raise OSError(f"it ends after {found} of {wanted} bytes")
     if header.get_data_dtype().kind == "f" and not np.isfinite(np.asanyarray(image.dataobj)).all():
         raise OSError("it holds voxels that are not finite")
-
-
-def _gzip_size(path: Path) -> int:
-    buffer = bytearray(1 << 20)
-    with gzip.open(path) as file:  # raises EOFError or BadGzipFile where the stream is cut or damaged
-        return sum(iter(lambda: file.readinto(buffer), 0))
 
 
 @cache

@@ -118,7 +118,7 @@ def test_all_that_is_wrong_is_listed_and_the_old_zip_stays(predictions, tmp_path
         submit_acdc(predictions, tmp_path / "submission.zip")
     lines = str(caught.value).splitlines()
     assert lines[1] == "  patient101_ED.nii.gz is missing"
-    assert lines[2].startswith("  patient101_ES.nii.gz is damaged or cut off")
+    assert lines[2].startswith("  patient101_ES.nii.gz cannot be read: it is damaged or cut off")
     assert lines[3] == "  patient102_ED.nii.gz has the labels 4, 5; allowed are 0, 1, 2, 3"
     assert lines[4] == (
         "  patient102_ES.nii.gz lies on another grid than patient102_ES_0000.nii.gz: "
