@@ -1,1 +1,1 @@
-"""The subcommands of `acnn-nnunet`, by capability; each module adds its parsers. Heavy imports stay inside the functions."""
+"""The subcommands of `acnn-nnunet`, by capability: parsers, and functions that import what they need when called."""
