@@ -49,7 +49,8 @@ def samples_on_grid(image: Tensor, target: Tensor, *, grid: Grid, labels: LabelS
     with torch.no_grad():
         maps = labels.target_maps(target)
         view = grid.around(labels.foreground(maps))
-        on_grid = view(image), view(maps, beyond=labels.background), view(labels.known(target), beyond=1.0)
+        known = view(labels.known(target), beyond=1.0)
+        image, maps = view(image), view(maps, beyond=labels.background)
         if not view.valid.all():
-            on_grid = tuple(tensor[view.valid] for tensor in on_grid)
-        return GridSamples(*on_grid, view)
+            image, maps, known = image[view.valid], maps[view.valid], known[view.valid]
+        return GridSamples(image, maps, known, view)

@@ -123,7 +123,7 @@ class RoiGrid:
         """Return the box in the middle of each patch."""
         return self.around(torch.zeros_like(image[:, :1], dtype=torch.bool))
 
-    def back_to_patch(self, maps: Tensor, patch_size: tuple[int, ...], *, beyond: tuple[float, ...]) -> Tensor:
+    def back_to_patch(self, maps: Tensor, patch_size: tuple[int, ...], *, beyond: float | tuple[float, ...]) -> Tensor:
         """Return maps (B, C, …) of boxes that lie in the middle of patches on these patches, and `beyond` elsewhere."""
         weights = []
         for axis, (length, step) in enumerate(zip(patch_size, self.steps, strict=True)):

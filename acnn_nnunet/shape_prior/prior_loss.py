@@ -1,6 +1,6 @@
 """The prior as a term of a segmentation loss (paper Eq. 1)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -102,7 +102,7 @@ class FullPrecisionLoss(nn.Module):
         loss: of logits and targets, or lists of both.
     """
 
-    def __init__(self, loss: nn.Module):
+    def __init__(self, loss: Callable[..., Tensor]):
         super().__init__()
         self.loss = loss
 

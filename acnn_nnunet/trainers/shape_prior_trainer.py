@@ -388,6 +388,8 @@ def _box_of(checkpoint: dict | str) -> RoiBox:
     """Return the box that a checkpoint of this trainer was trained on."""
     if isinstance(checkpoint, str):
         path = checkpoint
-        checkpoint = read_checkpoint_errors(path, lambda: torch.load(path, map_location="cpu", weights_only=True))
-    spec = PriorSpec.from_plain(checkpoint[SPEC_KEY])
+        content = read_checkpoint_errors(path, lambda: torch.load(path, map_location="cpu", weights_only=True))
+    else:
+        content = checkpoint
+    spec = PriorSpec.from_plain(content[SPEC_KEY])
     return RoiBox(spec.grid_size, spec.spacing_mm)
