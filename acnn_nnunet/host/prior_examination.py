@@ -34,7 +34,7 @@ from acnn_nnunet.shape_prior.prior_term import PriorTerm
 from acnn_nnunet.shape_prior.stages import Stage
 
 NUM_PATCHES = 200
-NUM_DEFECT_CASES = 12
+NUM_DEFECT_CASES = 8
 _HISTOGRAM_BINS = 20
 _TOLERANCE_MM = 1.0
 _PERTURBATION = 0.2

@@ -15,6 +15,7 @@ ACTIVE_SHARE = (0.5, 0.1)
 EFFECTIVE_RANK = (4.0, 2.0)
 SPEARMAN = (0.9, 0.7)
 BLIND = 0.1
+CLEARLY_BETTER = 0.05
 DROWNING_RATIO = 10.0
 CUT_OFF_SHARE = 0.5
 MASKED_SHARE = (0.5, 0.95)
@@ -178,7 +179,7 @@ def _distance(report: dict[str, Any]) -> Check:
     other = "l2" if used == "whitened" else "whitened"
     hint = (
         f"prior_distance={other} follows better here. "
-        if _mean_spearman(report, other) > _mean_spearman(report, used)
+        if _mean_spearman(report, other) > _mean_spearman(report, used) + CLEARLY_BETTER
         else ""
     )
     remedy = f"{hint}Add what the code misses: feature_weight or reconstruction_weight."
