@@ -229,7 +229,9 @@ class Examination:
         """Return how the distances, and Dice, answer to more and more of each defect."""
         strengths = (0.0, *STRENGTHS)
         features = FeatureDistance(self.network.feature_variances).to(self.device)
-        values = {kind: {name: [] for name in (*self.distances, "features", "dice_loss")} for kind in DEFECTS}
+        values: dict[str, dict[str, list]] = {
+            kind: {name: [] for name in (*self.distances, "features", "dice_loss")} for kind in DEFECTS
+        }
         for seed, identifier in enumerate(self.defect_cases):
             _, maps = self._load(identifier, self.view.validation_cases)
             truth = self.labels.hardened(maps)

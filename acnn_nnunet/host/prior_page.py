@@ -66,10 +66,11 @@ def _draw_case(case: HeldOutCase, spacing_mm: tuple[float, ...]) -> str:
     figure = new_figure(width * len(columns), width * sum(heights) + 0.4)
     axes = figure.subplots(len(planes), len(columns), squeeze=False, height_ratios=heights)
     for row, (index, aspect, _) in zip(axes, planes, strict=True):
+        plane = (slice(None), *index)
         for axis, (title, masks) in zip(row, columns.items(), strict=True):
             axis.imshow(case.image[index], cmap="gray", aspect=aspect, interpolation="nearest")
-            axis.imshow(_painted(masks[(slice(None), *index)]), aspect=aspect, interpolation="nearest")
-            _outline(axis, case.truth[(slice(None), *index)])
+            axis.imshow(_painted(masks[plane]), aspect=aspect, interpolation="nearest")
+            _outline(axis, case.truth[plane])
             axis.set(xticks=[], yticks=[])
             if row is axes[0]:
                 axis.set_title(title, fontsize=8)

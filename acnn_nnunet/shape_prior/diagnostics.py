@@ -1,6 +1,6 @@
 """Measures of a prior: how much of its code is used, how it is spread, and whether its distance means anything."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -174,7 +174,9 @@ def mean_distance_between(codes: Tensor, *, distance: nn.Module) -> float | None
     return distance(codes[first], codes[second]).mean().item()
 
 
-def gradient_norms(losses: dict[str, nn.Module], logits: Tensor, target: Tensor) -> dict[str, float]:
+def gradient_norms(
+    losses: dict[str, Callable[[Tensor, Tensor], Tensor]], logits: Tensor, target: Tensor
+) -> dict[str, float]:
     """Return the norm of each loss's gradient at the logits (B, C, …).
 
     Args:

@@ -23,7 +23,8 @@ def grow(maps: np.ndarray, background: np.ndarray, strength: float, seed: int) -
         return maps.copy()
     distance, nearest = distance_transform_edt(~anatomy, return_indices=True)
     added = _nearest_voxels(distance, ~anatomy, _share_of(anatomy, strength), seed)
-    return np.where(added, maps[(slice(None), *nearest)], maps)
+    where = (slice(None), *nearest)
+    return np.where(added, maps[where], maps)
 
 
 def shrink(maps: np.ndarray, background: np.ndarray, strength: float, seed: int) -> np.ndarray:
@@ -63,9 +64,9 @@ def add_island(maps: np.ndarray, background: np.ndarray, strength: float, seed: 
     voxels = np.argwhere(anatomy)
     wanted = min(away.max(), 0.25 * (np.ptp(voxels, axis=0) + 1).max())
     centre = tuple(rng.permutation(np.argwhere(away >= wanted))[0])
-    label = maps[(slice(None), *rng.permutation(voxels)[0])]
+    voxel = (slice(None), *rng.permutation(voxels)[0])
     ball = _nearest_voxels(_distance_to(centre, anatomy.shape), ~anatomy, _share_of(anatomy, strength), seed)
-    return np.where(ball, _as_channels(label, maps), maps)
+    return np.where(ball, _as_channels(maps[voxel], maps), maps)
 
 
 def swap_label(maps: np.ndarray, background: np.ndarray, strength: float, seed: int) -> np.ndarray:
