@@ -61,9 +61,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=["agreement", "speed", "memory"])
     parser.add_argument("--repeats", type=int, default=5, help="of each timed command")
     parser.add_argument(
+        "--ours", nargs=4, type=Path, metavar=("GT", "PRED", "JSON", "OUT"), help="the same of ours, without the page"
+    )
+    parser.add_argument(
         "--medpy", nargs=3, type=Path, metavar=("GT", "PRED", "OUT"), help="what speed times: MedPy on two folders"
     )
     arguments = parser.parse_args()
+    if arguments.ours:
+        score_folders_with_ours(*arguments.ours)
+        return
     if arguments.medpy:
         score_folders_with_medpy(*arguments.medpy)
         return
@@ -162,6 +168,7 @@ def measure_speed(repeats: int) -> dict:
             "acnn-nnunet evaluate": [*module, *folders, "-o", "ours", *processes],
             "nnUNetv2_evaluate_folder": [programs / "nnUNetv2_evaluate_folder", *folders, *files, "-o", "folder.json"],
             "nnUNetv2_evaluate_simple": [programs / "nnUNetv2_evaluate_simple", *folders, "-o", "simple.json"],
+            "all metrics, no page": [sys.executable, __file__, "--ours", *folders, str(raw / "dataset.json"), "scores"],
             "medpy": [sys.executable, __file__, "--medpy", *folders, "medpy.json"],
         }
         commands["nnUNetv2_evaluate_folder"] += processes
@@ -184,6 +191,7 @@ def measure_speed(repeats: int) -> dict:
                 "ours to evaluate_folder": ratios(seconds, "acnn-nnunet evaluate", "nnUNetv2_evaluate_folder"),
                 "ours to evaluate_simple": ratios(seconds, "acnn-nnunet evaluate", "nnUNetv2_evaluate_simple"),
                 "medpy to ours": ratios(seconds, "medpy", "acnn-nnunet evaluate"),
+                "medpy to all metrics, no page": ratios(seconds, "medpy", "all metrics, no page"),
             },
             "largest_difference": differences_of_commands(out / "0"),
         }
@@ -217,6 +225,26 @@ def write_acdc_dataset(raw: Path, predictions: Path) -> None:
     (raw / "dataset.json").write_text(json.dumps(dataset))
     # evaluate_folder asks the plans only which class manages labels, and takes its own where they do not say.
     (raw / "plans.json").write_text(json.dumps({"dataset_name": "Dataset027_ACDC", "configurations": {}}))
+
+
+def score_folders_with_ours(reference: Path, prediction: Path, dataset_json: Path, output: Path) -> None:
+    """Score all cases and write them down, as `evaluate` does before its tables and page."""
+    from acnn_nnunet.evaluation.evaluation_plan import plan_evaluation
+    from acnn_nnunet.evaluation.folder_evaluation import evaluate_cases, prepare_workers
+    from acnn_nnunet.evaluation.journal import Journal
+
+    prepare_workers()
+    plan = plan_evaluation(
+        reference,
+        prediction,
+        labels=None,
+        ignore_label=None,
+        dataset_json=dataset_json,
+        tolerance_mm=TOLERANCE_MM,
+    )
+    journal = Journal.of_part(output, num_parts=1, part_id=0)
+    journal.start(plan.header())
+    evaluate_cases(plan, journal, list(plan.cases), num_processes=NUM_PROCESSES)
 
 
 def score_folders_with_medpy(reference: Path, prediction: Path, output: Path) -> None:

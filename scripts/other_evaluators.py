@@ -14,6 +14,7 @@ from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter, shif
 
 from acnn_nnunet.evaluation.case_scores import score_case
 from acnn_nnunet.geometry import Geometry
+from acnn_nnunet.host.label_files import LabelMap
 
 DATA = Path(os.environ.get("ACNN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 LABELS = (1, 2, 3)  # of ACDC
@@ -108,9 +109,9 @@ def real_pairs(num_patients: int) -> Iterator[Pair]:
 
 def our_scores(pair: Pair) -> Scores:
     """Return the scores of `acnn-nnunet evaluate`."""
-    label_maps = (mask.astype(np.uint8) for mask in (pair.reference, pair.prediction))
     geometry = Geometry(size=pair.reference.shape, spacing_mm=pair.spacing_mm)
-    scores = score_case(*label_maps, geometry, (1,), ignore=None, tolerance_mm=TOLERANCE_MM)[1].scores
+    label_maps = (LabelMap(mask.astype(np.uint8), geometry) for mask in (pair.reference, pair.prediction))
+    scores = score_case(*label_maps, (1,), ignore=None, tolerance_mm=TOLERANCE_MM)[1].scores
     metrics = ("dice", "iou", "hausdorff_mm", "hd95_mm", "mean_surface_distance_mm", "surface_dice")
     return {metric: getattr(scores, metric) for metric in metrics}
 

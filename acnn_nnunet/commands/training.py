@@ -10,6 +10,7 @@ def add_parsers(commands) -> None:
     _add_env(commands)
     _add_demo(commands)
     _add_configure(commands)
+    _add_prior_report(commands)
     _add_export_stock(commands)
 
 
@@ -74,6 +75,33 @@ def _configure(arguments: argparse.Namespace) -> int:
             name=arguments.name,
             plans_identifier=arguments.plans,
             assignments=arguments.settings,
+        )
+    )
+    return 0
+
+
+def _add_prior_report(commands) -> None:
+    parser = commands.add_parser("prior-report", help="is this prior worth using? a verdict and a page")
+    parser.add_argument("dataset", help="dataset id or name")
+    parser.add_argument("configuration", help="e.g. 3d_fullres")
+    parser.add_argument("fold", help="its number; fold all has no held-out cases")
+    parser.add_argument("-p", dest="plans", default="nnUNetPlans", help="plans identifier")
+    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder to write")
+    parser.add_argument("-device", default="cpu", choices=["cuda", "cpu", "mps"], help="as in nnUNetv2_train")
+    parser.set_defaults(run=_prior_report)
+
+
+def _prior_report(arguments: argparse.Namespace) -> int:
+    from acnn_nnunet.host.prior_report import prior_report
+
+    print(
+        prior_report(
+            arguments.dataset,
+            arguments.configuration,
+            arguments.fold,
+            plans_identifier=arguments.plans,
+            output=arguments.output,
+            device=arguments.device,
         )
     )
     return 0

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from acnn_nnunet.evaluation.mask_scores import MaskScores, largest_component, score_masks
 from acnn_nnunet.evaluation.score_table import CaseScore
 from acnn_nnunet.geometry import Geometry
 from acnn_nnunet.host.dataset_labels import Label
+from acnn_nnunet.host.label_files import LabelMap
 
 Box = tuple[slice, ...]
 
@@ -35,9 +35,8 @@ class LabelScores:
 
 
 def score_case(
-    reference: np.ndarray,
-    prediction: np.ndarray | None,
-    geometry: Geometry,
+    reference: LabelMap,
+    prediction: LabelMap | None,
     labels: tuple[Label, ...],
     *,
     ignore: int | None,
@@ -46,23 +45,22 @@ def score_case(
     """Score every label of a case.
 
     Args:
-        reference: integers `(Z, Y, X)` or `(Y, X)`.
-        prediction: the same shape; None counts as empty.
-        geometry: of both.
+        reference: integers `(Z, Y, X)` or `(Y, X)`, and their grid.
+        prediction: on the same grid; None counts as empty.
         labels: labels (an integer) and regions (a tuple of the labels that they join).
         ignore: value of unannotated voxels in the reference; both maps are background there.
         tolerance_mm: of the surface Dice.
     """
-    prediction = np.zeros_like(reference) if prediction is None else prediction
-    num_voxels = reference.size
+    boxes = [reference.boxes, [] if prediction is None else prediction.boxes]
+    values = [reference.values, np.zeros_like(reference.values) if prediction is None else prediction.values]
+    num_voxels = reference.values.size
     if ignore is not None:
-        known = reference != ignore
+        known = reference.values != ignore
         num_voxels = int(np.count_nonzero(known))
-        reference, prediction = reference * known, prediction * known
-    boxes = [find_objects(label_map) for label_map in (reference, prediction)]
+        values = [each * known for each in values]
     return {
         label: _score_label(
-            *_masks_in_box((reference, prediction), label, boxes), geometry, num_voxels, tolerance_mm=tolerance_mm
+            *_masks_in_box(values, label, boxes), reference.geometry, num_voxels, tolerance_mm=tolerance_mm
         )
         for label in labels
     }
@@ -94,7 +92,7 @@ def _score_label(
 
 
 def _masks_in_box(
-    label_maps: tuple[np.ndarray, np.ndarray], label: Label, boxes: list[list[Box | None]]
+    label_maps: list[np.ndarray], label: Label, boxes: list[list[Box | None]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return both masks of a label, cut to the box that holds them: all distances stay what they are."""
     values = label if isinstance(label, tuple) else (label,)

@@ -9,7 +9,7 @@ from acnn_nnunet.evaluation.case_scores import case_row
 from acnn_nnunet.evaluation.clinical import write_clinical
 from acnn_nnunet.evaluation.clinical_report import clinical_section
 from acnn_nnunet.evaluation.evaluation_plan import EvaluationPlan, plan_evaluation
-from acnn_nnunet.evaluation.folder_evaluation import evaluate_cases
+from acnn_nnunet.evaluation.folder_evaluation import evaluate_cases, prepare_workers
 from acnn_nnunet.evaluation.journal import FOLDER, Journal
 from acnn_nnunet.evaluation.mask_scores import MaskScores
 from acnn_nnunet.evaluation.report import METRIC_TITLES, table_rows, write_report
@@ -74,6 +74,8 @@ def evaluate(
     for option, path in (("--groups", groups), ("--images", images)):
         if path is not None and not path.exists():
             raise FileNotFoundError(f"{option} {path} does not exist.")
+    if num_processes > 1:
+        prepare_workers()
     plan = plan_evaluation(
         reference,
         prediction,

@@ -11,7 +11,6 @@ from multiprocessing import get_all_start_methods, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
-from scipy.ndimage import find_objects
 from tqdm import tqdm
 
 from acnn_nnunet.evaluation.case_scores import score_case
@@ -20,8 +19,20 @@ from acnn_nnunet.evaluation.journal import Journal
 from acnn_nnunet.host.dataset_labels import label_key
 from acnn_nnunet.host.label_files import LabelFileReader, LabelMap
 
+# A fork server starts clean, with none of this process's threads; where there is none, every worker starts anew.
+_START_METHOD = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+_PRELOADED = [__name__, "nnunetv2.imageio.reader_writer_registry", "nibabel"]
 # Cases handed to the pool at a time, so that thousands of them cost no memory.
 _IN_FLIGHT_PER_WORKER = 4
+
+
+def prepare_workers() -> None:
+    """Let the workers' parent load its modules while this process still looks at the folders."""
+    if _START_METHOD == "forkserver":
+        from multiprocessing import forkserver
+
+        get_context(_START_METHOD).set_forkserver_preload(_PRELOADED)
+        forkserver.ensure_running()
 
 
 def evaluate_cases(plan: EvaluationPlan, journal: Journal, cases: list[str], *, num_processes: int) -> None:
@@ -64,9 +75,8 @@ def evaluate_case(plan: EvaluationPlan, case: str) -> dict[str, Any]:
         _refuse_unknown_labels(plan, reference, plan.reference_file(case), is_reference=True)
         prediction = _read_prediction(plan, case, reader, reference)
         scores = score_case(
-            reference.values,
-            None if prediction is None else prediction.values,
-            reference.geometry,
+            reference,
+            prediction,
             plan.labels.foreground,
             ignore=plan.labels.ignore,
             tolerance_mm=plan.tolerance_mm,
@@ -93,7 +103,7 @@ def _read_prediction(plan: EvaluationPlan, case: str, reader: LabelFileReader, r
 def _refuse_unknown_labels(plan: EvaluationPlan, label_map: LabelMap, path: Path, *, is_reference: bool) -> None:
     if not plan.labels.exhaustive:
         return
-    present = {value for value, box in enumerate(find_objects(label_map.values), start=1) if box is not None}
+    present = {value for value, box in enumerate(label_map.boxes, start=1) if box is not None}
     unknown = present - plan.labels.values - ({plan.labels.ignore} if is_reference else set())
     if unknown:
         raise ValueError(
@@ -112,15 +122,11 @@ def _entries(
     if num_processes == 1 or len(cases) < 2:
         yield from map(evaluate, cases)
         return
-    # A fork server starts clean, with none of this process's threads; where there is none, every worker starts anew.
-    method = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
-    context = get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload([__name__])
+    prepare_workers()
     num_workers = min(num_processes, len(cases))
     remaining = iter(cases)
     running: set[Future] = set()
-    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(num_workers, mp_context=get_context(_START_METHOD), initializer=_end_with_parent) as pool:
         try:
             while True:
                 for case in remaining:

@@ -1,7 +1,6 @@
 """What an evaluation has done so far: one line a case, appended as it ends, so that nothing computed is lost."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +43,7 @@ class Journal:
         self._write("a", header)
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Add the line of a case and see it onto the disk.
+        """Add the line of a case and hand it to the system: a kill of this process cannot take it back.
 
         Raises:
             OSError: if it cannot be written; what was written before stays readable.
@@ -77,8 +76,6 @@ class Journal:
             with open(self.path, mode, encoding="utf-8") as file:
                 # A leading line end keeps the entry apart from a line that a kill cut short.
                 file.write(("\n" if mode == "a" else "") + json.dumps(plain(content)) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
         except OSError as error:
             raise OSError(
                 f"Could not write {self.path} ({error.strerror}): free some space or fix its permissions, then go on "

@@ -5,11 +5,12 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import find_objects
 
 from acnn_nnunet.files import gzip_size
 from acnn_nnunet.geometry import Geometry
@@ -23,6 +24,11 @@ class LabelMap:
 
     values: np.ndarray
     geometry: Geometry
+
+    @cached_property
+    def boxes(self) -> list[tuple[slice, ...] | None]:
+        """The box that holds each label, from label 1 on; None for one that does not occur."""
+        return find_objects(self.values)
 
 
 class LabelFileReader:

@@ -7,14 +7,14 @@ from label_folders import DIAGONAL_MM, SHAPE, block, heart
 from acnn_nnunet.evaluation.case_scores import case_row, score_case
 from acnn_nnunet.evaluation.mask_scores import score_masks
 from acnn_nnunet.geometry import Geometry
+from acnn_nnunet.host.label_files import LabelMap
 
 GEOMETRY = Geometry(SHAPE, (4.0, 1.5, 1.0))
 
 
 def score(reference, prediction, labels=(1, 2), **keywords):
-    return score_case(
-        reference, prediction, GEOMETRY, labels, ignore=keywords.get("ignore"), tolerance_mm=keywords.get("mm", 1.0)
-    )
+    maps = [None if values is None else LabelMap(values, GEOMETRY) for values in (reference, prediction)]
+    return score_case(*maps, labels, ignore=keywords.get("ignore"), tolerance_mm=keywords.get("mm", 1.0))
 
 
 def counts(scores):
@@ -123,10 +123,9 @@ def test_a_row_of_the_table():
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 9), (1, 1), (5, 1)])
 def test_images_of_one_voxel_along_an_axis(shape):
-    full = np.ones(shape, np.uint8)
-    geometry = Geometry(shape, (2.0,) * len(shape))
+    full = LabelMap(np.ones(shape, np.uint8), Geometry(shape, (2.0,) * len(shape)))
 
-    scores = score_case(full, full, geometry, (1, 2), ignore=None, tolerance_mm=0.0)
+    scores = score_case(full, full, (1, 2), ignore=None, tolerance_mm=0.0)
 
     assert (scores[1].scores.hausdorff_mm, scores[1].scores.dice, scores[1].scores.holes) == (0, 1, 0)
     assert scores[2].scores.status == "both_empty"
