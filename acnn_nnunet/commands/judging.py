@@ -23,6 +23,7 @@ def _add_evaluate(commands) -> None:
     parser.add_argument("--tolerance", type=float, default=2.0, metavar="MM", help="of the surface Dice, default 2 mm")
     parser.add_argument("--groups", type=Path, help="case,patient,phase,group; default: groups.csv beside GT")
     parser.add_argument("--images", type=Path, help="images for the report's pictures; default: nnU-Net's beside GT")
+    parser.add_argument("--chill", action="store_true", help="as in nnU-Net: no miss where there is no prediction")
     parser.add_argument("-np", dest="num_processes", type=int, help="processes; default: nnU-Net's nnUNet_def_n_proc")
     parser.add_argument("--continue", dest="continue_evaluation", action="store_true", help="keep what is scored")
     parser.add_argument("-num_parts", type=int, default=1, help="of how many parts this is one; then run merge")
@@ -43,6 +44,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         tolerance_mm=arguments.tolerance,
         groups=arguments.groups,
         images=arguments.images,
+        only_predicted=arguments.chill,
         num_processes=_num_processes(arguments),
         continue_evaluation=arguments.continue_evaluation,
         num_parts=arguments.num_parts,

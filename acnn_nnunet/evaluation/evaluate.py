@@ -41,6 +41,7 @@ def evaluate(
     tolerance_mm: float = 2.0,
     groups: Path | None = None,
     images: Path | None = None,
+    only_predicted: bool = False,
     num_processes: int = 1,
     continue_evaluation: bool = False,
     num_parts: int = 1,
@@ -58,6 +59,8 @@ def evaluate(
         tolerance_mm: of the surface Dice.
         groups: table of case, patient, phase and group; None takes `groups.csv` beside the reference folder, if any.
         images: folder of images that the report's pictures show; None takes nnU-Net's beside the reference folder.
+        only_predicted: leave references without a prediction alone, instead of scoring them as misses: a fold's
+            `validation` against all of `gt_segmentations`.
         num_processes: cases that are scored at a time.
         continue_evaluation: keep what a former run has scored.
         num_parts: of how many parts this is one; with more than one, `merge_parts` writes the results.
@@ -83,6 +86,7 @@ def evaluate(
         ignore_label=ignore_label,
         dataset_json=dataset_json,
         tolerance_mm=tolerance_mm,
+        only_predicted=only_predicted,
     )
     header = {
         **plan.header(),

@@ -83,11 +83,12 @@ def plan_evaluation(
     ignore_label: int | None,
     dataset_json: Path | None,
     tolerance_mm: float,
+    only_predicted: bool = False,
 ) -> EvaluationPlan:
     """Look at both folders and settle what is evaluated.
 
     Labels, regions and the ignore label come from `labels` if given, else from the dataset.json that is given or lies
-    in or above either folder.
+    in or above either folder. With `only_predicted`, references without a prediction are no cases, instead of misses.
 
     Raises:
         FileNotFoundError: if a folder does not exist.
@@ -133,7 +134,7 @@ def plan_evaluation(
             examples=(reference / f"{case}{ending}" for case in cases),
         ),
         tolerance_mm=float(tolerance_mm),
-        cases=tuple(cases),
+        cases=tuple(case for case in cases if case in set(predicted)) if only_predicted else tuple(cases),
         extra=tuple(sorted(set(predicted) - set(cases))),
     )
 

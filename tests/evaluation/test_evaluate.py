@@ -281,6 +281,21 @@ def test_more_parts_than_cases(tmp_path, run, capsys):
     assert len(dice(tmp_path / "out")) == 4
 
 
+def test_chill_leaves_references_without_a_prediction_alone(tmp_path, run, folders):
+    removed = sorted(folders[1].glob("*.nii.gz"))[0]
+    removed.unlink()
+    case = removed.name.removesuffix(".nii.gz")
+
+    assert run()[0] == 0
+    assert dice(tmp_path / "out")[case] == 0
+
+    code, out, _ = run("--chill", output=tmp_path / "chill")
+    assert code == 0
+    assert "no prediction" not in out
+    assert case not in dice(tmp_path / "chill")
+    assert len(dice(tmp_path / "chill")) == len(dice(tmp_path / "out")) - 1
+
+
 def test_merge_says_what_is_missing(tmp_path, run, capsys):
     assert "holds no parts" in merge(tmp_path / "out", capsys)[2]
     run("-num_parts", 3, "-part_id", 1)
