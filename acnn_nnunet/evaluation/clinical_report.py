@@ -4,7 +4,7 @@ from typing import Any
 
 from acnn_nnunet.evaluation.agreement import Agreement
 from acnn_nnunet.evaluation.clinical import MYOCARDIUM_G_PER_ML, ClinicalResult, Index
-from acnn_nnunet.evaluation.pages import LABEL_COLOURS, figure_data_uri, new_figure, render_page
+from acnn_nnunet.pages import LABEL_COLOURS, figure_data_uri, new_figure, render_page
 
 _UNITS = {"percent": "%", "ml": "ml", "g": "g"}
 _NO_GROUP = "no group"

@@ -20,13 +20,13 @@ from acnn_nnunet.evaluation.comparison_tables import (
     table_title,
 )
 from acnn_nnunet.evaluation.overlay import draw_overlay
-from acnn_nnunet.evaluation.pages import figure_data_uri, new_figure, render_page
 from acnn_nnunet.evaluation.paired_scores import ALL_CASES, HIGHER_IS_BETTER, NO_CLEAN_UP, PERFECT, PairedScores
 from acnn_nnunet.evaluation.published import NOT_RUN_HERE, RUN_HERE, PublishedTable, sources
 from acnn_nnunet.evaluation.report import METRIC_TITLES
 from acnn_nnunet.evaluation.score_table import MISSED, SPURIOUS
 from acnn_nnunet.evaluation.summary import METRICS
 from acnn_nnunet.host.label_files import LabelFileReader
+from acnn_nnunet.pages import figure_data_uri, new_figure, render_page
 
 if TYPE_CHECKING:
     from acnn_nnunet.evaluation.comparison import Comparison

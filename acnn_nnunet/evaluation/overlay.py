@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from acnn_nnunet.evaluation.pages import LABEL_COLOURS, figure_data_uri, literal, new_figure
+from acnn_nnunet.pages import LABEL_COLOURS, figure_data_uri, literal, new_figure
 
 _MARGIN = 0.25  # of the anatomy's extent, shown around it
 

@@ -11,11 +11,11 @@ import numpy as np
 from acnn_nnunet import __version__
 from acnn_nnunet.evaluation.evaluation_plan import EvaluationPlan
 from acnn_nnunet.evaluation.overlay import draw_overlay
-from acnn_nnunet.evaluation.pages import LABEL_COLOURS, figure_data_uri, literal, new_figure, render_page
 from acnn_nnunet.evaluation.score_table import BOTH_EMPTY, MISSED, SPURIOUS, CaseScore
 from acnn_nnunet.evaluation.summary import METRICS
 from acnn_nnunet.files import write_text
 from acnn_nnunet.host.label_files import LabelFileReader
+from acnn_nnunet.pages import LABEL_COLOURS, figure_data_uri, literal, new_figure, render_page
 
 METRIC_TITLES = {
     "dice": "Dice",

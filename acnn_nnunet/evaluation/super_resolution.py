@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from acnn_nnunet.evaluation import image_quality
 from acnn_nnunet.evaluation.image_pairs import ImagePair, pair_images, read_pair
-from acnn_nnunet.evaluation.pages import format_number
 from acnn_nnunet.evaluation.statistics import describe
 from acnn_nnunet.files import write_json, write_text
+from acnn_nnunet.pages import format_number
 
 TABLE_FILE = "images.csv"
 SUMMARY_FILE = "summary.json"

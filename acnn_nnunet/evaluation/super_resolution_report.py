@@ -8,8 +8,8 @@ import numpy as np
 from acnn_nnunet import __version__
 from acnn_nnunet.evaluation import image_quality
 from acnn_nnunet.evaluation.image_pairs import ImagePair, ImageVolumes, read_pair
-from acnn_nnunet.evaluation.pages import figure_data_uri, format_number, new_figure, render_page
 from acnn_nnunet.evaluation.super_resolution import METRICS, NEGATIVE_NOTE, OK, ImageScore
+from acnn_nnunet.pages import figure_data_uri, format_number, new_figure, render_page
 
 _NUM_WORST = 5
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from acnn_nnunet import __version__
-from acnn_nnunet.evaluation.pages import LABEL_COLOURS, figure_data_uri, new_figure, render_page
 from acnn_nnunet.host.prior_examination import Examination, HeldOutCase
+from acnn_nnunet.pages import LABEL_COLOURS, figure_data_uri, new_figure, render_page
 
 MODEL_TITLES = {"autoencoder": "autoencoder", "pca": "PCA", "predictor": "from the image"}
 MEASURE_TITLES = {"l2": "plain code distance", "whitened": "whitened code distance", "features": "feature maps"}

@@ -13,7 +13,7 @@ def render_page(template: str, **values: Any) -> str:
     """Return the page of a template in `templates/`; every value is escaped unless it is `markupsafe.Markup`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    loader = PackageLoader("acnn_nnunet.evaluation", "templates")
+    loader = PackageLoader("acnn_nnunet", "templates")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
