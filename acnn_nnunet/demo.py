@@ -1,5 +1,6 @@
 """`acnn-nnunet demo`: the whole job on a generated phantom heart, by the commands that a user would type."""
 
+import base64
 import csv
 import json
 import os
@@ -17,7 +18,10 @@ import numpy as np
 import SimpleITK
 from tqdm import tqdm
 
+from acnn_nnunet import __version__
 from acnn_nnunet.datasets.phantom import DEMO_SPACING_MM, GROUPS, LABELS, write_dataset
+from acnn_nnunet.files import write_text
+from acnn_nnunet.pages import render_page
 
 DATASET_ID = 999
 CONFIGURATION = "3d_fullres_demo"
@@ -31,10 +35,11 @@ SETTINGS = {
     "seed": SEED,
 }
 NUM_TRAIN, NUM_TEST = 18, 6
-PICTURE = "demo.png"
+PICTURE, PAGE = "demo.png", "demo.html"
 
 _MARKER = "acnn_demo.json"
 _NNUNET_FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+_OUTPUT_FOLDERS = ("predictions", "evaluations", "comparison", "prior_report", "logs")
 _ARMS = {"with_prior": CONFIGURATION, "without_prior": CONFIGURATION_WITHOUT_PRIOR}
 
 
@@ -48,7 +53,7 @@ class Step:
 
 
 def run_demo(output: Path, *, device: str) -> str:
-    """Generate phantoms, train with and without a shape prior, predict, evaluate, and draw a picture.
+    """Generate phantoms, train with and without a shape prior, predict, evaluate and compare, and make a page of it.
 
     Everything lies in `output`, nnU-Net's three folders included; a former demo there is replaced. The commands' own
     words go to `output/logs`, one file a step.
@@ -58,7 +63,7 @@ def run_demo(output: Path, *, device: str) -> str:
         device: as in `nnUNetv2_train`.
 
     Returns:
-        A table of Dice per label with and without the prior, and where the picture lies.
+        A table of Dice per label with and without the prior, and where the page lies.
 
     Raises:
         ValueError: if `output` holds something else than a former demo.
@@ -73,16 +78,19 @@ def run_demo(output: Path, *, device: str) -> str:
         _say(f"export {name}={environment[name]}")
     dataset = write_dataset(output / "nnUNet_raw", DATASET_ID, num_train=NUM_TRAIN, num_test=NUM_TEST, seed=SEED)
     _say(f"{NUM_TRAIN} phantom hearts to train on and {NUM_TEST} to test: {dataset}")
-    _run_steps(plan_steps(output, dataset, device=device), output / "logs", environment)
+    steps = plan_steps(output, dataset, device=device)
+    _run_steps(steps, output / "logs", environment)
 
-    summaries = {arm: _predictions(output, arm) / "summary.json" for arm in _ARMS}
+    summaries = {arm: _evaluations(output, arm) / "summary.json" for arm in _ARMS}
     picture = _draw_predictions(output / PICTURE, dataset, output)
+    page = _write_page(output, steps, picture)
     minutes = (time.monotonic() - started) / 60
     return (
         f"\n{dice_table(without_prior=summaries['without_prior'], with_prior=summaries['with_prior'])}\n"
         f"{NUM_TEST} generated cases, one seed, {SETTINGS['num_epochs'] * SETTINGS['num_iterations_per_epoch']} "
         "training iterations: it shows that the commands work, not what a prior is worth.\n\n"
-        f"Predictions beside the truth: {picture}\nThe demo took {minutes:.1f} min; delete {output} when done."
+        f"Pictures, paired plots and the prior's report: {page}\n"
+        f"The demo took {minutes:.1f} min; delete {output} when done."
     )
 
 
@@ -111,13 +119,18 @@ def plan_steps(output: Path, dataset: Path, *, device: str) -> list[Step]:
             "train_prior",
             f"{train} {CONFIGURATION} 0 -tr ShapePriorTrainer -device {device}",
         ),
+        Step(
+            "is the prior worth using?",
+            "prior_report",
+            f"acnn-nnunet prior-report {DATASET_ID} {CONFIGURATION} 0 -o {_quoted(output, 'prior_report')} "
+            f"-device {device}",
+        ),
     ]
     images, labels = (shlex.quote(str(dataset / name)) for name in ("imagesTs", "labelsTs"))
     for arm, configuration in _ARMS.items():
         words = arm.replace("_", " ")
         predictions = _predictions(output, arm)
-        quoted, json_files = shlex.quote(str(predictions)), ("dataset.json", "plans.json")
-        dataset_json, plans_json = (shlex.quote(str(predictions / name)) for name in json_files)
+        quoted = shlex.quote(str(predictions))
         steps += [
             Step(
                 f"train {words}",
@@ -133,9 +146,13 @@ def plan_steps(output: Path, dataset: Path, *, device: str) -> list[Step]:
             Step(
                 f"evaluate {words}",
                 f"evaluate_{arm}",
-                f"nnUNetv2_evaluate_folder {labels} {quoted} -djfile {dataset_json} -pfile {plans_json} -np 2",
+                f"acnn-nnunet evaluate {labels} {quoted} -o {_quoted(output, 'evaluations', arm)} -np 2",
             ),
         ]
+    arms = " ".join(f"{arm}={_quoted(output, 'evaluations', arm)}" for arm in reversed(_ARMS))
+    steps.append(
+        Step("compare", "compare", f"acnn-nnunet compare {arms} -o {_quoted(output, 'comparison')}"),
+    )
     return steps
 
 
@@ -246,13 +263,14 @@ def _prepare_folder(output: Path) -> None:
         raise ValueError(f"{output} is a file; name a folder for the demo with -o")
     if output.exists() and any(output.iterdir()) and not marker.exists():
         raise ValueError(f"{output} is not empty and no demo wrote it; name another folder with -o")
-    for name in (*_NNUNET_FOLDERS, "predictions", "logs"):
+    for name in (*_NNUNET_FOLDERS, *_OUTPUT_FOLDERS):
         if (output / name).exists():
             shutil.rmtree(output / name)
-    (output / PICTURE).unlink(missing_ok=True)
+    for name in (PICTURE, PAGE):
+        (output / name).unlink(missing_ok=True)
     output.mkdir(parents=True, exist_ok=True)
     marker.write_text(json.dumps({"written_by": "acnn-nnunet demo", "dataset_id": DATASET_ID, **SETTINGS}) + "\n")
-    for name in (*_NNUNET_FOLDERS, "predictions", "logs"):
+    for name in (*_NNUNET_FOLDERS, "predictions", "evaluations", "logs"):
         (output / name).mkdir()
 
 
@@ -287,6 +305,34 @@ def _say(line: str) -> None:
 
 def _predictions(output: Path, arm: str) -> Path:
     return output / "predictions" / arm
+
+
+def _evaluations(output: Path, arm: str) -> Path:
+    return output / "evaluations" / arm
+
+
+def _quoted(output: Path, *names: str) -> str:
+    return shlex.quote(str(output.joinpath(*names)))
+
+
+def _write_page(output: Path, steps: Sequence[Step], picture: Path) -> Path:
+    """Write one self-contained page: the picture, the commands, and the pages that they wrote, each in a frame."""
+    pages = {
+        "Without and with the prior, case by case": output / "comparison" / "report.html",
+        "The prior": output / "prior_report" / "report.html",
+        **{f"Evaluation {arm.replace('_', ' ')}": _evaluations(output, arm) / "report.html" for arm in _ARMS},
+    }
+    page = render_page(
+        "demo.html",
+        version=__version__,
+        num_test=NUM_TEST,
+        num_iterations=SETTINGS["num_epochs"] * SETTINGS["num_iterations_per_epoch"],
+        picture="data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode("ascii"),
+        steps=steps,
+        pages=[(title, path.read_text(encoding="utf-8")) for title, path in pages.items()],
+    )
+    write_text(output / PAGE, page)
+    return output / PAGE
 
 
 def _draw_predictions(path: Path, dataset: Path, output: Path) -> Path:

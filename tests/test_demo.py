@@ -85,7 +85,14 @@ def test_steps_train_the_prior_first_and_predict_both_arms(tmp_path):
     assert "nnUNetv2_train 999 3d_fullres_demo 0 -tr ACNNTrainer -device mps" in lines
     assert "nnUNetv2_train 999 3d_fullres_demo_noprior 0 -tr ACNNTrainer -device mps" in lines
     assert sum(line.startswith("nnUNetv2_predict") for line in lines) == 2
-    assert f"'{tmp_path / 'a b' / 'predictions' / 'with_prior'}'" in lines[-1] + lines[-4]
+    assert (
+        lines[4]
+        == f"acnn-nnunet prior-report 999 3d_fullres_demo 0 -o '{tmp_path / 'a b' / 'prior_report'}' -device mps"
+    )
+    predicted = f"'{tmp_path / 'a b' / 'predictions' / 'with_prior'}'"
+    assert sum(predicted in line for line in lines) == 2
+    evaluations = [f"{arm}='{tmp_path / 'a b' / 'evaluations' / arm}'" for arm in ("without_prior", "with_prior")]
+    assert lines[-1] == f"acnn-nnunet compare {' '.join(evaluations)} -o '{tmp_path / 'a b' / 'comparison'}'"
 
 
 def test_failing_command_becomes_one_sentence(tmp_path, monkeypatch):
@@ -135,6 +142,20 @@ def test_table_shows_the_summaries_as_they_are(tmp_path):
         "MYO                 0.612            nan",
         "LV                  0.900          1.000",
     ]
+
+
+def test_page_holds_the_pages_of_the_commands_and_asks_for_no_file(tmp_path):
+    for folder in ("comparison", "prior_report", "evaluations/with_prior", "evaluations/without_prior"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "report.html").write_text(f'<p title="{folder}">a < b</p>')
+    (tmp_path / "demo.png").write_bytes(b"\x89PNG")
+    page = demo._write_page(tmp_path, [Step("x", "x", "nnUNetv2_train 999")], tmp_path / "demo.png").read_text()
+    assert page.count("<iframe") == 4
+    # Inside srcdoc="…" the quotes of the framed page have to be written as references.
+    assert "&lt;p title=&#34;prior_report&#34;&gt;a &lt; b&lt;/p&gt;" in page
+    assert "$ nnUNetv2_train 999" in page
+    assert 'src="data:image/png;base64,iVBORw=="' in page
+    assert "http" not in page
 
 
 def test_picture_is_written(tmp_path):
