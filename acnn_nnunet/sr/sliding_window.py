@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 _SIGMA_PER_LENGTH = 1 / 8  # of the Gaussian that weighs a window's middle most, as in nnU-Net
-_EDGE_WEIGHT = 1e-7  # of a window's outermost LR voxels, relative to the Gaussian
+_EDGES_PER_LENGTH = 1 / 8  # of a window's LR voxels, on either side
+_EDGE_WEIGHT = 1e-7  # of these, relative to the Gaussian
 
 
 @torch.inference_mode()
@@ -27,10 +28,10 @@ def predict_sliding_window(
 ) -> Tensor:
     """Return a network's output for a whole stack on the HR grid.
 
-    Overlapping windows are averaged with weights that fall off as a Gaussian from a window's middle. The outermost LR
-    voxels of a window count only where the stack ends, or where no other window has them further inside: convolutions
-    saw padding there, and slices were extrapolated. A stack smaller than the patch is padded with 0 on both sides, as
-    in the host's training.
+    Overlapping windows are averaged with weights that fall off as a Gaussian from a window's middle. The outermost
+    eighth of a window, at least one LR voxel, counts only where the stack ends, or where no other window has these
+    voxels further inside: convolutions saw padding there, and slices were extrapolated. A stack smaller than the patch
+    is padded with 0 on both sides, as in the host's training.
 
     Args:
         network: from (1, C, …) of the patch size to (1, C', …) that is K times as long along the axis.
@@ -113,14 +114,15 @@ def _window_weights(size: int, patch: int, starts: Sequence[int], zoom: int) -> 
     length = patch * zoom
     offsets = torch.arange(length, dtype=torch.float64) - (length - 1) / 2
     gaussian = torch.exp(-0.5 * (offsets / (length * _SIGMA_PER_LENGTH)) ** 2)
+    edge = zoom * max(1, int(patch * _EDGES_PER_LENGTH))
     total = torch.zeros(size * zoom, dtype=torch.float64)
     weights = []
     for start in starts:
         weight = gaussian.clone()
         if start > 0:
-            weight[:zoom] *= _EDGE_WEIGHT
+            weight[:edge] *= _EDGE_WEIGHT
         if start + patch < size:
-            weight[-zoom:] *= _EDGE_WEIGHT
+            weight[-edge:] *= _EDGE_WEIGHT
         total[start * zoom : start * zoom + length] += weight
         weights.append(weight)
     return [

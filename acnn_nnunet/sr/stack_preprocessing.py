@@ -1,7 +1,7 @@
 """nnU-Net's preprocessing for a stack of thick slices, and the way back for what was predicted on the HR grid.
 
-As in training: axes, crop to what is not zero, normalisation, resampling. But slices are neither cut off, since what lies
-between a black slice and its neighbour is seen by both, nor resampled: HR spacing is theirs over K.
+As in training: axes, crop to what is not zero, normalisation, resampling. But slices are neither cut off, since what
+lies between a black slice and its neighbour is seen by both, nor resampled: HR spacing is theirs over K.
 """
 
 from dataclasses import dataclass

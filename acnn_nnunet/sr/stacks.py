@@ -131,10 +131,10 @@ def _read_values(path: Path) -> np.ndarray:
     image: Any = nibabel.load(path)
     if len(image.shape) != 3:
         raise _Unsuitable(f"has {len(image.shape)} axes {image.shape}: one volume of three axes a file is wanted.")
-    if min(image.shape) < 1 or not all(0 < mm < np.inf for mm in image.header.get_zooms()):
-        raise _Unsuitable(f"says that its voxels measure {image.header.get_zooms()} mm: correct its header.")
-    affine = image.affine[:3, :3] / np.linalg.norm(image.affine[:3, :3], axis=0)
-    if not _is_orthonormal(affine):
+    spacing_mm = np.linalg.norm(image.affine[:3, :3], axis=0)
+    if not all(0 < mm < np.inf for mm in spacing_mm):
+        raise _Unsuitable(f"says that its voxels measure {tuple(spacing_mm.tolist())} mm: correct its header.")
+    if not _is_orthonormal(image.affine[:3, :3] / spacing_mm):
         raise _Unsuitable(
             "has slices that are not stacked at right angles (gantry tilt or a sheared affine): resample it to a "
             "rectangular grid first."

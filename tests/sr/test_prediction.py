@@ -10,6 +10,7 @@ from stack_files import DIRECTIONS, OBLIQUE, between_slices, image_of, read, wor
 from tiny_hr_models import dataset_of, host_environment, plans_of, write_model
 
 from acnn_nnunet.sr import stacks
+from acnn_nnunet.sr.network import SubPixelUNet
 from acnn_nnunet.sr.prediction import Inference, group_channels, predict_hr
 
 
@@ -131,6 +132,37 @@ def test_labels_lie_where_the_image_says(folder):
         atol=1e-4,
     )
     assert json.loads((folder / "out" / "dataset.json").read_text()) == dataset_of(labels=3)
+
+
+def test_a_planned_network_as_the_host_builds_it(folder):
+    architecture = {
+        "network_class_name": "acnn_nnunet.sr.network.SubPixelUNet",
+        "arch_kwargs": {
+            "factor": 3,
+            "axis": 0,
+            "features_per_stage": [4, 6],
+            "kernel_sizes": [[3, 3, 3], [3, 3, 3]],
+            "strides": [[1, 1, 1], [1, 2, 2]],
+        },
+        "_kw_requires_import": [],
+    }
+    plans = plans_of(factor=3, normalization="NoNormalization")
+    plans["configurations"]["3d_hr"]["architecture"] = architecture
+    model = write_model(folder, trainer="nnUNetTrainer", plans=plans, mirror_axes=(1,))
+    network = SubPixelUNet(1, 3, **architecture["arch_kwargs"]).eval()
+    checkpoint = torch.load(model / "fold_0" / "checkpoint_final.pth")
+    torch.save({**checkpoint, "network_weights": network.state_dict()}, model / "fold_0" / "checkpoint_final.pth")
+    stack = torch.randn(4, 6, 6)
+    write(image_of(stack.numpy(), spacing=(1, 1, 3)), folder / "in" / "a_0000.nii.gz")
+    for inference in (Inference(), Inference(mirroring=False)):
+        assert run(folder, trainer="nnUNetTrainer", inference=inference).complete
+        with torch.inference_mode():
+            logits = network(stack[None, None])
+            if inference.mirroring:
+                logits = logits + network(stack.flip(1)[None, None]).flip(3)
+        predicted = SimpleITK.GetArrayFromImage(read(folder / "out" / "a.nii.gz"))
+        np.testing.assert_array_equal(predicted, logits[0].argmax(0).numpy())
+        assert len(np.unique(predicted)) > 1
 
 
 def test_folds_are_averaged_as_probabilities(folder):
@@ -333,7 +365,7 @@ class TestBadModels:
     def test_weights_of_another_network(self, folder, model):
         path = model / "fold_0" / "checkpoint_final.pth"
         torch.save({"network_weights": {"other": torch.ones(1)}, "trainer_name": "StubSRTrainer"}, path)
-        with pytest.raises(ValueError, match="does not fit the network of plans.json"):
+        with pytest.raises(ValueError, match=r"does not fit the network of plans\.json"):
             run(folder)
 
     def test_a_configuration_without_factor(self, folder, model):

@@ -1,0 +1,98 @@
+"""Grids of stacks and volumes by hand, and the readers' axes against the readers themselves."""
+
+import numpy as np
+import pytest
+import SimpleITK
+from nnunetv2.imageio.nibabel_reader_writer import NibabelIOWithReorient
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO, SimpleITKIOWithReorient
+from stack_files import DIRECTIONS, OBLIQUE, image_of, write
+
+from acnn_nnunet.geometry import Geometry
+from acnn_nnunet.sr.stack_geometry import find_slice_axis, reader_axes, to_hr, to_lr
+from acnn_nnunet.sr.stacks import read_volume
+
+
+def grid(size, spacing_mm, direction=None, origin_mm=(10.0, 20.0, 30.0)):
+    direction = np.eye(3) if direction is None else direction
+    return Geometry(size, spacing_mm, origin_mm, tuple(direction.ravel().tolist()))
+
+
+def test_a_stack_by_hand():
+    # 2 mm slices, five of them one: 10 mm, and the first one's centre two of them, 4 mm, further.
+    lr = to_lr(grid((10, 6, 7), (2.0, 1.0, 1.5)), 5, axis=0)
+    assert (lr.size, lr.spacing_mm, lr.origin_mm) == ((2, 6, 7), (10.0, 1.0, 1.5), (10.0, 20.0, 34.0))
+
+
+def test_the_direction_says_where_to():
+    # NIfTI axis 0 (array axis 2) runs along −y: half a block of four 1.5 mm voxels, 2.25 mm, is −2.25 mm in y.
+    direction = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    lr = to_lr(grid((5, 6, 8), (2.0, 1.0, 1.5), direction), 4, axis=2)
+    assert (lr.size, lr.spacing_mm, lr.origin_mm) == ((5, 6, 2), (2.0, 1.0, 6.0), (10.0, 17.75, 30.0))
+
+
+@pytest.mark.parametrize("factor", range(2, 9))
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_lr_voxel_is_in_the_middle_of_its_block(factor, axis):
+    size = [6, 6, 6]
+    size[axis] = 3 * factor
+    hr = grid(tuple(size), (1.1, 0.7, 0.9), OBLIQUE)
+    lr = to_lr(hr, factor, axis=axis)
+    first, last = [2, 2, 2], [2, 2, 2]
+    first[axis], last[axis] = factor, 2 * factor - 1  # of block 1
+    block = [2, 2, 2]
+    block[axis] = 1
+    middle = (np.array(point(hr, first)) + point(hr, last)) / 2
+    np.testing.assert_allclose(point(lr, block), middle, atol=1e-9)
+    back = to_hr(lr, factor, axis=axis)
+    assert back.size == hr.size
+    assert not back.differences(hr)
+
+
+def point(geometry, index):
+    """Where ITK says that a voxel (Z, Y, X) lies."""
+    image = image_of(
+        np.zeros(geometry.size, np.uint8),
+        spacing=geometry.spacing_mm[::-1],
+        origin=geometry.origin_mm,
+        direction=np.reshape(geometry.direction, (3, 3)),
+    )
+    return image.TransformIndexToPhysicalPoint([int(i) for i in reversed(index)])
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "nifti_axis", "axis"),
+    [
+        ((1.0, 1.0, 1.0), None, 0),
+        ((1.0, 1.0004, 1.0), None, 0),
+        ((1.0, 3.0, 1.0), None, 1),
+        ((1.0, 1.0, 1.2), None, 2),
+        ((1.0, 3.0, 1.0), 0, 2),
+        ((1.0, 3.0, 1.0), 2, 0),
+    ],
+)
+def test_the_slice_axis(spacing_mm, nifti_axis, axis):
+    assert find_slice_axis(grid((4, 4, 4), spacing_mm), nifti_axis) == axis
+
+
+def test_there_is_no_fourth_axis():
+    with pytest.raises(ValueError, match="no NIfTI axis 3: --axis is 0, 1 or 2"):
+        find_slice_axis(grid((4, 4, 4), (1.0, 1.0, 1.0)), 3)
+
+
+@pytest.mark.parametrize("reader", [SimpleITKIO, SimpleITKIOWithReorient, NibabelIOWithReorient])
+@pytest.mark.parametrize("permuted", [False, True])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_axes_are_those_of_the_hosts_reader(tmp_path, reader, direction, permuted):
+    values = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
+    cosines = DIRECTIONS[direction] @ DIRECTIONS["permuted"] if permuted else DIRECTIONS[direction]
+    path = write(image_of(values, direction=cosines), tmp_path / "a.nii.gz")
+    expected, _ = reader().read_images([str(path)])
+    axes = reader_axes(read_volume(path).geometry, reorients="Reorient" in reader.__name__)
+    np.testing.assert_array_equal(axes.from_file(values[None]), expected)
+    np.testing.assert_array_equal(axes.to_file(expected), values[None])
+
+
+def test_the_world_is_itks(tmp_path):
+    path = write(image_of(np.zeros((2, 3, 4), np.uint8), spacing=(1, 2, 3), direction=OBLIQUE), tmp_path / "a.nii")
+    geometry, image = read_volume(path).geometry, SimpleITK.ReadImage(str(path))
+    assert point(geometry, (1, 2, 3)) == pytest.approx(image.TransformIndexToPhysicalPoint((3, 2, 1)), abs=1e-6)
