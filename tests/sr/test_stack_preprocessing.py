@@ -25,10 +25,11 @@ def model_of(plans, *, channels=1, labels=3):
 
 
 def stack_of(shape, *, margin=1):
-    """Random intensities with zeros around them in plane."""
+    """Random intensities with zeros around them in plane, and in a corner of what is left."""
     values = np.random.default_rng(0).normal(100, 20, shape).astype(np.float32)
     values[..., :margin, :] = 0
     values[..., -margin:] = 0
+    values[..., margin : margin + 2, :2] = 0
     return values
 
 
@@ -116,5 +117,7 @@ def test_a_planned_axis_that_is_not_the_thickest_is_not_checked():
     # Planned for 2 mm slices along the first axis of 3 mm pixels: nothing tells the axes of a file apart.
     model = model_of(plans_of(factor=2, spacing=(1.0, 3.0, 1.0)))
     assert prepare_stack(stack_of((1, 4, 6, 6)), (2.0, 3.0, 1.0), model).data.shape == (1, 4, 5, 5)
-    with pytest.raises(ValueError, match="thickest slices .3 mm. along axis 1, but the model is planned for .* axis 2"):
+    with pytest.raises(
+        ValueError, match=r"thickest slices .3 mm. along axis 1, but the model is planned for .* axis 2"
+    ):
         prepare_stack(stack_of((1, 4, 6, 6)), (2.0, 3.0, 1.0), model_of(plans_of(factor=2)))
