@@ -44,6 +44,7 @@ def describe_prior(
         grid=settings.grid,
         grid_size=tuple(int(n) for n in configuration.patch_size) if box is None else box.size,
         spacing_mm=tuple(float(s) for s in configuration.spacing) if box is None else box.spacing_mm,
+        architecture=settings.architecture,
         code_size=settings.code_size,
         stage=stage.value,
         training_cases=tuple(training_cases),

@@ -17,6 +17,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "prior_warm_up": 0.0,
         "segmentation_loss": "ce",
         "weight_decay": 5e-6,
+        "architecture": "cnn",
         "reconstruction_loss": "ce",
         "clean_share": 0.0,
     },
@@ -29,6 +30,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "segmentation_loss": ("dice_ce", "ce"),
     "reconstruction_loss": ("dice_ce", "ce"),
     "grid": ("patch", "roi"),
+    "architecture": ("cnn", "hybrid"),
 }
 _POSITIVE_INTEGERS = (
     "num_epochs",
@@ -89,6 +91,8 @@ class Settings:
         grid: where the prior looks; "patch" is the whole training patch, "roi" a box in mm around the anatomy.
         roi_margin: length of that box over the 95th percentile of the anatomy's extents in the fold's training cases.
         roi_spacing_factor: its voxels' spacing over that of the configuration.
+        architecture: of the autoencoder: "cnn", the paper's; "hybrid" puts a linear branch, which starts as PCA of
+            signed distance maps, beside a convolutional one.
         code_size: length of the prior's code.
         reconstruction_loss: of the autoencoder: "ce", the paper's, or "dice_ce", which learns several times faster.
         label_swap_probability: share of voxels that get a random label at the autoencoder's input.
@@ -117,6 +121,7 @@ class Settings:
     grid: str = "patch"
     roi_margin: float = 1.1
     roi_spacing_factor: float = 1.0
+    architecture: str = "cnn"
     code_size: int = 64
     reconstruction_loss: str = "dice_ce"
     label_swap_probability: float = 0.1

@@ -7,6 +7,8 @@ CODE_SIZE = 64
 _BOTTLENECK_SIZE = 5
 _FIRST_FEATURES = 16
 _MAX_FEATURES = 128
+_MAX_HYBRID_BOTTLENECK, _MIN_HYBRID_CHANNELS = 1500, 8
+_MAX_POOLED_VALUES = 2**17
 _PAPER_GRID, _PAPER_CLASSES = (60, 120, 120), 3
 
 
@@ -66,6 +68,37 @@ def plan_autoencoder(grid: tuple[int, ...], *, num_classes: int, code_size: int 
     )
 
 
+def plan_hybrid_autoencoder(
+    grid: tuple[int, ...], *, spacing_mm: tuple[float, ...], code_size: int = CODE_SIZE
+) -> EncoderPlan:
+    """Plan the convolutional branch of a hybrid: halved to 1500 voxels at most, thick slices later than what is fine.
+
+    Raises:
+        ValueError: if `grid` is not 2D or 3D.
+    """
+    if len(grid) not in (2, 3):
+        raise ValueError(f"A shape prior needs a 2D or 3D grid, got {grid}.")
+    strides = _halvings(grid, spacing_mm, most_voxels=_MAX_HYBRID_BOTTLENECK)
+    size = grid_sizes(grid, strides)[-1]
+    return EncoderPlan(
+        grid=tuple(grid),
+        strides=(*strides, (1,) * len(grid)),
+        features=tuple(min(_FIRST_FEATURES * 2**scale, _MAX_FEATURES) for scale in range(len(strides))),
+        bottleneck_channels=max(_MIN_HYBRID_CHANNELS, _channels_for_code(size, code_size)),
+        rectified_bottleneck=False,
+    )
+
+
+def plan_pooling(grid: tuple[int, ...], *, spacing_mm: tuple[float, ...], channels: int) -> tuple[int, ...]:
+    """Return how many voxels per axis the linear branch of a hybrid averages.
+
+    They are 2, and 1 along thick slices. Where that leaves more than 131072 values of `channels` maps they grow, for
+    the sake of the memory that a fully connected layer takes.
+    """
+    strides = _halvings(grid, spacing_mm, most_voxels=_MAX_POOLED_VALUES // channels)
+    return tuple(math.prod(factors) for factors in zip(*strides, strict=True))
+
+
 def plan_predictor(grid: tuple[int, ...], *, code_size: int = CODE_SIZE) -> EncoderPlan:
     """Plan the predictor: Table IV's four scales of 32 to 256 channels; an axis shorter than 8 voxels is not halved."""
     strides: list[tuple[int, ...]] = [(1,) * len(grid)]
@@ -87,6 +120,24 @@ def grid_sizes(grid: tuple[int, ...], strides) -> tuple[tuple[int, ...], ...]:
     for stride in strides:
         sizes.append(tuple(math.ceil(n / s) for n, s in zip(sizes[-1], stride, strict=True)))
     return tuple(sizes)
+
+
+def _halvings(size: tuple[int, ...], spacing_mm: tuple[float, ...], *, most_voxels: int) -> tuple[tuple[int, ...], ...]:
+    """Return strides of 2 that bring a size to `most_voxels`, at least one of them where an axis has 4 voxels or more.
+
+    Each spares the axes whose voxels are already longer than √2 times the shortest.
+    """
+    strides: list[tuple[int, ...]] = []
+    while not strides or math.prod(size) > most_voxels:
+        divisible = [spacing for n, spacing in zip(size, spacing_mm, strict=True) if n >= 4]
+        limit = math.sqrt(2) * min(divisible, default=0.0)
+        stride = tuple(2 if n >= 4 and s < limit else 1 for n, s in zip(size, spacing_mm, strict=True))
+        strides.append(stride)
+        if max(stride) == 1:
+            break
+        size = grid_sizes(size, [stride])[-1]
+        spacing_mm = tuple(spacing * s for spacing, s in zip(spacing_mm, stride, strict=True))
+    return tuple(strides)
 
 
 def _factors_towards_bottleneck(size: int) -> tuple[int, bool]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from acnn_nnunet.shape_prior.architecture import EncoderPlan
-from acnn_nnunet.shape_prior.layers import convolution, normalised, transposed_convolution
+from acnn_nnunet.shape_prior.layers import convolution, crop, normalised, transposed_convolution
 
 
 class Encoder(nn.Module):
@@ -80,15 +80,8 @@ class Decoder(nn.Module):
         """Return logits (B, C, …) on the plan's grid for codes (B, code_size)."""
         features = self.from_code(code).unflatten(1, self.bottleneck)
         for upsample, refine, size in zip(self.upsampling, self.refinement, self.sizes, strict=True):
-            features = refine(_crop(upsample(features), size))
+            features = refine(crop(upsample(features), size))
         return features
-
-
-def _crop(features: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Drop what an upsampled odd size has too much, at the far end of each axis."""
-    for axis, length in enumerate(size, start=2):
-        features = features.narrow(axis, 0, length)
-    return features
 
 
 def one_hot(labels: Tensor, num_classes: int) -> Tensor:

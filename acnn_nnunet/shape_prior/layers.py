@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 _CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _DECONV: dict[int, type[nn.Module]] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -27,3 +27,10 @@ def normalised(layer: nn.Module, channels: int, dimensions: int, *, rectified: b
     """Return `layer`, batch normalisation and, unless left out, ReLU, the paper's order."""
     modules = [layer, _NORM[dimensions](channels), *([nn.ReLU(inplace=True)] if rectified else [])]
     return nn.Sequential(*modules)
+
+
+def crop(features: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Drop what upsampled maps (B, C, …) of an odd size have too much, at the far end of each axis."""
+    for axis, length in enumerate(size, start=2):
+        features = features.narrow(axis, 0, length)
+    return features

@@ -34,6 +34,7 @@ class PriorSpec:
         spacing_mm: spacing of the grid, in the plans' axis order.
         outside_share: share of the anatomy that lay beyond the grid in augmented training patches that held all of it.
         code_size: length of the code.
+        architecture: of the autoencoder, "cnn" or "hybrid"; files from before there was a choice do not say it.
         stage: training stage that the weights come from.
         training_cases: identifiers of the cases whose labels it saw.
         absent_labels: names of labels that no training case has.
@@ -58,6 +59,7 @@ class PriorSpec:
     absent_labels: tuple[str, ...] = ()
     complete: bool = False
     outside_share: float = 0.0
+    architecture: str = "cnn"
     format_version: int = FORMAT_VERSION
 
     @property
@@ -90,6 +92,7 @@ class PriorSpec:
             "regions": (self.regions, other.regions),
             "grid": (self.grid, other.grid),
             "number of axes": (len(self.grid_size), len(other.grid_size)),
+            "architecture": (self.architecture, other.architecture),
             "code size": (self.code_size, other.code_size),
         }
         if self.grid != RoiGrid.kind:
@@ -150,6 +153,8 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> Prior:
         num_classes=spec.num_channels,
         image_channels=spec.image_channels,
         code_size=spec.code_size,
+        architecture=spec.architecture,
+        spacing_mm=spec.spacing_mm,
     )
     network.load_state_dict(checkpoint["network_weights"])
     return Prior(network.to(device).eval(), spec, path, file_sha256(path))

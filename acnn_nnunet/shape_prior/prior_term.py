@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from acnn_nnunet.shape_prior.autoencoder import Decoder, Encoder
 from acnn_nnunet.shape_prior.feature_distance import FeatureDistance
 from acnn_nnunet.shape_prior.grids import Grid, RoiGrid
+from acnn_nnunet.shape_prior.hybrid_autoencoder import AnyDecoder, AnyEncoder
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 
 
@@ -51,14 +51,14 @@ class PriorTerm(nn.Module):
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: AnyEncoder,
         *,
         distance: nn.Module,
         grid: Grid,
         labels: LabelSpace,
         feature_distance: FeatureDistance | None = None,
         feature_weight: float = 0.0,
-        decoder: Decoder | None = None,
+        decoder: AnyDecoder | None = None,
         reconstruction_weight: float = 0.0,
     ):
         super().__init__()

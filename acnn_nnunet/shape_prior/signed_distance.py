@@ -1,23 +1,27 @@
 """Label maps as signed distance maps: what a linear shape model is fitted to."""
 
+import edt
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 LIMIT = 10.0
 
 
-def signed_distances(labels: np.ndarray, num_classes: int) -> np.ndarray:
+def signed_distances(labels: np.ndarray, num_classes: int, *, spacing: tuple[float, ...] | None = None) -> np.ndarray:
     """Return (C - 1, …) distances in voxels to each foreground label's boundary, positive inside, clipped at ±10.
 
     Args:
         labels: integer label map (…), background 0.
-        num_classes: C, with background. A label that is absent is -10 everywhere.
+        num_classes: C, with background. A label that is absent is -10 everywhere, one that is everywhere 10.
+        spacing: length of a voxel along each axis; without it distances are in voxels.
     """
     distances = np.full((num_classes - 1, *labels.shape), -LIMIT, dtype=np.float32)
     for label in range(1, num_classes):
         mask = labels == label
-        if mask.any():
-            distances[label - 1] = distance_transform_edt(mask) - distance_transform_edt(~mask)
+        if mask.all():
+            distances[label - 1] = LIMIT
+        elif mask.any():
+            inside, outside = (edt.edt(part.astype(np.uint8), anisotropy=spacing, parallel=1) for part in (mask, ~mask))
+            distances[label - 1] = inside - outside
     return np.clip(distances, -LIMIT, LIMIT)
 
 

@@ -3,9 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-from acnn_nnunet.shape_prior.architecture import CODE_SIZE, plan_autoencoder, plan_predictor
+from acnn_nnunet.shape_prior.architecture import (
+    CODE_SIZE,
+    plan_autoencoder,
+    plan_hybrid_autoencoder,
+    plan_pooling,
+    plan_predictor,
+)
 from acnn_nnunet.shape_prior.autoencoder import Decoder, Encoder
 from acnn_nnunet.shape_prior.grids import RoiGrid
+from acnn_nnunet.shape_prior.hybrid_autoencoder import AnyDecoder, AnyEncoder, HybridDecoder, HybridEncoder
 from acnn_nnunet.shape_prior.predictor import Predictor
 
 
@@ -21,6 +28,8 @@ class TLNetwork(nn.Module):
         image_channels: channels of an image.
         code_size: length of the code.
         roi: the grid, where it is a box in the patch; images then come as whole patches.
+        architecture: of the autoencoder, "cnn" or "hybrid".
+        spacing_mm: of the grid's voxels: along which axes a hybrid pools. Without it they are cubes.
     """
 
     code_mean: Tensor
@@ -34,12 +43,23 @@ class TLNetwork(nn.Module):
         image_channels: int,
         code_size: int = CODE_SIZE,
         roi: RoiGrid | None = None,
+        architecture: str = "cnn",
+        spacing_mm: tuple[float, ...] | None = None,
     ):
         super().__init__()
         grid = tuple(int(n) for n in grid)
-        plan = plan_autoencoder(grid, num_classes=num_classes, code_size=code_size)
-        self.encoder = Encoder(plan, in_channels=num_classes, code_size=code_size)
-        self.decoder = Decoder(plan, out_channels=num_classes, code_size=code_size)
+        self.encoder: AnyEncoder
+        self.decoder: AnyDecoder
+        if architecture == "hybrid":
+            spacing_mm = spacing_mm or (1.0,) * len(grid)
+            plan = plan_hybrid_autoencoder(grid, spacing_mm=spacing_mm, code_size=code_size)
+            pooling = plan_pooling(grid, spacing_mm=spacing_mm, channels=num_classes)
+            self.encoder = HybridEncoder(plan, in_channels=num_classes, code_size=code_size, pooling=pooling)
+            self.decoder = HybridDecoder(plan, out_channels=num_classes, code_size=code_size, pooling=pooling)
+        else:
+            plan = plan_autoencoder(grid, num_classes=num_classes, code_size=code_size)
+            self.encoder = Encoder(plan, in_channels=num_classes, code_size=code_size)
+            self.decoder = Decoder(plan, out_channels=num_classes, code_size=code_size)
         self.predictor = Predictor(
             plan_predictor(grid, code_size=code_size), in_channels=image_channels, code_size=code_size
         )

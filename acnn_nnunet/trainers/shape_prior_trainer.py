@@ -1,12 +1,12 @@
 """The T-L network trained by nnU-Net's own training loop, on the fold's training labels."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 import torch
-from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
@@ -19,6 +19,8 @@ from acnn_nnunet.host.settings import Settings
 from acnn_nnunet.shape_prior.corruption import add_noise, keep_some_clean, swap_labels
 from acnn_nnunet.shape_prior.grid_samples import GridSamples, samples_on_grid
 from acnn_nnunet.shape_prior.grids import PatchGrid, RoiGrid
+from acnn_nnunet.shape_prior.hybrid_autoencoder import HybridDecoder, HybridEncoder
+from acnn_nnunet.shape_prior.linear_start import start_linearly
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, PriorSpec
 from acnn_nnunet.shape_prior.prior_loss import FullPrecisionLoss
 from acnn_nnunet.shape_prior.prior_statistics import measure_statistics
@@ -26,11 +28,13 @@ from acnn_nnunet.shape_prior.roi_box import RoiBox, fit_box
 from acnn_nnunet.shape_prior.stages import Stage, StageSchedule, TLLosses, code_loss, set_training_mode, tl_loss
 from acnn_nnunet.shape_prior.tl_network import TLNetwork
 from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
+from acnn_nnunet.trainers.prior_optimizer import prior_optimizer
 
 _SCHEDULE_KEY = "shape_prior_schedule"
 # Where a fitted box waits for the host to build the network, in the resolved configuration: in memory only.
 _BOX_KEY = "acnn_roi_box"
 _CODES_FOR_STATISTICS = 1000
+_MAPS_FOR_LINEAR_START = 300
 
 
 class ShapePriorTrainer(ConfiguredTrainer):
@@ -60,7 +64,6 @@ class ShapePriorTrainer(ConfiguredTrainer):
         self._refuse_unsupported()
         self.num_epochs = self.settings.prior_num_epochs
         self.enable_deep_supervision = False
-        self.initial_lr = 3e-3
         if self.settings.num_val_iterations_per_epoch is None:
             # Enough for a stage's convergence to show; the host's 50 would take a fifth of a prior's training.
             self.num_val_iterations_per_epoch = 10
@@ -102,6 +105,8 @@ class ShapePriorTrainer(ConfiguredTrainer):
             image_channels=num_input_channels,
             code_size=settings.code_size,
             roi=roi,
+            architecture=settings.architecture,
+            spacing_mm=tuple(configuration_manager.spacing) if box is None else box.spacing_mm,
         )
 
     def initialize(self):
@@ -117,15 +122,20 @@ class ShapePriorTrainer(ConfiguredTrainer):
             self.network.to(memory_format=torch.channels_last_3d)
 
     def configure_optimizers(self):
-        """Return AdamW over the three networks, with the host's polynomial decay over all stages."""
-        optimizer = torch.optim.AdamW(self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay)
-        return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
+        """Return AdamW over the three networks, and what sets its learning rates over all stages."""
+        return prior_optimizer(
+            self.network,
+            architecture=self.settings.architecture,
+            weight_decay=self.weight_decay,
+            num_epochs=self.num_epochs,
+            steps_per_epoch=self.num_iterations_per_epoch,
+        )
 
     def set_deep_supervision_enabled(self, enabled: bool):
         """Do nothing: the T-L network has one output."""
 
     def on_train_start(self):
-        """Look at the fold's labels before anything is computed."""
+        """Look at the fold's labels before anything is computed; a hybrid's linear branches start from them."""
         self._refuse_missing_fold()
         if not self.was_initialized:
             self.initialize()
@@ -133,6 +143,8 @@ class ShapePriorTrainer(ConfiguredTrainer):
         self._training_cases = tuple(str(case) for case in training_cases)
         self._absent_labels = self._find_absent_labels()
         super().on_train_start()
+        if self.current_epoch == 0:
+            self._start_linearly()
 
     def on_train_epoch_start(self):
         """Begin an epoch in the current stage."""
@@ -228,9 +240,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
     def on_train_end(self):
         """Measure code and features over augmented training labels, then save and end as the host does."""
         self.network.eval()
-        batches = min(math.ceil(_CODES_FOR_STATISTICS / self.batch_size), self.num_iterations_per_epoch)
-        samples = (self._on_grid(next(self.dataloader_train)) for _ in range(batches))
-        self._outside_share = measure_statistics(self.network, samples)
+        self._outside_share = measure_statistics(self.network, self._training_samples(_CODES_FOR_STATISTICS))
         self._complete = True
         super().on_train_end()
 
@@ -296,6 +306,19 @@ class ShapePriorTrainer(ConfiguredTrainer):
         if self.settings.reconstruction_loss == "dice_ce":
             loss = loss + self.labels.soft_dice_loss_of_maps(logits, samples.maps, samples.known)
         return loss
+
+    def _start_linearly(self) -> None:
+        encoder, decoder = self.network.encoder, self.network.decoder
+        if isinstance(encoder, HybridEncoder) and isinstance(decoder, HybridDecoder):
+            samples = self._training_samples(max(_MAPS_FOR_LINEAR_START, 2 * self.settings.code_size))
+            spacing_mm = self._specification().spacing_mm
+            components = start_linearly(encoder, decoder, samples, labels=self.labels, spacing_mm=spacing_mm)
+            self.print_to_log_file(f"architecture=hybrid: starts as PCA of signed distances, {components} components")
+
+    def _training_samples(self, wanted: int) -> Iterator[GridSamples]:
+        """Draw batches of about as many augmented training samples, no more than an epoch has."""
+        for _ in range(min(math.ceil(wanted / self.batch_size), self.num_iterations_per_epoch)):
+            yield self._on_grid(next(self.dataloader_train))
 
     def _on_grid(self, batch: dict) -> GridSamples:
         image = batch["data"].to(self.device, non_blocking=True)

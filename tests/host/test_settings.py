@@ -13,6 +13,7 @@ def test_the_paper_preset_and_what_overrides_it():
     paper = Settings.from_block({"preset": "paper"})
     assert (paper.prior_weight, paper.weight_decay, paper.prior_warm_up) == (0.01, 5e-6, 0)
     assert (paper.prior_distance, paper.prior_weighting, paper.segmentation_loss) == ("l2", "constant", "ce")
+    assert paper.architecture == "cnn"
     assert (paper.code_size, paper.label_swap_probability, paper.reconstruction_loss) == (64, 0.1, "ce")
     assert Settings.from_block({"preset": "paper", "prior_weight": 1}).prior_weight == 1
 
@@ -39,6 +40,7 @@ def test_settings_are_frozen():
         ({"deep_supervision": "yes"}, "deep_supervision must be true or false, got 'yes'"),
         ({"prior": ""}, "prior must be the path of a prior file"),
         ({"grid": "box"}, "grid must be one of patch, roi, got 'box'"),
+        ({"architecture": "pca"}, "architecture must be one of cnn, hybrid, got 'pca'"),
         ({"roi_margin": 0.9}, "roi_margin must be a number of at least 1, got 0.9"),
         ({"roi_spacing_factor": 0}, "roi_spacing_factor must be a number of at least 0.25, got 0"),
         ({"feature_weight": -1}, "feature_weight must be a number of at least 0, got -1"),

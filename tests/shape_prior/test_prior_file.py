@@ -29,19 +29,43 @@ SPEC = PriorSpec(
 
 
 def write(path, spec=SPEC, **changes):
-    network = TLNetwork(spec.grid_size, num_classes=3, image_channels=1, code_size=8)
+    network = TLNetwork(
+        spec.grid_size,
+        num_classes=3,
+        image_channels=1,
+        code_size=8,
+        architecture=spec.architecture,
+        spacing_mm=spec.spacing_mm,
+    )
     torch.save({"network_weights": network.state_dict(), "shape_prior": {**spec.as_plain(), **changes}}, path)
     return network
 
 
-def test_round_trip(tmp_path):
-    network = write(tmp_path / "prior.pth")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"architecture": "hybrid"},
+        {"architecture": "hybrid", "grid_size": (3, 14, 13), "spacing_mm": (9.0, 1.0, 1.0)},
+    ],
+)
+def test_round_trip(tmp_path, change):
+    spec = dataclasses.replace(SPEC, **change)
+    network = write(tmp_path / "prior.pth", spec)
     prior = load_prior(tmp_path / "prior.pth")
-    assert prior.spec == SPEC
+    assert prior.spec == spec
     assert not prior.network.training
     for name, value in prior.network.state_dict().items():
         assert torch.equal(value, network.state_dict()[name])
     assert len(prior.sha256) == 64
+
+
+def test_a_file_from_before_there_were_architectures(tmp_path):
+    write(tmp_path / "prior.pth")
+    content = torch.load(tmp_path / "prior.pth", weights_only=True)
+    del content["shape_prior"]["architecture"]
+    torch.save(content, tmp_path / "prior.pth")
+    assert load_prior(tmp_path / "prior.pth").spec.architecture == "cnn"
 
 
 def test_missing(tmp_path):
@@ -79,6 +103,7 @@ def test_another_format_version(tmp_path):
         ({"grid_size": (12, 12), "spacing_mm": (1.0, 1.0), "grid": "patch"}, "its number of axes is 3, not 2"),
         ({"grid_size": (12, 12, 8)}, r"its grid size is \(12, 12, 12\), not \(12, 12, 8\)"),
         ({"code_size": 16}, "its code size is 8, not 16"),
+        ({"architecture": "hybrid"}, "its architecture is cnn, not hybrid"),
         ({"spacing_mm": (1.0, 1.0, 1.2)}, "its spacing in mm is"),
     ],
 )

@@ -12,6 +12,16 @@ def test_a_line_by_hand():
     assert distances[2].tolist() == [-LIMIT] * 6  # absent
 
 
+def test_voxels_of_a_length():
+    labels = np.array([[0, 1, 1], [0, 1, 1]])
+    assert signed_distances(labels, 2, spacing=(3.0, 1.5))[0].tolist() == [[-1.5, 1.5, 3.0]] * 2
+    assert signed_distances(labels.T, 2, spacing=(3.0, 1.5))[0].tolist() == [[-3.0] * 2, [3.0] * 2, [6.0] * 2]
+
+
+def test_a_label_that_is_everywhere():
+    assert (signed_distances(np.ones((3, 4), dtype=int), 2) == LIMIT).all()
+
+
 def test_far_away_is_clipped():
     labels = np.zeros(100, dtype=int)
     labels[:50] = 1

@@ -111,6 +111,40 @@ def test_a_box_around_the_anatomy(make_trainer, configuration, labels):
     assert resumed.grid.steps == trainer.grid.steps
 
 
+@pytest.mark.parametrize(("configuration", "labels", "grid"), [("2d", None, "patch"), ("3d_fullres", REGIONS, "roi")])
+def test_a_hybrid_starts_as_pca_and_goes_on_without_a_second_start(make_trainer, configuration, labels, grid, capsys):
+    block = {"architecture": "hybrid", "grid": grid, "code_size": 5, "num_iterations_per_epoch": 4}
+    trainer = make_trainer(ShapePriorTrainer, configuration=configuration, labels=labels, block=block)
+    trainer.initialize()
+    untouched = trainer.network.decoder.linear.weight.clone()
+    trainer.run_training()
+    assert "starts as PCA of signed distances, 5 components" in capsys.readouterr().out
+    assert not torch.allclose(untouched, trainer.network.decoder.linear.weight, atol=0.1)
+    folder = Path(trainer.output_folder)
+    prior = load_prior(folder / "checkpoint_final.pth")
+    assert (prior.spec.architecture, prior.spec.stage) == ("hybrid", "joint")
+    for name, value in prior.network.state_dict().items():
+        assert torch.equal(value, trainer.network.state_dict()[name])
+    assert not torch.equal(prior.network.code_covariance, torch.eye(5))
+    assert all(not torch.equal(v, torch.ones_like(v)) for v in prior.network.feature_variances)
+    log = json.loads((folder / "acnn_log.json").read_text())
+    # Four steps an epoch know little; random weights know nothing (a Dice below 0.2).
+    assert log["reconstruction_dice"][0] > 0.3
+    trainer.perform_actual_validation()
+    report = json.loads((folder / "validation" / "shape_prior.json").read_text())
+    assert report["mean_reconstruction_dice"] > 0.3
+
+    resumed = make_trainer(
+        ShapePriorTrainer, configuration=configuration, labels=labels, block={**block, "prior_num_epochs": 4}
+    )
+    resumed.load_checkpoint(str(folder / "checkpoint_final.pth"))
+    resumed.on_train_start()
+    assert resumed.current_epoch == 3
+    assert "starts as PCA" not in capsys.readouterr().out
+    for name, value in prior.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name])
+
+
 def test_the_box_is_fitted_to_the_training_cases_of_the_fold(make_trainer):
     trainer = make_trainer(ShapePriorTrainer, block={"grid": "roi", "roi_margin": 1.0})
     trainer.initialize()
