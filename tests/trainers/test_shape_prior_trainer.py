@@ -1,6 +1,7 @@
 """ShapePriorTrainer in the host's loop: stages, prior file, statistics, resuming, refusals."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,9 @@ def test_a_hybrid_starts_as_pca_and_goes_on_without_a_second_start(make_trainer,
     trainer.initialize()
     untouched = trainer.network.decoder.linear.weight.clone()
     trainer.run_training()
-    assert "starts as PCA of signed distances, 5 components" in capsys.readouterr().out
+    # As many as the code is long, or fewer where boxes were masked.
+    (components,) = re.findall(r"starts as PCA of signed distances, (\d+) components", capsys.readouterr().out)
+    assert 1 <= int(components) <= 5
     assert not torch.allclose(untouched, trainer.network.decoder.linear.weight, atol=0.1)
     folder = Path(trainer.output_folder)
     prior = load_prior(folder / "checkpoint_final.pth")
