@@ -1,13 +1,10 @@
 """Derived configurations: nnU-Net's inheritance plus an `acnn` block, written into the plans."""
 
 import json
-from pathlib import Path
 from typing import Any
 
-from nnunetv2.paths import nnUNet_preprocessed
-from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
-
 from acnn_nnunet.files import write_json
+from acnn_nnunet.host.dataset_names import find_plans
 from acnn_nnunet.host.settings import PLANS_KEY, Settings, parse_assignments
 
 
@@ -24,12 +21,7 @@ def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assi
         ValueError: for an unknown dataset or configuration, a name that is taken, or a bad setting.
         FileNotFoundError: if there are no such plans.
     """
-    dataset_name = _dataset_name(dataset)
-    plans_file = Path(nnUNet_preprocessed.require()) / dataset_name / f"{plans_identifier}.json"
-    if not plans_file.is_file():
-        raise FileNotFoundError(
-            f"There are no plans {plans_file}: make them with nnUNetv2_plan_and_preprocess -d {dataset}."
-        )
+    dataset_name, plans_file = find_plans(dataset, plans_identifier)
     plans = json.loads(plans_file.read_text())
     configurations = plans["configurations"]
     if base not in configurations:
@@ -42,13 +34,6 @@ def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assi
     write_json(plans_file, plans)
     settings = ", ".join(f"{key}={json.dumps(value)}" for key, value in block.items()) or "defaults"
     return f"{dataset_name}: wrote configuration {name} (from {base}; {settings}) to {plans_file}"
-
-
-def _dataset_name(dataset: str) -> str:
-    try:
-        return maybe_convert_to_dataset_name(int(dataset) if dataset.isdigit() else dataset)
-    except RuntimeError as error:
-        raise ValueError(f"There is no dataset {dataset}: {' '.join(str(error).split())}") from None
 
 
 def _inherited_block(configurations: dict[str, Any], name: str) -> dict[str, Any]:

@@ -1,4 +1,9 @@
-"""How the host's commands name datasets."""
+"""How the host's commands name datasets, and where the plans of one lie."""
+
+from pathlib import Path
+
+from nnunetv2.paths import nnUNet_preprocessed
+from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
 
 def dataset_id(name: str) -> int:
@@ -10,3 +15,29 @@ def train_command(dataset: str, configuration: str, fold: int | str, trainer: st
     """Return the nnUNetv2_train call that a user would type."""
     plans_flag = "" if plans == "nnUNetPlans" else f" -p {plans}"
     return f"nnUNetv2_train {dataset_id(dataset)} {configuration} {fold} -tr {trainer}{plans_flag}"
+
+
+def full_dataset_name(dataset: str) -> str:
+    """Return "Dataset004_Hippocampus" for "4" or that name itself.
+
+    Raises:
+        ValueError: if there is no such dataset.
+    """
+    try:
+        return maybe_convert_to_dataset_name(int(dataset) if dataset.isdigit() else dataset)
+    except RuntimeError as error:
+        raise ValueError(f"There is no dataset {dataset}: {' '.join(str(error).split())}") from None
+
+
+def find_plans(dataset: str, plans_identifier: str) -> tuple[str, Path]:
+    """Return the full name of a dataset and its plans file.
+
+    Raises:
+        ValueError: if there is no such dataset.
+        FileNotFoundError: if it has no such plans.
+    """
+    name = full_dataset_name(dataset)
+    path = Path(nnUNet_preprocessed.require()) / name / f"{plans_identifier}.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"There are no plans {path}: make them with nnUNetv2_plan_and_preprocess -d {dataset}.")
+    return name, path

@@ -16,7 +16,7 @@ from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
-from acnn_nnunet.host.configure import _dataset_name
+from acnn_nnunet.host.dataset_names import full_dataset_name
 from acnn_nnunet.host.settings import Settings
 
 # The host's, which it sets in its trainer's constructor.
@@ -111,7 +111,7 @@ def view_fold(dataset: str, configuration: str, fold: int | str, *, plans_identi
         ValueError: for an unknown dataset, configuration or fold, and for fold all.
         FileNotFoundError: if there are no plans, splits or preprocessed cases.
     """
-    name = _dataset_name(dataset)
+    name = full_dataset_name(dataset)
     base = Path(nnUNet_preprocessed.require()) / name
     plans_file, dataset_file = base / f"{plans_identifier}.json", base / "dataset.json"
     for file in (plans_file, dataset_file):

@@ -16,8 +16,7 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager, deter
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import Tensor, nn
 
-from acnn_nnunet.host.configure import _dataset_name
-from acnn_nnunet.host.dataset_names import train_command
+from acnn_nnunet.host.dataset_names import full_dataset_name, train_command
 from acnn_nnunet.sr.planning import ThroughPlane
 
 IMAGE_ATTRIBUTE = "predicts_image"
@@ -94,7 +93,7 @@ def load_hr_model(
         FileNotFoundError: if nothing was trained; names the command.
         ValueError: if the model is none for thick slices or a checkpoint cannot be used.
     """
-    folder = Path(get_output_folder(_dataset_name(dataset), trainer, plans_identifier, configuration))
+    folder = Path(get_output_folder(full_dataset_name(dataset), trainer, plans_identifier, configuration))
     checkpoints = [
         _load_checkpoint(folder, fold, checkpoint_name, trainer=trainer, configuration=configuration) for fold in folds
     ]

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
-from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from acnn_nnunet.files import write_json
-from acnn_nnunet.host.configure import _dataset_name
+from acnn_nnunet.host.dataset_names import find_plans
 from acnn_nnunet.sr.network import SubPixelUNet
 
 HR_KEY = "acnn_hr"
@@ -90,12 +89,7 @@ def plan_hr(
         ValueError: for an unknown dataset or configuration, a base, factor or axis that cannot work, or a taken name.
         FileNotFoundError: if there are no such plans.
     """
-    dataset_name = _dataset_name(dataset)
-    plans_file = Path(nnUNet_preprocessed.require()) / dataset_name / f"{plans_identifier}.json"
-    if not plans_file.is_file():
-        raise FileNotFoundError(
-            f"There are no plans {plans_file}: make them with nnUNetv2_plan_and_preprocess -d {dataset}."
-        )
+    dataset_name, plans_file = find_plans(dataset, plans_identifier)
     plans = json.loads(plans_file.read_text())
     dataset_json = json.loads((plans_file.parent / "dataset.json").read_text())
     name = f"3d_hr_x{factor}" if name is None else name
