@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+from monai.metrics.regression import SSIMMetric
 from scipy.signal import correlate
 
 from acnn_nnunet.evaluation.image_quality import intensity_range, mean_absolute_error, psnr_db, slice_ssims, ssim
@@ -63,10 +65,8 @@ def test_ssim_of_12_bit_intensities_far_from_zero_keeps_its_precision():
 
 @pytest.mark.parametrize("shape", [(14, 17), (12, 13, 14)])
 def test_ssim_is_monais(shape):
-    regression = pytest.importorskip("monai.metrics.regression")
-    torch = pytest.importorskip("torch")
     reference, prediction = image_pair(shape)
-    metric = regression.SSIMMetric(spatial_dims=len(shape), data_range=90.0)
+    metric = SSIMMetric(spatial_dims=len(shape), data_range=90.0)
 
     expected = metric(torch.from_numpy(prediction)[None, None], torch.from_numpy(reference)[None, None]).item()
 
