@@ -20,11 +20,23 @@ from acnn_nnunet.datasets.submission import find_dataset, write_submission
 from acnn_nnunet.datasets.volumes import read_volume, write_volume
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+# What a short-axis label map keeps to (docs/plausibility.md).
+ANATOMICAL_RULES = [
+    {"rule": "one_piece", "label": "RV"},
+    {"rule": "one_piece", "label": "MYO"},
+    {"rule": "one_piece", "label": "LV"},
+    {"rule": "no_holes", "label": "RV", "in_plane": True},
+    {"rule": "no_holes", "label": ["MYO", "LV"], "in_plane": True},
+    {"rule": "enclosed_by", "label": "LV", "other": "MYO", "in_plane": True},
+    {"rule": "touches", "label": "LV", "other": "MYO", "in_plane": True},
+    {"rule": "touches", "label": "RV", "other": "MYO", "in_plane": True},
+]
 _DESCRIPTION = {
     "channel_names": {"0": "cineMRI"},
     "description": "Automated Cardiac Diagnosis Challenge: short-axis cine-MR at end-diastole and end-systole",
     "reference": "Bernard et al., IEEE TMI 37(11), 2018, https://doi.org/10.1109/TMI.2018.2837502",
     "license": "CC BY-NC-SA 4.0",
+    "anatomical_rules": ANATOMICAL_RULES,
 }
 
 

@@ -97,6 +97,7 @@ def test_dataset_has_every_case_its_label_and_nnunets_description(source, raw):
     description = json.loads((dataset / "dataset.json").read_text())
     assert description["labels"] == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
     assert description["channel_names"] == {"0": "cineMRI"}
+    assert {"rule": "one_piece", "label": "LV"} in description["anatomical_rules"]
     assert (description["numTraining"], description["file_ending"]) == (20, ".nii.gz")
     assert (description["licence"], "Bernard" in description["reference"]) == ("CC BY-NC-SA 4.0", True)
     assert "10 training patients in 5 folds, 2 test patients, 0 left out" in text
