@@ -81,13 +81,18 @@ def load_patch(
     """Return image (1, C', …) and target (1, 1, …), or (1, R[+1], …) with regions, around a case's anatomy."""
     data, segmentation, _, _ = dataset.load_case(identifier)
     image, segmentation = centred_patch(data[:], segmentation[:], size)
+    return torch.from_numpy(image).float()[None], as_target(segmentation, names, labels)[None]
+
+
+def as_target(segmentation: np.ndarray, names: dict[str, Any], labels: LabelSpace) -> Tensor:
+    """Return the target (1, …), or (R[+1], …) with regions, of a label map (1, …), as the host makes it in training."""
     target = torch.from_numpy(segmentation)
-    if labels.regions:
-        regions = [value for name, value in names.items() if name not in ("background", "ignore")]
-        if labels.ignore_label is not None:
-            regions.append(labels.ignore_label)
-        target = ConvertSegmentationToRegionsTransform(regions, channel_in_seg=0)(segmentation=target)["segmentation"]
-    return torch.from_numpy(image).float()[None], target[None]
+    if not labels.regions:
+        return target
+    regions = [value for name, value in names.items() if name not in ("background", "ignore")]
+    if labels.ignore_label is not None:
+        regions.append(labels.ignore_label)
+    return ConvertSegmentationToRegionsTransform(regions, channel_in_seg=0)(segmentation=target)["segmentation"]
 
 
 def channel_names(names: dict[str, Any], labels: LabelSpace) -> dict[int, str]:
