@@ -126,6 +126,10 @@ class Coder:
         if label_file is not None:
             label_map = self.reader.read(label_file)
             self.check(label_map, label_file)
+        return self.bring(label_map, image_files=image_files)
+
+    def bring(self, label_map: LabelMap | None, *, image_files: Sequence[Path] = ()) -> GridCase:
+        """Bring a case whose label map is in memory, checked, to the grid; otherwise as `load`."""
         if not image_files:
             assert label_map is not None
             return self.place(_volume(label_map.values), _spacing_mm(label_map.geometry))
