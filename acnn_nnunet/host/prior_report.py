@@ -3,7 +3,6 @@
 from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import torch
 from nnunetv2.paths import nnUNet_results
@@ -12,6 +11,7 @@ from tqdm import tqdm
 from acnn_nnunet import __version__
 from acnn_nnunet.files import write_json, write_text
 from acnn_nnunet.host.dataset_names import dataset_id, train_command
+from acnn_nnunet.host.devices import check_device
 from acnn_nnunet.host.fold_view import FoldView, view_fold
 from acnn_nnunet.host.prior_examination import Examination
 from acnn_nnunet.host.prior_location import (
@@ -61,7 +61,7 @@ def prior_report(
     """
     start = perf_counter()
     _refuse_other_content(output)
-    _refuse_missing_device(device)
+    check_device(device)
     view = view_fold(dataset, configuration, fold, plans_identifier=plans_identifier)
     expected = describe_prior(view.plans, view.configuration, view.name, view.dataset_json, view.fold)
     prior = _fitting_prior(view, expected, device=device)
@@ -123,15 +123,3 @@ def _refuse_other_content(output: Path) -> None:
         raise ValueError(f"{output} is a file: name a folder with -o.")
     if output.is_dir() and (others := sorted({path.name for path in output.iterdir()} - {JSON_FILE, PAGE_FILE})):
         raise ValueError(f"{output} holds other things, such as {others[0]}: name another folder with -o.")
-
-
-def _refuse_missing_device(device: str) -> None:
-    available: dict[str, Any] = {
-        "cpu": lambda: True,
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
-    }
-    if device not in available:
-        raise ValueError(f"There is no device {device}: -device takes {', '.join(available)}.")
-    if not available[device]():
-        raise ValueError(f"This machine has no {device} device: take -device cpu.")
