@@ -38,8 +38,7 @@ class Study:
         dataset_id: the host's.
         num_train: cases (patients, where `grouped`) of the few-cases fold.
         num_selection: cases (patients) that arms are chosen on.
-        base: the plans' configuration that the study's own derives from.
-        overrides: entries of the study's configuration, besides halved widths.
+        overrides: entries of the study's configuration, which derives from 3d_fullres, besides halved widths.
         motion_mm: limit of in-plane slice translation in corrupted images; rotation is up to 5°.
         grouped: whether cases are named <patient>_<phase>.
         num_epochs: of segmentation, of 50 iterations each.
@@ -48,55 +47,46 @@ class Study:
     dataset_id: int
     num_train: int
     num_selection: int
-    base: str
     overrides: dict
     motion_mm: float
     grouped: bool
     num_epochs: int
 
 
+# Coarse voxels, so that the whole anatomy fits into a patch that two cores can train often enough.
 STUDIES = {
-    "hippocampus": Study(4, 20, 40, "3d_fullres", {"batch_size": 2}, 2.0, False, 16),
-    # Coarse in the plane, so that the whole heart fits into a patch that two cores can train.
+    "hippocampus": Study(
+        4, 20, 40, {"batch_size": 4, "spacing": [1.5, 1.5, 1.5], "patch_size": [28, 40, 28]}, 2.0, False, 40
+    ),
     "acdc": Study(
-        27,
-        16,
-        16,
-        "3d_fullres",
-        {
-            "batch_size": 2,
-            "spacing": [10.0, 2.5, 2.5],
-            "patch_size": [12, 80, 80],
-            "data_identifier": "nnUNetPlans_3d_study",
-        },
-        5.0,
-        True,
-        16,
+        27, 16, 16, {"batch_size": 2, "spacing": [10.0, 2.5, 2.5], "patch_size": [12, 80, 80]}, 5.0, True, 40
     ),
 }
 
-# Settings of every arm; `prior_of` names the arm-less prior that it uses: grid and training cases.
-PRIORS = {
-    "patch20": ("patch", FEW_FOLD),
-    "roi20": ("roi", FEW_FOLD),
-    "patch_all": ("patch", ALL_FOLD),
-    "roi_all": ("roi", ALL_FOLD),
+_HYBRID = {"architecture": "hybrid", "code_size": 128, "prior_num_epochs": 26}
+# The priors that arms use: the fold of their training cases and their settings; 50 iterations an epoch.
+PRIORS: dict[str, tuple[int, dict]] = {
+    "paper20": (FEW_FOLD, {"preset": "paper", "prior_num_epochs": 26}),
+    "patch20": (FEW_FOLD, {"grid": "patch", **_HYBRID}),
+    "roi20": (FEW_FOLD, {"grid": "roi", **_HYBRID}),
+    "roi_all": (ALL_FOLD, {"grid": "roi", **_HYBRID, "prior_num_epochs": 52}),
 }
+# Settings of every arm; `prior_of` names its prior.
 ARMS: dict[str, dict] = {
     "none": {"prior_weight": 0},
-    "paper": {"preset": "paper", "prior_of": "patch20"},
+    "paper": {"preset": "paper", "prior_of": "paper20"},
     "patch_0.1": {"prior_weight": 0.1, "prior_of": "patch20"},
     "patch_0.3": {"prior_weight": 0.3, "prior_of": "patch20"},
+    "patch_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "patch20"},
     "roi_0.1": {"prior_weight": 0.1, "prior_of": "roi20"},
     "roi_0.3": {"prior_weight": 0.3, "prior_of": "roi20"},
     "roi_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "roi20"},
     "roi_0.3_reconstruction": {"prior_weight": 0.3, "reconstruction_weight": 1.0, "prior_of": "roi20"},
-    "patch_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "patch20"},
     "roi_all_0.3": {"prior_weight": 0.3, "prior_of": "roi_all"},
     "roi_all_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "roi_all"},
 }
 CONTROLS = ("none", "paper")
-CONFIGURATION = "3d_study"
+BASE, CONFIGURATION = "3d_fullres", "3d_study"
 
 
 def main() -> None:
@@ -147,38 +137,35 @@ class Workplace:
         link = self.folder / "raw" / source.name
         if not link.exists():
             link.symlink_to(source)
-        self.command(f"nnUNetv2_plan_and_preprocess -d {self.study.dataset_id} -c {self.study.base} --no_pp -np 2")
+        self.command(f"nnUNetv2_plan_and_preprocess -d {self.study.dataset_id} -c {BASE} --no_pp -np 2")
         self.write_configuration()
         self.command(f"nnUNetv2_preprocess -d {self.study.dataset_id} -c {CONFIGURATION} -np 2")
         self.write_split()
-        for part in ("selection", "confirmation"):
-            for case in self.cases(part):
-                self.write_test_case(part, case)
+        for case in self.cases("selection") + self.cases("confirmation"):
+            self.write_test_case(case)
 
     def write_configuration(self) -> None:
         """Add the study's configuration to the plans: the base's with half the width and the study's overrides."""
-        plans = json.loads(self.plans_file.read_text())
-        base = plans["configurations"][self.study.base]
-        architecture = json.loads(json.dumps(base["architecture"]))
-        if "patch_size" in self.study.overrides:
-            from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
+        from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
 
-            patch, spacing = self.study.overrides["patch_size"], self.study.overrides["spacing"]
-            _, strides, kernels, _, _ = get_pool_and_conv_props(spacing, patch, 4, 4)
-            stages = min(len(strides), 4)
-            architecture["arch_kwargs"].update(
-                n_stages=stages,
-                strides=[list(stride) for stride in strides[:stages]],
-                kernel_sizes=[list(kernel) for kernel in kernels[:stages]],
-                features_per_stage=base["architecture"]["arch_kwargs"]["features_per_stage"][:stages],
-                n_conv_per_stage=[2] * stages,
-                n_conv_per_stage_decoder=[2] * (stages - 1),
-            )
-        widths = architecture["arch_kwargs"]["features_per_stage"]
-        architecture["arch_kwargs"]["features_per_stage"] = [width // 2 for width in widths]
+        plans = json.loads(self.plans_file.read_text())
+        base = plans["configurations"][BASE]
+        patch, spacing = self.study.overrides["patch_size"], self.study.overrides["spacing"]
+        _, strides, kernels, _, _ = get_pool_and_conv_props(spacing, patch, 4, 4)
+        stages = min(len(strides), 4)
+        architecture = json.loads(json.dumps(base["architecture"]))
+        architecture["arch_kwargs"].update(
+            n_stages=stages,
+            strides=[list(stride) for stride in strides[:stages]],
+            kernel_sizes=[list(kernel) for kernel in kernels[:stages]],
+            features_per_stage=[n // 2 for n in base["architecture"]["arch_kwargs"]["features_per_stage"][:stages]],
+            n_conv_per_stage=[2] * stages,
+            n_conv_per_stage_decoder=[2] * (stages - 1),
+        )
         plans["configurations"][CONFIGURATION] = {
-            "inherits_from": self.study.base,
+            "inherits_from": BASE,
             "architecture": architecture,
+            "data_identifier": f"nnUNetPlans_{CONFIGURATION}",
             **self.study.overrides,
         }
         self.plans_file.write_text(json.dumps(plans, indent=2))
@@ -225,18 +212,21 @@ class Workplace:
         splits = json.loads((self.preprocessed / "splits_final.json").read_text())
         return sorted(splits[FEW_FOLD if part == "selection" else ALL_FOLD]["val"])
 
-    def write_test_case(self, part: str, case: str) -> None:
-        """Write the clean and the corrupted images of a case, and its label."""
+    def write_test_case(self, case: str) -> None:
+        """Write the clean and the corrupted images of a case, and the label of each, as cases <case>__<kind>."""
         import SimpleITK
 
         label_file = self.raw / "labelsTr" / f"{case}.nii.gz"
-        target = self.test / part / "labels" / label_file.name
-        if target.exists():
-            return
+        images, labels = self.test / "images", self.test / "labels"
+        for folder in (images, labels):
+            folder.mkdir(parents=True, exist_ok=True)
         image = SimpleITK.ReadImage(str(self.raw / "imagesTr" / f"{case}_0000.nii.gz"))
         label = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(label_file)))
         seed = [SEED_OF_TEST_IMAGES, *case.encode()]
         for kind in CORRUPTIONS:
+            target = labels / f"{case}__{kind}.nii.gz"
+            if target.exists():
+                continue
             values = corrupt(
                 SimpleITK.GetArrayFromImage(image).astype(np.float32),
                 label,
@@ -247,11 +237,8 @@ class Workplace:
             )
             corrupted = SimpleITK.GetImageFromArray(values)
             corrupted.CopyInformation(image)
-            folder = self.test / part / kind
-            folder.mkdir(parents=True, exist_ok=True)
-            SimpleITK.WriteImage(corrupted, str(folder / f"{case}_0000.nii.gz"), True)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(label_file, target)
+            SimpleITK.WriteImage(corrupted, str(images / f"{case}__{kind}_0000.nii.gz"), True)
+            target.symlink_to(label_file)
 
     def run(self, arms: list[str], seeds: list[int], *, minutes: float) -> None:
         """Do the runs that have no JSON yet, arm by arm within each seed, as long as time is left to start one."""
@@ -273,14 +260,11 @@ class Workplace:
         prior_of = settings.pop("prior_of", None)
         if prior_of is not None:
             settings["prior"] = str(self.trained_prior(prior_of))
-            settings["grid"] = PRIORS[prior_of][0]
+            settings["grid"] = PRIORS[prior_of][1].get("grid", "patch")
         configuration = f"{CONFIGURATION}_{arm}_seed{seed}".replace(".", "")
         self.configure(configuration, settings)
         seconds = self.train(configuration, FEW_FOLD, "ACNNTrainer")
-        scores = {
-            part: {kind: self.predict_and_score(configuration, part, kind) for kind in CORRUPTIONS}
-            for part in ("selection", "confirmation")
-        }
+        scores = self.predict_and_score(configuration)
         result.parent.mkdir(parents=True, exist_ok=True)
         content = {"arm": arm, "seed": seed, "settings": settings_without_paths(settings), "prior": prior_of}
         write_json_atomically(result, {**content, "training_s": round(seconds, 1), "scores": scores})
@@ -288,11 +272,11 @@ class Workplace:
 
     def trained_prior(self, prior: str) -> Path:
         """Return the prior file of a grid and fold, trained now if it is not there."""
-        grid, fold = PRIORS[prior]
-        configuration = f"{CONFIGURATION}_prior_{grid}"
+        fold, settings = PRIORS[prior]
+        configuration = f"{CONFIGURATION}_prior_{prior}"
         path = self.trainer_folder("ShapePriorTrainer", configuration, fold) / "checkpoint_final.pth"
         if not path.is_file():
-            self.configure(configuration, {"grid": grid, "seed": 0})
+            self.configure(configuration, {"num_iterations_per_epoch": 50, "seed": 0, **settings})
             self.train(configuration, fold, "ShapePriorTrainer")
         return path
 
@@ -312,22 +296,30 @@ class Workplace:
             )
         return time.monotonic() - started
 
-    def predict_and_score(self, configuration: str, part: str, kind: str) -> dict:
-        """Return the rows of both tables of `acnn-nnunet evaluate`."""
-        predictions = self.folder / "predictions" / configuration / part / kind
-        evaluation = self.folder / "evaluations" / configuration / part / kind
-        images, labels = self.test / part / kind, self.test / part / "labels"
+    def predict_and_score(self, configuration: str) -> dict:
+        """Return the rows of both tables of `acnn-nnunet evaluate`, by part and corruption."""
+        from acnn_nnunet.evaluation.score_table import CASES_FILE, LARGEST_COMPONENT_FILE
+
+        predictions, evaluation = (self.folder / name / configuration for name in ("predictions", "evaluations"))
         self.command(
-            f"nnUNetv2_predict -d {self.study.dataset_id} -c {configuration} -f {FEW_FOLD} -tr ACNNTrainer -i {images} "
-            f"-o {predictions} -device cpu -npp 1 -nps 1 --disable_tta --continue_prediction"
+            f"nnUNetv2_predict -d {self.study.dataset_id} -c {configuration} -f {FEW_FOLD} -tr ACNNTrainer "
+            f"-i {self.test / 'images'} -o {predictions} -device cpu -npp 1 -nps 1 --disable_tta --continue_prediction"
         )
         shutil.rmtree(evaluation, ignore_errors=True)
         self.command(
-            f"acnn-nnunet evaluate {labels} {predictions} -o {evaluation} -djfile {self.raw}/dataset.json -np 2"
+            f"acnn-nnunet evaluate {self.test / 'labels'} {predictions} -o {evaluation} "
+            f"-djfile {self.raw}/dataset.json -np 1"
         )
-        from acnn_nnunet.evaluation.score_table import CASES_FILE, LARGEST_COMPONENT_FILE
-
-        return {name: (evaluation / name).read_text().splitlines() for name in (CASES_FILE, LARGEST_COMPONENT_FILE)}
+        scores: dict = {}
+        for part in ("selection", "confirmation"):
+            cases = set(self.cases(part))
+            for name in (CASES_FILE, LARGEST_COMPONENT_FILE):
+                head, *rows = (evaluation / name).read_text().splitlines()
+                for kind in CORRUPTIONS:
+                    of_kind = [row.replace(f"__{kind},", ",", 1) for row in rows if f"__{kind}," in row]
+                    table = [head, *(row for row in of_kind if row.split(",", 1)[0] in cases)]
+                    scores.setdefault(part, {}).setdefault(kind, {})[name] = table
+        return scores
 
     def command(self, line: str) -> None:
         """Run one command as a user would type it, its words in a log file.
