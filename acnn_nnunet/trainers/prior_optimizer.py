@@ -59,12 +59,12 @@ def prior_optimizer(
     forgets its squared gradients sooner.
     """
     if architecture != "hybrid":
-        optimizer = AdamW(network.parameters(), _LR, weight_decay=weight_decay)
+        optimizer = AdamW(network.parameters(), _LR, weight_decay=weight_decay, fused=True)
         return optimizer, PolyLRScheduler(optimizer, _LR, num_epochs)
     weights = [*network.encoder.parameters(), *network.decoder.parameters()]
     groups: list[dict[str, Any]] = [
         {"params": weights, "lr": _HYBRID_LR, "betas": (0.9, 0.99)},
         {"params": list(network.predictor.parameters())},
     ]
-    optimizer = AdamW(groups, _LR, weight_decay=weight_decay)
+    optimizer = AdamW(groups, _LR, weight_decay=weight_decay, fused=True)
     return optimizer, WarmUpCosine(optimizer, num_epochs=num_epochs, steps_per_epoch=steps_per_epoch)
