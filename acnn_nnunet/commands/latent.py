@@ -7,6 +7,9 @@ from pathlib import Path
 def add_parsers(commands) -> None:
     """Add the parsers of these commands."""
     _add_codes(commands)
+    _add_latent_report(commands)
+    _add_classify(commands)
+    _add_plausibility(commands)
 
 
 def add_prior_options(parser) -> None:
@@ -58,3 +61,110 @@ def _codes(arguments: argparse.Namespace) -> int:
         )
     )
     return 0
+
+
+def _add_latent_report(commands) -> None:
+    parser = commands.add_parser("latent-report", help="what the numbers of a code mean: a page of shapes")
+    parser.add_argument("source", type=Path, help="folder of label maps, or a table that codes wrote")
+    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder to write")
+    add_prior_options(parser)
+    parser.add_argument("--groups", type=Path, help="groups.csv with the columns case, patient, phase, group")
+    parser.add_argument("--dimensions", type=int, nargs="+", help="to traverse, from 0 on; default: two")
+    parser.add_argument("--directions", type=int, default=3, help="principal directions to traverse; default: 3")
+    parser.add_argument("--between", nargs=2, metavar=("A", "B"), help="two cases to interpolate between")
+    parser.set_defaults(run=_latent_report)
+
+
+def _latent_report(arguments: argparse.Namespace) -> int:
+    from acnn_nnunet.host.latent_report import latent_report
+
+    print(
+        latent_report(
+            arguments.source,
+            arguments.output,
+            prior_file=prior_of(arguments),
+            groups_file=arguments.groups,
+            dimensions=arguments.dimensions,
+            num_directions=arguments.directions,
+            between=tuple(arguments.between) if arguments.between else None,
+            device=arguments.device,
+        )
+    )
+    return 0
+
+
+def _add_classify(commands) -> None:
+    parser = commands.add_parser("classify", help="can the codes tell groups of patients apart? forests, arm by arm")
+    parser.add_argument("codes", metavar="CODES", type=Path, help="table of `codes`, or folder of fold_0.csv and on")
+    parser.add_argument("groups", metavar="GROUPS", type=Path, help="groups.csv: case, patient, phase, group")
+    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder to write")
+    parser.add_argument("--classes", nargs="+", metavar="GROUP", help="groups to tell apart; default: all")
+    parser.add_argument("--splits", type=Path, help="splits_final.json of the priors, with a folder of codes by fold")
+    parser.add_argument("--folds", type=int, default=10, help="of the cross-validation without --splits, default 10")
+    parser.add_argument("--runs", type=int, default=20, help="seeds of forests (and folds), default 20")
+    parser.add_argument("--arm", dest="arms", nargs="+", default=[], metavar="NAME=CODES", help="codes to compare with")
+    parser.add_argument("--clinical", type=Path, metavar="CSV", help="clinical.csv of `evaluate`, or other features")
+    parser.add_argument("--side", choices=["reference", "prediction"], default="reference", help="of clinical.csv")
+    parser.add_argument("--pca", type=Path, metavar="LABELS", help="folder of label maps: an arm of PCA of these")
+    parser.add_argument("--prior", help="with --pca: the prior whose grid to take; {fold} in it with --splits")
+    parser.set_defaults(run=_classify)
+
+
+def _classify(arguments: argparse.Namespace) -> int:
+    from acnn_nnunet.evaluation.classification_task import run_classification
+
+    print(
+        run_classification(
+            arguments.codes,
+            arguments.groups,
+            arguments.output,
+            classes=arguments.classes,
+            splits=arguments.splits,
+            num_folds=arguments.folds,
+            num_runs=arguments.runs,
+            arms=arguments.arms,
+            clinical=arguments.clinical,
+            side=arguments.side,
+            pca=arguments.pca,
+            prior=arguments.prior,
+        )
+    )
+    return 0
+
+
+def _add_plausibility(commands) -> None:
+    parser = commands.add_parser("plausibility", help="which predictions to look at, without ground truth")
+    parser.add_argument("prediction", metavar="PRED", type=Path, help="folder of predicted label maps")
+    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder to write")
+    add_prior_options(parser)
+    parser.add_argument("--images", type=Path, help="the images that were segmented, to compare their codes")
+    parser.add_argument("--rules", type=Path, help="JSON of anatomical rules; default: what dataset.json declares")
+    parser.add_argument("--calibration", type=Path, metavar="JSON", help="flag by a calibration.json")
+    parser.add_argument("--calibrate", type=Path, metavar="GT", help="references: make a calibration.json of PRED")
+    parser.add_argument("--recall", type=float, default=0.9, help="share of bad cases to flag, default 0.9")
+    parser.add_argument("--bad-dice", type=float, help="what is bad; default: the worst tenth of PRED")
+    parser.add_argument("--groups", type=Path, help="case,patient,phase,group; default: groups.csv beside GT")
+    parser.add_argument("--spoilt", type=int, default=1, metavar="N", help="spoilt copies of each, default 1")
+    parser.set_defaults(run=_plausibility)
+
+
+def _plausibility(arguments: argparse.Namespace) -> int:
+    from acnn_nnunet.host.plausibility import CalibrationOptions, plausibility
+
+    options = None
+    if arguments.calibrate is not None:
+        options = CalibrationOptions(
+            arguments.calibrate, arguments.recall, arguments.bad_dice, arguments.groups, arguments.spoilt
+        )
+    outcome = plausibility(
+        arguments.prediction,
+        arguments.output,
+        prior_file=prior_of(arguments),
+        images=arguments.images,
+        rules_file=arguments.rules,
+        calibration_file=arguments.calibration,
+        calibrate_on=options,
+        device=arguments.device,
+    )
+    print(outcome.text)
+    return 0 if outcome.complete else 1
