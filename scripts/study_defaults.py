@@ -28,6 +28,7 @@ RESULTS = ROOT / "benchmarks" / "defaults"
 FEW_FOLD, ALL_FOLD = 5, 0  # the study's own fold of few training cases; the host's, for the prior of all label maps
 CORRUPTIONS = ("clean", "noise", "slab", "motion", "dropped")
 SEED_OF_TEST_IMAGES = 2017
+PRIOR_BATCH_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -56,20 +57,20 @@ class Study:
 # Coarse voxels, so that the whole anatomy fits into a patch that two cores can train often enough.
 STUDIES = {
     "hippocampus": Study(
-        4, 20, 40, {"batch_size": 4, "spacing": [1.5, 1.5, 1.5], "patch_size": [28, 40, 28]}, 2.0, False, 40
+        4, 20, 40, {"batch_size": 2, "spacing": [1.5, 1.5, 1.5], "patch_size": [28, 40, 28]}, 2.0, False, 30
     ),
     "acdc": Study(
-        27, 16, 16, {"batch_size": 2, "spacing": [10.0, 2.5, 2.5], "patch_size": [12, 80, 80]}, 5.0, True, 40
+        27, 16, 16, {"batch_size": 2, "spacing": [10.0, 2.5, 2.5], "patch_size": [12, 80, 80]}, 5.0, True, 30
     ),
 }
 
-_HYBRID = {"architecture": "hybrid", "code_size": 128, "prior_num_epochs": 26}
+_HYBRID = {"architecture": "hybrid", "code_size": 128, "prior_num_epochs": 16}
 # The priors that arms use: the fold of their training cases and their settings; 50 iterations an epoch.
 PRIORS: dict[str, tuple[int, dict]] = {
-    "paper20": (FEW_FOLD, {"preset": "paper", "prior_num_epochs": 26}),
+    "paper20": (FEW_FOLD, {"preset": "paper", "prior_num_epochs": 16}),
     "patch20": (FEW_FOLD, {"grid": "patch", **_HYBRID}),
     "roi20": (FEW_FOLD, {"grid": "roi", **_HYBRID}),
-    "roi_all": (ALL_FOLD, {"grid": "roi", **_HYBRID, "prior_num_epochs": 52}),
+    "roi_all": (ALL_FOLD, {"grid": "roi", **_HYBRID, "prior_num_epochs": 32}),
 }
 # Settings of every arm; `prior_of` names its prior.
 ARMS: dict[str, dict] = {
@@ -86,7 +87,7 @@ ARMS: dict[str, dict] = {
     "roi_all_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "roi_all"},
 }
 CONTROLS = ("none", "paper")
-BASE, CONFIGURATION = "3d_fullres", "3d_study"
+BASE, CONFIGURATION, PRIOR_CONFIGURATION = "3d_fullres", "3d_study", "3d_study_prior"
 
 
 def main() -> None:
@@ -145,7 +146,7 @@ class Workplace:
             self.write_test_case(case)
 
     def write_configuration(self) -> None:
-        """Add the study's configuration to the plans: the base's with half the width and the study's overrides."""
+        """Add the study's configurations to the plans: the base's, half as wide, with the study's overrides."""
         from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
 
         plans = json.loads(self.plans_file.read_text())
@@ -167,6 +168,10 @@ class Workplace:
             "architecture": architecture,
             "data_identifier": f"nnUNetPlans_{CONFIGURATION}",
             **self.study.overrides,
+        }
+        plans["configurations"][PRIOR_CONFIGURATION] = {
+            "inherits_from": CONFIGURATION,
+            "batch_size": PRIOR_BATCH_SIZE,
         }
         self.plans_file.write_text(json.dumps(plans, indent=2))
 
@@ -273,17 +278,19 @@ class Workplace:
     def trained_prior(self, prior: str) -> Path:
         """Return the prior file of a grid and fold, trained now if it is not there."""
         fold, settings = PRIORS[prior]
-        configuration = f"{CONFIGURATION}_prior_{prior}"
+        configuration = f"{PRIOR_CONFIGURATION}_{prior}"
         path = self.trainer_folder("ShapePriorTrainer", configuration, fold) / "checkpoint_final.pth"
         if not path.is_file():
-            self.configure(configuration, {"num_iterations_per_epoch": 50, "seed": 0, **settings})
+            self.configure(
+                configuration, {"num_iterations_per_epoch": 50, "seed": 0, **settings}, base=PRIOR_CONFIGURATION
+            )
             self.train(configuration, fold, "ShapePriorTrainer")
         return path
 
-    def configure(self, name: str, settings: dict) -> None:
+    def configure(self, name: str, settings: dict, *, base: str = CONFIGURATION) -> None:
         """Write a configuration by the command that a user would type."""
         words = " ".join(shlex.quote(f"{key}={value}") for key, value in settings.items())
-        self.command(f"acnn-nnunet configure {self.study.dataset_id} -c {CONFIGURATION} -n {name} {words}")
+        self.command(f"acnn-nnunet configure {self.study.dataset_id} -c {base} -n {name} {words}")
 
     def train(self, configuration: str, fold: int, trainer: str) -> float:
         """Train, going on from a checkpoint if there is one; return the seconds it took."""
