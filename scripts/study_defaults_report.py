@@ -26,10 +26,10 @@ PAGE = ROOT / "docs" / "defaults.md"
 INTRODUCTION = """# Which prior is worth having
 
 Made from `benchmarks/defaults/*/*.json` by `python scripts/study_defaults.py report`; that script says what an arm is.
-Few cases to train on, coarse voxels, the U-Net at half width, {iterations} iterations; the same networks tested on clean
-images and on corrupted ones (noise, an occluded slab, slice motion, dropped slices), mean over the labels, every arm
-against `prior_weight=0` on the same cases, corruptions and seeds. Intervals: 95 %, bootstrap over patients. "Selection"
-cases are of fold 0's training part and choose the defaults; "confirmation" cases are its held-out ones.
+Few cases to train on, coarse voxels, the U-Net at half width, {iterations} iterations; the same networks tested on
+clean images and on corrupted ones (noise, an occluded slab, slice motion, dropped slices), mean over the labels, every
+arm against `prior_weight=0` on the same cases, corruptions and seeds. Intervals: 95 %, bootstrap over patients.
+"Selection" cases are of fold 0's training part and choose the defaults; "confirmation" cases are its held-out ones.
 """
 
 
