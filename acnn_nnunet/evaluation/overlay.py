@@ -17,6 +17,7 @@ def draw_overlay(
     *,
     image: np.ndarray | None = None,
     label_names: Mapping[int, str] | None = None,
+    line_names: tuple[str, str] = ("reference", "prediction"),
 ) -> str:
     """Draw one panel a prediction, with the outlines of both label maps, and return it as a `data:` address.
 
@@ -26,6 +27,7 @@ def draw_overlay(
         spacing_mm: voxel size in array order.
         image: intensities of the same shape; None leaves the ground dark.
         label_names: names for the legend by label.
+        line_names: what the legend calls solid and dashed outlines.
     """
     index, spacing_mm = _worst_slice(reference, list(predictions.values()), spacing_mm)
     box = _box([label_map[index] for label_map in (reference, *predictions.values())])
@@ -40,7 +42,7 @@ def draw_overlay(
         axis.set_title(literal(title), fontsize=9)
         rows, columns = reference[index][box].shape
         axis.set(xticks=[], yticks=[], xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
-    _add_legend(figure, (reference, *predictions.values()), label_names or {})
+    _add_legend(figure, (reference, *predictions.values()), label_names or {}, line_names)
     return figure_data_uri(figure, dpi=90)
 
 
@@ -75,13 +77,15 @@ def _draw_outlines(axis: Any, labels: np.ndarray, style: str) -> None:
         axis.contour(columns, rows, mask, levels=[0.5], colors=[_colour(label)], linestyles=style, linewidths=1.3)
 
 
-def _add_legend(figure: Any, label_maps: Sequence[np.ndarray], names: Mapping[int, str]) -> None:
+def _add_legend(
+    figure: Any, label_maps: Sequence[np.ndarray], names: Mapping[int, str], line_names: tuple[str, str]
+) -> None:
     from matplotlib.lines import Line2D
 
     labels = sorted({int(label) for label_map in label_maps for label in np.unique(label_map) if label > 0})
     handles = [Line2D([], [], color=_colour(label), label=literal(names.get(label, str(label)))) for label in labels]
-    handles.append(Line2D([], [], color="#777", linestyle="solid", label="reference"))
-    handles.append(Line2D([], [], color="#777", linestyle="dashed", label="prediction"))
+    for style, name in zip(("solid", "dashed"), line_names, strict=True):
+        handles.append(Line2D([], [], color="#777", linestyle=style, label=name))
     figure.legend(
         handles=handles,
         loc="outside lower center",
