@@ -108,3 +108,10 @@ class LabelSpace:
     def hardened(self, maps: Tensor) -> Tensor:
         """Return hard maps (B, C, …) of soft ones: the most likely class, or every region above 0.5."""
         return self.decisions(maps - 0.5)
+
+    def margins(self, maps: Tensor) -> Tensor:
+        """Return by how much (B, C, …) each channel of soft maps leads, above 0 where `hardened` chooses it."""
+        if self.regions:
+            return maps - 0.5
+        first, second = maps.topk(2, dim=1).values.split(1, dim=1)
+        return maps - torch.where(maps == first, second, first)
