@@ -87,7 +87,10 @@ def draw_path(margins: np.ndarray, masks: np.ndarray, titles: Sequence[str], spa
             axis.set_title(literal(title), fontsize=9, y=0.97)
         for row, (index, aspect, _) in enumerate(planes, start=int(solid)):
             axis = figure.add_subplot(layout[row, column])
-            axis.imshow(_painted(masks[(column, slice(None), *index)]), aspect=aspect, interpolation="nearest")
+            picture = _painted(masks[(column, slice(None), *index)])
+            # Where slices are stacked up in the surfaces they are in their section too.
+            upwards = solid and index[0] == slice(None)
+            axis.imshow(picture, aspect=aspect, interpolation="nearest", origin="lower" if upwards else "upper")
             axis.set(xticks=[], yticks=[])
             if not solid:
                 axis.set_title(literal(title), fontsize=9)

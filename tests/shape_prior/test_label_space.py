@@ -73,3 +73,13 @@ def test_decisions():
     logits = torch.tensor([[[2.0, 0], [1, 3]]])
     assert LabelSpace(2).decisions(logits).tolist() == [[[1, 0], [0, 1]]]
     assert LabelSpace(2, regions=True).decisions(logits - 1.5).tolist() == [[[1, 0], [0, 1]]]
+
+
+def test_margins_are_above_zero_where_a_channel_is_chosen():
+    maps = torch.tensor([[0.2, 0.5, 0.3], [0.45, 0.15, 0.4]]).T[None]  # (1, 3, 2)
+
+    classes = LabelSpace(3).margins(maps)
+    regions = LabelSpace(3, regions=True).margins(maps)
+
+    torch.testing.assert_close(classes, torch.tensor([[[-0.3, 0.05], [0.2, -0.3], [-0.2, -0.05]]]))
+    torch.testing.assert_close(regions, maps - 0.5)
