@@ -12,17 +12,20 @@ loose arm as soon as the prior of all cases is there, and the strict arm as soon
 
 import argparse
 import json
+import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from study_defaults import CONFIGURATION as BASE
-from study_defaults import Workplace
+from study_defaults import STUDIES, Workplace, write_json_atomically
 
 ROOT = Path(__file__).parents[1]
 NUM_FOLDS = 10
 CONFIGURATION = "3d_classification"
+RESULTS = ROOT / "benchmarks" / "latent" / "classification.json"
+CLASSES = {"3_classes": ["NOR", "DCM", "HCM"], "5_classes": ["NOR", "DCM", "HCM", "MINF", "RV"]}
 ALL = "all"  # nnU-Net's fold of all cases: the prior of the loose arm
 SETTINGS = {
     "grid": "roi",
@@ -42,16 +45,28 @@ def main() -> None:
     for name in ("prepare", "train", "classify"):
         step = steps.add_parser(name)
         step.add_argument("--work", type=Path, required=True, help="scratch folder, outside of the repository")
+    one = steps.add_parser("prior", help="one training, as `train` starts it")
+    one.add_argument("--fold", required=True)
     steps.choices["prepare"].add_argument("--raw", type=Path, required=True, help="nnUNet_raw that holds the dataset")
     steps.choices["train"].add_argument("--minutes", type=float, default=90, help="start no training after this long")
     steps.choices["train"].add_argument("--folds", nargs="+", default=[*map(str, range(NUM_FOLDS)), ALL])
     steps.add_parser("report")
     arguments = parser.parse_args()
+    if arguments.step == "report":
+        from study_classification_report import write_report
+
+        write_report()
+        return
+    if arguments.step == "prior":
+        train_prior(arguments.fold)
+        return
     workplace = Workplace("acdc", arguments.work.absolute())
     if arguments.step == "prepare":
         prepare(workplace, arguments.raw.absolute())
     elif arguments.step == "train":
         train(workplace, arguments.folds, minutes=arguments.minutes)
+    else:
+        classify(workplace)
 
 
 def prepare(workplace: Workplace, raw: Path) -> None:
@@ -90,8 +105,146 @@ def train(workplace: Workplace, folds: list[str], *, minutes: float) -> None:
     for fold in folds:
         if time.monotonic() - started > 60 * minutes:
             sys.exit(f"{minutes} minutes are over; the next prior is that of fold {fold}")
-        seconds = workplace.train(CONFIGURATION, fold, "ShapePriorTrainer")
-        print(f"fold {fold}: {prior_file(workplace, fold)} ({seconds:.0f} s)", flush=True)
+        if not prior_file(workplace, fold).is_file():
+            with open(workplace.folder / "log.txt", "a") as log:
+                words = [sys.executable, __file__, "prior", "--fold", fold]
+                subprocess.run(words, check=True, stdout=log, stderr=log, env=workplace.environment)
+        print(f"fold {fold}: {prior_file(workplace, fold)}, {time.monotonic() - started:.0f} s", flush=True)
+
+
+def train_prior(fold: str) -> None:
+    """Do what nnUNetv2_train does but for its validation, which takes longer than these trainings and is not needed."""
+    import torch
+    from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
+
+    trainer = get_trainer_from_args(
+        str(STUDIES["acdc"].dataset_id), CONFIGURATION, fold, "ShapePriorTrainer", device=torch.device("cpu")
+    )
+    maybe_load_checkpoint(trainer, (Path(trainer.output_folder) / "checkpoint_latest.pth").is_file(), False)
+    trainer.run_training()
+
+
+def classify(workplace: Workplace) -> None:
+    """Encode with every prior that is there, and make the tables that all priors are there for, if they are not yet."""
+    for fold in [*range(NUM_FOLDS), ALL]:
+        if prior_file(workplace, fold).is_file() and not pca_file(workplace, fold).is_file():
+            encode(workplace, fold)
+    write_hand_made(workplace)
+    for arm, folds in {"loose": [ALL], "strict": list(range(NUM_FOLDS))}.items():
+        if missing := [fold for fold in folds if not pca_file(workplace, fold).is_file()]:
+            print(f"{arm} arm: the priors of folds {', '.join(map(str, missing))} are missing")
+            continue
+        for name, classes in CLASSES.items():
+            make_table(workplace, arm, name, classes)
+
+
+def encode(workplace: Workplace, fold: str | int) -> None:
+    """Write the codes of all cases by a fold's prior, and by PCA fitted to the label maps of the same training cases.
+
+    The label maps are those that nnU-Net preprocessed, laid on the prior's grid, whose box is the fold's.
+    """
+    import numpy as np
+    import torch
+    from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    from acnn_nnunet.datasets.groups import GROUPS_FILE, read_groups
+    from acnn_nnunet.host.held_out import load_on_grid
+    from acnn_nnunet.host.label_pca import foreground_values
+    from acnn_nnunet.shape_prior.label_map_pca import pca_codes
+    from acnn_nnunet.shape_prior.latent_codes import CodeTable, write_codes
+    from acnn_nnunet.shape_prior.prior_file import load_prior
+
+    prior = load_prior(prior_file(workplace, fold))
+    rows = read_groups(workplace.raw / GROUPS_FILE)
+    held_out = set() if fold == ALL else set(splits_of(workplace)[int(fold)]["val"])
+    assert set(prior.spec.training_cases) == {row.case for row in rows} - held_out, "the prior saw other cases"
+    configuration = PlansManager(str(workplace.plans_file)).get_configuration(CONFIGURATION)
+    folder = str(workplace.preprocessed / configuration.data_identifier)
+    dataset = infer_dataset_class(folder)(folder, [row.case for row in rows])
+    labels, grid = prior.spec.label_space, prior.spec.make_grid(tuple(configuration.spacing))
+    names = dict(prior.spec.labels)
+    maps = [load_on_grid(dataset, row.case, names, labels, grid)[1] for row in rows]
+    with torch.no_grad():
+        codes = torch.cat([prior.network.encoder(each) for each in maps]).numpy()
+    flat = np.stack([foreground_values(each[0].numpy(), regions=labels.regions) for each in maps])
+    fitted = np.array([row.case in prior.spec.training_cases for row in rows])
+    linear = pca_codes(flat, fitted, components=prior.spec.code_size)
+    for file, values in ((codes_file(workplace, fold), codes), (pca_file(workplace, fold), linear)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_codes(file, CodeTable(tuple(rows), values))
+    print(f"encoded by the prior of fold {fold}")
+
+
+def write_hand_made(workplace: Workplace) -> None:
+    """Write volumes, ejection fractions, mass and wall thickness of every patient, from the raw label maps."""
+    import SimpleITK
+
+    from acnn_nnunet.datasets.groups import GROUPS_FILE, read_groups
+    from acnn_nnunet.evaluation.clinical import MYOCARDIUM_G_PER_ML
+    from acnn_nnunet.shape_prior.latent_measures import wall_thickness_mm
+
+    if hand_made_file(workplace).is_file():
+        return
+    measured: dict[str, dict[str, float]] = {}
+    for row in read_groups(workplace.raw / GROUPS_FILE):
+        image = SimpleITK.ReadImage(str(workplace.raw / "labelsTr" / f"{row.case}.nii.gz"))
+        values, spacing_mm = SimpleITK.GetArrayFromImage(image), image.GetSpacing()[::-1]
+        voxel_ml = spacing_mm[0] * spacing_mm[1] * spacing_mm[2] / 1000
+        rv, myo, lv = (float((values == label).sum()) * voxel_ml for label in (1, 2, 3))
+        end = {"ED": "d", "ES": "s"}[row.phase]
+        thickness = wall_thickness_mm(values == 3, values == 2, spacing_mm)
+        assert thickness is not None, row.case
+        own = measured.setdefault(row.patient, {})
+        own |= {f"lv_e{end}v_ml": lv, f"rv_e{end}v_ml": rv, f"wall_thickness_e{end}_mm": thickness}
+        own |= {"myo_mass_g": myo * MYOCARDIUM_G_PER_ML} if row.phase == "ED" else {"myo_esv_ml": myo}
+    for own in measured.values():
+        own |= {
+            f"{side}_ef_percent": 100 * (1 - own[f"{side}_esv_ml"] / own[f"{side}_edv_ml"]) for side in ("lv", "rv")
+        }
+    names = sorted(next(iter(measured.values())))
+    lines = [",".join(["patient", *names])]
+    lines += [",".join([patient, *(f"{own[name]:.6g}" for name in names)]) for patient, own in measured.items()]
+    hand_made_file(workplace).write_text("\n".join(lines) + "\n")
+
+
+def make_table(workplace: Workplace, arm: str, name: str, classes: list[str]) -> None:
+    """Run `acnn-nnunet classify` and take its JSON into the benchmarks; twice is once."""
+    output = workplace.folder / "classification" / f"{arm}_{name}"
+    content = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"settings": SETTINGS, "tables": {}}
+    if f"{arm}_{name}" in content["tables"]:
+        return
+    codes, pca = (file(workplace, ALL) for file in (codes_file, pca_file))
+    flags = f"--classes {' '.join(classes)} --clinical {hand_made_file(workplace)}"
+    if arm == "strict":
+        codes, pca = codes.parent, pca.parent
+        flags += f" --splits {workplace.preprocessed / 'splits_final.json'}"
+    groups = workplace.raw / "groups.csv"
+    workplace.command(f"acnn-nnunet classify {codes} {groups} -o {output} --arm map_pca={pca} {flags}")
+    content["tables"][f"{arm}_{name}"] = json.loads((output / "classification.json").read_text())
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    write_json_atomically(RESULTS, content)
+    print(f"{arm} arm, {name}: {output / 'classification.html'}")
+
+
+def splits_of(workplace: Workplace) -> list[dict[str, list[str]]]:
+    """Return the study's folds."""
+    return json.loads((workplace.preprocessed / "splits_final.json").read_text())
+
+
+def codes_file(workplace: Workplace, fold: str | int) -> Path:
+    """Return where the codes of all cases by a fold's prior lie."""
+    return workplace.folder / "codes" / f"fold_{fold}.csv"
+
+
+def pca_file(workplace: Workplace, fold: str | int) -> Path:
+    """Return where the codes of all cases by a fold's PCA lie."""
+    return workplace.folder / "map_pca" / f"fold_{fold}.csv"
+
+
+def hand_made_file(workplace: Workplace) -> Path:
+    """Return where the hand-made features lie."""
+    return workplace.folder / "hand_made.csv"
 
 
 def prior_file(workplace: Workplace, fold: str | int) -> Path:

@@ -35,8 +35,10 @@ def encode_by_pca(
         FileNotFoundError: if there is no such folder or prior.
     """
     if (FOLD in prior) != (splits is not None):
-        needed = f"a path with {FOLD}, such as …/fold_{FOLD}/checkpoint_final.pth" if splits else f"no {FOLD}"
-        raise ValueError(f"--prior {prior}: {'with' if splits else 'without'} --splits the prior is {needed}.")
+        raise ValueError(
+            f"--prior {prior}: with --splits it is a path with {FOLD}, such as …/fold_{FOLD}/checkpoint_final.pth; "
+            "without, it is one file."
+        )
     if splits is None:
         return [_encode(load_coder(Path(prior)), Path(folder), None, groups)]
     return [
