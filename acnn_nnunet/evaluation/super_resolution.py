@@ -105,7 +105,7 @@ def evaluate_super_resolution(
         "reference": str(reference),
         "prediction": str(prediction),
         "masks": None if masks is None else str(masks),
-        **_summarise(scores, extra),
+        **summarise(scores, extra),
         "settings": _settings(data_range),
     }
     output.mkdir(parents=True, exist_ok=True)
@@ -131,6 +131,31 @@ def score_pair(pair: ImagePair, *, data_range: float | None = None) -> ImageScor
         return ImageScore(pair.case, status=EXCLUDED, reason="there was not enough memory: use a smaller -np")
     except (ValueError, OSError, RuntimeError) as error:
         return ImageScore(pair.case, status=EXCLUDED, reason=" ".join(str(error).split()))
+
+
+def summarise(scores: Sequence[ImageScore], extra: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what `summary.json` says of scores; `extra` names predictions without a reference."""
+    scored = [score for score in scores if score.status in (OK, IDENTICAL)]
+    mean = {}
+    for metric in METRICS:
+        values = np.array([getattr(score, metric) for score in scored], dtype=float)  # None becomes NaN
+        average, deviation, median = describe(values)
+        mean[metric] = {"mean": average, "sd": deviation, "median": median, "n": int(np.isfinite(values).sum())}
+    return {
+        "num_cases": len(scores),
+        "num_scored": len(scored),
+        "num_identical": sum(score.status == IDENTICAL for score in scores),
+        "num_missing": sum(score.status == MISSING for score in scores),
+        "num_excluded": sum(score.status == EXCLUDED for score in scores),
+        "num_negative": sum(score.negative for score in scores),
+        "metrics": mean,
+        "excluded": [
+            {"case": score.case, "status": score.status, "reason": score.reason}
+            for score in scores
+            if score.status in (MISSING, EXCLUDED)
+        ],
+        "extra_predictions": list(extra),
+    }
 
 
 def _score_volumes(pair: ImagePair, data_range: float | None) -> ImageScore:
@@ -200,30 +225,6 @@ def _scores(pairs: Sequence[ImagePair], data_range: float | None, num_processes:
 
 def _pool(num_processes: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(num_processes, mp_context=get_context("spawn"))
-
-
-def _summarise(scores: Sequence[ImageScore], extra: Sequence[str]) -> dict[str, Any]:
-    scored = [score for score in scores if score.status in (OK, IDENTICAL)]
-    mean = {}
-    for metric in METRICS:
-        values = np.array([getattr(score, metric) for score in scored], dtype=float)  # None becomes NaN
-        average, deviation, median = describe(values)
-        mean[metric] = {"mean": average, "sd": deviation, "median": median, "n": int(np.isfinite(values).sum())}
-    return {
-        "num_cases": len(scores),
-        "num_scored": len(scored),
-        "num_identical": sum(score.status == IDENTICAL for score in scores),
-        "num_missing": sum(score.status == MISSING for score in scores),
-        "num_excluded": sum(score.status == EXCLUDED for score in scores),
-        "num_negative": sum(score.negative for score in scores),
-        "metrics": mean,
-        "excluded": [
-            {"case": score.case, "status": score.status, "reason": score.reason}
-            for score in scores
-            if score.status in (MISSING, EXCLUDED)
-        ],
-        "extra_predictions": list(extra),
-    }
 
 
 def _settings(data_range: float | None) -> dict[str, Any]:

@@ -7,7 +7,17 @@ from pathlib import Path
 
 from acnn_nnunet.host.startup import SHIM_FOLDER, VARIABLE
 
-TRAINER_NAMES = ("ShapePriorTrainer", "ACNNTrainer")
+TRAINER_NAMES = (
+    "ShapePriorTrainer",
+    "ACNNTrainer",
+    "SubPixelSegTrainer",
+    "ACNNSubPixelSegTrainer",
+    "SRTrainer",
+    "ACNNSRTrainer",
+    "SRCNNTrainer",
+    "AESegTrainer",
+    "AESegMTrainer",
+)
 """The classes that the shim hands to nnU-Net's finder."""
 
 

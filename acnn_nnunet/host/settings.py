@@ -48,7 +48,9 @@ _OPTIONAL = (
     "seed",
     "prior",
     "weight_decay",
+    "network_maps",
 )
+_PATHS = {"prior": "a prior file", "network_maps": "the folder of a trained model"}
 _RANGES = {
     "prior_weight": (0.0, float("inf")),
     "prior_warm_up": (0.0, 1.0),
@@ -60,6 +62,10 @@ _RANGES = {
     "label_swap_probability": (0.0, 1.0),
     "input_noise": (0.0, float("inf")),
     "clean_share": (0.0, 1.0),
+    "input_softening": (0.0, float("inf")),
+    "network_maps_share": (0.0, 1.0),
+    "slice_motion_mm": (0.0, float("inf")),
+    "slice_rotation_deg": (0.0, 180.0),
 }
 
 
@@ -97,7 +103,14 @@ class Settings:
         reconstruction_loss: of the autoencoder: "ce", the paper's, or "dice_ce", which learns several times faster.
         label_swap_probability: share of voxels that get a random label at the autoencoder's input.
         input_noise: standard deviation of Gaussian noise at the autoencoder's input.
-        clean_share: share of label maps that the autoencoder is shown without either.
+        clean_share: share of label maps that the autoencoder is shown without softening, swaps and noise.
+        input_softening: largest standard deviation, in voxels, of the Gaussian that softens a label map at the
+            autoencoder's input, drawn for each; 0 is off.
+        network_maps: folder of a trained model, whose cross-validated predictions of the training cases are shown to
+            the autoencoder beside their label maps.
+        network_maps_share: share of samples of which it is shown that prediction.
+        slice_motion_mm: each slice of a simulated stack is shifted within ± this along each in-plane axis.
+        slice_rotation_deg: each slice of a simulated stack is turned within ± this.
     """
 
     preset: str = "default"
@@ -127,6 +140,11 @@ class Settings:
     label_swap_probability: float = 0.1
     input_noise: float = 0.1
     clean_share: float = 0.5
+    input_softening: float = 0.0
+    network_maps: str | None = None
+    network_maps_share: float = 0.5
+    slice_motion_mm: float = 0.0
+    slice_rotation_deg: float = 0.0
 
     def __post_init__(self):
         for name in (field.name for field in dataclasses.fields(self)):
@@ -195,9 +213,9 @@ def _check(name: str, value: Any) -> None:
     elif name == "deep_supervision":
         if not isinstance(value, bool):
             raise ValueError(f"{name} must be true or false, got {value!r}")
-    elif name == "prior":
+    elif name in _PATHS:
         if not isinstance(value, str) or not value:
-            raise ValueError(f"{name} must be the path of a prior file, got {value!r}")
+            raise ValueError(f"{name} must be the path of {_PATHS[name]}, got {value!r}")
     elif name in _POSITIVE_INTEGERS or name == "seed":
         minimum = 0 if name == "seed" else 1
         if isinstance(value, bool) or not isinstance(value, int) or value < minimum:

@@ -1,14 +1,29 @@
 """The prior as a term of a segmentation loss (paper Eq. 1)."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from acnn_nnunet.shape_prior.prior_term import PriorTerm, PriorValues
+from acnn_nnunet.shape_prior.prior_term import PriorValues
 
 Outputs = Tensor | Sequence[Tensor]
+
+
+class Term(Protocol):
+    """A prior as a term of the loss, such as PriorTerm.
+
+    Attributes:
+        weights: of the terms that it returns, by their names.
+    """
+
+    weights: dict[str, float]
+
+    def __call__(self, output: Tensor, target: Any) -> PriorValues:
+        """Return the terms of a full-resolution output and its target."""
+        ...
 
 
 class ShapePriorLoss(nn.Module):
@@ -24,10 +39,20 @@ class ShapePriorLoss(nn.Module):
         prior: the terms d_k and their weights w_k, as a function of full-resolution logits and target.
         weight: λ1.
         balance_gradients: whether λ1 is the ratio of the gradient norms rather than a constant factor.
+        loss_name: of the segmentation loss in the statistics; in super-resolution it is an image's.
     """
 
-    def __init__(self, segmentation_loss: nn.Module, prior: PriorTerm, *, weight: float, balance_gradients: bool):
+    def __init__(
+        self,
+        segmentation_loss: nn.Module,
+        prior: Term,
+        *,
+        weight: float,
+        balance_gradients: bool,
+        loss_name: str = "segmentation_loss",
+    ):
         super().__init__()
+        self.loss_name = loss_name
         self.segmentation_loss = segmentation_loss
         self.prior = prior
         self.weight = weight
@@ -85,7 +110,7 @@ class ShapePriorLoss(nn.Module):
         terms = {f"prior_{name}": term.item() for name, term in values.terms.items()}
         prior_norm = _combined_norm(factors, products)
         step = {
-            "segmentation_loss": segmentation,
+            self.loss_name: segmentation,
             **terms,
             "prior_loss": float(factors @ torch.tensor(list(terms.values()), dtype=factors.dtype)),
             "gradient_ratio": prior_norm / segmentation_norm if segmentation_norm > 0 else 0.0,

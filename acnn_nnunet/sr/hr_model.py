@@ -22,6 +22,9 @@ from acnn_nnunet.sr.planning import ThroughPlane
 IMAGE_ATTRIBUTE = "predicts_image"
 """A trainer class whose network puts out images says so with this attribute, True; others put out labels."""
 
+BUILDER = "build_hr_network"
+"""Trainers whose `build_network_architecture` refuses nnUNetv2_predict build the network with this static method."""
+
 
 @dataclass(frozen=True)
 class HRModel:
@@ -105,7 +108,8 @@ def load_hr_model(
     # Before the network is built: a configuration without factor and axis has another kind of network.
     ThroughPlane.from_configuration(manager.configuration, where=f"The configuration {configuration} of {folder}")
     trainer_class = _find_trainer(checkpoints[0]["trainer_name"])
-    network = trainer_class.build_network_architecture(
+    build = getattr(trainer_class, BUILDER, trainer_class.build_network_architecture)
+    network = build(
         plans,
         manager,
         determine_num_input_channels(plans, manager, dataset_json),

@@ -83,7 +83,10 @@ class SubPixelUNet(nn.Module):
         super().__init__()
         _check(features_per_stage, kernel_sizes, strides, factor=factor, axis=axis, norm=norm)
         if deep_supervision:
-            raise ValueError("SubPixelUNet has no deep supervision: the trainer has to switch it off.")
+            raise ValueError(
+                "SubPixelUNet has no deep supervision, so nnU-Net's own trainers do not train it: use -tr "
+                "SubPixelSegTrainer, ACNNSubPixelSegTrainer, SRTrainer or ACNNSRTrainer."
+            )
         if residual and input_channels != num_classes:
             raise ValueError(f"A residual needs as many channels out ({num_classes}) as in ({input_channels}).")
         self.factor, self.axis, self.residual = factor, axis, residual

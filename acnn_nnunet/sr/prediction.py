@@ -14,7 +14,7 @@ from acnn_nnunet.geometry import Geometry
 from acnn_nnunet.sr.folder_work import FolderOutcome, work_through
 from acnn_nnunet.sr.hr_model import HRModel, load_hr_model
 from acnn_nnunet.sr.sliding_window import predict_sliding_window
-from acnn_nnunet.sr.stack_geometry import reader_axes, to_hr
+from acnn_nnunet.sr.stack_geometry import AxisOrder, reader_axes, to_hr
 from acnn_nnunet.sr.stack_preprocessing import prepare_stack, restore_image, restore_labels
 from acnn_nnunet.sr.stacks import (
     FILE_ENDINGS,
@@ -128,7 +128,7 @@ def predict_stack(
     Raises:
         ValueError: if the stack does not fit the model; the rest of a sentence that begins with the file.
     """
-    axes = reader_axes(geometry, reorients="Reorient" in model.plans.plans.get("image_reader_writer", ""))
+    axes = _reader_axes(model, geometry)
     spacing_mm = tuple(geometry.spacing_mm[axis] for axis in axes.axes)
     prepared = prepare_stack(axes.from_file(values), spacing_mm, model)
     prediction = predict_patches(model, torch.from_numpy(prepared.data), inference).numpy()
@@ -136,8 +136,12 @@ def predict_stack(
         result = restore_image(prediction, prepared, model)
     else:
         result = restore_labels(prediction, prepared, model)[None]
-    slice_axis = axes.axes[model.plans.transpose_forward[model.through_plane.axis]]
-    return axes.to_file(result), to_hr(geometry, model.through_plane.factor, axis=slice_axis)
+    return axes.to_file(result), to_hr(geometry, model.through_plane.factor, axis=slice_axis(model, geometry))
+
+
+def slice_axis(model: HRModel, geometry: Geometry) -> int:
+    """Return the array axis of an image, as in its file, along which the model's slices are stacked."""
+    return _reader_axes(model, geometry).axes[model.plans.transpose_forward[model.through_plane.axis]]
 
 
 def predict_patches(model: HRModel, stack: torch.Tensor, inference: Inference) -> torch.Tensor:
@@ -191,6 +195,10 @@ def group_channels(files: dict[str, Path], num_channels: int) -> tuple[dict[str,
             f"channel{'s' if num_channels > 1 else ''} ({expected}): add what is missing or remove what is too much."
         )
     return cases, problems
+
+
+def _reader_axes(model: HRModel, geometry: Geometry) -> AxisOrder:
+    return reader_axes(geometry, reorients="Reorient" in model.plans.plans.get("image_reader_writer", ""))
 
 
 def _targets(output: Path, case: str, model: HRModel) -> list[Path]:

@@ -46,6 +46,11 @@ def to_hr(lr: Geometry, factor: int, *, axis: int) -> Geometry:
     return _along(lr, axis, lr.size[axis] * factor, spacing_mm, -(factor - 1) / 2 * spacing_mm)
 
 
+def with_slices(grid: Geometry, slices: int, *, axis: int) -> Geometry:
+    """Return the grid with another number of slices; the first one stays where it is."""
+    return _along(grid, axis, slices, grid.spacing_mm[axis], 0.0)
+
+
 def find_slice_axis(geometry: Geometry, nifti_axis: int | None = None) -> int:
     """Return the array axis across the slices.
 

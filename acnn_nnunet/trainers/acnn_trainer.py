@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from nnunetv2.paths import nnUNet_results
+from torch import nn
 
 from acnn_nnunet import __version__
 from acnn_nnunet.files import write_json
@@ -17,7 +18,7 @@ from acnn_nnunet.host.prior_location import (
 from acnn_nnunet.shape_prior.code_distance import SquaredDistance, WhitenedDistance
 from acnn_nnunet.shape_prior.feature_distance import FeatureDistance
 from acnn_nnunet.shape_prior.prior_file import Prior, load_prior
-from acnn_nnunet.shape_prior.prior_loss import ShapePriorLoss
+from acnn_nnunet.shape_prior.prior_loss import ShapePriorLoss, Term
 from acnn_nnunet.shape_prior.prior_term import PriorTerm
 from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
 
@@ -27,10 +28,15 @@ class ACNNTrainer(ConfiguredTrainer):
 
     The prior is read when training starts; validation, prediction and export need none.
 
+    Attributes:
+        loss_name: of the loss without the prior, in the log.
+
     Raises:
         FileNotFoundError: at the start of training, if there is no prior, naming the command that trains it.
         ValueError: if the prior does not fit, saw validation labels, or is not the one that the run began with.
     """
+
+    loss_name = "segmentation_loss"
 
     def __init__(
         self,
@@ -96,6 +102,7 @@ class ACNNTrainer(ConfiguredTrainer):
             self._prior_term(self.prior),
             weight=self.settings.prior_weight,
             balance_gradients=self.settings.prior_weighting == "gradient_ratio",
+            loss_name=self.loss_name,
         )
 
     def _load_prior(self) -> Prior:
@@ -124,15 +131,15 @@ class ACNNTrainer(ConfiguredTrainer):
     def _prior_command(self) -> str:
         return prior_command(self.plans_manager.plans, self.configuration_name, self.fold)
 
-    def _prior_term(self, prior: Prior) -> PriorTerm:
-        distance = (
-            WhitenedDistance(prior.network.code_covariance)
-            if self.settings.prior_distance == "whitened"
-            else SquaredDistance()
-        )
+    def _code_distance(self, prior: Prior) -> nn.Module:
+        if self.settings.prior_distance == "whitened":
+            return WhitenedDistance(prior.network.code_covariance).to(self.device)
+        return SquaredDistance()
+
+    def _prior_term(self, prior: Prior) -> Term:
         return PriorTerm(
             prior.network.encoder,
-            distance=distance.to(self.device),
+            distance=self._code_distance(prior),
             grid=prior.spec.make_grid(self.configuration_manager.spacing),
             # What is ignored is a matter of this training's labels, not of those the prior learnt from.
             labels=self._expected_prior().label_space,

@@ -15,12 +15,14 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from acnn_nnunet.files import replace_atomically
 from acnn_nnunet.host.checkpoints import add_to_checkpoint, read_checkpoint_errors
+from acnn_nnunet.host.dataset_names import dataset_id
 from acnn_nnunet.host.epoch_log import EpochLog
 from acnn_nnunet.host.precision import use_cpu_autocast
 from acnn_nnunet.host.prior_spec import describe_prior
 from acnn_nnunet.host.settings import Settings
 from acnn_nnunet.shape_prior.prior_file import PriorSpec
 from acnn_nnunet.shape_prior.prior_loss import FullPrecisionLoss
+from acnn_nnunet.sr.planning import HR_KEY
 
 _HOST_DEFAULT_SPLITS = 5
 
@@ -28,10 +30,15 @@ _HOST_DEFAULT_SPLITS = 5
 class ConfiguredTrainer(nnUNetTrainer):
     """An nnUNetTrainer that reads the `acnn` block of its configuration.
 
+    Attributes:
+        takes_thick_slices: whether it trains what plan-hr has planned, and nothing else; None for both.
+
     Raises:
-        ValueError: for a setting that is not allowed.
+        ValueError: for a setting that is not allowed, or a configuration that is not for this trainer.
         OSError: if the results folder cannot be written.
     """
+
+    takes_thick_slices: bool | None = False
 
     def __init__(
         self,
@@ -53,6 +60,7 @@ class ConfiguredTrainer(nnUNetTrainer):
             where=f"{self.plans_manager.plans_name}.json of {self.plans_manager.dataset_name}, "
             f"configuration {configuration} (change it with acnn-nnunet configure)",
         )
+        self._refuse_other_configurations()
         self.acnn_log = EpochLog(self.output_folder)
         self._apply_settings()
         self.cpu_autocast = use_cpu_autocast(self.settings.cpu_autocast, self.device)
@@ -182,6 +190,23 @@ class ConfiguredTrainer(nnUNetTrainer):
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
+
+    def _refuse_other_configurations(self) -> None:
+        planned = HR_KEY in self.configuration_manager.configuration
+        if self.takes_thick_slices is None or planned == self.takes_thick_slices:
+            return
+        name, dataset = type(self).__name__, self.plans_manager.dataset_name
+        if planned:
+            raise ValueError(
+                f"{name} does not train {self.configuration_name} of {dataset}, which plan-hr made for thick slices: "
+                f"use -tr ACNNSubPixelSegTrainer or SubPixelSegTrainer for labels, ACNNSRTrainer or SRTrainer for "
+                f"images."
+            )
+        raise ValueError(
+            f"{name} trains configurations for thick slices, and {self.configuration_name} of {dataset} is none: "
+            f"make one with acnn-nnunet plan-hr {dataset_id(dataset)} --factor K -c {self.configuration_name}, and "
+            f"train that."
+        )
 
     def _refuse_missing_fold(self) -> None:
         """Refuse a fold for which the host would draw a random split by case, tearing patients apart."""

@@ -52,6 +52,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
 
     network: TLNetwork
     grid: PatchGrid | RoiGrid
+    takes_thick_slices = None  # it sees labels and images on the HR grid
 
     def __init__(
         self,

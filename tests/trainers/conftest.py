@@ -14,6 +14,7 @@ with warnings.catch_warnings():
     # The host's dependencies deprecate each other while they are imported.
     warnings.simplefilter("ignore")
     from acnn_nnunet.datasets.phantom import write_dataset
+    from acnn_nnunet.sr.planning import plan_hr
     from acnn_nnunet.trainers import ShapePriorTrainer
 
 DATASET_ID = 77
@@ -76,6 +77,15 @@ def make_trainer(workspace):
         )
 
     return make
+
+
+@pytest.fixture
+def hr_configuration(workspace, monkeypatch) -> str:
+    """The name of a configuration for stacks of two times thicker slices."""
+    with monkeypatch.context() as planning:
+        planning.setenv("nnUNet_n_proc_DA", "1")  # the host's memory estimate sets as many threads
+        plan_hr(str(DATASET_ID), factor=2)
+    return "3d_hr_x2"
 
 
 @pytest.fixture

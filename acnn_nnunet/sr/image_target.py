@@ -1,0 +1,47 @@
+"""What a super-resolution network is to put out, and the distance from it (paper, §II-C)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class ImageTarget:
+    """HR images as the host normalised them, and how outputs of a network that was fed stacks become such.
+
+    Attributes:
+        image: (B, C, Z, Y, X).
+        scale: (B, C, 1, 1, 1): HR intensity = scale · stack intensity + offset.
+        offset: (B, C, 1, 1, 1).
+    """
+
+    image: Tensor
+    scale: Tensor
+    offset: Tensor
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "ImageTarget":
+        """Return the target on a device; the host's training step calls this as it does of a tensor."""
+        return ImageTarget(
+            *(each.to(device, non_blocking=non_blocking) for each in (self.image, self.scale, self.offset))
+        )
+
+    def of_output(self, output: Tensor) -> Tensor:
+        """Return a network's output (B, C, …), which is in the stack's unit, in the HR image's, in float32 at least."""
+        return output.to(torch.promote_types(output.dtype, torch.float32)) * self.scale + self.offset
+
+
+class HuberLoss(nn.Module):
+    """The smooth ℓ1 norm Ψ(k) = k²/2 for |k| < 1 and |k| − 1/2 beyond (paper, §II-C), in float32.
+
+    k is the difference in units of the HR image as the host normalised it. The paper sums over the voxels; this is the
+    mean, which does not depend on the patch.
+    """
+
+    def forward(self, output: Tensor, target: Sequence[ImageTarget]) -> Tensor:
+        """Return the scalar loss of an output (B, C, …) under a list of one target."""
+        (target,) = target
+        with torch.autocast(output.device.type, enabled=False):
+            return F.smooth_l1_loss(target.of_output(output), target.image, beta=1.0)

@@ -1,0 +1,44 @@
+"""Super-resolution with a frozen shape prior in its loss (ACNN-SR of the paper, §II-D)."""
+
+from acnn_nnunet.shape_prior.grids import PatchGrid
+from acnn_nnunet.shape_prior.prior_file import Prior
+from acnn_nnunet.shape_prior.stages import Stage
+from acnn_nnunet.sr.predictor_term import PredictorTerm
+from acnn_nnunet.trainers.acnn_trainer import ACNNTrainer
+from acnn_nnunet.trainers.sr_trainer import SRTrainer
+
+
+class ACNNSRTrainer(ACNNTrainer, SRTrainer):
+    """SRTrainer with λ1·w(t)·d(p(output), p(HR image)) added to its loss: p is the prior's predictor.
+
+    The order of the bases matters: the prior goes around the loss of the image.
+
+    Raises:
+        NotImplementedError: for grid=roi, feature_weight and reconstruction_weight.
+        ValueError: if the prior's predictor was not trained.
+    """
+
+    loss_name = "image_loss"
+
+    def _load_prior(self) -> Prior:
+        settings, where = self.settings, f"{self.configuration_name} of {self.plans_manager.dataset_name}"
+        if settings.grid != PatchGrid.kind:
+            raise NotImplementedError(
+                f"ACNNSRTrainer compares codes of whole patches: {where} has grid={settings.grid}, configure "
+                f"grid=patch."
+            )
+        if settings.feature_weight or settings.reconstruction_weight:
+            raise NotImplementedError(
+                f"ACNNSRTrainer compares the predictor's codes alone: configure {where} with feature_weight=0 and "
+                f"reconstruction_weight=0."
+            )
+        prior = super()._load_prior()
+        if prior.spec.stage == Stage.AUTOENCODER.value:
+            raise ValueError(
+                f"The shape prior {prior.path} has no trained predictor, since its training ended in the autoencoder's "
+                f"stage: train it longer (prior_num_epochs) with {self._prior_command()}"
+            )
+        return prior
+
+    def _prior_term(self, prior: Prior) -> PredictorTerm:
+        return PredictorTerm(prior.network.predictor, distance=self._code_distance(prior))

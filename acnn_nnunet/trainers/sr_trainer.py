@@ -1,0 +1,113 @@
+"""Super-resolution of thick-slice stacks (paper, §II-C), trained by nnU-Net's own loop on its HR images."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import Tensor, nn
+
+from acnn_nnunet.sr.image_target import HuberLoss, ImageTarget
+from acnn_nnunet.sr.validation import SimulatedValidation, score_images
+from acnn_nnunet.trainers.thick_slice_trainer import ThickSliceTrainer
+
+NORM = "none"
+
+
+class SRTrainer(ThickSliceTrainer):
+    """LR stack in, HR image out, under the smooth ℓ1 loss; labels only guide the host's choice of patches.
+
+    Where the host logs Dice, R² stands: the share of the HR patches' variance that the output explains.
+    """
+
+    predicts_image = True
+
+    @staticmethod
+    def build_hr_network(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = False,
+    ) -> nn.Module:
+        """Return the network of the plans with an image's channels put out, which corrects the interpolated stack.
+
+        Normalisation would lose the intensities, so that it is left out. How many labels there are is ignored.
+        """
+        return get_network_from_plans(
+            configuration_manager.network_arch_class_name,
+            {**configuration_manager.network_arch_init_kwargs, "residual": True, "norm": NORM},
+            configuration_manager.network_arch_init_kwargs_req_import,
+            num_input_channels,
+            num_input_channels,
+            deep_supervision=enable_deep_supervision,
+        )
+
+    @torch.no_grad()
+    def validation_step(self, batch: dict) -> dict:
+        """Measure loss, mean absolute error and PSNR of a batch, and what R² is made of.
+
+        The host's formula 2·tp / (2·tp + fp + fn), over the sums of an epoch, is R² for tp = (total − error) / 2 and
+        fp = error, both sums of squares.
+        """
+        batch = self._with_stacks(batch)
+        (target,) = batch["target"]
+        with self._autocast():
+            output = self.network(batch["data"])
+            loss = self.loss(output, batch["target"])
+        difference = target.of_output(output) - target.image
+        error, total = _squares(difference), _squares(target.image - target.image.mean((2, 3, 4), keepdim=True))
+        return {
+            "loss": loss.cpu().numpy(),
+            "tp_hard": ((total - error) / 2).cpu().numpy(),
+            "fp_hard": error.cpu().numpy(),
+            "fn_hard": torch.zeros_like(error).cpu().numpy(),
+            "mae": difference.abs().mean().cpu().numpy(),
+            "psnr_db": _psnr_db(difference, target.image).cpu().numpy(),
+        }
+
+    def on_validation_epoch_end(self, val_outputs: list[dict]):
+        """Log R² where the host logs Dice, and the mean absolute error and PSNR of this process beside it."""
+        super().on_validation_epoch_end(val_outputs)
+        values = {name: float(np.mean([output[name] for output in val_outputs])) for name in ("mae", "psnr_db")}
+        values["r_squared"] = float(self.logger.get_value("mean_fg_dice", step=-1))
+        if self.local_rank == 0:
+            self.acnn_log.log(self.current_epoch, **values)
+        measured = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+        self.print_to_log_file(f"image: {measured} (what nnU-Net calls pseudo Dice is R² here)")
+
+    def _build_loss(self):
+        return HuberLoss()
+
+    def _with_stacks(self, batch: dict) -> dict[str, Any]:
+        image = batch["data"].to(self.device, non_blocking=True)
+        scale, offset = self._units.of(batch["keys"], like=image)
+        stacks = super()._with_stacks({**batch, "data": image})
+        return {**stacks, "target": [ImageTarget(image, scale, offset)]}
+
+    def _score(self, validation: SimulatedValidation, images: Mapping[str, Sequence[Path]]) -> None:
+        pairs = [
+            (reference, prediction)
+            for case, references in images.items()
+            for reference, prediction in zip(references, validation.targets(case, references), strict=True)
+        ]
+        summary = score_images(pairs, validation.predictions)
+        for name, measured in summary["metrics"].items():
+            if measured["mean"] is not None:
+                self.logger.log_summary(f"final_val/{name}", measured["mean"])
+                self.print_to_log_file(f"Mean Validation {name}: ", measured["mean"], also_print_to_console=True)
+
+
+def _squares(values: Tensor) -> Tensor:
+    """Return the sum of squares (C,) of (B, C, Z, Y, X)."""
+    return values.square().sum((0, 2, 3, 4))
+
+
+def _psnr_db(difference: Tensor, image: Tensor) -> Tensor:
+    """Return the mean over samples and channels of 10·log10(range² / mean square), the range being the HR patch's."""
+    data_range = image.amax((2, 3, 4)) - image.amin((2, 3, 4))
+    mean_square = difference.square().mean((2, 3, 4)).clamp(min=1e-12)
+    return (10 * torch.log10(data_range.square().clamp(min=1e-12) / mean_square)).mean()

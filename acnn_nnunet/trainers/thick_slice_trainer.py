@@ -1,0 +1,194 @@
+"""What the trainers for thick slices share: stacks out of the host's HR batches, and `--val` by predict-hr's code."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.configuration import default_num_processes
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import distributed as dist
+from torch import nn
+from torch._dynamo import OptimizedModule
+
+from acnn_nnunet.host.raw_images import raw_images
+from acnn_nnunet.sr.degrade_folder import Acquisition
+from acnn_nnunet.sr.hr_model import HRModel
+from acnn_nnunet.sr.planning import ThroughPlane
+from acnn_nnunet.sr.prediction import Inference
+from acnn_nnunet.sr.training_stacks import StackSimulation, StackUnits
+from acnn_nnunet.sr.validation import SimulatedValidation, score_labels
+from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
+
+
+class ThickSliceTrainer(ConfiguredTrainer):
+    """Trains an LR-in/HR-out network on a configuration of plan-hr: of each augmented HR batch it makes stacks.
+
+    Attributes:
+        predicts_image: whether the network puts out images, not labels.
+        through_plane: factor and axis of the stacks.
+
+    Raises:
+        ValueError: if the configuration was not made by plan-hr.
+    """
+
+    takes_thick_slices = True
+    predicts_image = False
+
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),  # noqa: B008 (the host reads this very signature)
+    ):
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.enable_deep_supervision = False
+        # The host's training asks the instance, nnUNetv2_predict the class, which refuses.
+        self.build_network_architecture = self.build_hr_network  # type: ignore[method-assign]
+        manager = self.configuration_manager
+        self.through_plane = ThroughPlane.from_configuration(manager.configuration)
+        self._simulate = StackSimulation(
+            self.through_plane,
+            tuple(float(mm) for mm in manager.spacing),
+            motion_mm=self.settings.slice_motion_mm,
+            rotation_deg=self.settings.slice_rotation_deg,
+        )
+        self._units = StackUnits(self._load_case, manager, self.through_plane)
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """Refuse nnUNetv2_predict, whose sliding window puts predictions on the grid of its input.
+
+        Raises:
+            NotImplementedError: naming what predicts.
+        """
+        raise NotImplementedError(
+            "nnUNetv2_predict writes predictions on the grid of the input, and this network's are on a grid with "
+            "thinner slices: predict with acnn-nnunet predict-hr -d DATASET -c CONFIGURATION -tr TRAINER -f FOLD -i IN "
+            "-o OUT."
+        )
+
+    @staticmethod
+    def build_hr_network(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = False,
+    ) -> nn.Module:
+        """Return the network of the plans, from stacks to logits on the HR grid."""
+        return get_network_from_plans(
+            configuration_manager.network_arch_class_name,
+            configuration_manager.network_arch_init_kwargs,
+            configuration_manager.network_arch_init_kwargs_req_import,
+            num_input_channels,
+            num_output_channels,
+            deep_supervision=enable_deep_supervision,
+        )
+
+    def set_deep_supervision_enabled(self, enabled: bool):
+        """Do nothing: the coarser scales are LR, and have no target."""
+
+    def on_train_start(self):
+        """Say before training, not after it, that `--val` will lack its images."""
+        super().on_train_start()
+        try:
+            self._validation_images()
+        except FileNotFoundError as error:
+            self.print_to_log_file(f"WARNING: validation after training, and --val, will not be possible: {error}")
+
+    def train_step(self, batch: dict) -> dict:
+        """Take the host's step on stacks of the batch."""
+        return super().train_step(self._with_stacks(batch))
+
+    def validation_step(self, batch: dict) -> dict:
+        """Run the host's step on stacks of the batch."""
+        return super().validation_step(self._with_stacks(batch))
+
+    def perform_actual_validation(self, save_probabilities: bool = False):
+        """Run predict-hr's code on stacks simulated from the fold's validation images; write `validation/` and scores.
+
+        The stacks lie in `validation_stacks/` beside it. They move as the settings say, the same in every run.
+
+        Raises:
+            FileNotFoundError: if nnUNet_raw lacks the images.
+            ValueError: naming the file, if an image cannot serve.
+        """
+        self.network.eval()
+        if save_probabilities:
+            self.print_to_log_file("WARNING: --npz is left out: predictions for thick slices are written without it.")
+        images = self._validation_images()
+        validation = self._simulated_validation()
+        ours = list(images)
+        if self.is_ddp:
+            ours = ours[self.local_rank :: dist.get_world_size()]
+        validation.run({case: images[case] for case in ours})
+        if self.is_ddp:
+            dist.barrier()
+        if self.local_rank == 0:
+            self._score(validation, images)
+            self.print_to_log_file("Validation complete", also_print_to_console=True)
+
+    def _score(self, validation: SimulatedValidation, images: Mapping[str, Sequence[Path]]) -> None:
+        """Score what was predicted for the validation cases, and write `summary.json`."""
+        references = Path(self.preprocessed_dataset_folder_base) / "gt_segmentations"
+        metrics = score_labels(
+            validation.model, validation.predictions, references, num_processes=default_num_processes
+        )
+        for label in metrics["mean"]:
+            self.logger.log_summary(f"final_val/class_{label}_dice", metrics["mean"][label]["Dice"])
+        self.logger.log_summary("final_val/foreground_dice", metrics["foreground_mean"]["Dice"])
+        self.print_to_log_file("Mean Validation Dice: ", metrics["foreground_mean"]["Dice"], also_print_to_console=True)
+
+    def _with_stacks(self, batch: dict) -> dict[str, Any]:
+        """Return a batch of the host's loader with stacks in the place of HR patches, as predict-hr normalises them."""
+        image = batch["data"].to(self.device, non_blocking=True)
+        scale, offset = self._units.of(batch["keys"], like=image)
+        return {**batch, "data": (self._simulate(image) - offset) / scale}
+
+    def _load_case(self, case: str) -> tuple[np.ndarray, np.ndarray]:
+        dataset_class = self.dataset_class or infer_dataset_class(self.preprocessed_dataset_folder)
+        image, labels, *_ = dataset_class(self.preprocessed_dataset_folder, [case]).load_case(case)
+        return image, labels
+
+    def _validation_images(self) -> dict[str, list[Path]]:
+        _, cases = self.do_split()
+        return raw_images(self.plans_manager.dataset_name, self.dataset_json, cases)
+
+    def _simulated_validation(self) -> SimulatedValidation:
+        network = self.network.module if self.is_ddp else self.network
+        if isinstance(network, OptimizedModule):
+            network = network._orig_mod
+        model = HRModel(
+            network=network,
+            fold_weights=[network.state_dict()],
+            plans=self.plans_manager,
+            configuration=self.configuration_manager,
+            dataset=self.dataset_json,
+            predicts_image=self.predicts_image,
+            mirror_axes=tuple(self.inference_allowed_mirroring_axes or ()),
+        )
+        acquisition = Acquisition(
+            self.through_plane.factor,
+            motion_mm=self.settings.slice_motion_mm,
+            rotation_deg=self.settings.slice_rotation_deg,
+        )
+        return SimulatedValidation(
+            model,
+            acquisition,
+            Inference(device=str(self.device)),
+            predictions=Path(self.output_folder) / "validation",
+            stacks=Path(self.output_folder) / "validation_stacks",
+            log=self.print_to_log_file,
+        )

@@ -1,0 +1,143 @@
+"""Stacks made in training are the stacks that predict-hr will meet."""
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from tiny_hr_models import dataset_of, plans_of
+
+from acnn_nnunet.geometry import Geometry
+from acnn_nnunet.sr.degrade_folder import Acquisition, degrade_volume
+from acnn_nnunet.sr.hr_model import HRModel
+from acnn_nnunet.sr.planning import ThroughPlane
+from acnn_nnunet.sr.stack_preprocessing import prepare_stack
+from acnn_nnunet.sr.stacks import Volume
+from acnn_nnunet.sr.training_stacks import StackSimulation, StackUnits, pad_slices
+
+FACTOR = 4
+
+
+def model_of(**kwargs) -> HRModel:
+    plans = PlansManager(plans_of(factor=FACTOR, **kwargs))
+    configuration = plans.get_configuration("3d_hr")
+    return HRModel(torch.nn.Identity(), [{}], plans, configuration, dataset_of(), False, ())
+
+
+def heart(shape=(24, 20, 18), *, empty_border=0) -> np.ndarray:
+    """Return intensities with structure along the slices, far from any normalisation; 0 in a border."""
+    rng = np.random.default_rng(0)
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    image = 300 + 150 * np.sin(9 * z + 2 * x) + 80 * (y**2 + x**2 < 0.5) + rng.normal(0, 40, shape)
+    if empty_border:
+        inside = np.zeros(shape, bool)
+        inside[(slice(None), *(slice(empty_border, -empty_border),) * 2)] = True
+        image = image * inside
+    return image.astype(np.float32)
+
+
+def preprocessed(image: np.ndarray, model: HRModel) -> tuple[np.ndarray, np.ndarray]:
+    """Preprocess an HR image with the host's own preprocessor; axes and spacing are the plans' already."""
+    inside = image != 0
+    if model.configuration.use_mask_for_norm[0]:
+        box = tuple(
+            slice(np.flatnonzero(line).min(), np.flatnonzero(line).max() + 1)
+            for line in (inside.any((1, 2)), inside.any((0, 2)), inside.any((0, 1)))
+        )
+        image, inside = image[box], inside[box]
+    labels = np.where(inside, 0, -1)[None]
+    properties = model.plans.foreground_intensity_properties_per_channel
+    preprocessor = model.configuration.preprocessor_class(verbose=False)
+    return preprocessor._normalize(image[None].copy(), labels, model.configuration, properties), labels
+
+
+@pytest.mark.parametrize(
+    "plans",
+    [
+        {},
+        {"normalization": "RescaleTo01Normalization"},
+        {"normalization": "NoNormalization"},
+        {"normalization": "CTNormalization"},
+        {"axis": 2, "patch": (6, 6, 4)},
+    ],
+    ids=["z-score", "0 to 1", "none", "CT", "axis 2"],
+)
+def test_training_and_prediction_see_the_same_stack(plans):
+    model = model_of(**plans)
+    axis = model.through_plane.axis
+    image = np.moveaxis(heart(), 0, axis)
+    # predict-hr: the stack is simulated from the raw image and then normalised.
+    geometry = Geometry(image.shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
+    stack = degrade_volume(Volume(image, geometry), Acquisition(FACTOR), axis=axis, generator=torch.Generator())
+    met = prepare_stack(stack.values[None], stack.geometry.spacing_mm, model).data
+    # Training: the HR image is normalised, then its stack is simulated.
+    case = preprocessed(image, model)
+    units = StackUnits(lambda _: case, model.configuration, model.through_plane)
+    hr = torch.from_numpy(case[0])[None]
+    scale, offset = units.of(["a"], like=hr)
+    simulation = StackSimulation(model.through_plane, (1.0, 1.0, 1.0))
+    trained = ((simulation(hr) - offset) / scale)[0].numpy()
+    np.testing.assert_allclose(trained, met, atol=1e-4)
+    if model.configuration.normalization_schemes[0] == "ZScoreNormalization":
+        # Without the unit the network would train on stacks that are duller than those it will meet.
+        assert simulation(hr).std() < 0.9
+        assert (trained.mean(), trained.std()) == pytest.approx((0, 1), abs=1e-4)
+
+
+def test_inside_a_mask_too():
+    model = model_of(use_mask=True)
+    image = heart(empty_border=3)
+    geometry = Geometry(image.shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
+    stack = degrade_volume(Volume(image, geometry), Acquisition(FACTOR), axis=0, generator=torch.Generator())
+    met = prepare_stack(stack.values[None], stack.geometry.spacing_mm, model).data
+    case = preprocessed(image, model)
+    units = StackUnits(lambda _: case, model.configuration, model.through_plane)
+    hr = torch.from_numpy(case[0])[None]
+    scale, offset = units.of(["a"], like=hr)
+    trained = ((StackSimulation(model.through_plane, (1.0, 1.0, 1.0))(hr) - offset) / scale)[0].numpy()
+    np.testing.assert_allclose(trained, met, atol=1e-4)
+
+
+def test_each_case_is_measured_once_and_has_its_own_unit():
+    asked = []
+    cases = {"ramp": np.linspace(0, 1, 8), "constant": np.full(8, 3.0)}
+
+    def load(case):
+        asked.append(case)
+        values = np.broadcast_to(cases[case].reshape(8, 1, 1), (8, 4, 4)).astype(np.float32)
+        return values[None], np.zeros((1, 8, 4, 4))
+
+    model = model_of()
+    units = StackUnits(load, model.configuration, model.through_plane)
+    for _ in range(2):
+        scale, offset = units.of(["ramp", "constant", "ramp"], like=torch.zeros(1))
+    assert asked == ["ramp", "constant"]
+    assert scale.shape == offset.shape == (3, 1, 1, 1, 1)
+    # Two slices of a ramp lie symmetrically around 1/2, that far from it. A constant has nothing to be scaled by.
+    low, high = 0.5 - scale[0].item(), 0.5 + scale[0].item()
+    assert 0 < low < high < 1
+    assert scale.flatten().tolist() == [scale[0].item(), 1, scale[0].item()]
+    assert offset.flatten().tolist() == pytest.approx([0.5, 0, 0.5], abs=1e-6)
+
+
+def test_schemes_with_one_scale_for_all_images_need_no_case():
+    def load(case):
+        raise AssertionError(case)
+
+    model = model_of(normalization="CTNormalization")
+    scale, offset = StackUnits(load, model.configuration, model.through_plane).of(["a"], like=torch.zeros(1))
+    assert (scale.item(), offset.item()) == (1, 0)
+
+
+def test_channels_move_together_and_samples_apart():
+    volume = torch.rand(1, 1, 8, 12, 12).expand(2, 2, -1, -1, -1)
+    simulation = StackSimulation(ThroughPlane(2, 0), (1.0, 1.0, 1.0), motion_mm=3, rotation_deg=10)
+    stack = simulation(volume)
+    assert stack.shape == (2, 2, 4, 12, 12)
+    torch.testing.assert_close(stack[:, 0], stack[:, 1])
+    assert (stack[0] - stack[1]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(("slices", "expected"), [(6, [0, 1, 2, 3, 4, 5]), (7, [0, 1, 2, 3, 4, 5, 6, 6, 6])])
+def test_the_last_slice_goes_on_until_the_factor_divides(slices, expected):
+    volume = np.arange(slices, dtype=float).reshape(1, 1, slices, 1)
+    assert pad_slices(volume, 3, axis=1).ravel().tolist() == expected

@@ -1,0 +1,243 @@
+"""SubPixelSegTrainer and ACNNSubPixelSegTrainer in the host's hands."""
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from acnn_nnunet.host.export import export_stock
+from acnn_nnunet.sr.prediction import predict_hr
+from acnn_nnunet.sr.sliding_window import predict_sliding_window
+from acnn_nnunet.trainers import ACNNSubPixelSegTrainer, ACNNTrainer, ShapePriorTrainer, SubPixelSegTrainer
+
+REGIONS = {
+    "labels": {"background": 0, "heart": [1, 2, 3], "left": [2, 3], "cavity": [3]},
+    "regions_class_order": [1, 2, 3],
+}
+IGNORE = {"labels": {"background": 0, "RV": 1, "MYO": 2, "ignore": 3}}
+
+
+@pytest.fixture
+def make_hr_trainer(make_trainer, hr_configuration):
+    def make(trainer_class=SubPixelSegTrainer, **kwargs):
+        return make_trainer(trainer_class, configuration=hr_configuration, **kwargs)
+
+    return make
+
+
+@pytest.fixture
+def make_hr_prior(make_prior, hr_configuration):
+    return lambda **kwargs: make_prior(configuration=hr_configuration, **kwargs)
+
+
+def start(trainer):
+    """Make ready for steps on the host's own batches."""
+    trainer.initialize()
+    trainer._seed()
+    trainer.dataloader_train, trainer.dataloader_val = trainer.get_dataloaders()
+    trainer.on_train_epoch_start()
+    return trainer
+
+
+def steps(trainer, count: int) -> list[float]:
+    return [float(trainer.train_step(next(trainer.dataloader_train))["loss"]) for _ in range(count)]
+
+
+def made_up_batch(trainer) -> dict:
+    """Return a batch as the host's loader makes it, of random labels, the ignore label and regions included."""
+    size, manager = trainer.configuration_manager.patch_size, trainer.label_manager
+    values = torch.randint(len(manager.all_labels) + manager.has_ignore_label, (2, 1, *size))
+    target = values.short()
+    if manager.has_regions:
+        target = torch.cat([torch.isin(values, torch.tensor(r)) for r in manager.foreground_regions], 1)
+    _, cases = trainer.do_split()
+    return {"data": torch.randn(2, 1, *size), "target": target, "keys": cases[:2]}
+
+
+def test_a_stack_goes_in_and_hr_logits_come_out(make_hr_trainer):
+    trainer = start(make_hr_trainer())
+    batch = next(trainer.dataloader_train)
+    stack = trainer._with_stacks(batch)
+    patch = tuple(trainer.configuration_manager.patch_size)
+    axis = trainer.through_plane.axis
+    halved = tuple(n // 2 if i == axis else n for i, n in enumerate(patch))
+    assert stack["data"].shape == (2, 1, *halved)
+    assert stack["target"] is batch["target"]
+    assert trainer.network(stack["data"]).shape == (2, 4, *patch)
+    assert np.isfinite(steps(trainer, 2)).all()
+    assert not trainer.enable_deep_supervision
+
+
+def test_the_loss_falls(make_hr_trainer):
+    trainer = start(make_hr_trainer())
+    batch = next(trainer.dataloader_train)
+    losses = [float(trainer.train_step(dict(batch))["loss"]) for _ in range(15)]
+    assert np.mean(losses[-3:]) < losses[0] - 0.1
+
+
+def test_motion_moves_the_stack_and_not_the_target(make_hr_trainer):
+    still, moving = make_hr_trainer(), make_hr_trainer(block={"slice_motion_mm": 10.0, "slice_rotation_deg": 20})
+    batch = made_up_batch(start(still))
+    torch.manual_seed(1)
+    first = moving._with_stacks(batch)
+    torch.manual_seed(1)
+    again = moving._with_stacks(batch)
+    other = moving._with_stacks(batch)
+    assert torch.equal(first["data"], again["data"])
+    assert not torch.equal(first["data"], other["data"])
+    assert not torch.equal(first["data"], still._with_stacks(batch)["data"])
+    assert first["target"] is batch["target"]
+
+
+@pytest.mark.parametrize("labels", [None, REGIONS, IGNORE], ids=["labels", "regions", "ignore"])
+def test_every_kind_of_label_feels_the_prior_which_stays_frozen(make_hr_trainer, make_hr_prior, labels):
+    make_hr_prior(labels=labels)
+    trainer = make_hr_trainer(ACNNSubPixelSegTrainer, labels=labels, block={"prior_warm_up": 0})
+    trainer.initialize()
+    trainer.on_train_epoch_start()
+    prior, weights = (copy.deepcopy(network.state_dict()) for network in (trainer.prior.network, trainer.network))
+    assert all(np.isfinite(trainer.train_step(made_up_batch(trainer))["loss"]) for _ in range(2))
+    statistics = trainer.loss.take_statistics()
+    assert statistics["prior_distance"] > 0
+    assert statistics["gradient_ratio"] == pytest.approx(0.3, rel=1e-3)
+    assert any(not torch.equal(value, weights[name]) for name, value in trainer.network.state_dict().items())
+    assert all(torch.equal(value, prior[name]) for name, value in trainer.prior.network.state_dict().items())
+    optimised = {id(p) for group in trainer.optimizer.param_groups for p in group["params"]}
+    assert optimised == {id(p) for p in trainer.network.parameters()}
+    with torch.no_grad():
+        trainer.on_validation_epoch_start()
+        assert np.isfinite(trainer.validation_step(made_up_batch(trainer))["loss"])
+
+
+def test_without_weight_it_is_3d_seg_step_for_step(make_hr_trainer):
+    plain = start(make_hr_trainer())
+    losses = steps(plain, 3)
+    acnn = start(make_hr_trainer(ACNNSubPixelSegTrainer, block={"prior_weight": 0}))
+    assert steps(acnn, 3) == losses
+    assert all(torch.equal(v, plain.network.state_dict()[n]) for n, v in acnn.network.state_dict().items())
+
+
+def test_the_base_configurations_prior_serves_where_the_patch_is_equal(make_trainer, make_prior, make_hr_trainer):
+    path = make_prior()
+    trainer = make_hr_trainer(ACNNSubPixelSegTrainer)
+    base = make_trainer(ACNNTrainer).configuration_manager
+    assert list(trainer.configuration_manager.patch_size) == list(base.patch_size)
+    trainer.initialize()
+    assert trainer.prior.path == path
+
+
+def test_other_configurations_and_trainers_are_refused_by_name(make_trainer, hr_configuration):
+    with pytest.raises(
+        ValueError, match=r"ACNNTrainer does not train 3d_hr_x2 of Dataset077.*use -tr ACNNSubPixelSegTrainer"
+    ):
+        make_trainer(ACNNTrainer, configuration=hr_configuration)
+    for trainer_class in (SubPixelSegTrainer, ACNNSubPixelSegTrainer):
+        with pytest.raises(
+            ValueError,
+            match=rf"{trainer_class.__name__} trains .* 3d_fullres .* is none: .*plan-hr 77 --factor K -c 3d_fullres",
+        ):
+            make_trainer(trainer_class)
+    with pytest.raises(ValueError, match="nnU-Net's own trainers do not train it: use -tr SubPixelSegTrainer"):
+        make_trainer(nnUNetTrainer, configuration=hr_configuration).initialize()
+
+
+def test_the_whole_way(make_trainer, make_hr_trainer, hr_configuration, workspace, tmp_path, monkeypatch):
+    """plan-hr, prior, training, --val, --c, predict-hr, and what the host must not do with the model."""
+    monkeypatch.setattr("acnn_nnunet.trainers.thick_slice_trainer.default_num_processes", 1)
+    make_trainer(ShapePriorTrainer, configuration=hr_configuration).run_training()
+    block = {"slice_motion_mm": 2.0, "slice_rotation_deg": 3.0}
+    trainer = make_hr_trainer(ACNNSubPixelSegTrainer, block=block)
+    trainer.run_training()
+    folder = Path(trainer.output_folder)
+    assert trainer.prior.spec.configuration == hr_configuration
+    log = json.loads((folder / "acnn_log.json").read_text())
+    assert len(log["gradient_ratio"]) == 2
+
+    trainer.perform_actual_validation()
+    _, cases = trainer.do_split()
+    (dataset,) = (workspace / "nnUNet_preprocessed").iterdir()
+    raw = workspace / "nnUNet_raw" / dataset.name
+    first = {}
+    for case in cases:
+        image = SimpleITK.ReadImage(str(raw / "imagesTr" / f"{case}_0000.nii.gz"))
+        stack = SimpleITK.ReadImage(str(folder / "validation_stacks" / f"{case}_0000.nii.gz"))
+        predicted = SimpleITK.ReadImage(str(folder / "validation" / f"{case}.nii.gz"))
+        for get in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
+            assert getattr(predicted, get)() == pytest.approx(getattr(image, get)())
+        assert stack.GetSize() == (*image.GetSize()[:2], image.GetSize()[2] // 2)
+        assert stack.GetSpacing()[2] == pytest.approx(2 * image.GetSpacing()[2])
+        first[case] = SimpleITK.GetArrayFromImage(predicted)
+    summary = json.loads((folder / "validation" / "summary.json").read_text())
+    assert {Path(each["prediction_file"]).name for each in summary["metric_per_case"]} == {
+        f"{case}.nii.gz" for case in cases
+    }
+    assert set(summary["mean"]) == {"1", "2", "3"}
+
+    # --val again, from the checkpoint, without the prior; and predict-hr on the very stacks that --val has simulated.
+    resumed = make_hr_trainer(ACNNSubPixelSegTrainer, block={**block, "num_epochs": 3})
+    resumed.load_checkpoint(str(folder / "checkpoint_final.pth"))
+    resumed.perform_actual_validation()
+    outcome = predict_hr(
+        folder / "validation_stacks",
+        tmp_path / "out",
+        dataset="77",
+        configuration=hr_configuration,
+        trainer="ACNNSubPixelSegTrainer",
+        folds=(0,),
+    )
+    assert outcome.complete, outcome.text
+    for case in cases:
+        for where in (folder / "validation", tmp_path / "out"):
+            repeated = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(where / f"{case}.nii.gz")))
+            np.testing.assert_array_equal(repeated, first[case])
+
+    resumed.run_training()
+    assert len(json.loads((folder / "acnn_log.json").read_text())["prior_loss"]) == 3
+
+    predictor = nnUNetPredictor(device=torch.device("cpu"))
+    with pytest.raises(NotImplementedError, match="predict with acnn-nnunet predict-hr -d DATASET"):
+        predictor.initialize_from_trained_model_folder(str(folder.parent), (0,))
+    with pytest.raises(ValueError, match="was trained by ACNNSubPixelSegTrainer, only ACNNTrainer's network"):
+        export_stock(folder.parent, tmp_path / "exported")
+
+
+def test_validation_without_raw_images_names_the_remedy(make_hr_trainer, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "elsewhere"))
+    trainer = make_hr_trainer()
+    trainer.on_train_start()
+    assert "WARNING: validation after training, and --val, will not be possible" in capsys.readouterr().out
+    with pytest.raises(FileNotFoundError, match=r"elsewhere.*lacks images of .*set nnUNet_raw to the folder"):
+        trainer.perform_actual_validation()
+    monkeypatch.delenv("nnUNet_raw")
+    with pytest.raises(FileNotFoundError, match="nnUNet_raw is not set"):
+        trainer.perform_actual_validation()
+
+
+def test_seeded_runs_repeat(make_hr_trainer):
+    def run():
+        return steps(start(make_hr_trainer(block={"seed": 3, "slice_motion_mm": 5.0})), 2)
+
+    assert run() == run()
+
+
+def test_what_trains_is_what_predicts(make_hr_trainer):
+    """A window of predict-hr is a forward pass of the training's network on a stack of the patch's size."""
+    trainer = start(make_hr_trainer())
+    stack = trainer._with_stacks(made_up_batch(trainer))["data"]
+    model = trainer._simulated_validation().model
+    with torch.no_grad():
+        expected = trainer.network.eval()(stack[:1])[0]
+    output = predict_sliding_window(
+        model.network,
+        stack[0],
+        patch_size=model.lr_patch_size,
+        factor=model.through_plane.factor,
+        axis=model.through_plane.axis,
+    )
+    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
