@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from nnunetv2.configuration import ANISO_THRESHOLD
-from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import Tensor
@@ -20,6 +20,7 @@ from acnn_nnunet.host.cases import centred_patch
 from acnn_nnunet.host.dataset_names import find_plans
 from acnn_nnunet.host.held_out import as_target, channel_names
 from acnn_nnunet.host.label_files import LabelFileReader, LabelMap, choose_reader
+from acnn_nnunet.host.orientations import common_orientation, orientation_of
 from acnn_nnunet.host.prior_location import locate_prior
 from acnn_nnunet.shape_prior.grids import View
 from acnn_nnunet.shape_prior.prior_file import Prior, load_prior
@@ -96,8 +97,20 @@ class Coder:
     @cached_property
     def reader(self) -> LabelFileReader:
         """Reads files as the host did in training."""
-        asked_for = self.plans.plans.get("image_reader_writer")
-        return LabelFileReader(choose_reader(self.file_ending, asked_for=asked_for))
+        return LabelFileReader(self._reader_name)
+
+    @cached_property
+    def _reader_name(self) -> str:
+        return choose_reader(self.file_ending, asked_for=self.plans.plans.get("image_reader_writer"))
+
+    @cached_property
+    def orientation(self) -> str | None:
+        """Such as LPS, that the prior's training cases share; None where nnUNet_raw does not tell."""
+        if "SimpleITK" not in self._reader_name:
+            return None  # others turn axes and count them the other way round
+        folder = Path(nnUNet_raw.get() or "") / self.prior.spec.dataset / "labelsTr"
+        files = [folder / f"{case}{self.file_ending}" for case in self.prior.spec.training_cases]
+        return common_orientation([file for file in files if file.is_file()])
 
     def maps_of(self, label_file: Path) -> Tensor:
         """Return the label maps (C, …) of a file on the grid, laid around its anatomy.
@@ -119,8 +132,8 @@ class Coder:
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: naming the file, if it cannot be read, has other labels, other dimensions or another slice
-                direction than the prior's training cases, or voxels that are not finite.
+            ValueError: naming the file, if it cannot be read, has other labels, other dimensions or another orientation
+                than the prior's training cases, or voxels that are not finite.
         """
         label_map = None
         if label_file is not None:
@@ -149,6 +162,7 @@ class Coder:
                 f"are {', '.join(f'{name} {value}' for name, value in spec.labels.items())}."
             )
         self._check_axes(label_map.values.shape, _spacing_mm(label_map.geometry), label_file)
+        self._check_orientation(label_map.geometry.direction, label_file)
 
     def place(self, values: np.ndarray, spacing_mm: Sequence[float]) -> GridCase:
         """Bring a label map in memory to the grid: transposed and resampled as the host preprocesses labels.
@@ -209,6 +223,7 @@ class Coder:
         if not np.isfinite(data).all():
             raise ValueError(f"{image_files[0]} holds voxels that are not finite.")
         self._check_axes(data.shape[1:], properties["spacing"], image_files[0])
+        self._check_orientation(properties.get("sitk_stuff", {}).get("direction"), image_files[0])
         segmentation = None if label_map is None else _volume(label_map.values)[None].astype(np.int16)
         if segmentation is not None and segmentation.shape[1:] != data.shape[1:]:
             raise ValueError(
@@ -253,6 +268,14 @@ class Coder:
                 f"{file} has its thick slices along another axis than the prior's training cases "
                 f"({', '.join(f'{s:g}' for s in own)} mm, theirs {', '.join(f'{s:g}' for s in planned)} mm): "
                 "permute its axes."
+            )
+
+    def _check_orientation(self, direction: Sequence[float] | None, file: Path) -> None:
+        own = orientation_of(direction)
+        if own and self.orientation and own != self.orientation:
+            raise ValueError(
+                f"{file} lies {own}, the prior's training cases of {self.prior.spec.dataset} lie {self.orientation}: "
+                "reorient it, voxels and header, as with SimpleITK.DICOMOrient."
             )
 
     def _in_batches(self, network: torch.nn.Module, tensors: Tensor) -> Tensor:

@@ -169,6 +169,38 @@ def test_other_labels_and_dimensions_are_refused(values, spacing_mm, message, pr
         coder.load(write_label(tmp_path / "bad.nii.gz", values, spacing_mm))
 
 
+def test_another_orientation_than_the_training_cases_is_refused(priors, raw, tmp_path, monkeypatch):
+    label_file, image_file = files_of(raw)
+    mirrored = []
+    for path in (label_file, image_file):
+        mirrored.append(tmp_path / path.name)
+        sitk.WriteImage(sitk.DICOMOrient(sitk.ReadImage(str(path)), "RAS"), str(mirrored[-1]))
+    monkeypatch.setenv("nnUNet_raw", str(raw.parent))
+    message = r"lies RAS, the prior's training cases of Dataset099_PhantomHeart lie LPS: reorient it"
+
+    knowing = load_coder(priors["patch"])
+    knowing.load(label_file, image_files=[image_file])
+    for label, images in ((mirrored[0], []), (None, mirrored[1:])):
+        with pytest.raises(ValueError, match=message):
+            knowing.load(label, image_files=images)
+
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path))
+    assert load_coder(priors["patch"]).load(mirrored[0]).maps.any()  # nobody can tell
+
+
+def test_other_readers_than_simpleitk_say_nothing_of_orientations(priors, raw, tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    shutil.copytree(priors["patch"].parents[1], folder)
+    plans = json.loads((folder / "plans.json").read_text())
+    (folder / "plans.json").write_text(json.dumps({**plans, "image_reader_writer": "NibabelIO"}))
+    monkeypatch.setenv("nnUNet_raw", str(raw.parent))
+
+    coder = load_coder(folder / "fold_0" / "checkpoint_final.pth")
+
+    assert coder.orientation is None
+    assert coder.maps_of(files_of(raw)[0]).any()
+
+
 def test_voxels_that_are_not_finite_are_refused(coder, tmp_path):
     values = np.where(ball() > 0, np.nan, 0)
 
