@@ -10,6 +10,7 @@ def add_parsers(commands) -> None:
     _add_latent_report(commands)
     _add_classify(commands)
     _add_plausibility(commands)
+    _add_refine(commands)
 
 
 def add_prior_options(parser) -> None:
@@ -168,3 +169,34 @@ def _plausibility(arguments: argparse.Namespace) -> int:
     )
     print(outcome.text)
     return 0 if outcome.complete else 1
+
+
+def _add_refine(commands) -> None:
+    parser = commands.add_parser("refine", help="label maps of a first stage, corrected by a second one (AESegTrainer)")
+    parser.add_argument("-i", dest="source", type=Path, required=True, help="folder of label maps")
+    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder to write")
+    parser.add_argument("-d", dest="dataset", required=True, help="dataset id or name")
+    parser.add_argument("-c", dest="configuration", required=True, help="e.g. 3d_fullres")
+    parser.add_argument("-tr", dest="trainer", default="AESegTrainer", help="AESegTrainer or AESegMTrainer")
+    parser.add_argument("-f", dest="fold", default="0", help="its number, or all")
+    parser.add_argument("-p", dest="plans", default="nnUNetPlans", help="plans identifier")
+    parser.add_argument("-chk", dest="checkpoint", default="checkpoint_final.pth", help="checkpoint of the fold")
+    parser.add_argument("-device", default="cuda", choices=["cuda", "cpu", "mps"], help="as in nnUNetv2_predict")
+    parser.set_defaults(run=_refine)
+
+
+def _refine(arguments: argparse.Namespace) -> int:
+    from acnn_nnunet.host.refinement import load_refiner, refine_folder
+
+    refiner = load_refiner(
+        arguments.dataset,
+        arguments.configuration,
+        trainer=arguments.trainer,
+        plans_identifier=arguments.plans,
+        fold=arguments.fold,
+        checkpoint_name=arguments.checkpoint,
+        device=arguments.device,
+    )
+    text, complete = refine_folder(arguments.source, arguments.output, refiner)
+    print(text)
+    return 0 if complete else 1

@@ -1,0 +1,31 @@
+"""Label maps with the kind of errors that segmentation networks make: what a second stage learns to correct."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from acnn_nnunet.shape_prior.label_space import LabelSpace
+
+_COARSENESS = 4  # voxels of the map to one of the noise's own grid
+
+
+def draw_errors(maps: Tensor, labels: LabelSpace, *, strength: float) -> Tensor:
+    """Return hard maps (B, C, …) of label maps, wrong in patches: boundaries that wander, holes, islands.
+
+    Smoothed maps and smooth noise of the given standard deviation are added up and the largest channel taken (of
+    regions, each above 0.5). Each sample draws its own strength between 0 and the given one.
+
+    Args:
+        maps: (B, C, …) in 0…1.
+        labels: what the channels mean.
+        strength: 0 or more; around 0.5 the noise makes islands.
+    """
+    dimensions = maps.ndim - 2
+    shape = (*maps.shape[:2], *(max(2, -(-n // _COARSENESS)) for n in maps.shape[2:]))
+    noise = torch.randn(shape, device=maps.device, dtype=maps.dtype)
+    mode = {2: "bilinear", 3: "trilinear"}[dimensions]
+    noise = F.interpolate(noise, size=maps.shape[2:], mode=mode, align_corners=True)
+    scale = strength * torch.rand((len(maps), *(1,) * (maps.ndim - 1)), device=maps.device, dtype=maps.dtype)
+    pool = {2: F.avg_pool2d, 3: F.avg_pool3d}[dimensions]
+    smoothed = pool(maps, 3, stride=1, padding=1, count_include_pad=False)
+    return labels.hardened(smoothed + scale * noise)
