@@ -1,0 +1,336 @@
+#!/usr/bin/env python
+"""Thick slices of hippocampi: the paper's arms (Tables I and III), trained for equal CPU time, on the same test stacks.
+
+    python scripts/study_thick_slices.py prepare --work /scratch/thick --raw ../shared/data/nnUNet_raw
+    python scripts/study_thick_slices.py calibrate --work /scratch/thick          # iterations of equal CPU time
+    python scripts/study_thick_slices.py run --work /scratch/thick --minutes 60 --seeds 0 1 2
+    python scripts/study_thick_slices.py report                     # docs/thick_slices_results.md from the runs' JSON
+
+Resumable: a run whose JSON lies in `benchmarks/thick_slices/` is not done again, and a training goes on from its
+checkpoint. Fold 0's validation cases are the test; their 5 mm stacks, one set with slice motion and one without, are
+made once and are the same for all arms. Every training is a process of one thread that also loads its data, and gets
+`--budget` seconds of CPU time: as many iterations as `calibrate` found to fit.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from study_defaults import write_json_atomically
+from thick_slice_arms import (
+    ARMS,
+    FOLD,
+    HR,
+    HR_ID,
+    INTERPOLATED_ID,
+    PRIOR,
+    PRIOR_SETTINGS,
+    SEEDLESS,
+    SLICES,
+    STACKS_ID,
+    THICK,
+    TRAININGS,
+    Arm,
+)
+from thick_slice_images import (
+    FACTOR,
+    SEED_OF_TEST_STACKS,
+    TESTS,
+    crop_folder,
+    write_derived_dataset,
+    write_stack,
+    write_stack_labels,
+)
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "thick_slices"
+NUM_EPOCHS, BUDGET_S = 12, 240.0
+BATCH_SIZES = {HR: 2, SLICES: 16, PRIOR: 8}
+NAMES = {HR_ID: "Dataset004_Hippocampus", INTERPOLATED_ID: "Dataset504_Interpolated", STACKS_ID: "Dataset505_Stacks"}
+CALIBRATION = "calibration.json"
+
+
+def main() -> None:
+    """Run one step of the study."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=["prepare", "calibrate", "run", "report"])
+    parser.add_argument("--work", type=Path, help="scratch folder, outside of the repository")
+    parser.add_argument("--raw", type=Path, help="nnUNet_raw that holds the dataset, for prepare")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the runs' JSON")
+    parser.add_argument("--budget", type=float, default=BUDGET_S, help="CPU seconds of a training, for calibrate")
+    parser.add_argument("--minutes", type=float, default=60, help="start no run after this long")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--cases", type=int, help="test only so many cases, to try the script")
+    parser.add_argument("--prior-epochs", type=int, help="shorten the prior's training, to try the script")
+    arguments = parser.parse_args()
+    if arguments.step == "report":
+        from study_thick_slices_report import write_report
+
+        write_report(arguments.results)
+        return
+    if arguments.work is None:
+        parser.error("--work is needed")
+    place = Workplace(arguments.work.absolute(), arguments.results.absolute(), prior_epochs=arguments.prior_epochs)
+    if arguments.step == "prepare":
+        place.prepare(arguments.raw.absolute(), num_cases=arguments.cases)
+    elif arguments.step == "calibrate":
+        place.calibrate(arguments.budget)
+    else:
+        place.run(arguments.arms, arguments.seeds, minutes=arguments.minutes)
+
+
+class Workplace:
+    """nnU-Net's three folders of the study, its test images and its runs."""
+
+    def __init__(self, folder: Path, results: Path, *, prior_epochs: int | None = None):
+        self.folder, self.results, self.test = folder, results, folder / "test"
+        self.prior_settings = {**PRIOR_SETTINGS, **({"prior_num_epochs": prior_epochs} if prior_epochs else {})}
+        self.environment = {
+            **os.environ,
+            **{f"nnUNet_{part}": str(folder / part) for part in ("raw", "preprocessed", "results")},
+            "nnUNet_n_proc_DA": "1",
+            "nnUNet_def_n_proc": "1",
+            "nnUNet_compile": "f",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        }
+
+    def prepare(self, raw: Path, *, num_cases: int | None = None) -> None:
+        """Derive datasets, plan, preprocess, split, and make the test images."""
+        for part in ("raw", "preprocessed", "results"):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+        link = self.raw(HR_ID)
+        if not link.exists():
+            link.symlink_to(raw / NAMES[HR_ID])
+        write_derived_dataset(link, self.raw(INTERPOLATED_ID), interpolated=True)
+        write_derived_dataset(link, self.raw(STACKS_ID), interpolated=False)
+        for dataset_id, base in ((HR_ID, "3d_fullres"), (INTERPOLATED_ID, "3d_fullres"), (STACKS_ID, "2d")):
+            self.command(f"nnUNetv2_plan_and_preprocess -d {dataset_id} -c {base} -np 1 -npfp 1")
+            self.write_configurations(dataset_id, base)
+            self.write_splits(dataset_id)
+        self.command(f"acnn-nnunet plan-hr {HR_ID} --factor {FACTOR} -c {HR} -n {THICK}")
+        splits = json.loads((self.preprocessed(HR_ID) / "splits_final.json").read_text())
+        for case in sorted(splits[FOLD]["val"])[:num_cases]:
+            self.write_test_case(case)
+        for name in TESTS:
+            self.interpolate(self.test / name / "stacks", self.test / name / "linear", "linear")
+
+    def write_configurations(self, dataset_id: int, base: str) -> None:
+        """Add the study's configurations to the plans: the base's, half as wide, in small batches."""
+        path = self.preprocessed(dataset_id) / "nnUNetPlans.json"
+        plans = json.loads(path.read_text())
+        architecture = json.loads(json.dumps(plans["configurations"][base]["architecture"]))
+        widths = architecture["arch_kwargs"]["features_per_stage"]
+        architecture["arch_kwargs"]["features_per_stage"] = [width // 2 for width in widths]
+        name = SLICES if base == "2d" else HR
+        entry = {"inherits_from": base, "architecture": architecture, "batch_size": BATCH_SIZES[name]}
+        plans["configurations"][name] = entry
+        if dataset_id == HR_ID:
+            plans["configurations"][PRIOR] = {"inherits_from": HR, "batch_size": BATCH_SIZES[PRIOR]}
+        path.write_text(json.dumps(plans, indent=2))
+
+    def write_splits(self, dataset_id: int) -> None:
+        """Give every dataset the folds that the host draws for the first one."""
+        from nnunetv2.utilities.crossval_split import generate_crossval_split
+
+        names = sorted(path.name.removesuffix(".nii.gz") for path in (self.raw(HR_ID) / "labelsTr").glob("*.nii.gz"))
+        splits = generate_crossval_split(names, seed=12345, n_splits=5)
+        (self.preprocessed(dataset_id) / "splits_final.json").write_text(json.dumps(splits, indent=1))
+
+    def write_test_case(self, case: str) -> None:
+        """Write a case's HR image and labels, its stacks, and the true labels of its thick slices."""
+        image = self.raw(HR_ID) / "imagesTr" / f"{case}_0000.nii.gz"
+        label = self.raw(HR_ID) / "labelsTr" / f"{case}.nii.gz"
+        for source, kind in ((image, "images"), (label, "labels")):
+            target = self.test / kind / source.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+        for name, acquisition in TESTS.items():
+            stack = self.test / name / "stacks" / image.name
+            write_stack(image, stack, acquisition=acquisition, seed=SEED_OF_TEST_STACKS)
+        write_stack_labels(label, self.test / "stack_labels" / label.name)
+
+    def calibrate(self, budget_s: float) -> None:
+        """Measure every training's CPU time per iteration, interleaved, and write how many fit into the budget."""
+        path = self.results / CALIBRATION
+        if path.is_file():
+            print(f"{path} is there already: remove it to measure anew")
+            return
+        wanted = {}
+        for name, training in TRAININGS.items():
+            configuration = self.configure(name, 0, iterations=1)
+            wanted[name] = [training.dataset_id, configuration, training.trainer]
+        found = self.child("measure", {"trainings": wanted, "rounds": 12})
+        iterations = {name: max(1, round(budget_s / NUM_EPOCHS / seconds)) for name, seconds in found.items()}
+        self.results.mkdir(parents=True, exist_ok=True)
+        content = {"budget_cpu_s": budget_s, "num_epochs": NUM_EPOCHS, "seconds_per_iteration": found}
+        write_json_atomically(path, {**content, "iterations_per_epoch": iterations})
+
+    def run(self, arms: list[str], seeds: list[int], *, minutes: float) -> None:
+        """Do the runs that have no JSON yet, arm by arm within each seed, as long as time is left to start one."""
+        started = time.monotonic()
+        for seed in seeds:
+            for arm in arms:
+                if arm in SEEDLESS and seed != seeds[0]:
+                    continue
+                result = self.results / f"{arm}_seed{0 if arm in SEEDLESS else seed}.json"
+                if result.is_file():
+                    continue
+                if time.monotonic() - started > 60 * minutes:
+                    print(f"{minutes} minutes are over; the next run is {arm}, seed {seed}")
+                    return
+                self.run_arm(arm, 0 if arm in SEEDLESS else seed, result)
+
+    def run_arm(self, name: str, seed: int, result: Path) -> None:
+        """Train, predict both sets of stacks, score, and write the run's JSON."""
+        arm, content = ARMS[name], {"arm": name, "seed": seed}
+        if arm.training is not None:
+            content["training"] = self.trained(arm.training, seed)
+        content["scores"] = {test: self.score(arm, self.predict(name, seed, test)) for test in TESTS}
+        result.parent.mkdir(parents=True, exist_ok=True)
+        write_json_atomically(result, content)
+        print(f"{name}, seed {seed}: {result}")
+
+    def predict(self, name: str, seed: int, test: str) -> Path:
+        """Return the folder of an arm's predictions on the HR grid, made now if it is not whole."""
+        from thick_slice_predictions import predict
+
+        folder = self.folder / "predictions" / f"{name}_seed{0 if name in SEEDLESS else seed}" / test
+        if not (folder / "done").is_file():
+            arm = ARMS[name]
+            shutil.rmtree(folder, ignore_errors=True)
+            raw = predict(self, arm, seed, test, folder / "raw")
+            if arm.image:
+                crop_folder(raw, self.test / "images", folder / "cropped", suffix="_0000")
+            else:
+                crop_folder(raw, self.test / "labels", folder / "cropped")
+            (folder / "done").touch()
+        return folder / "cropped"
+
+    def score(self, arm: Arm, predictions: Path) -> dict:
+        """Return the rows of the tables that `acnn-nnunet evaluate` or `evaluate-sr` writes."""
+        from acnn_nnunet.evaluation.score_table import CASES_FILE, LARGEST_COMPONENT_FILE
+        from acnn_nnunet.evaluation.super_resolution import TABLE_FILE
+
+        evaluation = predictions.parent / "evaluation"
+        shutil.rmtree(evaluation, ignore_errors=True)
+        if arm.image:
+            self.command(f"acnn-nnunet evaluate-sr {self.test}/images {predictions} -o {evaluation} -np 1")
+            files = [TABLE_FILE]
+        else:
+            options = f"-djfile {self.raw(HR_ID)}/dataset.json -np 1"
+            self.command(f"acnn-nnunet evaluate {self.test}/labels {predictions} -o {evaluation} {options}")
+            files = [CASES_FILE, LARGEST_COMPONENT_FILE]
+        return {name: (evaluation / name).read_text().splitlines() for name in files}
+
+    def trained(self, name: str, seed: int) -> dict:
+        """Train for the calibrated number of iterations unless that was done, and return what it took."""
+        training = TRAININGS[name]
+        took = self.folder / "results" / f"{name}_seed{seed}.json"
+        if not took.is_file():
+            calibration = json.loads((self.results / CALIBRATION).read_text())
+            iterations = calibration["iterations_per_epoch"][name]
+            configuration = self.configure(name, seed, iterations=iterations)
+            measured = self.train(training.dataset_id, configuration, training.trainer)
+            content = {"name": name, "settings": training.settings, "num_epochs": NUM_EPOCHS}
+            write_json_atomically(took, {**content, "iterations_per_epoch": iterations, **measured})
+        return json.loads(took.read_text())
+
+    def configure(self, name: str, seed: int, *, iterations: int) -> str:
+        """Write a training's configuration by the command that a user would type, and return its name."""
+        training = TRAININGS[name]
+        settings = {**training.settings, "seed": seed, "num_epochs": NUM_EPOCHS}
+        settings |= {"num_iterations_per_epoch": iterations, "num_val_iterations_per_epoch": 1}
+        if training.needs_prior:
+            settings |= {"prior": str(self.trained_prior()), "grid": PRIOR_SETTINGS["grid"]}
+            settings |= {key: PRIOR_SETTINGS[key] for key in ("architecture", "code_size")}
+        configuration = self.configuration_of(name, seed)
+        self.write_settings(training.dataset_id, training.configuration, configuration, settings)
+        return configuration
+
+    def configuration_of(self, training: str, seed: int) -> str:
+        """Return the name of a training's configuration."""
+        return f"{TRAININGS[training].configuration}_{training}_seed{seed}"
+
+    def trained_prior(self) -> Path:
+        """Return the prior that all arms share, trained now if it is not there."""
+        configuration = f"{PRIOR}_all"
+        path = self.trainer_folder(HR_ID, "ShapePriorTrainer", configuration) / "checkpoint_final.pth"
+        if not path.is_file():
+            self.write_settings(HR_ID, PRIOR, configuration, self.prior_settings)
+            measured = self.train(HR_ID, configuration, "ShapePriorTrainer")
+            self.results.mkdir(parents=True, exist_ok=True)
+            write_json_atomically(self.results / "prior.json", {"settings": self.prior_settings, **measured})
+        return path
+
+    def write_settings(self, dataset_id: int, base: str, name: str, settings: dict) -> None:
+        """Write a configuration by the command that a user would type."""
+        words = " ".join(shlex.quote(f"{key}={value}") for key, value in settings.items())
+        self.command(f"acnn-nnunet configure {dataset_id} -c {base} -n {name} {words}")
+
+    def train(self, dataset_id: int, configuration: str, trainer: str) -> dict:
+        """Train in a process of its own, going on from a checkpoint if there is one; return the time it took."""
+        resumed = (self.trainer_folder(dataset_id, trainer, configuration) / "checkpoint_latest.pth").is_file()
+        arguments = {"dataset": dataset_id, "configuration": configuration, "trainer": trainer, "resumed": resumed}
+        return self.child("train", arguments)
+
+    def child(self, task: str, arguments: dict) -> dict:
+        """Run a task of `thick_slice_training.py` in a process of its own and return its result."""
+        output = self.folder / f"{task}.json"
+        output.unlink(missing_ok=True)
+        script = Path(__file__).with_name("thick_slice_training.py")
+        words = [sys.executable, str(script), task, json.dumps({**arguments, "fold": FOLD}), str(output)]
+        self.logged(words, nnUNet_n_proc_DA="0")  # no workers: the CPU time of data loading counts too
+        return json.loads(output.read_text())
+
+    def interpolate(self, source: Path, target: Path, method: str, *, labels: bool = False) -> None:
+        """Interpolate a folder of stacks along the slices."""
+        flag = " --labels" if labels else ""
+        self.command(f"acnn-nnunet predict-hr -i {source} -o {target} --baseline {method} --factor {FACTOR}{flag}")
+
+    def command(self, line: str) -> None:
+        """Run one command as a user would type it, its words in a log file."""
+        program, *words = shlex.split(line)
+        beside = Path(sys.executable).parent / program
+        head = [str(beside)] if beside.is_file() else [program]
+        if program == "acnn-nnunet":
+            head = [sys.executable, "-m", "acnn_nnunet.cli"]
+        self.logged([*head, *words])
+
+    def logged(self, words: list[str], **variables: str) -> None:
+        """Run a process, its words in a log file, with further environment variables.
+
+        Raises:
+            SystemExit: if it fails; names the log.
+        """
+        log, environment = self.folder / "log.txt", {**self.environment, **variables}
+        with open(log, "a") as file:
+            file.write(f"$ {shlex.join(words)}\n")
+            file.flush()
+            status = subprocess.run(words, stdout=file, stderr=subprocess.STDOUT, env=environment)
+        if status.returncode:
+            sys.exit(f"'{shlex.join(words)}' failed with {status.returncode}: see the end of {log}")
+
+    def raw(self, dataset_id: int) -> Path:
+        """Return a dataset's raw folder."""
+        return self.folder / "raw" / NAMES[dataset_id]
+
+    def preprocessed(self, dataset_id: int) -> Path:
+        """Return a dataset's preprocessed folder."""
+        return self.folder / "preprocessed" / NAMES[dataset_id]
+
+    def trainer_folder(self, dataset_id: int, trainer: str, configuration: str) -> Path:
+        """Return where the host puts a training."""
+        folder = f"{trainer}__nnUNetPlans__{configuration}"
+        return self.folder / "results" / NAMES[dataset_id] / folder / f"fold_{FOLD}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+#!/usr/bin/env python
+"""What the thick-slice study does in processes of their own: train without the host's validation, measure a step.
+
+python scripts/thick_slice_training.py train|measure ARGUMENTS OUTPUT      (study_thick_slices.py calls it)
+"""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
+
+
+def train(*, dataset: int, configuration: str, trainer: str, fold: int, resumed: bool) -> dict:
+    """Train as nnUNetv2_train does, but for the validation at the end; return the seconds it took."""
+    device = torch.device("cpu")
+    made = get_trainer_from_args(str(dataset), configuration, fold, trainer, "nnUNetPlans", resumed, device)
+    maybe_load_checkpoint(made, resumed, False)
+    cpu_s, wall_s = time.process_time(), time.perf_counter()
+    made.run_training()
+    return {
+        "cpu_s": round(time.process_time() - cpu_s, 1),
+        "wall_s": round(time.perf_counter() - wall_s, 1),
+        "resumed": resumed,  # then the seconds before the interruption are not in these
+        "parameters": sum(parameter.numel() for parameter in made.network.parameters()),
+    }
+
+
+def measure(*, trainings: dict[str, list], rounds: int, fold: int) -> dict[str, float]:
+    """Return CPU seconds per iteration, batch included, of each training: medians, one of each in every round."""
+    os.environ["nnUNet_results"] = tempfile.mkdtemp()  # what is measured leaves no logs beside real results
+    made = {}
+    for name, (dataset, configuration, trainer) in trainings.items():
+        made[name] = get_trainer_from_args(str(dataset), configuration, fold, trainer, device=torch.device("cpu"))
+        made[name].on_train_start()
+        made[name].on_train_epoch_start()
+    seconds: dict[str, list[float]] = {name: [] for name in made}
+    for _ in range(rounds):
+        for name, trainer in made.items():
+            started = time.process_time()
+            trainer.train_step(next(trainer.dataloader_train))
+            seconds[name].append(time.process_time() - started)
+    return {name: round(statistics.median(values[2:]), 4) for name, values in seconds.items()}
+
+
+if __name__ == "__main__":
+    task, arguments, output = sys.argv[1:]
+    Path(output).write_text(json.dumps({"train": train, "measure": measure}[task](**json.loads(arguments))))
