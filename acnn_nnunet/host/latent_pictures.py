@@ -32,7 +32,7 @@ def draw_histograms(space: Mapping[str, Any]) -> str:
 
 def draw_spread(space: Mapping[str, Any], coordinates: np.ndarray, cases: Sequence[CaseGroup]) -> str:
     """Return correlation matrix, spectrum, and the cases along the first two principal directions, in SD."""
-    figure = new_figure(11.0, 3.4)
+    figure = new_figure(12.0, 3.4)
     correlation, spectrum, plane = figure.subplots(1, 3)
     image = correlation.imshow(space["correlation"]["matrix"], cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
     figure.colorbar(image, ax=correlation, shrink=0.8)
@@ -197,7 +197,7 @@ def _draw_plane(axis: Any, coordinates: np.ndarray, cases: Sequence[CaseGroup]) 
     axis.set(xlabel="principal 1, SD", ylabel="principal 2, SD")
     axis.set_title("The cases", fontsize=10)
     if len(groups) * len(phases) > 1:
-        axis.legend(fontsize=6, frameon=False, ncols=2 if len(phases) > 1 else 1)
+        axis.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _box_around(mask: np.ndarray) -> tuple[slice, ...]:
