@@ -18,8 +18,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from study_defaults import CONFIGURATION as BASE
-from study_defaults import STUDIES, Workplace, write_json_atomically
+from study_defaults import BASE, STUDIES, Workplace, write_json_atomically
+from study_defaults import CONFIGURATION as COARSE
 
 ROOT = Path(__file__).parents[1]
 NUM_FOLDS = 10
@@ -78,12 +78,12 @@ def prepare(workplace: Workplace, raw: Path) -> None:
     if not link.exists():
         link.symlink_to(source)
     dataset = workplace.study.dataset_id
-    workplace.command(f"nnUNetv2_plan_and_preprocess -d {dataset} -c {workplace.study.base} --no_pp -np 1")
+    workplace.command(f"nnUNetv2_plan_and_preprocess -d {dataset} -c {BASE} --no_pp -np 1")
     workplace.write_configuration()
-    workplace.command(f"nnUNetv2_preprocess -d {dataset} -c {BASE} -np 1")
+    workplace.command(f"nnUNetv2_preprocess -d {dataset} -c {COARSE} -np 1")
     write_splits(workplace)
     words = " ".join(f"{key}={value}" for key, value in SETTINGS.items())
-    workplace.command(f"acnn-nnunet configure {dataset} -c {BASE} -n {CONFIGURATION} {words}")
+    workplace.command(f"acnn-nnunet configure {dataset} -c {COARSE} -n {CONFIGURATION} {words}")
 
 
 def write_splits(workplace: Workplace) -> None:
@@ -118,7 +118,11 @@ def train_prior(fold: str) -> None:
     from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
 
     trainer = get_trainer_from_args(
-        str(STUDIES["acdc"].dataset_id), CONFIGURATION, fold, "ShapePriorTrainer", device=torch.device("cpu")
+        str(STUDIES["acdc"].dataset_id),
+        CONFIGURATION,
+        fold if fold == ALL else int(fold),
+        "ShapePriorTrainer",
+        device=torch.device("cpu"),
     )
     maybe_load_checkpoint(trainer, (Path(trainer.output_folder) / "checkpoint_latest.pth").is_file(), False)
     trainer.run_training()
