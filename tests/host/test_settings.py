@@ -44,6 +44,8 @@ def test_settings_are_frozen():
         ({"roi_margin": 0.9}, "roi_margin must be a number of at least 1, got 0.9"),
         ({"roi_spacing_factor": 0}, "roi_spacing_factor must be a number of at least 0.25, got 0"),
         ({"feature_weight": -1}, "feature_weight must be a number of at least 0, got -1"),
+        ({"slice_motion_mm": -1}, "slice_motion_mm must be a number of at least 0, got -1"),
+        ({"slice_rotation_deg": 181}, "slice_rotation_deg must be a number between 0 and 180, got 181"),
         ({"reconstruction_weight": "1"}, "reconstruction_weight must be a number of at least 0, got '1'"),
     ],
 )
