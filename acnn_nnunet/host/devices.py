@@ -1,8 +1,14 @@
 """The devices that commands may compute on."""
 
+from collections.abc import Callable
+
 import torch
 
-_AVAILABLE = {"cpu": lambda: True, "cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+_AVAILABLE: dict[str, Callable[[], bool]] = {
+    "cpu": lambda: True,
+    "cuda": torch.cuda.is_available,
+    "mps": torch.backends.mps.is_available,
+}
 
 
 def check_device(device: str) -> None:

@@ -71,10 +71,11 @@ def draw_path(margins: np.ndarray, masks: np.ndarray, titles: Sequence[str], spa
         titles: of each shape.
         spacing_mm: of the grid.
     """
-    box = (slice(None), slice(None), *_box_around(masks.any((0, 1))))
+    somewhere: np.ndarray = np.logical_or.reduce(masks, axis=(0, 1))
+    box = (slice(None), slice(None), *_box_around(somewhere))
     margins, masks = margins[box], masks[box]
     solid = masks.ndim == 5
-    planes = _middle_planes(masks.any((0, 1)), spacing_mm)
+    planes = _middle_planes(somewhere[box[2:]], spacing_mm)
     heights = [*([1.0] if solid else []), *(height for _, _, height in planes)]
     seen_through = enclosing_labels(masks, spacing_mm) if solid else set()
     width = 2.1
@@ -87,10 +88,12 @@ def draw_path(margins: np.ndarray, masks: np.ndarray, titles: Sequence[str], spa
             axis.set_title(literal(title), fontsize=9, y=0.97)
         for row, (index, aspect, _) in enumerate(planes, start=int(solid)):
             axis = figure.add_subplot(layout[row, column])
-            picture = _painted(masks[(column, slice(None), *index)])
+            here = (column, slice(None), *index)
             # Where slices are stacked up in the surfaces they are in their section too.
             upwards = solid and index[0] == slice(None)
-            axis.imshow(picture, aspect=aspect, interpolation="nearest", origin="lower" if upwards else "upper")
+            axis.imshow(
+                _painted(masks[here]), aspect=aspect, origin="lower" if upwards else "upper", interpolation="nearest"
+            )
             axis.set(xticks=[], yticks=[])
             if not solid:
                 axis.set_title(literal(title), fontsize=9)
@@ -153,10 +156,8 @@ def _draw_surfaces(axis: Any, margins: np.ndarray, spacing_mm: Sequence[float], 
     if corners:
         # One collection for all: matplotlib sorts by depth within each.
         light = LightSource(azdeg=225, altdeg=45)
-        triangles, colour = np.concatenate(corners), np.concatenate(colours)
-        axis.add_collection3d(
-            Poly3DCollection(triangles, facecolors=colour, shade=True, lightsource=light, linewidths=0)
-        )
+        faces, painted = np.concatenate(corners), np.concatenate(colours)
+        axis.add_collection3d(Poly3DCollection(faces, facecolors=painted, shade=True, lightsource=light, linewidths=0))
     lengths = np.array(margins.shape[1:]) * np.asarray(spacing_mm, dtype=float)
     z, y, x = lengths
     axis.set(xlim=(0, x), ylim=(0, y), zlim=(0, z))

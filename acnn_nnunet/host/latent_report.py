@@ -249,7 +249,10 @@ def _write(output: Path, report: dict[str, Any], pictures: Mapping[str, str], *,
 
 
 def _write_picture(path: Path, content: bytes) -> None:
-    replace_atomically(path, lambda partial: Path(partial).write_bytes(content) and None)
+    def write(partial: str) -> None:
+        Path(partial).write_bytes(content)
+
+    replace_atomically(path, write)
 
 
 def _summary(report: Mapping[str, Any], output: Path) -> str:

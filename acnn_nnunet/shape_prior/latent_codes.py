@@ -101,7 +101,8 @@ def read_codes(path: Path) -> CodeTable:
         raise ValueError(
             f"{path} is no table of codes: its columns must be {', '.join(CASE_COLUMNS)}, code_0, code_1 and so on."
         )
-    cases, codes, line_of = [], np.empty((len(rows), size)), {}
+    cases, codes = [], np.empty((len(rows), size))
+    line_of: dict[str, int] = {}
     for index, (line, row) in enumerate(rows):
         if len(row) != len(header):
             raise ValueError(f"{path}, line {line}: {len(row)} values, where the header has {len(header)}.")
