@@ -1,9 +1,14 @@
-"""Preprocessed cases: what a fold's labels hold, and patches centred on the anatomy."""
+"""Preprocessed cases: what a fold's labels hold, the box that it takes, and patches centred on the anatomy."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+
+from acnn_nnunet.shape_prior.roi_box import RoiBox, fit_box
 
 
 def labels_present(dataset, identifiers: Iterable[str]) -> set[int | tuple[int, ...]]:
@@ -19,6 +24,18 @@ def labels_present(dataset, identifiers: Iterable[str]) -> set[int | tuple[int, 
             if len(locations) > 0 and min(np.atleast_1d(label)) >= 0:
                 present.add(as_label(label))
     return present
+
+
+def absent_labels(dataset, names: Iterable[str], dataset_labels: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return those of the named labels or regions that no case of a host dataset has.
+
+    Args:
+        dataset: a host dataset.
+        names: of the labels in question.
+        dataset_labels: the `labels` of dataset.json.
+    """
+    present = labels_present(dataset, dataset.identifiers)
+    return tuple(name for name in names if as_label(dataset_labels[name]) not in present)
 
 
 def as_label(value: int | Iterable[int]) -> int | tuple[int, ...]:
@@ -47,6 +64,35 @@ def foreground_extents(dataset, identifiers: Iterable[str], *, axes: int, ignore
                 voxels = np.argwhere(mask)
                 extents.append(voxels.max(0) - voxels.min(0) + 1)
     return np.array(extents, dtype=float).reshape(-1, axes)
+
+
+def fit_box_to_cases(
+    dataset,
+    configuration: ConfigurationManager,
+    *,
+    margin: float,
+    spacing_factor: float,
+    ignore_label: int | None,
+) -> RoiBox | None:
+    """Return the box around the anatomy of a host dataset's cases, of no more voxels than a patch; None without any.
+
+    Args:
+        dataset: a host dataset.
+        configuration: that it was preprocessed with.
+        margin: length of the box over the 95th percentile of the anatomy's extents.
+        spacing_factor: its voxels' spacing over the configuration's.
+        ignore_label: the value of unannotated voxels.
+    """
+    spacing_mm = np.array(configuration.spacing, dtype=float)
+    extents = foreground_extents(dataset, dataset.identifiers, axes=len(spacing_mm), ignore_label=ignore_label)
+    if len(extents) == 0:
+        return None
+    return fit_box(
+        extents * spacing_mm,
+        margin=margin,
+        spacing_mm=tuple(spacing_mm * spacing_factor),
+        most_voxels=math.prod(configuration.patch_size),
+    )
 
 
 def centred_patch(data: np.ndarray, segmentation: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,12 +1,14 @@
-"""The specification of a prior, from nnU-Net's plans and dataset.json."""
+"""The specification of a prior, from nnU-Net's plans and dataset.json; the box of one that is being trained."""
 
 from typing import Any
 
+import torch
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
+from acnn_nnunet.host.checkpoints import read_checkpoint_errors
 from acnn_nnunet.host.settings import Settings
-from acnn_nnunet.shape_prior.prior_file import PriorSpec
+from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, PriorSpec
 from acnn_nnunet.shape_prior.roi_box import RoiBox
 from acnn_nnunet.shape_prior.stages import Stage
 
@@ -52,3 +54,19 @@ def describe_prior(
         complete=complete,
         outside_share=outside_share,
     )
+
+
+def box_of_checkpoint(checkpoint: dict | str) -> RoiBox:
+    """Return the box that a checkpoint of ShapePriorTrainer, its content or its path, was trained on.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it cannot be read.
+    """
+    if isinstance(checkpoint, str):
+        path = checkpoint
+        content = read_checkpoint_errors(path, lambda: torch.load(path, map_location="cpu", weights_only=True))
+    else:
+        content = checkpoint
+    spec = PriorSpec.from_plain(content[SPEC_KEY])
+    return RoiBox(spec.grid_size, spec.spacing_mm)

@@ -11,12 +11,12 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from acnn_nnunet.files import write_json
-from acnn_nnunet.host.cases import as_label, foreground_extents, labels_present
-from acnn_nnunet.host.checkpoints import read_checkpoint_errors
+from acnn_nnunet.host.cases import absent_labels, fit_box_to_cases
 from acnn_nnunet.host.held_out import channel_names, held_out_report
-from acnn_nnunet.host.prior_spec import describe_prior
+from acnn_nnunet.host.network_maps import PredictionPreprocessor, add_network_maps
+from acnn_nnunet.host.prior_spec import box_of_checkpoint, describe_prior
 from acnn_nnunet.host.settings import Settings
-from acnn_nnunet.shape_prior.corruption import add_noise, keep_some_clean, swap_labels
+from acnn_nnunet.shape_prior.corruption import AutoencoderInput
 from acnn_nnunet.shape_prior.grid_samples import GridSamples, samples_on_grid
 from acnn_nnunet.shape_prior.grids import PatchGrid, RoiGrid
 from acnn_nnunet.shape_prior.hybrid_autoencoder import HybridDecoder, HybridEncoder
@@ -24,9 +24,11 @@ from acnn_nnunet.shape_prior.linear_start import start_linearly
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, PriorSpec
 from acnn_nnunet.shape_prior.prior_loss import FullPrecisionLoss
 from acnn_nnunet.shape_prior.prior_statistics import measure_statistics
-from acnn_nnunet.shape_prior.roi_box import RoiBox, fit_box
-from acnn_nnunet.shape_prior.stages import Stage, StageSchedule, TLLosses, code_loss, set_training_mode, tl_loss
+from acnn_nnunet.shape_prior.reconstruction_loss import ReconstructionLoss
+from acnn_nnunet.shape_prior.roi_box import RoiBox
+from acnn_nnunet.shape_prior.stages import Stage, StageSchedule, set_training_mode, tl_loss
 from acnn_nnunet.shape_prior.tl_network import TLNetwork
+from acnn_nnunet.shape_prior.tl_validation import measure_batch, summarise_epoch
 from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
 from acnn_nnunet.trainers.prior_optimizer import prior_optimizer
 
@@ -45,7 +47,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
     prediction show the T-L network's own segmentation.
 
     Raises:
-        NotImplementedError: for a cascade's second stage and for distributed training.
+        NotImplementedError: for a cascade's second stage, distributed training, and `network_maps` with regions.
         ValueError: if the fold's training cases have no foreground, or no training patch holds the whole anatomy
             where the grid is a box.
     """
@@ -74,6 +76,15 @@ class ShapePriorTrainer(ConfiguredTrainer):
             self.save_every = 1
         self.schedule = StageSchedule(self.num_epochs)
         self.labels = self._expected_prior().label_space
+        with_dice = self.settings.reconstruction_loss == "dice_ce"
+        self._reconstruction_loss = ReconstructionLoss(self.labels, with_dice=with_dice)
+        self._shown = AutoencoderInput(
+            swap_probability=self.settings.label_swap_probability,
+            noise=self.settings.input_noise,
+            clean_share=self.settings.clean_share,
+            softening_voxels=self.settings.input_softening,
+            network_share=self.settings.network_maps_share,
+        )
         self._outside_share = 0.0
         self._training_cases: tuple[str, ...] = ()
         self._absent_labels: tuple[str, ...] = ()
@@ -133,6 +144,13 @@ class ShapePriorTrainer(ConfiguredTrainer):
             steps_per_epoch=self.num_iterations_per_epoch,
         )
 
+    def get_tr_and_val_datasets(self):
+        """Return the host's datasets; `network_maps` come with the training cases as a second channel of the target."""
+        training, validation = super().get_tr_and_val_datasets()
+        if self.settings.network_maps is not None:
+            self._add_network_maps(training, self.settings.network_maps)
+        return training, validation
+
     def set_deep_supervision_enabled(self, enabled: bool):
         """Do nothing: the T-L network has one output."""
 
@@ -141,9 +159,9 @@ class ShapePriorTrainer(ConfiguredTrainer):
         self._refuse_missing_fold()
         if not self.was_initialized:
             self.initialize()
-        training_cases, _ = self.do_split()
-        self._training_cases = tuple(str(case) for case in training_cases)
-        self._absent_labels = self._find_absent_labels()
+        dataset = self._training_dataset()
+        self._training_cases = tuple(str(case) for case in dataset.identifiers)
+        self._absent_labels = self._find_absent_labels(dataset)
         super().on_train_start()
         if self.current_epoch == 0:
             self._start_linearly()
@@ -168,9 +186,9 @@ class ShapePriorTrainer(ConfiguredTrainer):
                 samples.image,
                 samples.maps,
                 stage=self.schedule.stage,
-                reconstruction_loss=lambda logits: self._stage_loss(logits, samples),
+                reconstruction_loss=lambda logits: self._reconstruction_loss.of_samples(logits, samples),
                 code_loss_scale=self.schedule.code_loss_scale,
-                corrupt=self._corrupt,
+                corrupt=lambda maps: self._shown(maps, samples.network_maps),
             )
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 12)
@@ -203,27 +221,15 @@ class ShapePriorTrainer(ConfiguredTrainer):
     def validation_step(self, batch: dict) -> dict:
         """Run the host's step on g(p(x)) and measure both losses and the reconstruction g(f(y))."""
         samples = self._on_grid(batch)
-        if len(samples.maps) > 0:
-            measured = self._measure(samples)
-        else:
-            nothing = np.zeros(self.labels.num_channels, dtype=np.float32)
-            unknown = dict.fromkeys(("reconstruction_loss", "code_loss"), np.array(np.nan, dtype=np.float32))
-            measured = {**unknown, "reconstruction_overlap": nothing, "reconstruction_sizes": nothing}
+        with self._autocast():
+            measured = measure_batch(self.network, samples, self.labels, self._reconstruction_loss.of_samples)
         # The host's step comes last: it overwrites ignored voxels of the target.
         return {**measured, **super().validation_step(batch)}
 
     def on_validation_epoch_end(self, val_outputs: list[dict]):
         """Log both losses and reconstruction Dice, and let the schedule decide on the next epoch's stage."""
         super().on_validation_epoch_end(val_outputs)
-        # A batch without a whole anatomy knows nothing of the losses; NaN if none had any.
-        known = [output for output in val_outputs if np.isfinite(output["code_loss"])] or val_outputs
-        losses = TLLosses(
-            reconstruction=float(np.mean([output["reconstruction_loss"] for output in known])),
-            code=float(np.mean([output["code_loss"] for output in known])),
-        )
-        overlap = np.sum([output["reconstruction_overlap"] for output in val_outputs], axis=0)
-        sizes = np.sum([output["reconstruction_sizes"] for output in val_outputs], axis=0)
-        dice = (2 * overlap / np.maximum(sizes, 1))[0 if self.labels.regions else 1 :]
+        losses, dice = summarise_epoch(val_outputs, self.labels)
         self.acnn_log.log(
             self.current_epoch,
             reconstruction_loss=losses.reconstruction,
@@ -249,7 +255,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         """Load as the host does, with the checkpoint's box, and go on in the stage that was saved."""
         if self.settings.grid == RoiGrid.kind and not self.was_initialized:
-            self._take_box(_box_of(filename_or_checkpoint))
+            self._take_box(box_of_checkpoint(filename_or_checkpoint))
         super().load_checkpoint(filename_or_checkpoint)
         if isinstance(filename_or_checkpoint, str):
             checkpoint = torch.load(filename_or_checkpoint, map_location="cpu", weights_only=True)
@@ -273,12 +279,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
 
     def _build_loss(self):
         # Of the host's validation step, on whole patches.
-        labels = self.labels
-        if self.settings.reconstruction_loss == "ce":
-            return FullPrecisionLoss(labels.cross_entropy)
-        return FullPrecisionLoss(
-            lambda logits, target: labels.cross_entropy(logits, target) + labels.soft_dice_loss(logits, target)
-        )
+        return FullPrecisionLoss(self._reconstruction_loss)
 
     def _do_i_compile(self):
         # Stages switch which networks run and learn; compiling each anew costs more than these small ones take.
@@ -302,13 +303,6 @@ class ShapePriorTrainer(ConfiguredTrainer):
             box=self.configuration_manager.configuration.get(_BOX_KEY),
         )
 
-    def _stage_loss(self, logits: torch.Tensor, samples: GridSamples) -> torch.Tensor:
-        """Return the reconstruction loss of logits on the grid."""
-        loss = self.labels.cross_entropy_of_maps(logits, samples.maps, samples.known)
-        if self.settings.reconstruction_loss == "dice_ce":
-            loss = loss + self.labels.soft_dice_loss_of_maps(logits, samples.maps, samples.known)
-        return loss
-
     def _start_linearly(self) -> None:
         encoder, decoder = self.network.encoder, self.network.decoder
         if isinstance(encoder, HybridEncoder) and isinstance(decoder, HybridDecoder):
@@ -326,67 +320,54 @@ class ShapePriorTrainer(ConfiguredTrainer):
 
     def _on_grid(self, batch: dict) -> GridSamples:
         image = batch["data"].to(self.device, non_blocking=True)
-        target = batch["target"].to(self.device, non_blocking=True)
-        return samples_on_grid(image, target, grid=self.grid, labels=self.labels)
-
-    def _measure(self, samples: GridSamples) -> dict:
-        """Return both losses, and overlap and sizes of labels and reconstruction per channel."""
-        with self._autocast():
-            code = self.network.encoder(samples.maps)
-            logits = self.network.decoder(code)
-            predicted = self.network.predictor(samples.image)
-        logits, known = logits.float(), samples.known > 0.5
-        decisions, truth = self.labels.decisions(logits) * known, self.labels.hardened(samples.maps)
-        axes = (0, *range(2, truth.ndim))
-        return {
-            "reconstruction_loss": self._stage_loss(logits, samples).cpu().numpy(),
-            "code_loss": code_loss(predicted, code).cpu().numpy(),
-            "reconstruction_overlap": (decisions * truth).sum(axes).cpu().numpy(),
-            "reconstruction_sizes": (decisions + truth).sum(axes).cpu().numpy(),
-        }
-
-    def _corrupt(self, maps: torch.Tensor) -> torch.Tensor:
-        corrupted = add_noise(swap_labels(maps, self.settings.label_swap_probability), self.settings.input_noise)
-        return keep_some_clean(corrupted, maps, self.settings.clean_share)
+        target, network_target = batch["target"].to(self.device, non_blocking=True), None
+        if self.settings.network_maps is not None and target.shape[1] > 1:  # validation patches have none
+            target, network_target = target[:, :1], target[:, 1:]
+        return samples_on_grid(image, target, grid=self.grid, labels=self.labels, network_target=network_target)
 
     def _fit_box(self) -> RoiBox:
         """Return the box around the training cases' anatomy."""
-        training_cases, _ = self.do_split()
-        configuration = self.configuration_manager
-        spacing_mm = np.array(configuration.spacing, dtype=float)
-        extents = foreground_extents(
-            self.dataset_class(self.preprocessed_dataset_folder, training_cases),
-            training_cases,
-            axes=len(spacing_mm),
+        box = fit_box_to_cases(
+            self._training_dataset(),
+            self.configuration_manager,
+            margin=self.settings.roi_margin,
+            spacing_factor=self.settings.roi_spacing_factor,
             ignore_label=self.label_manager.ignore_label,
         )
-        if len(extents) == 0:
-            self._refuse_no_foreground()
-        return fit_box(
-            extents * spacing_mm,
-            margin=self.settings.roi_margin,
-            spacing_mm=tuple(spacing_mm * self.settings.roi_spacing_factor),
-            most_voxels=math.prod(configuration.patch_size),
-        )
+        return box or self._refuse_no_foreground()
 
     def _take_box(self, box: RoiBox) -> None:
         self.configuration_manager.configuration[_BOX_KEY] = box
         lengths_mm = " × ".join(f"{n * s:.1f}" for n, s in zip(box.size, box.spacing_mm, strict=True))
         self.print_to_log_file(f"grid=roi: a box of {lengths_mm} mm, {box.size} voxels of {box.spacing_mm} mm")
 
-    def _find_absent_labels(self) -> tuple[str, ...]:
-        names = channel_names(self.dataset_json["labels"], self.labels)
-        dataset = self.dataset_class(self.preprocessed_dataset_folder, list(self._training_cases))
-        present = labels_present(dataset, self._training_cases)
-        if not present:
+    def _find_absent_labels(self, dataset) -> tuple[str, ...]:
+        names = list(channel_names(self.dataset_json["labels"], self.labels).values())
+        absent = absent_labels(dataset, names, self.dataset_json["labels"])
+        if len(absent) == len(names):
             self._refuse_no_foreground()
-        absent = tuple(name for name in names.values() if as_label(self.dataset_json["labels"][name]) not in present)
         if absent:
             self.print_to_log_file(
                 f"WARNING: no training case of {self._where()} has the label {', '.join(absent)}: "
                 f"the prior will know nothing of its shape."
             )
         return absent
+
+    def _add_network_maps(self, dataset, model_folder: str) -> None:
+        predicted = add_network_maps(
+            dataset,
+            Path(model_folder),
+            Path(self.output_folder) / "network_maps",
+            preprocessor=PredictionPreprocessor(self.plans_manager, self.configuration_manager, self.dataset_json),
+        )
+        self.print_to_log_file(
+            f"network_maps: {predicted} of {len(dataset.identifiers)} training cases have a prediction in "
+            f"{model_folder}; of the others their own label map takes its place"
+        )
+
+    def _training_dataset(self):
+        training_cases, _ = self.do_split()
+        return self.dataset_class(self.preprocessed_dataset_folder, training_cases)
 
     def _where(self) -> str:
         return f"{self.plans_manager.dataset_name}, configuration {self.configuration_name}, fold {self.fold}"
@@ -404,19 +385,13 @@ class ShapePriorTrainer(ConfiguredTrainer):
                 f"{self.plans_manager.dataset_name}: train it on the configuration that this one inherits from "
                 f"(3d_fullres), ACNNTrainer takes that prior for both."
             )
+        if self.settings.network_maps is not None and self.label_manager.has_regions:
+            raise NotImplementedError(
+                f"network_maps does not work with regions, which {self.plans_manager.dataset_name} has: nnU-Net's "
+                f"loader drops the predictions where it makes regions of labels; set network_maps=none."
+            )
         if self.is_ddp:
             raise NotImplementedError(
                 "ShapePriorTrainer runs on one device (its networks are small): leave out -num_gpus. "
                 "ACNNTrainer runs on several."
             )
-
-
-def _box_of(checkpoint: dict | str) -> RoiBox:
-    """Return the box that a checkpoint of this trainer was trained on."""
-    if isinstance(checkpoint, str):
-        path = checkpoint
-        content = read_checkpoint_errors(path, lambda: torch.load(path, map_location="cpu", weights_only=True))
-    else:
-        content = checkpoint
-    spec = PriorSpec.from_plain(content[SPEC_KEY])
-    return RoiBox(spec.grid_size, spec.spacing_mm)
