@@ -50,6 +50,7 @@ from thick_slice_images import (
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "thick_slices"
+PAGE = ROOT / "docs" / "thick_slices_results.md"
 NUM_EPOCHS, BUDGET_S = 12, 240.0
 BATCH_SIZES = {HR: 2, SLICES: 16, PRIOR: 8}
 NAMES = {HR_ID: "Dataset004_Hippocampus", INTERPOLATED_ID: "Dataset504_Interpolated", STACKS_ID: "Dataset505_Stacks"}
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="scratch folder, outside of the repository")
     parser.add_argument("--raw", type=Path, help="nnUNet_raw that holds the dataset, for prepare")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the runs' JSON")
+    parser.add_argument("--page", type=Path, default=PAGE, help="what report writes")
     parser.add_argument("--budget", type=float, default=BUDGET_S, help="CPU seconds of a training, for calibrate")
     parser.add_argument("--minutes", type=float, default=60, help="start no run after this long")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -73,7 +75,7 @@ def main() -> None:
     if arguments.step == "report":
         from study_thick_slices_report import write_report
 
-        write_report(arguments.results)
+        write_report(arguments.results, arguments.page)
         return
     if arguments.work is None:
         parser.error("--work is needed")
@@ -112,6 +114,8 @@ class Workplace:
         write_derived_dataset(link, self.raw(INTERPOLATED_ID), interpolated=True)
         write_derived_dataset(link, self.raw(STACKS_ID), interpolated=False)
         for dataset_id, base in ((HR_ID, "3d_fullres"), (INTERPOLATED_ID, "3d_fullres"), (STACKS_ID, "2d")):
+            if (self.preprocessed(dataset_id) / "splits_final.json").is_file():
+                continue
             self.command(f"nnUNetv2_plan_and_preprocess -d {dataset_id} -c {base} -np 1 -npfp 1")
             self.write_configurations(dataset_id, base)
             self.write_splits(dataset_id)

@@ -8,7 +8,7 @@ from thick_slice_arms import ARMS, FOLD, HR_ID, PRIOR, TRAININGS, Arm, Training
 if TYPE_CHECKING:
     from study_thick_slices import Workplace
 
-_NNUNET = "-device cpu -npp 1 -nps 1 --disable_tta"
+_NNUNET = "-device cpu -npp 0 -nps 0 --disable_tta"  # no workers, which take longer to start than a stack takes
 
 
 def predict(place: "Workplace", arm: Arm, seed: int, test: str, output: Path) -> Path:

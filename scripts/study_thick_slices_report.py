@@ -1,0 +1,248 @@
+"""docs/thick_slices_results.md from the JSON of the thick-slice study's runs."""
+
+import csv
+import io
+import itertools
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from thick_slice_arms import ARMS, SEEDLESS
+from thick_slice_images import MOTION_MM, ROTATION_DEG, TESTS
+
+from acnn_nnunet.datasets.groups import CaseGroup, write_groups
+from acnn_nnunet.evaluation.comparison import Comparison, compare_scores
+from acnn_nnunet.evaluation.paired_scores import NO_CLEAN_UP, read_paired_scores
+from acnn_nnunet.evaluation.score_table import CASES_FILE, LARGEST_COMPONENT_FILE
+from acnn_nnunet.evaluation.statistics import bootstrap_intervals
+from acnn_nnunet.evaluation.super_resolution import METRICS as IMAGE_METRICS
+from acnn_nnunet.evaluation.super_resolution import TABLE_FILE
+from acnn_nnunet.files import write_text
+
+METRICS = {
+    "dice": "Dice",
+    "hausdorff_mm": "Hausdorff, mm",
+    "hd95_mm": "HD95, mm",
+    "mean_surface_distance_mm": "mean surface distance, mm",
+}
+# Arm, the arm it is measured against, and the bounds of the target: lowest Dice, highest share of Hausdorff; None where
+# there is no target.
+PAIRS: tuple[tuple[str, str, tuple[float, float] | None], ...] = (
+    ("sub_pixel", "unet_interpolated", (0.0, 0.0)),
+    ("sub_pixel", "unet_2d", (0.0, 0.0)),
+    ("sub_pixel_motion", "unet_interpolated", (0.0, 0.0)),
+    ("sub_pixel_motion", "unet_2d", (0.0, 0.0)),
+    ("acnn_sub_pixel", "sub_pixel", (-0.005, 0.05)),
+    ("acnn_sub_pixel_motion", "sub_pixel_motion", (-0.005, 0.05)),
+    ("sub_pixel_motion", "sub_pixel", None),
+    ("acnn_sub_pixel_motion", "acnn_sub_pixel", None),
+    ("acnn_sub_pixel", "sub_pixel_motion", None),
+    ("ae_seg", "sub_pixel", None),
+    ("ae_seg_m", "sub_pixel", None),
+    ("acnn_sub_pixel", "ae_seg_m", None),
+    ("sr_then_unet", "sub_pixel_motion", None),
+    ("acnn_sr_then_unet", "sr_then_unet", None),
+    ("tl_decoding", "sub_pixel", None),
+    ("labels_linear", "sub_pixel", None),
+)
+IMAGE_CHAIN = ("acnn_sr", "sr", "sr_cnn", "image_bspline", "image_linear")
+INTRODUCTION = f"""# Thick slices: what came out
+
+Made from `benchmarks/thick_slices/*.json` by `python scripts/study_thick_slices.py report`; `docs/thick_slices.md` says
+what the commands do and `scripts/thick_slice_arms.py` what an arm is. Hippocampi, fold 0: networks of half nnU-Net's
+width, trained for equal CPU time on one thread, tested on 5 mm stacks simulated from the held-out cases' 1 mm images.
+"Motion": every slice of the test stacks moved by up to {MOTION_MM:g} mm along each axis and turned by up to
+{ROTATION_DEG:g}°; "still": it did not. The stacks are the same for all arms. The U-Nets on interpolated images and on
+slices were trained on stacks that had moved so, once each. Scores are means over the labels. Differences are paired by
+case and seed; intervals: 95 %, bootstrap over cases, each with all of its seeds.
+"""
+
+Runs = dict[tuple[str, int], dict]
+
+
+def write_report(results: Path, page: Path) -> None:
+    """Write the page of the runs that there are."""
+    runs = load_runs(results)
+    parts = [INTRODUCTION, effort(results, runs)]
+    for test in TESTS:
+        parts.append(f"## Labels, {test}\n\n{label_table(runs, test)}\n\n{pair_table(runs, test)}\n")
+    for test in TESTS:
+        parts.append(f"## Images, {test}\n\n{image_table(runs, test)}\n\n{image_pairs(runs, test)}\n")
+    write_text(page, "\n".join(parts))
+    print(page)
+
+
+def load_runs(results: Path) -> Runs:
+    """Return the runs by arm and seed."""
+    runs = [json.loads(path.read_text()) for path in sorted(results.glob("*_seed*.json"))]
+    return {(run["arm"], run["seed"]): run for run in runs}
+
+
+def effort(results: Path, runs: Runs) -> str:
+    """Return a table of what every training took."""
+    lines = ["| training | parameters | iterations | CPU time, s |", "| --- | ---: | ---: | ---: |"]
+    taken: dict[str, list[dict]] = {}
+    for run in runs.values():
+        if "training" in run:
+            taken.setdefault(run["training"]["name"], []).append(run["training"])
+    for name, each in taken.items():
+        seconds = [training["cpu_s"] for training in each if not training["resumed"]]
+        spread = f"{min(seconds):.0f} to {max(seconds):.0f}" if seconds else "resumed"
+        iterations = each[0]["num_epochs"] * each[0]["iterations_per_epoch"]
+        lines.append(f"| {name} | {each[0]['parameters']:,} | {iterations} | {spread} |")
+    prior = results / "prior.json"
+    if prior.is_file():
+        found = json.loads(prior.read_text())
+        lines.append(f"| the prior of all ACNN arms | {found['parameters']:,} | | {found['cpu_s']:.0f} |")
+    return "## Training\n\n" + "\n".join(lines) + "\n"
+
+
+def label_table(runs: Runs, test: str) -> str:
+    """Return a table of every arm's own scores: mean ± standard deviation over cases and seeds."""
+    lines = header("arm", "seeds", *METRICS.values())
+    for arm in ARMS:
+        if ARMS[arm].image or not (seeds := seeds_of(runs, arm)):
+            continue
+        rows = compare_arms(runs, arm, arm, seeds, test)
+        cells = []
+        for metric in METRICS:
+            row, digits = find(rows, metric, "baseline"), digits_of(metric)
+            cells.append(f"{row.mean:.{digits}f} ± {row.sd:.{digits}f}")
+        lines.append("| " + " | ".join([ARMS[arm].title, str(len(seeds)), *cells]) + " |")
+    return "\n".join(lines)
+
+
+def pair_table(runs: Runs, test: str) -> str:
+    """Return a table of paired differences, with the targets' verdicts."""
+    lines = header("arm − other", "seeds", *(f"{title}, difference" for title in METRICS.values()), "target")
+    for arm, other, target in PAIRS:
+        if not (seeds := common_seeds(runs, arm, other)):
+            continue
+        rows = compare_arms(runs, arm, other, seeds, test)
+        cells = [describe(find(rows, metric, "arm"), find(rows, metric, "baseline")) for metric in METRICS]
+        met = "" if target is None else verdict(rows, *target)
+        lines.append("| " + " | ".join([f"`{arm}` − `{other}`", str(len(seeds)), *cells, met]) + " |")
+    return "\n".join(lines)
+
+
+def verdict(rows: list[Comparison], lowest_dice: float, highest_share: float) -> str:
+    """Return whether Dice's interval lies above and Hausdorff's below their bounds."""
+    dice, hausdorff = find(rows, "dice", "arm"), find(rows, "hausdorff_mm", "arm")
+    bound_mm = highest_share * (find(rows, "hausdorff_mm", "baseline").mean or 0)
+    assert dice.ci_low is not None
+    assert hausdorff.ci_high is not None
+    reached = {"Dice": dice.ci_low > lowest_dice, "Hausdorff": hausdorff.ci_high < bound_mm}
+    return ", ".join(f"{name} {'met' if good else 'missed'}" for name, good in reached.items())
+
+
+def describe(row: Comparison, baseline: Comparison) -> str:
+    """Return "−0.31 [−0.50, −0.12] (−9 %)"; the share is of the other arm's mean, for distances."""
+    digits = digits_of(row.metric)
+    text = f"{row.mean_difference:+.{digits}f} [{row.ci_low:+.{digits}f}, {row.ci_high:+.{digits}f}]"
+    if row.metric == "dice" or not baseline.mean:
+        return text
+    return f"{text} ({100 * row.mean_difference / baseline.mean:+.0f} %)"
+
+
+def compare_arms(runs: Runs, arm: str, other: str, seeds: list[int], test: str) -> list[Comparison]:
+    """Return the package's paired statistics of an arm against another, a pair a case and seed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = {title: Path(scratch) / title for title in ("baseline", "arm")}
+        for folder, name in zip(folders.values(), (other, arm), strict=True):
+            folder.mkdir()
+            (folder / "summary.json").write_text("{}")
+            for file in (CASES_FILE, LARGEST_COMPONENT_FILE):
+                (folder / file).write_text(merge(runs, name, seeds, test, file))
+        cases = sorted({row["case"] for row in read_csv((folders["baseline"] / CASES_FILE).read_text())})
+        groups = Path(scratch) / "groups.csv"
+        write_groups(groups, [CaseGroup(case, case.split("__")[0], "", "") for case in cases])
+        return compare_scores(read_paired_scores(folders, groups=groups))
+
+
+def merge(runs: Runs, arm: str, seeds: list[int], test: str, file: str) -> str:
+    """Return one table of an arm's runs, each case named after its seed too."""
+    lines: list[str] = []
+    for seed in seeds:
+        head, *rows = run_of(runs, arm, seed)["scores"][test][file]
+        lines += [head] * (not lines)
+        for row in rows:
+            case, rest = row.split(",", 1)
+            lines.append(f"{case}__{seed},{rest}")
+    return "\n".join(lines) + "\n"
+
+
+def image_table(runs: Runs, test: str) -> str:
+    """Return a table of image quality: mean ± standard deviation over cases and seeds."""
+    lines = header("arm", "seeds", *IMAGE_METRICS.values())
+    for arm in reversed(IMAGE_CHAIN):
+        if not (seeds := seeds_of(runs, arm)):
+            continue
+        values = {metric: image_values(runs, arm, seeds, test, metric) for metric in IMAGE_METRICS}
+        cells = [f"{np.nanmean(each):.4g} ± {np.nanstd(each, ddof=1):.2g}" for each in values.values()]
+        lines.append("| " + " | ".join([ARMS[arm].title, str(len(seeds)), *cells]) + " |")
+    return "\n".join(lines)
+
+
+def image_pairs(runs: Runs, test: str) -> str:
+    """Return a table of the target's chain: each arm against the next one, paired by case and seed."""
+    lines = header("arm − other", "seeds", *(f"{title}, difference" for title in IMAGE_METRICS.values()))
+    for arm, other in itertools.pairwise(IMAGE_CHAIN):
+        if not (seeds := common_seeds(runs, arm, other)):
+            continue
+        cells = []
+        for metric in IMAGE_METRICS:
+            both = [image_values(runs, each, seeds, test, metric) for each in (arm, other)]
+            difference = (both[0] - both[1]).reshape(-1, 1)
+            units = np.tile(np.arange(both[0].shape[1]), len(seeds))
+            low, high = bootstrap_intervals(difference, units)[0]
+            cells.append(f"{np.nanmean(difference):+.4f} [{low:+.4f}, {high:+.4f}]")
+        lines.append("| " + " | ".join([f"`{arm}` − `{other}`", str(len(seeds)), *cells]) + " |")
+    return "\n".join(lines)
+
+
+def image_values(runs: Runs, arm: str, seeds: list[int], test: str, metric: str) -> np.ndarray:
+    """Return a metric (seeds, cases); NaN where it does not apply."""
+    tables = [read_csv("\n".join(run_of(runs, arm, seed)["scores"][test][TABLE_FILE])) for seed in seeds]
+    return np.array([[float(row[metric] or "nan") for row in sorted(t, key=lambda row: row["case"])] for t in tables])
+
+
+def run_of(runs: Runs, arm: str, seed: int) -> dict:
+    """Return a run; an arm without a seed has one run for all."""
+    return runs[arm, 0 if arm in SEEDLESS else seed]
+
+
+def seeds_of(runs: Runs, arm: str) -> list[int]:
+    """Return the seeds that an arm was run with."""
+    return sorted(seed for name, seed in runs if name == arm)
+
+
+def common_seeds(runs: Runs, arm: str, other: str) -> list[int]:
+    """Return the seeds that two arms have both; an arm without a seed has those of the other."""
+    mine, theirs = set(seeds_of(runs, arm)), set(seeds_of(runs, other))
+    if not mine or not theirs:
+        return []
+    if arm in SEEDLESS or other in SEEDLESS:
+        return sorted(mine if other in SEEDLESS else theirs)
+    return sorted(mine & theirs)
+
+
+def find(rows: list[Comparison], metric: str, arm: str) -> Comparison:
+    """Return the row over all cases and the mean of the labels."""
+    wanted = ("all", "foreground", metric, NO_CLEAN_UP, arm)
+    return next(row for row in rows if (row.stratum, row.label, row.metric, row.clean_up, row.arm) == wanted)
+
+
+def header(*titles: str) -> list[str]:
+    """Return the first two lines of a Markdown table."""
+    return ["| " + " | ".join(titles) + " |", "| --- |" + " ---: |" * (len(titles) - 1)]
+
+
+def digits_of(metric: str) -> int:
+    """Return how many decimals a metric is shown with."""
+    return 3 if metric == "dice" else 2
+
+
+def read_csv(text: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV table."""
+    return list(csv.DictReader(io.StringIO(text)))
