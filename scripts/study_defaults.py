@@ -265,7 +265,8 @@ class Workplace:
         prior_of = settings.pop("prior_of", None)
         if prior_of is not None:
             settings["prior"] = str(self.trained_prior(prior_of))
-            settings["grid"] = PRIORS[prior_of][1].get("grid", "patch")
+            of_prior = PRIORS[prior_of][1]
+            settings |= {key: of_prior[key] for key in ("grid", "architecture", "code_size") if key in of_prior}
         configuration = f"{CONFIGURATION}_{arm}_seed{seed}".replace(".", "")
         self.configure(configuration, settings)
         seconds = self.train(configuration, FEW_FOLD, "ACNNTrainer")
