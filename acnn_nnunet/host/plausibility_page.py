@@ -18,10 +18,11 @@ SCORE_TITLES = {
     "reconstruction_distance_mm": "reconstruction distance, mm",
     "mahalanobis": "distance of its code (Mahalanobis)",
     "image_disagreement": "distance from its image's code",
+    "image_dice": "Dice with what the image's code decodes to",
     "rule_violation": "rules broken by, sum",
     "missing_labels": "labels missing",
 }
-DIGITS = {"reconstruction_dice": 3, "rule_violation": 3, "missing_labels": 0}
+DIGITS = {"reconstruction_dice": 3, "image_dice": 3, "rule_violation": 3, "missing_labels": 0}
 _NUM_PICTURES, _NUM_UNCALIBRATED = 24, 12
 
 

@@ -63,7 +63,7 @@ class PlausibilityScorer:
     def score_names(self, *, with_images: bool) -> tuple[str, ...]:
         """Return the names of the scores that `score` gives."""
         names = ["reconstruction_dice", "reconstruction_distance_mm", "mahalanobis"]
-        names += ["image_disagreement"] if with_images else []
+        names += ["image_disagreement", "image_dice"] if with_images else []
         names += ["rule_violation"] if self.rules else []
         return (*names, "missing_labels")
 
@@ -95,7 +95,9 @@ class PlausibilityScorer:
             return PredictionScores(True, {}, violations, case.outside_share, maps, None, case.image)
         code = self.coder.codes_of(case.maps[None])
         reconstruction = self.coder.labels.hardened(self.coder.decode(code))[0]
-        scores = {**self._compare(maps, reconstruction), **self._place(code, case)}
+        dice, distance_mm = self._compare(maps, reconstruction)
+        scores = {"reconstruction_dice": dice, "reconstruction_distance_mm": distance_mm}
+        scores |= self._place(code, case, maps)
         if self.rules:
             scores["rule_violation"] = sum(value for value in violations.values() if value is not None)
         scores["missing_labels"] = float(len(self._missing(prediction)))
@@ -103,23 +105,25 @@ class PlausibilityScorer:
             raise ValueError(f"its {bad[0]} is not finite: the prior cannot read it")
         return PredictionScores(False, scores, violations, case.outside_share, maps, reconstruction, case.image)
 
-    def _compare(self, maps: Tensor, reconstruction: Tensor) -> dict[str, float]:
+    def _compare(self, maps: Tensor, others: Tensor) -> tuple[float, float]:
         """Return mean Dice and surface distance over the labels that either map (C, …) holds."""
         dice, distances_mm = [], []
         for channel in self.coder.names:
-            first, second = (each[channel].numpy() > 0.5 for each in (maps, reconstruction))
+            first, second = (each[channel].numpy() > 0.5 for each in (maps, others))
             found = score_masks(first, second, self.coder.geometry, tolerance_mm=_TOLERANCE_MM)
             if found.status != BOTH_EMPTY:
                 dice.append(found.dice)
                 distances_mm.append(found.mean_surface_distance_mm)
-        return {"reconstruction_dice": float(np.mean(dice)), "reconstruction_distance_mm": float(np.mean(distances_mm))}
+        return float(np.mean(dice)), float(np.mean(distances_mm))
 
-    def _place(self, code: Tensor, case: GridCase) -> dict[str, float]:
-        """Return how far a code (1, K) is from the mean of the training labels, and from that of its image."""
+    def _place(self, code: Tensor, case: GridCase, maps: Tensor) -> dict[str, float]:
+        """Return how far a code (1, K) is from the mean of the training labels, and from what its image says."""
         mean = self.coder.prior.network.code_mean.cpu()
         scores = {"mahalanobis": self._distance(code, mean[None])}
         if case.image is not None:
-            scores["image_disagreement"] = self._distance(self.coder.image_codes_of(case.image[None]), code)
+            predicted = self.coder.image_codes_of(case.image[None])
+            scores["image_disagreement"] = self._distance(predicted, code)
+            scores["image_dice"], _ = self._compare(maps, self.coder.labels.hardened(self.coder.decode(predicted))[0])
         return scores
 
     def _distance(self, first: Tensor, second: Tensor) -> float:

@@ -27,6 +27,7 @@ SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "reconstruction_distance_mm": np.log1p,
     "mahalanobis": np.log1p,
     "image_disagreement": np.log1p,
+    "image_dice": lambda dice: 1 - dice,
     "rule_violation": np.sqrt,
     "missing_labels": np.asarray,
 }

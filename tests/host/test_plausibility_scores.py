@@ -49,6 +49,17 @@ def test_distances_are_mahalanobis_distances(scorer, prediction, raw):
         assert scores[name] == pytest.approx(np.sqrt(away @ inverse @ away), rel=1e-3)
 
 
+def test_image_dice_is_that_of_the_predictors_label_map(scorer, prediction, raw):
+    found = scorer.score(prediction, image_files=[raw / "imagesTr" / f"{CASE}_0000.nii.gz"])
+    with torch.no_grad():
+        network = scorer.coder.prior.network
+        decoded = network.decoder(network.predictor(found.image[None]))[0].argmax(0).numpy()
+    first = found.maps.numpy().argmax(0)
+    sizes = [((first == label) & (decoded == label), first == label, decoded == label) for label in (1, 2, 3)]
+    dice = [2 * both.sum() / (a.sum() + b.sum()) for both, a, b in sizes if (a | b).any()]
+    assert found.scores["image_dice"] == pytest.approx(np.mean(dice))
+
+
 def test_reconstruction_dice_is_a_mean_over_labels(scorer, prediction):
     found = scorer.score(prediction)
     first, second = found.maps.numpy().astype(bool)[1:], found.reconstruction.numpy().astype(bool)[1:]
