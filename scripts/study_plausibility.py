@@ -61,15 +61,16 @@ class Arm:
     spoilt: bool = True
 
 
-ALONE = ("reconstruction_dice", "reconstruction_distance_mm", "mahalanobis", "image_disagreement", "rule_violation")
+OF_PRIOR = ("reconstruction_dice", "reconstruction_distance_mm", "mahalanobis", "image_disagreement", "image_dice")
+ALONE = (*OF_PRIOR, "rule_violation")
 ARMS = {
     "all scores": Arm(),
     "no spoilt copies": Arm(spoilt=False),
     "learnt from clean images": Arm(kinds=("clean",)),
     "learnt from clean images, no spoilt copies": Arm(kinds=("clean",), spoilt=False),
-    "without images": Arm(("image_disagreement",)),
+    "without images": Arm(("image_disagreement", "image_dice")),
     "without rules": Arm(("rule_violation", "missing_labels")),
-    "without the prior": Arm(ALONE[:4]),
+    "without the prior": Arm(OF_PRIOR),
     **{f"{name} alone": Arm(tuple({*ALONE, "missing_labels"} - {name})) for name in ALONE},
 }
 MAIN_ARM = "all scores"
@@ -119,7 +120,7 @@ class Run:
         content = {
             "prior": {"sha256": self.scorer.coder.prior.sha256, "dataset": self.scorer.coder.prior.spec.dataset},
             "rules": [rule.name for rule in self.scorer.rules],
-            "kinds": {
+            "cases": {
                 f"fold {fold}": {kind: len(each[0]) for kind, each in rows.items()} for fold, rows in parts.items()
             },
             "calibration_cases_seen_by_prior": seen,
@@ -164,7 +165,7 @@ class Run:
         """Return where scores are kept: named by the predictions, the prior and the rules."""
         files = [predictions.label_file(case) for case in predictions.cases]
         key = [f"{path.absolute()} {path.stat().st_mtime_ns}" for path in files]
-        key += [self.scorer.coder.prior.sha256, *(rule.name for rule in self.scorer.rules)]
+        key += [self.scorer.coder.prior.sha256, *self.names, *(rule.name for rule in self.scorer.rules)]
         digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:16]
         return self.arguments.work / f"{self.arguments.name}_{what}_{digest}.json"
 
@@ -178,7 +179,11 @@ class Run:
         first, second = (parts[fold] for fold in (self.arguments.calibrate_on, self.arguments.measure_on))
         calibration = self.calibration(arm, first, lambda case: True)
         judged = self.judge(calibration, second)
-        halves = self.judge_by_halves(arm, second)
+        try:
+            halves = self.figures(self.judge_by_halves(arm, second), calibration.bad_dice)
+        except ValueError as error:  # too few cases to calibrate on half of them
+            print(f"no halves: {error}", file=sys.stderr)
+            halves = None
         own = calibration.measured
         return {
             "weights": dict(zip(calibration.scores, calibration.weights, strict=True)),
@@ -186,7 +191,7 @@ class Run:
             "bad_dice": calibration.bad_dice,
             "calibration": {key: own[key] for key in ("cases", "auroc_worst_tenth", "spearman_dice")},
             "measured": self.figures(judged, calibration.bad_dice),
-            "measured_by_halves": self.figures(halves, calibration.bad_dice),
+            "measured_by_halves": halves,
         }
 
     def calibration(self, arm: Arm, scored: dict[str, Any], chosen: Any) -> Calibration:
@@ -266,16 +271,19 @@ class Run:
         }
 
 
-def intervals(values: dict[str, np.ndarray], units: np.ndarray) -> dict[str, list[float]]:
-    """Return 95 % percentile intervals, patients drawn with replacement."""
+def intervals(values: dict[str, np.ndarray], units: np.ndarray) -> dict[str, list[float | None]]:
+    """Return 95 % percentile intervals, patients drawn with replacement; None where no draw has a figure."""
     rng = np.random.default_rng(0)
     members = [np.flatnonzero(units == unit) for unit in range(units.max() + 1)]
     draws: dict[str, list[float]] = {}
     for _ in range(RESAMPLES):
         drawn = np.concatenate([members[unit] for unit in rng.integers(len(members), size=len(members))])
         for name, value in judge_plausibilities(**{key: each[drawn] for key, each in values.items()}).items():
-            draws.setdefault(name, []).append(np.nan if value is None else value)
-    return {name: [round(float(v), 3) for v in np.nanquantile(each, (0.025, 0.975))] for name, each in draws.items()}
+            draws.setdefault(name, []).extend([] if value is None else [value])
+    return {
+        name: [round(float(v), 3) for v in np.quantile(each, (0.025, 0.975))] if each else [None, None]
+        for name, each in draws.items()
+    }
 
 
 def write_report() -> None:
@@ -319,13 +327,13 @@ def run_section(name: str, content: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for arm, figures in content["arms"].items():
-        row, halves = figures["measured"], figures["measured_by_halves"]
+        row, halves = figures["measured"], figures["measured_by_halves"] or {}
         cells = [
             arm,
             *(with_interval(row, key) for key in ("auroc_worst_tenth", "spearman_dice", "spearman_hausdorff")),
         ]
         cells += [percent(row["flagged_share"]), percent(row["found_share_of_bad"])]
-        cells += [number(halves["auroc_worst_tenth"]), number(halves["spearman_dice"])]
+        cells += [number(halves.get("auroc_worst_tenth")), number(halves.get("spearman_dice"))]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
