@@ -42,6 +42,6 @@ class HuberLoss(nn.Module):
 
     def forward(self, output: Tensor, target: Sequence[ImageTarget]) -> Tensor:
         """Return the scalar loss of an output (B, C, …) under a list of one target."""
-        (target,) = target
+        (expected,) = target
         with torch.autocast(output.device.type, enabled=False):
-            return F.smooth_l1_loss(target.of_output(output), target.image, beta=1.0)
+            return F.smooth_l1_loss(expected.of_output(output), expected.image, beta=1.0)

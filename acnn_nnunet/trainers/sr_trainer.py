@@ -14,7 +14,9 @@ from acnn_nnunet.sr.image_target import HuberLoss, ImageTarget
 from acnn_nnunet.sr.validation import SimulatedValidation, score_images
 from acnn_nnunet.trainers.thick_slice_trainer import ThickSliceTrainer
 
-NORM = "none"
+# The paper's. Hippocampi, K = 5, the host's SGD, batches of two, squared error of interpolation 0.33: 32 channels, 90
+# steps: 0.260, without normalisation 0.273; 8 channels, 240 steps: 0.259, without 0.262, instance normalisation 0.266.
+NORM = "batch"
 
 
 class SRTrainer(ThickSliceTrainer):
@@ -35,7 +37,8 @@ class SRTrainer(ThickSliceTrainer):
     ) -> nn.Module:
         """Return the network of the plans with an image's channels put out, which corrects the interpolated stack.
 
-        Normalisation would lose the intensities, so that it is left out. How many labels there are is ignored.
+        A patch's intensities would be lost in instance normalisation, so that it is the batch's. How many labels there
+        are is ignored.
         """
         return get_network_from_plans(
             configuration_manager.network_arch_class_name,
