@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -171,7 +172,9 @@ def _refine_file(source: Path, target: Path, refiner: Refiner) -> None:
 
 
 def _find_trainer(name: str) -> Any:
-    with contextlib.redirect_stdout(io.StringIO()):  # the host prints where it searches
+    # The host prints where it searches, and imports all of its trainers, whose libraries warn.
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         try:
             trainer_class = recursive_find_trainer_class_by_name(name)
         except RuntimeError as error:
