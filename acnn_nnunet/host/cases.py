@@ -1,8 +1,7 @@
 """Preprocessed cases: what a fold's labels hold, the box that it takes, and patches centred on the anatomy."""
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
@@ -24,18 +23,6 @@ def labels_present(dataset, identifiers: Iterable[str]) -> set[int | tuple[int, 
             if len(locations) > 0 and min(np.atleast_1d(label)) >= 0:
                 present.add(as_label(label))
     return present
-
-
-def absent_labels(dataset, names: Iterable[str], dataset_labels: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return those of the named labels or regions that no case of a host dataset has.
-
-    Args:
-        dataset: a host dataset.
-        names: of the labels in question.
-        dataset_labels: the `labels` of dataset.json.
-    """
-    present = labels_present(dataset, dataset.identifiers)
-    return tuple(name for name in names if as_label(dataset_labels[name]) not in present)
 
 
 def as_label(value: int | Iterable[int]) -> int | tuple[int, ...]:

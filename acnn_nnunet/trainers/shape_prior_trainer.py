@@ -11,7 +11,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from acnn_nnunet.files import write_json
-from acnn_nnunet.host.cases import absent_labels, fit_box_to_cases
+from acnn_nnunet.host.cases import as_label, fit_box_to_cases, labels_present
 from acnn_nnunet.host.held_out import channel_names, held_out_report
 from acnn_nnunet.host.network_maps import PredictionPreprocessor, add_network_maps
 from acnn_nnunet.host.prior_spec import box_of_checkpoint, describe_prior
@@ -74,7 +74,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
         if self.settings.save_every is None:
             # The file is small, and the host's 50 epochs are more than the whole training has.
             self.save_every = 1
-        self.schedule = StageSchedule(self.num_epochs)
+        self.schedule = StageSchedule(self.num_epochs, with_predictor=self.settings.train_predictor)
         self.labels = self._expected_prior().label_space
         with_dice = self.settings.reconstruction_loss == "dice_ce"
         self._reconstruction_loss = ReconstructionLoss(self.labels, with_dice=with_dice)
@@ -263,7 +263,9 @@ class ShapePriorTrainer(ConfiguredTrainer):
 
     def perform_actual_validation(self, save_probabilities: bool = False):
         """Run the host's validation on g(p(x)), then report reconstructions and codes of the held-out cases."""
-        super().perform_actual_validation(save_probabilities)
+        (Path(self.output_folder) / "validation").mkdir(exist_ok=True)
+        if self.settings.train_predictor:
+            super().perform_actual_validation(save_probabilities)
         _, validation_cases = self.do_split()
         dataset = self.dataset_class(self.preprocessed_dataset_folder, validation_cases)
         report = held_out_report(
@@ -342,10 +344,11 @@ class ShapePriorTrainer(ConfiguredTrainer):
         self.print_to_log_file(f"grid=roi: a box of {lengths_mm} mm, {box.size} voxels of {box.spacing_mm} mm")
 
     def _find_absent_labels(self, dataset) -> tuple[str, ...]:
-        names = list(channel_names(self.dataset_json["labels"], self.labels).values())
-        absent = absent_labels(dataset, names, self.dataset_json["labels"])
-        if len(absent) == len(names):
+        names = channel_names(self.dataset_json["labels"], self.labels)
+        present = labels_present(dataset, dataset.identifiers)
+        if not present:
             self._refuse_no_foreground()
+        absent = tuple(name for name in names.values() if as_label(self.dataset_json["labels"][name]) not in present)
         if absent:
             self.print_to_log_file(
                 f"WARNING: no training case of {self._where()} has the label {', '.join(absent)}: "

@@ -275,7 +275,7 @@ def test_an_absent_label_is_said_and_training_goes_on(make_trainer, capsys):
 
 
 def test_a_fold_without_foreground_is_refused(make_trainer, monkeypatch):
-    monkeypatch.setattr("acnn_nnunet.host.cases.labels_present", lambda *_: set())
+    monkeypatch.setattr("acnn_nnunet.trainers.shape_prior_trainer.labels_present", lambda *_: set())
     with pytest.raises(ValueError, match=r"No training case of Dataset077_PhantomHeart.*has any foreground"):
         make_trainer(ShapePriorTrainer).on_train_start()
 
