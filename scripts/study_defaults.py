@@ -293,7 +293,7 @@ class Workplace:
         words = " ".join(shlex.quote(f"{key}={value}") for key, value in settings.items())
         self.command(f"acnn-nnunet configure {self.study.dataset_id} -c {base} -n {name} {words}")
 
-    def train(self, configuration: str, fold: int, trainer: str) -> float:
+    def train(self, configuration: str, fold: int | str, trainer: str) -> float:
         """Train, going on from a checkpoint if there is one; return the seconds it took."""
         folder = self.trainer_folder(trainer, configuration, fold)
         started = time.monotonic()
@@ -352,7 +352,7 @@ class Workplace:
         """Return the patient of a case, or the case itself."""
         return case.rsplit("_", 1)[0] if self.study.grouped else case
 
-    def trainer_folder(self, trainer: str, configuration: str, fold: int) -> Path:
+    def trainer_folder(self, trainer: str, configuration: str, fold: int | str) -> Path:
         """Return where the host puts a training."""
         results = self.folder / "results" / self.raw.name
         return results / f"{trainer}__nnUNetPlans__{configuration}" / f"fold_{fold}"

@@ -52,6 +52,8 @@ def describe_prior(
         training_cases=tuple(training_cases),
         absent_labels=tuple(absent_labels),
         complete=complete,
+        mirroring=settings.mirroring,
+        rotation_deg=settings.rotation_deg,
         outside_share=outside_share,
     )
 

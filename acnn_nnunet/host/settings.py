@@ -32,6 +32,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "grid": ("patch", "roi"),
     "architecture": ("cnn", "hybrid"),
 }
+_SWITCHES = ("deep_supervision", "mirroring", "train_predictor")
 _POSITIVE_INTEGERS = (
     "num_epochs",
     "prior_num_epochs",
@@ -41,6 +42,7 @@ _POSITIVE_INTEGERS = (
     "code_size",
 )
 _OPTIONAL = (
+    "rotation_deg",
     "num_epochs",
     "num_iterations_per_epoch",
     "num_val_iterations_per_epoch",
@@ -57,6 +59,7 @@ _RANGES = {
     "feature_weight": (0.0, float("inf")),
     "reconstruction_weight": (0.0, float("inf")),
     "weight_decay": (0.0, float("inf")),
+    "rotation_deg": (0.0, 180.0),
     "roi_margin": (1.0, float("inf")),
     "roi_spacing_factor": (0.25, float("inf")),
     "label_swap_probability": (0.0, 1.0),
@@ -94,6 +97,11 @@ class Settings:
         segmentation_loss: "dice_ce", the host's; "ce" for cross-entropy alone.
         weight_decay: λ2.
         deep_supervision: as nnUNetTrainer, or off.
+        mirroring: augment by mirroring, as nnUNetTrainer; false for anatomy that has one way round, and then prediction
+            does not mirror either.
+        rotation_deg: limit of augmentation's rotations; nnUNetTrainer's are 30, and 180 in the plane of thick slices.
+        train_predictor: after the autoencoder train the predictor, then both; false trains the autoencoder alone, which
+            is what ACNNTrainer needs.
         grid: where the prior looks; "patch" is the whole training patch, "roi" a box in mm around the anatomy.
         roi_margin: length of that box over the 95th percentile of the anatomy's extents in the fold's training cases.
         roi_spacing_factor: its voxels' spacing over that of the configuration.
@@ -131,6 +139,9 @@ class Settings:
     segmentation_loss: str = "dice_ce"
     weight_decay: float | None = None
     deep_supervision: bool = True
+    mirroring: bool = True
+    rotation_deg: float | None = None
+    train_predictor: bool = True
     grid: str = "patch"
     roi_margin: float = 1.1
     roi_spacing_factor: float = 1.0
@@ -210,7 +221,7 @@ def _check(name: str, value: Any) -> None:
     if name in _CHOICES:
         if not any(value is choice or (isinstance(value, str) and value == choice) for choice in _CHOICES[name]):
             raise ValueError(f"{name} must be one of {_spell(_CHOICES[name])}, got {value!r}")
-    elif name == "deep_supervision":
+    elif name in _SWITCHES:
         if not isinstance(value, bool):
             raise ValueError(f"{name} must be true or false, got {value!r}")
     elif name in _PATHS:

@@ -39,6 +39,8 @@ class PriorSpec:
         training_cases: identifiers of the cases whose labels it saw.
         absent_labels: names of labels that no training case has.
         complete: whether training has ended and measured the code's mean and covariance.
+        mirroring: whether it saw mirrored anatomy.
+        rotation_deg: up to where it saw rotated anatomy; None is as far as the host rotates.
     """
 
     dataset: str
@@ -60,6 +62,8 @@ class PriorSpec:
     complete: bool = False
     outside_share: float = 0.0
     architecture: str = "cnn"
+    mirroring: bool = True
+    rotation_deg: float | None = None
     format_version: int = FORMAT_VERSION
 
     @property
@@ -99,7 +103,22 @@ class PriorSpec:
             # A box in mm brings its own size and spacing, and is laid into patches of any.
             compared["grid size"] = (self.grid_size, other.grid_size)
             compared["spacing in mm"] = (_rounded(self.spacing_mm), _rounded(other.spacing_mm))
-        return [f"its {what} is {mine}, not {theirs}" for what, (mine, theirs) in compared.items() if mine != theirs]
+        different = [
+            f"its {what} is {mine}, not {theirs}" for what, (mine, theirs) in compared.items() if mine != theirs
+        ]
+        return different + self._unseen_augmentation(other)
+
+    def _unseen_augmentation(self, other: "PriorSpec") -> list[str]:
+        """Say what the other training would show this prior that it would punish only for never having seen it."""
+        unseen = []
+        if other.mirroring and not self.mirroring:
+            unseen.append("it never saw mirrored anatomy (mirroring=false), which this training makes")
+        if self.rotation_deg is not None and (other.rotation_deg is None or other.rotation_deg > self.rotation_deg):
+            wanted = "as far as nnU-Net does" if other.rotation_deg is None else f"up to {other.rotation_deg:g}°"
+            unseen.append(
+                f"it saw rotations up to {self.rotation_deg:g}° only (rotation_deg), and this training rotates {wanted}"
+            )
+        return unseen
 
     def _without_ignore(self) -> dict[str, Any]:
         return {name: value for name, value in self.labels.items() if name != "ignore"}

@@ -27,6 +27,7 @@ class StageSchedule:
 
     Attributes:
         num_epochs: of the whole training.
+        with_predictor: false leaves all epochs to the autoencoder.
         stage: the current one.
         best: lowest validation loss of the stage, None before its first epoch.
         stale_epochs: epochs since it last improved.
@@ -35,6 +36,7 @@ class StageSchedule:
     """
 
     num_epochs: int
+    with_predictor: bool = True
     stage: Stage = Stage.AUTOENCODER
     best: float | None = None
     stale_epochs: int = 0
@@ -52,7 +54,7 @@ class StageSchedule:
     def end_epoch(self, losses: "TLLosses") -> bool:
         """Take the epoch's validation losses into account; return whether the next epoch begins a new stage."""
         self.epochs_in_stage += 1
-        if self.stage is Stage.JOINT:
+        if self.stage is Stage.JOINT or not self.with_predictor:
             return False
         loss = losses.reconstruction if self.stage is Stage.AUTOENCODER else losses.code
         if self.best is None or loss < self.best * (1 - self.TOLERANCE):

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import io
+import math
 import random
 from pathlib import Path
 
@@ -98,6 +99,18 @@ class ConfiguredTrainer(nnUNetTrainer):
                 f"{self.configuration_name}, fold {self.fold}: free some space; {self.output_folder} keeps its "
                 f"checkpoints, --c goes on from there."
             ) from error
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self):  # noqa: N802 (the host's name)
+        """Return the host's augmentation within the settings' limits; what is not mirrored is not in prediction."""
+        rotation, dummy_2d, initial_patch_size, mirror_axes = (
+            super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        )
+        if not self.settings.mirroring:
+            mirror_axes = self.inference_allowed_mirroring_axes = None
+        if self.settings.rotation_deg is not None:
+            limit = math.radians(self.settings.rotation_deg)
+            rotation = (-limit, limit)
+        return rotation, dummy_2d, initial_patch_size, mirror_axes
 
     def do_split(self):
         """Return the fold's cases; refuse a fold that the splits do not have."""

@@ -76,8 +76,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
             self.save_every = 1
         self.schedule = StageSchedule(self.num_epochs, with_predictor=self.settings.train_predictor)
         self.labels = self._expected_prior().label_space
-        with_dice = self.settings.reconstruction_loss == "dice_ce"
-        self._reconstruction_loss = ReconstructionLoss(self.labels, with_dice=with_dice)
+        self._reconstruction = ReconstructionLoss(self.labels, with_dice=self.settings.reconstruction_loss == "dice_ce")
         self._shown = AutoencoderInput(
             swap_probability=self.settings.label_swap_probability,
             noise=self.settings.input_noise,
@@ -186,7 +185,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
                 samples.image,
                 samples.maps,
                 stage=self.schedule.stage,
-                reconstruction_loss=lambda logits: self._reconstruction_loss.of_samples(logits, samples),
+                reconstruction_loss=lambda logits: self._reconstruction.of_samples(logits, samples),
                 code_loss_scale=self.schedule.code_loss_scale,
                 corrupt=lambda maps: self._shown(maps, samples.network_maps),
             )
@@ -201,7 +200,8 @@ class ShapePriorTrainer(ConfiguredTrainer):
         Raises:
             ValueError: if every sample was masked.
         """
-        counts = {name: sum(float(output[name]) for output in train_outputs) for name in ("samples", "valid", "cut")}
+        names = ("samples", "valid", "cut", "outside")
+        counts = {name: sum(float(output[name]) for output in train_outputs) for name in names}
         if counts["valid"] == 0:
             raise ValueError(
                 f"No training patch of {self._where()} held the whole anatomy in an epoch, as grid=roi needs it: use "
@@ -209,11 +209,10 @@ class ShapePriorTrainer(ConfiguredTrainer):
                 f"{tuple(self.configuration_manager.patch_size)} voxels."
             )
         super().on_train_epoch_end([output for output in train_outputs if output["valid"] > 0])
-        outside = sum(float(output["outside"]) for output in train_outputs) / counts["valid"]
         shares = {
             "cut_off_share": counts["cut"] / counts["samples"],
             "masked_share": 1 - counts["valid"] / counts["samples"],
-            "outside_share": outside,
+            "outside_share": counts["outside"] / counts["valid"],
         }
         self.acnn_log.log(self.current_epoch, **shares)
         self.print_to_log_file(", ".join(f"{name} {share:.4f}" for name, share in shares.items()))
@@ -222,7 +221,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
         """Run the host's step on g(p(x)) and measure both losses and the reconstruction g(f(y))."""
         samples = self._on_grid(batch)
         with self._autocast():
-            measured = measure_batch(self.network, samples, self.labels, self._reconstruction_loss.of_samples)
+            measured = measure_batch(self.network, samples, self.labels, self._reconstruction.of_samples)
         # The host's step comes last: it overwrites ignored voxels of the target.
         return {**measured, **super().validation_step(batch)}
 
@@ -281,7 +280,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
 
     def _build_loss(self):
         # Of the host's validation step, on whole patches.
-        return FullPrecisionLoss(self._reconstruction_loss)
+        return FullPrecisionLoss(self._reconstruction)
 
     def _do_i_compile(self):
         # Stages switch which networks run and learn; compiling each anew costs more than these small ones take.
@@ -369,7 +368,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
         )
 
     def _training_dataset(self):
-        training_cases, _ = self.do_split()
+        training_cases, _ = self.do_split()  # which chooses the class
         return self.dataset_class(self.preprocessed_dataset_folder, training_cases)
 
     def _where(self) -> str:

@@ -115,6 +115,18 @@ def test_mismatches_are_named(change, message):
     assert re.search(message, mismatch)
 
 
+def test_augmentation_that_the_prior_never_saw_is_named():
+    narrow = dataclasses.replace(SPEC, mirroring=False, rotation_deg=15.0)
+    mirrored, rotated = narrow.mismatches(SPEC)
+    assert mirrored == "it never saw mirrored anatomy (mirroring=false), which this training makes"
+    assert rotated.endswith("up to 15° only (rotation_deg), and this training rotates as far as nnU-Net does")
+    (wider,) = narrow.mismatches(dataclasses.replace(narrow, rotation_deg=20.0))
+    assert wider.endswith("rotates up to 20°")
+    # A prior that saw more than it will be asked about serves.
+    assert narrow.mismatches(dataclasses.replace(narrow, rotation_deg=10.0)) == []
+    assert SPEC.mismatches(narrow) == []
+
+
 def test_what_does_not_matter():
     other = dataclasses.replace(
         SPEC, configuration="3d_quick", fold=3, labels={**SPEC.labels, "ignore": 3}, ignore_label=3, image_channels=4

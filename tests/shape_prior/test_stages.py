@@ -29,6 +29,12 @@ def test_what_convergence_saves_goes_to_the_joint_stage():
     assert stages == [Stage.AUTOENCODER] * 5 + [Stage.PREDICTOR] * 2 + [Stage.JOINT] * 13
 
 
+def test_without_a_predictor_all_epochs_are_the_autoencoders():
+    schedule = StageSchedule(20, with_predictor=False)
+    assert run(schedule, [1.0] * 20) == [Stage.AUTOENCODER] * 20
+    assert schedule.trained_stage is Stage.AUTOENCODER
+
+
 @pytest.mark.parametrize(("epochs", "expected"), [(1, "a"), (2, "ap"), (3, "apj"), (4, "aapj"), (6, "aaaapj")])
 def test_short_trainings_keep_an_epoch_for_every_stage_they_can(epochs, expected):
     schedule = StageSchedule(epochs)

@@ -81,6 +81,35 @@ def test_two_dimensions_and_regions(make_trainer, configuration, labels):
     assert set(report["reconstruction_dice"]) == ({"heart", "cavity"} if labels else {"RV", "MYO", "LV"})
 
 
+def test_an_autoencoder_alone_on_anatomy_that_has_one_way_round(make_trainer):
+    block = {"train_predictor": False, "mirroring": False, "rotation_deg": 0}
+    trainer = make_trainer(ShapePriorTrainer, block=block)
+    trainer.initialize()
+    untrained = {name: value.clone() for name, value in trainer.network.predictor.state_dict().items()}
+    trainer.run_training()
+    folder = Path(trainer.output_folder)
+    prior = load_prior(folder / "checkpoint_final.pth")
+    assert prior.spec.stage == "autoencoder"
+    assert (prior.spec.mirroring, prior.spec.rotation_deg) == (False, 0)
+    assert all(torch.equal(value, untrained[name]) for name, value in prior.network.predictor.state_dict().items())
+    assert trainer.inference_allowed_mirroring_axes is None
+    # The host's validation would show what an untrained predictor makes of images.
+    trainer.perform_actual_validation()
+    assert [file.name for file in (folder / "validation").iterdir()] == ["shape_prior.json"]
+
+
+def test_rotation_and_mirroring_stay_the_hosts_unless_they_are_limited(make_trainer):
+    rotation, _, _, mirror_axes = make_trainer(
+        ShapePriorTrainer
+    ).configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+    assert rotation == pytest.approx((-np.pi / 6, np.pi / 6))
+    assert mirror_axes == (0, 1, 2)
+    limited = make_trainer(ShapePriorTrainer, block={"rotation_deg": 9.0, "mirroring": False})
+    rotation, _, _, mirror_axes = limited.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+    assert rotation == pytest.approx((-np.pi / 20, np.pi / 20))
+    assert mirror_axes is None
+
+
 @pytest.mark.parametrize(("configuration", "labels"), [("2d", None), ("3d_fullres", REGIONS)])
 def test_a_box_around_the_anatomy(make_trainer, configuration, labels):
     block = {"grid": "roi", "roi_spacing_factor": 1.5}
