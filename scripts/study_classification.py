@@ -34,7 +34,7 @@ SETTINGS = {
     "mirroring": "false",
     "rotation_deg": 15,
     "train_predictor": "false",
-    "prior_num_epochs": 12,
+    "prior_num_epochs": 7,
     "num_iterations_per_epoch": 100,
     "num_val_iterations_per_epoch": 4,
     "seed": 0,
