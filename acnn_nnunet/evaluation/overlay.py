@@ -1,13 +1,15 @@
 """Pictures of a reference and predictions laid over an image, on the slice where they differ most."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from acnn_nnunet.pages import LABEL_COLOURS, figure_data_uri, literal, new_figure
 
 _MARGIN = 0.25  # of the anatomy's extent, shown around it
+# Of the reference's outlines, and of the prediction's.
+_LINE_STYLES: tuple[Literal["solid", "dashed"], ...] = ("solid", "dashed")
 
 
 def draw_overlay(
@@ -37,8 +39,8 @@ def draw_overlay(
     ):
         ground = np.zeros(reference[index].shape) if image is None else image[index]
         axis.imshow(ground[box], cmap="gray", aspect=spacing_mm[0] / spacing_mm[1], interpolation="nearest")
-        _draw_outlines(axis, reference[index][box], "solid")
-        _draw_outlines(axis, prediction[index][box], "dashed")
+        for label_map, style in zip((reference, prediction), _LINE_STYLES, strict=True):
+            _draw_outlines(axis, label_map[index][box], style)
         axis.set_title(literal(title), fontsize=9)
         rows, columns = reference[index][box].shape
         axis.set(xticks=[], yticks=[], xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
@@ -84,7 +86,7 @@ def _add_legend(
 
     labels = sorted({int(label) for label_map in label_maps for label in np.unique(label_map) if label > 0})
     handles = [Line2D([], [], color=_colour(label), label=literal(names.get(label, str(label)))) for label in labels]
-    for style, name in zip(("solid", "dashed"), line_names, strict=True):
+    for style, name in zip(_LINE_STYLES, line_names, strict=True):
         handles.append(Line2D([], [], color="#777", linestyle=style, label=name))
     figure.legend(
         handles=handles,

@@ -98,6 +98,7 @@ def plausibility(
     found = find_predictions(predictions, coder, images=images)
     scorer = PlausibilityScorer(coder, find_rules(coder, rules_file))
     names = scorer.score_names(with_images=images is not None)
+    calibration: Calibration | None
     if calibrate_on is not None:
         rows, calibration = _calibrate(scorer, found, calibrate_on, names)
     else:

@@ -107,14 +107,14 @@ class PlausibilityScorer:
 
     def _compare(self, maps: Tensor, others: Tensor) -> tuple[float, float]:
         """Return mean Dice and surface distance over the labels that either map (C, …) holds."""
-        dice, distances_mm = [], []
+        compared = []
         for channel in self.coder.names:
             first, second = (each[channel].numpy() > 0.5 for each in (maps, others))
             found = score_masks(first, second, self.coder.geometry, tolerance_mm=_TOLERANCE_MM)
             if found.status != BOTH_EMPTY:
-                dice.append(found.dice)
-                distances_mm.append(found.mean_surface_distance_mm)
-        return float(np.mean(dice)), float(np.mean(distances_mm))
+                compared.append((found.dice, found.mean_surface_distance_mm))
+        dice, distance_mm = np.array(compared, dtype=np.float64).mean(axis=0)
+        return float(dice), float(distance_mm)
 
     def _place(self, code: Tensor, case: GridCase, maps: Tensor) -> dict[str, float]:
         """Return how far a code (1, K) is from the mean of the training labels, and from what its image says."""

@@ -86,7 +86,8 @@ class Calibration:
         if not isinstance(plain, dict) or plain.get("format_version") != FORMAT_VERSION:
             raise ValueError(f"{where} is no calibration that this acnn-nnunet wrote: make one with --calibrate GT.")
         try:
-            found = cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
+            fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in plain.items()}
+            found = cls(**fields)
             lengths = {len(each) for each in (found.scores, found.centres, found.scales, found.weights)}
             numbers = [*found.centres, *found.scales, *found.weights, found.intercept, found.threshold]
             if len(lengths) > 1 or not set(found.scores) <= set(SCORES) or not np.isfinite(numbers).all():
@@ -240,7 +241,7 @@ def _fit(values: np.ndarray, dice: np.ndarray, names: tuple[str, ...], **fields:
     scales = np.where(scales > 1e-9 * np.maximum(1, np.abs(centres)), scales, 1.0)
     clipped = np.clip(dice, _EXTREME_DICE, 1 - _EXTREME_DICE)
     regression = Ridge(_RIDGE, positive=True).fit((centres - values) / scales, np.log(clipped / (1 - clipped)))
-    defaults = {"bad_dice": 0.0, "recall": 1.0, "threshold": 0.0, "prior_sha256": ""}
+    defaults: dict[str, Any] = {"bad_dice": 0.0, "recall": 1.0, "threshold": 0.0, "prior_sha256": ""}
     return Calibration(
         scores=names,
         centres=tuple(centres.tolist()),
