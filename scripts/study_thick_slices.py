@@ -83,7 +83,7 @@ def main() -> None:
     if arguments.step == "prepare":
         place.prepare(arguments.raw.absolute(), num_cases=arguments.cases)
     elif arguments.step == "calibrate":
-        place.calibrate(arguments.budget)
+        place.calibrate(arguments.arms, arguments.budget)
     else:
         place.run(arguments.arms, arguments.seeds, minutes=arguments.minutes)
 
@@ -161,20 +161,24 @@ class Workplace:
             write_stack(image, stack, acquisition=acquisition, seed=SEED_OF_TEST_STACKS)
         write_stack_labels(label, self.test / "stack_labels" / label.name)
 
-    def calibrate(self, budget_s: float) -> None:
-        """Measure every training's CPU time per iteration, interleaved, and write how many fit into the budget."""
+    def calibrate(self, arms: list[str], budget_s: float) -> None:
+        """Measure CPU time per iteration of what these arms train, interleaved, and write how many fit the budget."""
         path = self.results / CALIBRATION
-        if path.is_file():
-            print(f"{path} is there already: remove it to measure anew")
-            return
+        known = json.loads(path.read_text()) if path.is_file() else {"seconds_per_iteration": {}}
+        if known.get("budget_cpu_s", budget_s) != budget_s:
+            sys.exit(f"{path} is for {known['budget_cpu_s']} s: remove it to measure anew, or leave --budget at that")
+        sources = [source for arm in arms if (source := ARMS[arm].source)]
+        names = {training for arm in [*arms, *sources] if (training := ARMS[arm].training)}
+        seconds = known["seconds_per_iteration"]
         wanted = {}
-        for name, training in TRAININGS.items():
-            configuration = self.configure(name, 0, iterations=1)
-            wanted[name] = [training.dataset_id, configuration, training.trainer]
-        found = self.child("measure", {"trainings": wanted, "rounds": 12})
-        iterations = {name: max(1, round(budget_s / NUM_EPOCHS / seconds)) for name, seconds in found.items()}
+        for name in sorted(names - set(seconds)):
+            training = TRAININGS[name]
+            wanted[name] = [training.dataset_id, self.configure(name, 0, iterations=1), training.trainer]
+        if wanted:
+            seconds |= self.child("measure", {"trainings": wanted, "rounds": 12})
+        iterations = {name: max(1, round(budget_s / NUM_EPOCHS / each)) for name, each in seconds.items()}
         self.results.mkdir(parents=True, exist_ok=True)
-        content = {"budget_cpu_s": budget_s, "num_epochs": NUM_EPOCHS, "seconds_per_iteration": found}
+        content = {"budget_cpu_s": budget_s, "num_epochs": NUM_EPOCHS, "seconds_per_iteration": seconds}
         write_json_atomically(path, {**content, "iterations_per_epoch": iterations})
 
     def run(self, arms: list[str], seeds: list[int], *, minutes: float) -> None:
