@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
@@ -179,16 +179,18 @@ def _topology(
 
 
 def _memory(patch: Sequence[int], channels: tuple[int, int], architecture: Mapping[str, Any]) -> int:
-    """Return the host's estimate of what a sample takes, in values."""
-    return int(
-        ExperimentPlanner.static_estimate_VRAM_usage(
-            tuple(patch),
-            *channels,
-            architecture["network_class_name"],
-            architecture["arch_kwargs"],
-            architecture["_kw_requires_import"],
-        )
+    """Return the host's estimate of what a sample takes, in values.
+
+    The host's own function for it sets as many threads as nnUNet_n_proc_DA says, and fails where that is 0.
+    """
+    network = get_network_from_plans(
+        architecture["network_class_name"],
+        architecture["arch_kwargs"],
+        architecture["_kw_requires_import"],
+        *channels,
+        allow_init=False,
     )
+    return int(network.compute_conv_feature_map_size(tuple(patch)))
 
 
 def _through_plane_axis(

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from acnn_nnunet.sr import planning
@@ -166,7 +166,7 @@ def test_the_through_plane_axis(plans, spacing, transpose, axis, plans_axis, nif
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_the_host_builds_what_was_planned(plans, axis):
+def test_the_host_can_build_what_was_planned(plans, axis):
     plan_hr("Dataset005_Toy", factor=4, base="3d_fullres_short", name="thick", axis=axis)
     manager = PlansManager(str(plans.file))
     configuration = manager.get_configuration("thick")
@@ -174,11 +174,28 @@ def test_the_host_builds_what_was_planned(plans, axis):
     assert configuration.configuration["acnn"] == {"num_epochs": 3}
     through_plane = ThroughPlane.from_configuration(configuration.configuration)
     assert through_plane == ThroughPlane(factor=4, axis=2 - axis)
-    network = nnUNetTrainer.build_network_architecture(manager, configuration, 1, 3, enable_deep_supervision=False)
+    network = get_network_from_plans(
+        configuration.network_arch_class_name,
+        configuration.network_arch_init_kwargs,
+        configuration.network_arch_init_kwargs_req_import,
+        1,
+        3,
+    )
     assert type(network) is SubPixelUNet
     size = [16, 16, 16]
     size[through_plane.axis] //= through_plane.factor
     assert network(torch.rand(1, 1, *size)).shape == (1, 3, *configuration.patch_size)
+
+
+def test_memory_is_the_hosts_estimate_with_any_number_of_loader_workers(plans, monkeypatch):
+    architecture = plans.content["configurations"]["3d_fullres"]["architecture"]
+    monkeypatch.setenv("nnUNet_n_proc_DA", "1")
+    expected = ExperimentPlanner.static_estimate_VRAM_usage(
+        (16, 16, 16), 1, 3, architecture["network_class_name"], architecture["arch_kwargs"], ("conv_op",)
+    )
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")  # as many threads, to the host
+    assert planning._memory([16, 16, 16], (1, 3), architecture) == expected
+    assert "wrote configuration 3d_hr_x4" in plan_hr("5", factor=4)
 
 
 def test_it_can_be_repeated(plans):
