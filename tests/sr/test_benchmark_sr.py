@@ -54,13 +54,20 @@ def test_every_network_is_timed_in_every_round(benchmark):
 
 
 def test_memory_is_that_of_one_inference():
-    code = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); from benchmark_sr import peak_memory_mib as peak; "
-    code += "print(peak('ACNN-SR', (4, 64, 64), 'cpu', 1))"
+    code = f"""
+import sys
+sys.path.insert(0, {str(SCRIPT.parent)!r})
+from benchmark_sr import _status_kib, peak_memory_mib
+print(*(peak_memory_mib("ACNN-SR", (4, edge, edge), "cpu", 1) for edge in (64, 128)), _status_kib("VmRSS") / 1024)
+"""
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
 
-    # The features in HR space alone: 24 channels of 20×64×64 float32; never the whole process's hundreds of MiB.
-    assert 24 * 20 * 64 * 64 * 4 / 2**20 < float(done.stdout) < 300
+    small, large, process = map(float, done.stdout.split())
+    # The features in HR space alone: 24 channels of 20 slices in float32. What the process holds anyway does not count.
+    features = {edge: 24 * 20 * edge**2 * 4 / 2**20 for edge in (64, 128)}
+    assert features[64] < small < process / 2
+    assert large - small > features[128] - features[64]
 
 
 def test_the_table_divides_the_slow_by_the_fast(benchmark):
