@@ -6,6 +6,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,31 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
         OSError: if it cannot be written.
     """
     write_text(path, json.dumps(plain(content), indent=2) + "\n")
+
+
+def refuse_file(folder: Path) -> None:
+    """Raise ValueError if what is to be a folder is a file: to be called before anything is computed."""
+    if Path(folder).is_file():
+        raise ValueError(f"{folder} is a file: name a folder with -o.")
+
+
+def make_output_folder(folder: Path, *, source: Path | None = None) -> None:
+    """Make the folder that results go to, and see that files can be written there.
+
+    Raises:
+        ValueError: if it is the folder that is read from.
+        OSError: if it cannot be made or written to.
+    """
+    if source is not None and folder.resolve() == source.resolve():
+        raise ValueError(f"{folder} is the folder that is read from: choose another one with -o.")
+    probe = folder / f".writable_{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{folder} cannot be written to ({reason}): choose another folder with -o.") from error
 
 
 def gzip_size(path: str | os.PathLike[str]) -> int:

@@ -2,11 +2,12 @@
 
 import json
 import math
+import os
 
 import numpy as np
 import pytest
 
-from acnn_nnunet.files import plain, replace_atomically, write_json, write_text
+from acnn_nnunet.files import make_output_folder, plain, refuse_file, replace_atomically, write_json, write_text
 
 
 def test_text_is_written_as_given(tmp_path):
@@ -51,3 +52,16 @@ def test_not_a_number_is_written_as_the_host_writes_it(tmp_path):
     write_json(tmp_path / "a.json", {"Dice": math.nan})
 
     assert math.isnan(json.loads((tmp_path / "a.json").read_text())["Dice"])
+
+
+def test_an_output_folder(tmp_path):
+    make_output_folder(tmp_path / "a" / "b", source=tmp_path)
+    assert os.listdir(tmp_path / "a" / "b") == []
+    with pytest.raises(ValueError, match="is the folder that is read from"):
+        make_output_folder(tmp_path / "a", source=tmp_path / "a" / "b" / "..")
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"file cannot be written to .*choose another folder with -o"):
+        make_output_folder(tmp_path / "file", source=tmp_path)
+    with pytest.raises(ValueError, match=r"file is a file: name a folder with -o"):
+        refuse_file(tmp_path / "file")
+    refuse_file(tmp_path / "nothing")

@@ -8,7 +8,7 @@ from typing import Any
 
 from acnn_nnunet import __version__
 from acnn_nnunet.evaluation.classification import PHASE_SETS, ArmResult, Classification, Duel
-from acnn_nnunet.files import write_json, write_text
+from acnn_nnunet.files import make_output_folder, write_json, write_text
 from acnn_nnunet.pages import render_page
 
 SUMMARY_FILE, PREDICTIONS_FILE, PAGE_FILE = "classification.json", "predictions.csv", "classification.html"
@@ -31,7 +31,7 @@ def write_classification(result: Classification, output: Path) -> str:
         OSError: if a file cannot be written.
     """
     output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
+    make_output_folder(output)
     write_json(output / SUMMARY_FILE, summarise(result))
     write_text(output / PREDICTIONS_FILE, _predictions(result))
     page = render_page(
@@ -98,7 +98,7 @@ def describe_procedure(result: Classification) -> list[str]:
     else:
         arm = (
             f"Looser arm, as in the paper: one prior for all patients, so the codes may have seen the patients tested; "
-            f"{result.num_runs} runs, each with its own {result.num_folds} folds. The strict arm takes a table of "
+            f"{_runs(result)}, each with its own {result.num_folds} folds. The strict arm takes a table of "
             "codes per fold, and --splits."
         )
     return [
@@ -175,3 +175,7 @@ def _predictions(result: Classification) -> str:
                 numbers = (f"{value:.4f}" for value in (shares[index], *means[index]))
                 table.writerow([arm.name, phases, member.name, member.group, verdict, *numbers])
     return text.getvalue()
+
+
+def _runs(result: Classification) -> str:
+    return "1 run" if result.num_runs == 1 else f"{result.num_runs} runs"

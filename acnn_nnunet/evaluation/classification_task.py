@@ -18,6 +18,7 @@ from acnn_nnunet.evaluation.clinical import REFERENCE
 from acnn_nnunet.evaluation.fold_codes import read_fold_codes
 from acnn_nnunet.evaluation.hand_made import read_hand_made
 from acnn_nnunet.evaluation.paired_scores import parse_arms
+from acnn_nnunet.files import refuse_file
 
 PCA = "pca"
 
@@ -57,6 +58,7 @@ def run_classification(
         ValueError, FileNotFoundError: naming the file or setting that is wrong.
         OSError: if the output cannot be written.
     """
+    refuse_file(output)
     if num_folds < 2 or num_runs < 1:
         raise ValueError(f"At least 2 folds and 1 run are needed, got --folds {num_folds} and --runs {num_runs}.")
     if (pca is None) != (prior is None):

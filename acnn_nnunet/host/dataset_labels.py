@@ -1,7 +1,7 @@
 """Which labels a dataset has, read from its dataset.json as the host reads it, without loading torch."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class DatasetLabels:
         if not self.foreground:
             raise ValueError("No label to score: only background is declared.")
         for label in self.foreground:
-            values = label if isinstance(label, tuple) else (label,)
+            values = values_of(label)
             if not values or min(values) < 1 or self.ignore in values:
                 raise ValueError(
                     f"{label} cannot be scored: it is empty, negative, or holds background or ignored voxels."
@@ -40,7 +40,17 @@ class DatasetLabels:
     @property
     def values(self) -> set[int]:
         """Every foreground value of a voxel."""
-        return {value for label in self.foreground for value in (label if isinstance(label, tuple) else (label,))}
+        return {value for label in self.foreground for value in values_of(label)}
+
+
+def values_of(label: int | Iterable[int]) -> tuple[int, ...]:
+    """Return the values of a voxel that a label or region of dataset.json stands for."""
+    return tuple(int(value) for value in label) if isinstance(label, Iterable) else (int(label),)
+
+
+def known_values(labels: Iterable[int | Iterable[int]]) -> set[int]:
+    """Return every value of a voxel that labels and regions of dataset.json stand for, background included."""
+    return {0}.union(*map(values_of, labels))
 
 
 def label_key(label: Label) -> str:

@@ -11,15 +11,17 @@ import numpy as np
 import torch
 from nnunetv2.configuration import ANISO_THRESHOLD
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
-from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import Tensor
 
 from acnn_nnunet.geometry import Geometry
 from acnn_nnunet.host.cases import centred_patch
+from acnn_nnunet.host.dataset_labels import known_values
 from acnn_nnunet.host.dataset_names import find_plans
+from acnn_nnunet.host.devices import check_device
 from acnn_nnunet.host.held_out import as_target, channel_names
 from acnn_nnunet.host.label_files import LabelFileReader, LabelMap, choose_reader
+from acnn_nnunet.host.label_resampling import resample_labels
 from acnn_nnunet.host.orientations import common_orientation, orientation_of
 from acnn_nnunet.host.prior_location import locate_prior
 from acnn_nnunet.shape_prior.grids import View
@@ -155,8 +157,7 @@ class Coder:
             ValueError: naming the file and what is the matter.
         """
         spec = self.prior.spec
-        allowed = {0} | {value for v in spec.labels.values() for value in (v if isinstance(v, (list, tuple)) else [v])}
-        if other := sorted({int(v) for v in np.unique(label_map.values)} - {int(v) for v in allowed}):
+        if other := sorted(set(np.unique(label_map.values).tolist()) - known_values(spec.labels.values())):
             raise ValueError(
                 f"{label_file} holds the label {other[0]}, which the prior of {spec.dataset} does not know; its labels "
                 f"are {', '.join(f'{name} {value}' for name, value in spec.labels.items())}."
@@ -171,14 +172,7 @@ class Coder:
             values: integers (Z, Y, X), axes as the host's reader gives them.
             spacing_mm: in the same order.
         """
-        order = [int(axis) for axis in self.plans.transpose_forward]
-        segmentation = np.transpose(values, order)[None].astype(np.int16)
-        current = [float(spacing_mm[axis]) for axis in order]
-        # A 2D configuration leaves the spacing between slices alone.
-        target = [*current[: len(current) - len(self.configuration.spacing)], *self.configuration.spacing]
-        shape = compute_new_shape(segmentation.shape[1:], current, target)
-        segmentation = self.configuration.resampling_fn_seg(segmentation, shape, current, target)
-        return self._on_grid(None, np.asarray(segmentation))
+        return self._on_grid(None, resample_labels(values, spacing_mm, self.plans, self.configuration))
 
     @torch.no_grad()
     def codes_of(self, maps: Tensor) -> Tensor:
@@ -287,8 +281,9 @@ def load_coder(prior_file: Path, *, device: str = "cpu") -> Coder:
 
     Raises:
         FileNotFoundError: if there is no such prior, or no plans of it.
-        ValueError: if it cannot be read, or its training has not ended.
+        ValueError: if it cannot be read, its training has not ended, or there is no such device.
     """
+    check_device(device)
     prior = load_prior(Path(prior_file), device=device)
     if not prior.spec.complete:
         raise ValueError(

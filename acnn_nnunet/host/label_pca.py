@@ -4,11 +4,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from acnn_nnunet.datasets.groups import CaseGroup
 from acnn_nnunet.host.label_codes import Coder, load_coder
-from acnn_nnunet.host.latent_folder import list_labels
+from acnn_nnunet.host.latent_folder import list_labels, load_cases
 from acnn_nnunet.shape_prior.label_map_pca import pca_codes
 from acnn_nnunet.shape_prior.latent_codes import CodeTable, collect_codes, describe_case
 
@@ -51,13 +50,9 @@ def _encode(coder: Coder, folder: Path, fitted: Collection[str] | None, groups: 
     names: list[str] = []
     maps: list[np.ndarray] = []
     excluded: dict[str, str] = {}
-    for file in tqdm(list_labels(folder, coder.file_ending), desc="label maps", unit="case", disable=None):
-        assert file.label is not None
-        try:
-            maps.append(foreground_values(coder.maps_of(file.label).numpy(), regions=coder.labels.regions))
-            names.append(file.case)
-        except ValueError as error:
-            excluded[file.case] = str(error)
+    for name, case in load_cases(coder, list_labels(folder, coder.file_ending), excluded):
+        maps.append(foreground_values(case.maps.numpy(), regions=coder.labels.regions))
+        names.append(name)
     known = None if fitted is None else set(fitted)
     is_fitted = np.array([known is None or name in known for name in names], dtype=bool)
     codes = pca_codes(np.array(maps), is_fitted, components=coder.prior.spec.code_size)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ import torch
 from tqdm import tqdm
 
 from acnn_nnunet.datasets.groups import CaseGroup, read_groups
-from acnn_nnunet.host.devices import check_device
 from acnn_nnunet.host.label_codes import Coder, GridCase, load_coder
 from acnn_nnunet.shape_prior.latent_codes import (
+    CSV_ENDING,
     PARQUET_ENDING,
     CodeTable,
     collect_codes,
@@ -68,7 +69,8 @@ def write_folder_codes(
         FileNotFoundError: if there is no such folder, prior or table of groups.
         OSError: if the output cannot be written.
     """
-    check_device(device)
+    if output.suffix.lower() not in (CSV_ENDING, PARQUET_ENDING):
+        raise ValueError(f"-o {output}: a table of codes ends in {CSV_ENDING} or {PARQUET_ENDING}.")
     if output.suffix.lower() == PARQUET_ENDING:
         require_parquet()
     if around is not None and not images:
@@ -104,8 +106,9 @@ def encode_folder(
     excluded: dict[str, str] = {}
     names: list[str] = []
     codes: list[torch.Tensor] = []
-    for batch in _batches(coder, files, excluded):
-        names += [file.case for file, _ in batch]
+    cases = load_cases(coder, files, excluded)
+    while batch := list(islice(cases, _BATCH_SIZE)):
+        names += [name for name, _ in batch]
         if images:
             codes.append(coder.image_codes_of(torch.stack([case.image for _, case in batch if case.image is not None])))
         else:
@@ -151,20 +154,8 @@ def list_images(folder: Path, file_ending: str, *, around: Path | None = None) -
     return [CaseFiles(case, labels[case], tuple(paths)) for case, paths in sorted(channels.items())]
 
 
-def _files(folder: Path, file_ending: str) -> list[Path]:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"There is no folder {folder}.")
-    found = sorted(path for path in folder.iterdir() if path.name.endswith(file_ending))
-    if not found:
-        raise ValueError(f"{folder} holds no {file_ending} file, as the prior's dataset has them.")
-    return found
-
-
-def _batches(
-    coder: Coder, files: Sequence[CaseFiles], excluded: dict[str, str]
-) -> Iterator[list[tuple[CaseFiles, GridCase]]]:
-    """Yield batches of the cases that can be loaded; the others are added to `excluded`."""
-    batch: list[tuple[CaseFiles, GridCase]] = []
+def load_cases(coder: Coder, files: Sequence[CaseFiles], excluded: dict[str, str]) -> Iterator[tuple[str, GridCase]]:
+    """Yield name and grid of every case that can be loaded; the others are added to `excluded`, with the reason."""
     for file in tqdm(files, desc="codes", unit="case", disable=None):
         try:
             case = coder.load(file.label, image_files=file.images)
@@ -174,9 +165,13 @@ def _batches(
         if case.empty and file.label is not None:
             excluded[file.case] = f"{file.label} holds no label: there is no anatomy to encode."
             continue
-        batch.append((file, case))
-        if len(batch) == _BATCH_SIZE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+        yield file.case, case
+
+
+def _files(folder: Path, file_ending: str) -> list[Path]:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}.")
+    found = sorted(path for path in folder.iterdir() if path.name.endswith(file_ending))
+    if not found:
+        raise ValueError(f"{folder} holds no {file_ending} file, as the prior's dataset has them.")
+    return found

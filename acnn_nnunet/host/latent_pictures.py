@@ -1,15 +1,15 @@
 """Pictures of a latent space: histograms, correlation, spectrum, splits, and decoded shapes as surfaces and slices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from acnn_nnunet.datasets.groups import CaseGroup
+from acnn_nnunet.host.code_panels import code_panels
 from acnn_nnunet.pages import LABEL_COLOURS, figure_data_uri, literal, new_figure
 from acnn_nnunet.shape_prior.latent_space import Splits
 
-NUM_HISTOGRAMS = 16
 # Finer surfaces take matplotlib seconds each.
 _MOST_SURFACE_VOXELS = 36
 _MARKERS = {"ED": "o", "ES": "^"}
@@ -17,16 +17,9 @@ _MARKERS = {"ED": "o", "ES": "^"}
 
 def draw_histograms(space: Mapping[str, Any]) -> str:
     """Return histograms of up to 16 dimensions, evenly from the most to the least varied, with normal curves."""
-    order = np.argsort(-np.array(space["variances"]), kind="stable")
-    chosen = order[np.linspace(0, len(order) - 1, min(NUM_HISTOGRAMS, len(order))).round().astype(int)]
-    columns = min(8, len(chosen))
-    rows = -(-len(chosen) // columns)
-    figure = new_figure(10.5, 1.5 * rows + 0.2)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis, index in zip(axes, chosen, strict=False):
-        _draw_histogram(axis, space["dimensions"][index], title=f"code_{index}")
-    for axis in axes[len(chosen) :]:
-        axis.set_visible(False)
+    figure, panels = code_panels(space["variances"])
+    for index, axis in panels:
+        _draw_histogram(axis, space["dimensions"][index])
     return figure_data_uri(figure)
 
 
@@ -62,7 +55,14 @@ def draw_splits(splits: Splits) -> str:
     return figure_data_uri(figure)
 
 
-def draw_path(margins: np.ndarray, masks: np.ndarray, titles: Sequence[str], spacing_mm: Sequence[float]) -> str:
+def draw_path(
+    margins: np.ndarray,
+    masks: np.ndarray,
+    titles: Sequence[str],
+    spacing_mm: Sequence[float],
+    *,
+    seen_through: Collection[int] = (),
+) -> str:
     """Return shapes on a path side by side: surfaces above (in 3D), slices through the middle of them all below.
 
     Args:
@@ -70,6 +70,7 @@ def draw_path(margins: np.ndarray, masks: np.ndarray, titles: Sequence[str], spa
         masks: (S, K, …) bool.
         titles: of each shape.
         spacing_mm: of the grid.
+        seen_through: labels (of the K) whose surfaces hide no other, in 3D.
     """
     somewhere: np.ndarray = np.logical_or.reduce(masks, axis=(0, 1))
     box = (slice(None), slice(None), *_box_around(somewhere))
@@ -77,7 +78,6 @@ def draw_path(margins: np.ndarray, masks: np.ndarray, titles: Sequence[str], spa
     solid = masks.ndim == 5
     planes = _middle_planes(somewhere[box[2:]], spacing_mm)
     heights = [*([1.0] if solid else []), *(height for _, _, height in planes)]
-    seen_through = enclosing_labels(masks, spacing_mm) if solid else set()
     width = 2.1
     figure = new_figure(width * len(masks), width * sum(heights) + 0.4)
     layout = figure.add_gridspec(len(heights), len(masks), height_ratios=heights)
@@ -141,7 +141,9 @@ def surfaces(margins: np.ndarray, spacing_mm: Sequence[float]) -> list[tuple[np.
     return meshes
 
 
-def _draw_surfaces(axis: Any, margins: np.ndarray, spacing_mm: Sequence[float], *, seen_through: set[int]) -> None:
+def _draw_surfaces(
+    axis: Any, margins: np.ndarray, spacing_mm: Sequence[float], *, seen_through: Collection[int]
+) -> None:
     from matplotlib.colors import LightSource, to_rgba
     from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
@@ -166,7 +168,7 @@ def _draw_surfaces(axis: Any, margins: np.ndarray, spacing_mm: Sequence[float], 
     axis.set_axis_off()
 
 
-def _draw_histogram(axis: Any, dimension: Mapping[str, Any], *, title: str) -> None:
+def _draw_histogram(axis: Any, dimension: Mapping[str, Any]) -> None:
     edges, counts = np.array(dimension["edges"]), np.array(dimension["counts"])
     width = edges[1] - edges[0]
     axis.stairs(counts / counts.sum() / width, edges, fill=True, color="#56b4e9")
@@ -174,9 +176,6 @@ def _draw_histogram(axis: Any, dimension: Mapping[str, Any], *, title: str) -> N
         x = np.linspace(edges[0], edges[-1], 100)
         z = (x - dimension["mean"]) / dimension["sd"]
         axis.plot(x, np.exp(-(z**2) / 2) / (dimension["sd"] * np.sqrt(2 * np.pi)), color="#222", lw=1)
-    axis.set_title(title, fontsize=7)
-    axis.set_yticks([])
-    axis.tick_params(labelsize=6)
 
 
 def _draw_plane(axis: Any, coordinates: np.ndarray, cases: Sequence[CaseGroup]) -> None:

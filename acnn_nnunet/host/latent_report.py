@@ -1,7 +1,7 @@
 """`acnn-nnunet latent-report`: what the numbers of a code mean, as pictures and numbers."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,10 @@ from tqdm import tqdm
 
 from acnn_nnunet import __version__
 from acnn_nnunet.datasets.groups import read_groups
-from acnn_nnunet.files import replace_atomically, write_json, write_text
-from acnn_nnunet.host.devices import check_device
+from acnn_nnunet.files import make_output_folder, refuse_file, replace_atomically, write_json, write_text
 from acnn_nnunet.host.label_codes import Coder, load_coder
 from acnn_nnunet.host.latent_folder import encode_folder
-from acnn_nnunet.host.latent_pictures import draw_histograms, draw_path, draw_splits, draw_spread
+from acnn_nnunet.host.latent_pictures import draw_histograms, draw_path, draw_splits, draw_spread, enclosing_labels
 from acnn_nnunet.pages import LABEL_COLOURS, render_page
 from acnn_nnunet.shape_prior.latent_codes import CodeTable, describe_case, read_codes
 from acnn_nnunet.shape_prior.latent_measures import measure_shape
@@ -32,6 +31,7 @@ from acnn_nnunet.shape_prior.latent_space import (
 
 JSON_FILE, PAGE_FILE = "latent_report.json", "report.html"
 _NUM_DIMENSIONS, _NUM_DIRECTIONS, _INTERPOLATION_STEPS = 2, 3, 5
+_NUM_EXAMPLES = 8  # of decoded codes, to tell which labels surround others
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,7 @@ def latent_report(
         FileNotFoundError: if there is no such source, prior or table of groups.
         OSError: if the output cannot be written.
     """
-    check_device(device)
-    if output.is_file():
-        raise ValueError(f"{output} is a file: name a folder with -o.")
+    refuse_file(output)
     if num_directions < 0:
         raise ValueError(f"--directions must be 0 or more, got {num_directions}.")
     coder = load_coder(prior_file, device=device)
@@ -108,9 +106,10 @@ def latent_report(
     pictures = {"histograms.png": draw_histograms(space), "spread.png": _draw_spread(space, table)}
     if splits is not None:
         pictures["splits.png"] = splits.pop("picture")
+    seen_through = _seen_through(table, coder)
     walked = []
     for path in tqdm(paths, desc="latent-report", unit="path", disable=None):
-        steps, pictures[path.picture] = _walk(path, coder)
+        steps, pictures[path.picture] = _walk(path, coder, seen_through=seen_through)
         walked.append({"name": path.name, "picture": path.picture, "share": path.share, "steps": steps})
     report = {
         "acnn_nnunet": __version__,
@@ -200,7 +199,16 @@ def _plan_paths(
     return paths
 
 
-def _walk(path: PathPlan, coder: Coder) -> tuple[list[dict[str, Any]], str]:
+def _seen_through(table: CodeTable, coder: Coder) -> set[int]:
+    """Return which labels surround another one in what some of the codes decode to; in 2D nothing is hidden."""
+    if len(coder.grid.size) == 2:
+        return set()
+    chosen = np.linspace(0, len(table.codes) - 1, min(_NUM_EXAMPLES, len(table.codes))).round().astype(int)
+    hard = coder.labels.hardened(coder.decode(torch.from_numpy(table.codes[chosen]).float()))
+    return enclosing_labels(hard[:, list(coder.names)].numpy() > 0.5, coder.geometry.spacing_mm)
+
+
+def _walk(path: PathPlan, coder: Coder, *, seen_through: Collection[int]) -> tuple[list[dict[str, Any]], str]:
     """Return what is measured at every step, and the picture."""
     channels = list(coder.names)
     probabilities = coder.decode(torch.from_numpy(path.codes).float())
@@ -218,7 +226,7 @@ def _walk(path: PathPlan, coder: Coder) -> tuple[list[dict[str, Any]], str]:
         for title, code, named in zip(path.titles, path.codes, masks, strict=True)
     ]
     margins = coder.labels.margins(probabilities)[:, channels].numpy()
-    return steps, draw_path(margins, hard, path.titles, coder.geometry.spacing_mm)
+    return steps, draw_path(margins, hard, path.titles, coder.geometry.spacing_mm, seen_through=seen_through)
 
 
 def _draw_spread(space: Mapping[str, Any], table: CodeTable) -> str:
@@ -241,7 +249,7 @@ def _write(output: Path, report: dict[str, Any], pictures: Mapping[str, str], *,
         colours=colours,
         changes={path["name"]: change_of(path["steps"]) for path in report["paths"]},
     )
-    output.mkdir(parents=True, exist_ok=True)
+    make_output_folder(output)
     for name, uri in pictures.items():
         _write_picture(output / name, base64.b64decode(uri.partition(",")[2]))
     write_json(output / JSON_FILE, report)

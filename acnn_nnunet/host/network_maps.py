@@ -12,6 +12,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from acnn_nnunet.host.dataset_labels import read_dataset_json
 from acnn_nnunet.host.label_files import LabelFileReader, choose_reader
+from acnn_nnunet.host.label_resampling import spacings_mm
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,7 @@ class PredictionPreprocessor:
                 f"image; name a model of this dataset with network_maps."
             )
         cropped = segmentation[bounding_box_to_slice(properties["bbox_used_for_cropping"])][None].astype(np.int16)
-        current = [float(properties["spacing"][axis]) for axis in order]
-        # A 2D configuration leaves the spacing between slices alone.
-        target = [*current[: len(current) - len(self.configuration.spacing)], *self.configuration.spacing]
+        current, target = spacings_mm(properties["spacing"], self.plans, self.configuration)
         return np.asarray(self.configuration.resampling_fn_seg(cropped, tuple(shape), current, target))[0]
 
     @cached_property

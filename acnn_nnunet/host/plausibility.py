@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from acnn_nnunet.files import write_json, write_text
+from acnn_nnunet.files import make_output_folder, refuse_file, write_json, write_text
 from acnn_nnunet.host.label_codes import load_coder
 from acnn_nnunet.host.label_files import LabelMap
 from acnn_nnunet.host.plausibility_inputs import (
@@ -94,6 +94,7 @@ def plausibility(
     """
     if calibration_file is not None and calibrate_on is not None:
         raise ValueError("--calibrate makes a calibration, --calibration uses one: give one of them.")
+    refuse_file(output)
     coder = load_coder(prior_file, device=device)
     found = find_predictions(predictions, coder, images=images)
     scorer = PlausibilityScorer(coder, find_rules(coder, rules_file))
@@ -106,7 +107,7 @@ def plausibility(
         rows = [_judged(row, calibration) for row in score_folder(scorer, found)]
     if all(row.status == EXCLUDED for row in rows):
         raise ValueError(f"No prediction of {predictions} can be scored; the first: {rows[0].case}: {rows[0].reason}")
-    output.mkdir(parents=True, exist_ok=True)
+    make_output_folder(output)
     if calibrate_on is not None and calibration is not None:
         write_json(output / CALIBRATION_FILE, calibration.as_plain())
     write_table(output / TABLE_FILE, rows, score_names=names, rule_names=[rule.name for rule in scorer.rules])

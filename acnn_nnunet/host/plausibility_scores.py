@@ -11,6 +11,7 @@ from torch import Tensor
 
 from acnn_nnunet.evaluation.anatomical_rules import AnatomicalRule, rule_violations
 from acnn_nnunet.evaluation.mask_scores import BOTH_EMPTY, score_masks
+from acnn_nnunet.host.dataset_labels import values_of
 from acnn_nnunet.host.label_codes import Coder, GridCase
 from acnn_nnunet.host.label_files import LabelMap
 from acnn_nnunet.shape_prior.code_distance import WhitenedDistance
@@ -58,7 +59,7 @@ class PlausibilityScorer:
         """The values of each label or region of the prior's dataset."""
         labels = self.coder.prior.spec.labels
         named = {name: labels[name] for name in self.coder.names.values()}
-        return {name: tuple(v) if isinstance(v, (list, tuple)) else (int(v),) for name, v in named.items()}
+        return {name: values_of(label) for name, label in named.items()}
 
     def score_names(self, *, with_images: bool) -> tuple[str, ...]:
         """Return the names of the scores that `score` gives."""

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 
 from acnn_nnunet import __version__
+from acnn_nnunet.host.code_panels import code_panels
 from acnn_nnunet.host.prior_examination import Examination, HeldOutCase
 from acnn_nnunet.pages import LABEL_COLOURS, figure_data_uri, new_figure, render_page
 
 MODEL_TITLES = {"autoencoder": "autoencoder", "pca": "PCA", "predictor": "from the image"}
 MEASURE_TITLES = {"l2": "plain code distance", "whitened": "whitened code distance", "features": "feature maps"}
 _MEASURE_COLOURS = {"l2": "#0072b2", "whitened": "#cc3311", "features": "#009e73", "dice_loss": "#999999"}
-_NUM_HISTOGRAMS = 16
 # Two unrelated label maps are about 2 apart in feature maps that are scaled by their variance.
 _UNRELATED_FEATURES = 2.0
 
@@ -165,22 +165,12 @@ def _draw_defects(code_distance: dict[str, Any]) -> str:
 
 def _draw_histograms(codes: dict[str, Any]) -> str:
     """Histograms of 16 dimensions, from the most to the least varied; held-out cases as a line."""
-    order = np.argsort(codes["variances"])[::-1]
-    chosen = order[np.linspace(0, len(order) - 1, min(_NUM_HISTOGRAMS, len(order))).round().astype(int)]
-    columns = min(8, len(chosen))
-    rows = -(-len(chosen) // columns)
-    figure = new_figure(10.5, 1.5 * rows + 0.2)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis, index in zip(axes, chosen, strict=False):
+    figure, panels = code_panels(codes["variances"])
+    for index, axis in panels:
         dimension = codes["dimensions"][index]
         edges = dimension["edges"]
         axis.stairs(_density(dimension["counts"]), edges, fill=True, color="#56b4e9")
         axis.stairs(_density(dimension["held_out_counts"]), edges, color="#222", lw=1)
-        axis.set_title(f"dimension {index + 1}", fontsize=7)
-        axis.set_yticks([])
-        axis.tick_params(labelsize=6)
-    for axis in axes[len(chosen) :]:
-        axis.set_visible(False)
     return figure_data_uri(figure)
 
 

@@ -9,7 +9,7 @@ from nnunetv2.paths import nnUNet_results
 from tqdm import tqdm
 
 from acnn_nnunet import __version__
-from acnn_nnunet.files import write_json, write_text
+from acnn_nnunet.files import make_output_folder, refuse_file, write_json, write_text
 from acnn_nnunet.host.dataset_names import dataset_id, train_command
 from acnn_nnunet.host.devices import check_device
 from acnn_nnunet.host.fold_view import FoldView, view_fold
@@ -94,7 +94,7 @@ def prior_report(
     }
     page = render_prior_page(report, examination)
     report["seconds"] = perf_counter() - start
-    output.mkdir(parents=True, exist_ok=True)
+    make_output_folder(output)
     write_json(output / JSON_FILE, report)
     write_text(output / PAGE_FILE, page)
     return f"{verdict_text(report)}\nreport: {output / PAGE_FILE}"
@@ -119,7 +119,6 @@ def _fitting_prior(view: FoldView, expected: PriorSpec, *, device: str) -> Prior
 
 
 def _refuse_other_content(output: Path) -> None:
-    if output.is_file():
-        raise ValueError(f"{output} is a file: name a folder with -o.")
+    refuse_file(output)
     if output.is_dir() and (others := sorted({path.name for path in output.iterdir()} - {JSON_FILE, PAGE_FILE})):
         raise ValueError(f"{output} holds other things, such as {others[0]}: name another folder with -o.")

@@ -13,7 +13,7 @@ from acnn_nnunet.datasets.groups import COLUMNS as CASE_COLUMNS
 from acnn_nnunet.datasets.groups import CaseGroup
 from acnn_nnunet.files import replace_atomically, write_text
 
-PARQUET_ENDING = ".parquet"
+CSV_ENDING, PARQUET_ENDING = ".csv", ".parquet"
 _NAMED_PHASE = re.compile(r"(?P<patient>.+)_(?P<phase>ED|ES)", re.IGNORECASE)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from acnn_nnunet.files import make_output_folder
 from acnn_nnunet.sr.degradation import PROFILES, add_noise, degrade
 from acnn_nnunet.sr.folder_work import FolderOutcome, work_through
 from acnn_nnunet.sr.motion import draw_motion, drop_slices, move_slices
@@ -16,7 +17,6 @@ from acnn_nnunet.sr.stacks import (
     Volume,
     file_ending,
     find_volumes,
-    make_output_folder,
     name_of,
     read_volume,
     write_volume,

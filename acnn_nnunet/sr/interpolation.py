@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from acnn_nnunet.files import make_output_folder
 from acnn_nnunet.sr.folder_work import FolderOutcome, work_through
 from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_hr
-from acnn_nnunet.sr.stacks import Volume, find_volumes, make_output_folder, read_volume, write_volume
+from acnn_nnunet.sr.stacks import Volume, find_volumes, read_volume, write_volume
 from acnn_nnunet.sr.upsampling import INTERPOLATIONS, interpolate_slices
 
 _LARGEST_LABEL = 65535

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from acnn_nnunet.files import write_json
+from acnn_nnunet.files import make_output_folder, write_json
 from acnn_nnunet.geometry import Geometry
 from acnn_nnunet.sr.folder_work import FolderOutcome, work_through
 from acnn_nnunet.sr.hr_model import HRModel, load_hr_model
@@ -21,7 +21,6 @@ from acnn_nnunet.sr.stacks import (
     Volume,
     file_ending,
     find_volumes,
-    make_output_folder,
     read_volume,
     write_volume,
 )

@@ -88,25 +88,6 @@ def find_volumes(folder: Path) -> dict[str, Path]:
     return volumes
 
 
-def make_output_folder(folder: Path, *, source: Path | None = None) -> None:
-    """Make the folder that results go to, and see that files can be written there.
-
-    Raises:
-        ValueError: if it is the folder that is read from.
-        OSError: if it cannot be made or written to.
-    """
-    if source is not None and folder.resolve() == source.resolve():
-        raise ValueError(f"{folder} is the folder that is read from: choose another one with -o.")
-    probe = folder / f".writable_{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror or error
-        raise OSError(f"{folder} cannot be written to ({reason}): choose another folder with -o.") from error
-
-
 def file_ending(path: Path) -> str:
     """Return ".nii.gz" or ".nii" as the file's name has it; empty for any other."""
     ending = next((ending for ending in FILE_ENDINGS if path.name.lower().endswith(ending)), "")

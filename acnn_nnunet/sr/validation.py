@@ -9,12 +9,12 @@ import numpy as np
 
 from acnn_nnunet.evaluation.image_pairs import ImagePair
 from acnn_nnunet.evaluation.super_resolution import score_pair, summarise
-from acnn_nnunet.files import write_json
+from acnn_nnunet.files import make_output_folder, write_json
 from acnn_nnunet.sr.degrade_folder import Acquisition, degrade_volume, generator_of
 from acnn_nnunet.sr.hr_model import HRModel
 from acnn_nnunet.sr.prediction import Inference, predict_stack, slice_axis
 from acnn_nnunet.sr.stack_geometry import with_slices
-from acnn_nnunet.sr.stacks import FILE_ENDINGS, Volume, file_ending, make_output_folder, read_volume, write_volume
+from acnn_nnunet.sr.stacks import FILE_ENDINGS, Volume, file_ending, read_volume, write_volume
 from acnn_nnunet.sr.training_stacks import pad_slices
 
 SEED = 0  # of the stacks' motion, whatever the training's: all runs are validated on the same stacks

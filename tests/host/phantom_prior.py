@@ -43,7 +43,7 @@ def write_phantom_prior(
     path = folder / "fold_0" / "checkpoint_final.pth"
     path.parent.mkdir(parents=True)
     dataset_json = json.loads((raw / "dataset.json").read_text())
-    plans = _plans(raw.name, patch, spacing_mm, transpose, grid="patch" if box is None else "roi")
+    plans = phantom_plans(raw.name, patch, spacing_mm, transpose, grid="patch" if box is None else "roi")
     (folder / "plans.json").write_text(json.dumps(plans))
     (folder / "dataset.json").write_text(json.dumps(dataset_json))
     manager = PlansManager(plans)
@@ -88,7 +88,8 @@ def _save(path: Path, spec: PriorSpec, network: TLNetwork) -> None:
     load_prior(path)  # what a test reads can be read
 
 
-def _plans(name: str, patch, spacing_mm, transpose, *, grid: str) -> dict:
+def phantom_plans(name: str, patch, spacing_mm, transpose, *, grid: str) -> dict:
+    """Return plans with one configuration, quick, as nnU-Net would write them for the phantoms."""
     image = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
     label = {"is_seg": True, "order": 1, "order_z": 0, "force_separate_z": None}
     return {

@@ -5,7 +5,13 @@ import json
 import pytest
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
-from acnn_nnunet.host.dataset_labels import DatasetLabels, label_key, labels_of_dataset, labels_of_words
+from acnn_nnunet.host.dataset_labels import (
+    DatasetLabels,
+    known_values,
+    label_key,
+    labels_of_dataset,
+    labels_of_words,
+)
 
 PLAIN = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 REGIONS = {"background": 0, "heart": [1, 2, 3], "left": [2, 3], "LV": 3}
@@ -94,3 +100,9 @@ def test_a_word_that_is_no_label_is_named(word):
 def test_words_that_name_nothing_to_score(words):
     with pytest.raises(ValueError, match=r"cannot be scored|comes twice"):
         labels_of_words(words)
+
+
+def test_known_values_are_those_of_labels_and_regions_and_background():
+    assert known_values([]) == {0}
+    assert known_values({**PLAIN, "ignore": 4}.values()) == {0, 1, 2, 3, 4}
+    assert known_values([[5, 7], 2]) == {0, 2, 5, 7}

@@ -129,3 +129,10 @@ def test_around_needs_images(raw, prior, tmp_path, capsys):
 
     assert main([str(word) for word in words]) == 1
     assert "--around goes with --images" in capsys.readouterr().err
+
+
+def test_a_table_of_another_format_is_refused(raw, prior, tmp_path, capsys):
+    words = ["codes", raw / "labelsTr", "-o", tmp_path / "codes.xlsx", "--prior", prior]
+
+    assert main([str(word) for word in words]) == 1
+    assert "codes.xlsx: a table of codes ends in .csv or .parquet" in capsys.readouterr().err

@@ -199,8 +199,9 @@ def test_bad_words_are_one_line(calibrated, raw, prior, rules, predictions, tmp_
         ([few, "--calibrate", raw / "labelsTr"], "needs 10 scored cases"),
         ([few, "--calibrate", raw / "labelsTr", "--recall", "2"], "The recall is 2"),
         ([few, "--calibrate", nothing], "can be calibrated on; the first: phantom_tr000"),
+        ([few, "-o", broken], "broken.json is a file: name a folder with -o"),
     ):
-        assert run(*words, "--prior", prior, "-o", tmp_path / "out") == 1
+        assert run("-o", tmp_path / "out", *words, "--prior", prior) == 1
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith("acnn-nnunet plausibility: ")
         assert message in error

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK
 from stack_files import OBLIQUE, image_of, read, write
 
-from acnn_nnunet.sr.stacks import Volume, find_volumes, make_output_folder, read_volume, write_volume
+from acnn_nnunet.sr.stacks import Volume, find_volumes, read_volume, write_volume
 
 VALUES = np.arange(24, dtype=np.float32).reshape(2, 3, 4) + 1
 
@@ -141,13 +141,3 @@ def test_a_folder_without_volumes(tmp_path):
         find_volumes(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
         find_volumes(tmp_path / "nowhere")
-
-
-def test_an_output_folder(tmp_path):
-    make_output_folder(tmp_path / "a" / "b", source=tmp_path)
-    assert os.listdir(tmp_path / "a" / "b") == []
-    with pytest.raises(ValueError, match="is the folder that is read from"):
-        make_output_folder(tmp_path / "a", source=tmp_path / "a" / "b" / "..")
-    (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=r"file cannot be written to .*choose another folder with -o"):
-        make_output_folder(tmp_path / "file", source=tmp_path)
