@@ -13,7 +13,7 @@ from acnn_nnunet.evaluation.mask_scores import MaskScores, score_masks
 from acnn_nnunet.geometry import Geometry
 from acnn_nnunet.host.fold_view import FoldView
 from acnn_nnunet.host.held_out import channel_names, load_on_grid
-from acnn_nnunet.shape_prior.code_distance import SquaredDistance, WhitenedDistance
+from acnn_nnunet.shape_prior.code_distance import make_code_distance
 from acnn_nnunet.shape_prior.diagnostics import (
     code_spread,
     dimension_shapes,
@@ -30,7 +30,7 @@ from acnn_nnunet.shape_prior.label_defects import DEFECTS, STRENGTHS, move_slice
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 from acnn_nnunet.shape_prior.linear_model import LinearShapeModel, most_cases
 from acnn_nnunet.shape_prior.prior_file import Prior
-from acnn_nnunet.shape_prior.prior_term import PriorTerm
+from acnn_nnunet.shape_prior.prior_term import make_prior_term
 from acnn_nnunet.shape_prior.stages import Stage
 
 NUM_PATCHES = 200
@@ -81,10 +81,7 @@ class Examination:
         self.grid: Grid = prior.spec.make_grid(view.configuration.spacing)
         self.names = channel_names(view.label_names, labels)
         self.geometry = Geometry(self.grid.size, tuple(float(s) for s in prior.spec.spacing_mm))
-        self.distances = {
-            "l2": SquaredDistance(),
-            "whitened": WhitenedDistance(self.network.code_covariance).to(device),
-        }
+        self.distances = {kind: make_code_distance(kind, self.network.code_covariance) for kind in ("l2", "whitened")}
         # The predictor's stage never came where training ended with the first.
         self.has_predictor = prior.spec.stage != Stage.AUTOENCODER.value
         self.pca_cases = evenly_spaced(view.training_cases, most_cases((len(self.names), *self.grid.size)))
@@ -278,14 +275,12 @@ class Examination:
     def _check_gradient(self, target: Tensor) -> dict[str, Any]:
         """Return norms of gradients at the logits: of the segmentation loss and of each term of the prior's."""
         settings = self.view.settings
-        prior = PriorTerm(
-            self.network.encoder,
-            distance=self.distances[settings.prior_distance],
+        prior = make_prior_term(
+            self.network,
+            distance=settings.prior_distance,
             grid=self.grid,
             labels=self.labels,
-            feature_distance=FeatureDistance(self.network.feature_variances).to(self.device),
             feature_weight=settings.feature_weight,
-            decoder=self.network.decoder,
             reconstruction_weight=settings.reconstruction_weight,
         )
         target = target.to(self.device)

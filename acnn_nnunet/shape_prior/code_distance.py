@@ -36,6 +36,13 @@ class WhitenedDistance(nn.Module):
         return ((prediction - target) @ self.whitening.T).square().sum(1)
 
 
+def make_code_distance(kind: str, covariance: Tensor) -> nn.Module:
+    """Return the distance that the setting `prior_distance` names, "l2" or "whitened", on the covariance's device."""
+    if kind == "whitened":
+        return WhitenedDistance(covariance).to(covariance.device)
+    return SquaredDistance()
+
+
 def code_statistics(codes: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean (K,) and Ledoit-Wolf-shrunk covariance (K, K) of codes (N, K).
 

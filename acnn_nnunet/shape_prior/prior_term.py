@@ -6,10 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from acnn_nnunet.shape_prior.code_distance import make_code_distance
 from acnn_nnunet.shape_prior.feature_distance import FeatureDistance
 from acnn_nnunet.shape_prior.grids import Grid, RoiGrid
 from acnn_nnunet.shape_prior.hybrid_autoencoder import AnyDecoder, AnyEncoder
 from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.tl_network import TLNetwork
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,37 @@ class PriorTerm(nn.Module):
             entropy = self.labels.voxelwise_cross_entropy(target[2], truth)
             values["reconstruction_loss"] = (cross_entropy - entropy).flatten(1).mean(1)
         return values
+
+
+def make_prior_term(
+    network: TLNetwork,
+    *,
+    distance: str,
+    grid: Grid,
+    labels: LabelSpace,
+    feature_weight: float = 0.0,
+    reconstruction_weight: float = 0.0,
+) -> PriorTerm:
+    """Return the term of a trained prior with the statistics that came with it.
+
+    Args:
+        network: of the prior; its encoder and decoder are frozen.
+        distance: of the codes, as the setting `prior_distance` names it.
+        grid: where the prior looks.
+        labels: what the channels mean.
+        feature_weight: of the feature maps' distance.
+        reconstruction_weight: of the reconstruction loss.
+    """
+    return PriorTerm(
+        network.encoder,
+        distance=make_code_distance(distance, network.code_covariance),
+        grid=grid,
+        labels=labels,
+        feature_distance=FeatureDistance(network.feature_variances),
+        feature_weight=feature_weight,
+        decoder=network.decoder,
+        reconstruction_weight=reconstruction_weight,
+    )
 
 
 def _mean_over_valid(distance: Tensor, valid: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Super-resolution with a frozen shape prior in its loss (ACNN-SR of the paper, §II-D)."""
 
+from acnn_nnunet.shape_prior.code_distance import make_code_distance
 from acnn_nnunet.shape_prior.grids import PatchGrid
 from acnn_nnunet.shape_prior.prior_file import Prior
 from acnn_nnunet.shape_prior.stages import Stage
@@ -41,4 +42,6 @@ class ACNNSRTrainer(ACNNTrainer, SRTrainer):
         return prior
 
     def _prior_term(self, prior: Prior) -> PredictorTerm:
-        return PredictorTerm(prior.network.predictor, distance=self._code_distance(prior))
+        network = prior.network
+        distance = make_code_distance(self.settings.prior_distance, network.code_covariance)
+        return PredictorTerm(network.predictor, distance=distance)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from nnunetv2.paths import nnUNet_results
-from torch import nn
 
 from acnn_nnunet import __version__
 from acnn_nnunet.files import write_json
@@ -15,11 +14,9 @@ from acnn_nnunet.host.prior_location import (
     locate_prior,
     prior_command,
 )
-from acnn_nnunet.shape_prior.code_distance import SquaredDistance, WhitenedDistance
-from acnn_nnunet.shape_prior.feature_distance import FeatureDistance
 from acnn_nnunet.shape_prior.prior_file import Prior, load_prior
 from acnn_nnunet.shape_prior.prior_loss import ShapePriorLoss, Term
-from acnn_nnunet.shape_prior.prior_term import PriorTerm
+from acnn_nnunet.shape_prior.prior_term import make_prior_term
 from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
 
 
@@ -131,21 +128,14 @@ class ACNNTrainer(ConfiguredTrainer):
     def _prior_command(self) -> str:
         return prior_command(self.plans_manager.plans, self.configuration_name, self.fold)
 
-    def _code_distance(self, prior: Prior) -> nn.Module:
-        if self.settings.prior_distance == "whitened":
-            return WhitenedDistance(prior.network.code_covariance).to(self.device)
-        return SquaredDistance()
-
     def _prior_term(self, prior: Prior) -> Term:
-        return PriorTerm(
-            prior.network.encoder,
-            distance=self._code_distance(prior),
+        return make_prior_term(
+            prior.network,
+            distance=self.settings.prior_distance,
             grid=prior.spec.make_grid(self.configuration_manager.spacing),
             # What is ignored is a matter of this training's labels, not of those the prior learnt from.
             labels=self._expected_prior().label_space,
-            feature_distance=FeatureDistance(prior.network.feature_variances).to(self.device),
             feature_weight=self.settings.feature_weight,
-            decoder=prior.network.decoder,
             reconstruction_weight=self.settings.reconstruction_weight,
         )
 
