@@ -143,7 +143,7 @@ def _predict_with_model(arguments: argparse.Namespace) -> "FolderOutcome":
         configuration=arguments.configuration,
         trainer=arguments.trainer,
         plans_identifier=arguments.plans,
-        folds=[fold if fold == "all" else int(fold) for fold in arguments.folds],
+        folds=[_fold(word) for word in arguments.folds],
         checkpoint_name=arguments.checkpoint,
         inference=Inference(
             step_size=arguments.step_size,
@@ -153,6 +153,12 @@ def _predict_with_model(arguments: argparse.Namespace) -> "FolderOutcome":
         ),
         continue_prediction=arguments.continue_prediction,
     )
+
+
+def _fold(word: str) -> int | str:
+    if word != "all" and not word.isdecimal():
+        raise ValueError(f"There is no fold {word}: -f takes numbers such as 0 1 2, or all.")
+    return word if word == "all" else int(word)
 
 
 def _model_options(arguments: argparse.Namespace) -> dict[str, str | None]:

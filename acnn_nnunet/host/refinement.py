@@ -1,9 +1,6 @@
 """`acnn-nnunet refine`: a second stage on the label maps of a first one."""
 
-import contextlib
-import io
 import json
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,22 +8,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
+from einops import rearrange
 from nnunetv2.utilities.file_path_utilities import get_output_folder
-from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
+from acnn_nnunet.files import make_output_folder
 from acnn_nnunet.host.checkpoints import read_checkpoint_errors
+from acnn_nnunet.host.dataset_labels import known_values
 from acnn_nnunet.host.dataset_names import full_dataset_name, train_command
 from acnn_nnunet.host.devices import check_device
 from acnn_nnunet.host.held_out import as_target
 from acnn_nnunet.host.label_files import LabelFileReader, choose_reader
+from acnn_nnunet.host.label_resampling import resample_labels, spacings_mm
+from acnn_nnunet.host.trainer_classes import find_trainer_class
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 
-BUILDER = "build_refiner"
-"""A trainer class whose network takes label maps builds it with this method."""
+LABEL_MAPS_ATTRIBUTE = "takes_label_maps"
+"""A trainer class whose network takes label maps says so with this attribute, True."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ class Refiner:
     @cached_property
     def known_labels(self) -> set[int]:
         """The values that a label map may have."""
-        values = self.dataset_json["labels"].values()
-        return {0} | {int(v) for value in values for v in (value if isinstance(value, (list, tuple)) else [value])}
+        return known_values(self.dataset_json["labels"].values())
 
     @torch.no_grad()
     def refine(self, label_map: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
@@ -69,18 +68,21 @@ class Refiner:
         It is brought to the configuration's spacing as the host does it with labels, and logits back as it does it with
         those of its networks.
         """
-        order = [int(axis) for axis in self.plans.transpose_forward]
-        segmentation = np.transpose(label_map, order)[None].astype(np.int16)
-        current, target = [float(spacing_mm[axis]) for axis in order], [float(s) for s in self.configuration.spacing]
-        before = segmentation.shape[1:]
-        shape = compute_new_shape(before, current, target)
-        segmentation = np.asarray(self.configuration.resampling_fn_seg(segmentation, shape, current, target))
+        segmentation = resample_labels(label_map, spacing_mm, self.plans, self.configuration)
         maps = self.labels.target_maps(as_target(segmentation, self.dataset_json["labels"], self.labels)[None])
-        logits = self.network(maps.to(self.device)).float().cpu()[0]
-        logits = self.configuration.resampling_fn_probabilities(logits, before, target, current)
+        before = [label_map.shape[int(axis)] for axis in self.plans.transpose_forward]
+        current, target = spacings_mm(spacing_mm, self.plans, self.configuration)
+        logits = self.configuration.resampling_fn_probabilities(self._logits(maps), before, target, current)
         corrected = np.asarray(self.manager.convert_logits_to_segmentation(torch.as_tensor(logits)))
         dtype = np.uint8 if max(self.known_labels) < 256 else np.uint16
         return np.transpose(corrected.astype(dtype), [int(axis) for axis in self.plans.transpose_backward])
+
+    def _logits(self, maps: Tensor) -> Tensor:
+        """Return logits (C, Z, Y, X), on the CPU, of label maps (1, C, Z, Y, X); a 2D network sees slice by slice."""
+        if len(self.configuration.patch_size) == 3:
+            return self.network(maps.to(self.device)).float().cpu()[0]
+        slices = rearrange(maps, "1 c z y x -> z c y x").to(self.device)
+        return rearrange(self.network(slices).float().cpu(), "z c y x -> c z y x")
 
 
 def refine_folder(source: Path, output: Path, refiner: Refiner) -> tuple[str, bool]:
@@ -103,9 +105,7 @@ def refine_folder(source: Path, output: Path, refiner: Refiner) -> tuple[str, bo
     files = sorted(source.glob(f"*{ending}")) if source.is_dir() else []
     if not files:
         raise FileNotFoundError(f"{source} holds no label map *{ending}: name a folder of predictions with -i.")
-    if source.resolve() == output.resolve():
-        raise ValueError(f"{output} is the folder that is read: choose another one with -o.")
-    output.mkdir(parents=True, exist_ok=True)
+    make_output_folder(output, source=source)
     problems = []
     for file in tqdm(files, unit="case", disable=None):
         try:
@@ -135,7 +135,9 @@ def load_refiner(
     """
     check_device(device)
     name = full_dataset_name(dataset)
-    trainer_class = _find_trainer(trainer)
+    trainer_class = find_trainer_class(trainer)
+    if not getattr(trainer_class, LABEL_MAPS_ATTRIBUTE, False):
+        raise ValueError(f"The network of {trainer} takes images: refine with -tr AESegTrainer or AESegMTrainer.")
     folder = Path(get_output_folder(name, trainer, plans_identifier, configuration))
     path = folder / f"fold_{fold}" / checkpoint_name
     if not path.is_file():
@@ -146,7 +148,7 @@ def load_refiner(
     dataset_json = json.loads((folder / "dataset.json").read_text())
     manager = plans.get_configuration(configuration)
     heads = plans.get_label_manager(dataset_json).num_segmentation_heads
-    network = getattr(trainer_class, BUILDER)(plans, manager, heads, heads)
+    network = trainer_class.build_own_network(plans, manager, heads, heads)
     network.load_state_dict(checkpoint["network_weights"])
     return Refiner(network.to(device).eval(), plans, manager, dataset_json, device)
 
@@ -169,18 +171,3 @@ def _refine_file(source: Path, target: Path, refiner: Refiner) -> None:
         beside.replace(target)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _find_trainer(name: str) -> Any:
-    # The host prints where it searches, and imports all of its trainers, whose libraries warn.
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            trainer_class = recursive_find_trainer_class_by_name(name)
-        except RuntimeError as error:
-            raise ValueError(
-                f"nnU-Net does not find the trainer {name}: acnn-nnunet doctor says what is missing."
-            ) from error
-    if not hasattr(trainer_class, BUILDER):
-        raise ValueError(f"The network of {name} takes images: refine with -tr AESegTrainer or AESegMTrainer.")
-    return trainer_class

@@ -1,9 +1,6 @@
 """A trained LR-in/HR-out model as nnU-Net leaves it on disk."""
 
-import contextlib
-import io
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,19 +8,19 @@ from typing import Any
 
 import torch
 from nnunetv2.utilities.file_path_utilities import get_output_folder
-from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import LabelManager, determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import Tensor, nn
 
 from acnn_nnunet.host.dataset_names import full_dataset_name, train_command
+from acnn_nnunet.host.trainer_classes import find_trainer_class
 from acnn_nnunet.sr.planning import ThroughPlane
 
 IMAGE_ATTRIBUTE = "predicts_image"
 """A trainer class whose network puts out images says so with this attribute, True; others put out labels."""
 
-BUILDER = "build_hr_network"
-"""Trainers whose `build_network_architecture` refuses nnUNetv2_predict build the network with this static method."""
+BUILDER = "build_own_network"
+"""Trainers whose `build_network_architecture` refuses nnUNetv2_predict build the network with this class method."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def load_hr_model(
     manager = plans.get_configuration(configuration)
     # Before the network is built: a configuration without factor and axis has another kind of network.
     ThroughPlane.from_configuration(manager.configuration, where=f"The configuration {configuration} of {folder}")
-    trainer_class = _find_trainer(checkpoints[0]["trainer_name"])
+    trainer_class = find_trainer_class(checkpoints[0]["trainer_name"])
     build = getattr(trainer_class, BUILDER, trainer_class.build_network_architecture)
     network = build(
         plans,
@@ -160,15 +157,3 @@ def _load_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no {path}: nnU-Net writes it when a training starts.")
     return json.loads(path.read_text())
-
-
-def _find_trainer(name: str) -> Any:
-    # The host prints where it searches, and imports all of its trainers, whose libraries warn.
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return recursive_find_trainer_class_by_name(name)
-        except RuntimeError as error:
-            raise ValueError(
-                f"nnU-Net does not find the trainer {name}: acnn-nnunet doctor says what is missing."
-            ) from error

@@ -58,7 +58,7 @@ class SubPixelUNet(nn.Module):
         norm: "instance", "batch" or "none".
         residual: add the linearly interpolated stack, so that the network corrects it and starts from it; the output
             then has the input's channels. An intensity level that normalisation has lost comes back so.
-        deep_supervision: only False; the host passes it.
+        deep_supervision: only None; nnU-Net's own trainers, which would show the network HR patches, give a value.
 
     Raises:
         ValueError: if the arguments do not fit each other.
@@ -78,13 +78,13 @@ class SubPixelUNet(nn.Module):
         n_conv_per_stage_decoder: int = 1,
         norm: str = "instance",
         residual: bool = False,
-        deep_supervision: bool = False,
+        deep_supervision: bool | None = None,
     ):
         super().__init__()
         _check(features_per_stage, kernel_sizes, strides, factor=factor, axis=axis, norm=norm)
-        if deep_supervision:
+        if deep_supervision is not None:
             raise ValueError(
-                "SubPixelUNet has no deep supervision, so nnU-Net's own trainers do not train it: use -tr "
+                "SubPixelUNet takes stacks of thick slices, and nnU-Net's own trainers do not make any: use -tr "
                 "SubPixelSegTrainer, ACNNSubPixelSegTrainer, SRTrainer or ACNNSRTrainer."
             )
         if residual and input_channels != num_classes:

@@ -17,14 +17,14 @@ from acnn_nnunet.shape_prior.segmentation_autoencoder import (
     plan_segmentation_autoencoder,
 )
 from acnn_nnunet.shape_prior.segmentation_errors import draw_errors
-from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
+from acnn_nnunet.trainers.own_network_trainer import OwnNetworkTrainer
 
 ERROR_STRENGTH = 0.7
 _VALIDATION_SEED = 0
 REPORT_FILE = "refinement.json"
 
 
-class AESegTrainer(ConfiguredTrainer):
+class AESegTrainer(OwnNetworkTrainer):
     """Learns to give the fold's training labels back from copies with errors, under the host's loss.
 
     Its input is a segmentation, not an image: `acnn-nnunet refine` runs it on those of a first stage, and
@@ -33,9 +33,15 @@ class AESegTrainer(ConfiguredTrainer):
 
     Attributes:
         num_parameters: of the network, at most.
+        takes_label_maps: what `refine` knows such trainers by.
     """
 
     num_parameters = SMALL_PARAMETERS
+    takes_label_maps = True
+    predicted_by = (
+        "nnUNetv2_predict takes images, and this network takes segmentations: correct those of another model with "
+        "acnn-nnunet refine -d DATASET -c CONFIGURATION -tr TRAINER -f FOLD -i PREDICTIONS -o OUT."
+    )
 
     def __init__(
         self,
@@ -46,31 +52,10 @@ class AESegTrainer(ConfiguredTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008 (the host reads this very signature)
     ):
         super().__init__(plans, configuration, fold, dataset_json, device)
-        self.enable_deep_supervision = False
         self.labels = self._expected_prior().label_space
-        # The host's training asks the instance, nnUNetv2_predict the class, which refuses.
-        self.build_network_architecture = self.build_refiner  # type: ignore[method-assign]
-
-    @staticmethod
-    def build_network_architecture(
-        plans_manager: PlansManager,
-        configuration_manager: ConfigurationManager,
-        num_input_channels: int,
-        num_output_channels: int,
-        enable_deep_supervision: bool = True,
-    ) -> nn.Module:
-        """Refuse nnUNetv2_predict, which would show the network images.
-
-        Raises:
-            NotImplementedError: naming what predicts.
-        """
-        raise NotImplementedError(
-            "nnUNetv2_predict takes images, and this network takes segmentations: correct those of another model with "
-            "acnn-nnunet refine -d DATASET -c CONFIGURATION -tr TRAINER -f FOLD -i PREDICTIONS -o OUT."
-        )
 
     @classmethod
-    def build_refiner(
+    def build_own_network(
         cls,
         plans_manager: PlansManager,
         configuration_manager: ConfigurationManager,
@@ -82,9 +67,6 @@ class AESegTrainer(ConfiguredTrainer):
         return plan_segmentation_autoencoder(
             num_output_channels, patch_size=configuration_manager.patch_size, num_parameters=cls.num_parameters
         )
-
-    def set_deep_supervision_enabled(self, enabled: bool):
-        """Do nothing: the autoencoder has one output."""
 
     def train_step(self, batch: dict) -> dict:
         """Take the host's step on copies of the labels with errors."""
@@ -98,9 +80,14 @@ class AESegTrainer(ConfiguredTrainer):
     def perform_actual_validation(self, save_probabilities: bool = False):
         """Draw errors into the fold's validation labels, the same in every run, and say how many are corrected.
 
-        Writes `validation/refinement.json`: Dice of each case and label with errors and after correction.
+        Writes `validation/refinement.json`: Dice of each case and label with errors and after correction. It takes
+        seconds, so one process does it all.
         """
-        self.network.eval()
+        if self.local_rank == 0:
+            self._write_report(self.network.module if self.is_ddp else self.network)
+
+    def _write_report(self, network: nn.Module) -> None:
+        network.eval()
         _, cases = self.do_split()
         dataset = self.dataset_class(self.preprocessed_dataset_folder, cases)
         names = channel_names(self.dataset_json["labels"], self.labels)
@@ -112,7 +99,7 @@ class AESegTrainer(ConfiguredTrainer):
                 _, target = load_patch(dataset, case, self.dataset_json["labels"], self.labels, size)
                 truth = self.labels.target_maps(target)
                 spoilt = draw_errors(truth, self.labels, strength=ERROR_STRENGTH)
-                corrected = self.labels.decisions(self.network(spoilt.to(self.device)).float()).cpu()
+                corrected = self.labels.decisions(network(spoilt.to(self.device)).float()).cpu()
                 per_case[case] = {
                     name: {"before": _dice(spoilt[0, i], truth[0, i]), "after": _dice(corrected[0, i], truth[0, i])}
                     for i, name in names.items()

@@ -122,6 +122,9 @@ class ConfiguredTrainer(nnUNetTrainer):
         self._refuse_missing_fold()
         super().on_train_start()
         self.acnn_log.resume(self.current_epoch)
+        if self.settings.seed is None:
+            # Every process begins with torch's one default seed: distributed ones, and one that goes on, would repeat.
+            torch.seed()
         self._seed(self.current_epoch)
 
     def train_step(self, batch: dict) -> dict:

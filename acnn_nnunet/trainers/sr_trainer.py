@@ -27,8 +27,9 @@ class SRTrainer(ThickSliceTrainer):
 
     predicts_image = True
 
-    @staticmethod
-    def build_hr_network(
+    @classmethod
+    def build_own_network(
+        cls,
         plans_manager: PlansManager,
         configuration_manager: ConfigurationManager,
         num_input_channels: int,
@@ -46,7 +47,6 @@ class SRTrainer(ThickSliceTrainer):
             configuration_manager.network_arch_init_kwargs_req_import,
             num_input_channels,
             num_input_channels,
-            deep_supervision=enable_deep_supervision,
         )
 
     @torch.no_grad()

@@ -11,8 +11,9 @@ from acnn_nnunet.trainers.sr_trainer import SRTrainer
 class SRCNNTrainer(SRTrainer):
     """SRTrainer with a network that interpolates first and convolves in HR space."""
 
-    @staticmethod
-    def build_hr_network(
+    @classmethod
+    def build_own_network(
+        cls,
         plans_manager: PlansManager,
         configuration_manager: ConfigurationManager,
         num_input_channels: int,
@@ -21,7 +22,7 @@ class SRCNNTrainer(SRTrainer):
     ) -> nn.Module:
         """Return SR-CNN; its width is the one that comes nearest to the parameters of the plans' network."""
         through_plane = ThroughPlane.from_configuration(configuration_manager.configuration)
-        sub_pixel = SRTrainer.build_hr_network(
+        sub_pixel = super().build_own_network(
             plans_manager, configuration_manager, num_input_channels, num_output_channels
         )
         num_parameters = sum(parameter.numel() for parameter in sub_pixel.parameters())

@@ -21,10 +21,10 @@ from acnn_nnunet.sr.planning import ThroughPlane
 from acnn_nnunet.sr.prediction import Inference
 from acnn_nnunet.sr.training_stacks import StackSimulation, StackUnits
 from acnn_nnunet.sr.validation import SimulatedValidation, score_labels
-from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
+from acnn_nnunet.trainers.own_network_trainer import OwnNetworkTrainer
 
 
-class ThickSliceTrainer(ConfiguredTrainer):
+class ThickSliceTrainer(OwnNetworkTrainer):
     """Trains an LR-in/HR-out network on a configuration of plan-hr: of each augmented HR batch it makes stacks.
 
     Attributes:
@@ -37,6 +37,11 @@ class ThickSliceTrainer(ConfiguredTrainer):
 
     takes_thick_slices = True
     predicts_image = False
+    predicted_by = (
+        "nnUNetv2_predict writes predictions on the grid of the input, and this network's are on a grid with "
+        "thinner slices: predict with acnn-nnunet predict-hr -d DATASET -c CONFIGURATION -tr TRAINER -f FOLD -i IN "
+        "-o OUT."
+    )
 
     def __init__(
         self,
@@ -47,9 +52,6 @@ class ThickSliceTrainer(ConfiguredTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008 (the host reads this very signature)
     ):
         super().__init__(plans, configuration, fold, dataset_json, device)
-        self.enable_deep_supervision = False
-        # The host's training asks the instance, nnUNetv2_predict the class, which refuses.
-        self.build_network_architecture = self.build_hr_network  # type: ignore[method-assign]
         manager = self.configuration_manager
         self.through_plane = ThroughPlane.from_configuration(manager.configuration)
         self._simulate = StackSimulation(
@@ -60,27 +62,9 @@ class ThickSliceTrainer(ConfiguredTrainer):
         )
         self._units = StackUnits(self._load_case, manager, self.through_plane)
 
-    @staticmethod
-    def build_network_architecture(
-        plans_manager: PlansManager,
-        configuration_manager: ConfigurationManager,
-        num_input_channels: int,
-        num_output_channels: int,
-        enable_deep_supervision: bool = True,
-    ) -> nn.Module:
-        """Refuse nnUNetv2_predict, whose sliding window puts predictions on the grid of its input.
-
-        Raises:
-            NotImplementedError: naming what predicts.
-        """
-        raise NotImplementedError(
-            "nnUNetv2_predict writes predictions on the grid of the input, and this network's are on a grid with "
-            "thinner slices: predict with acnn-nnunet predict-hr -d DATASET -c CONFIGURATION -tr TRAINER -f FOLD -i IN "
-            "-o OUT."
-        )
-
-    @staticmethod
-    def build_hr_network(
+    @classmethod
+    def build_own_network(
+        cls,
         plans_manager: PlansManager,
         configuration_manager: ConfigurationManager,
         num_input_channels: int,
@@ -94,11 +78,7 @@ class ThickSliceTrainer(ConfiguredTrainer):
             configuration_manager.network_arch_init_kwargs_req_import,
             num_input_channels,
             num_output_channels,
-            deep_supervision=enable_deep_supervision,
         )
-
-    def set_deep_supervision_enabled(self, enabled: bool):
-        """Do nothing: the coarser scales are LR, and have no target."""
 
     def on_train_start(self):
         """Say before training, not after it, that `--val` will lack its images."""

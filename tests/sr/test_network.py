@@ -126,9 +126,7 @@ def test_memory_is_counted_as_the_host_counts_it():
 
 def test_the_host_builds_it_from_plans():
     plans = json.loads(json.dumps({"network_class_name": "acnn_nnunet.sr.network.SubPixelUNet", "arch_kwargs": SMALL}))
-    network = get_network_from_plans(
-        plans["network_class_name"], plans["arch_kwargs"], [], 1, 3, allow_init=True, deep_supervision=False
-    )
+    network = get_network_from_plans(plans["network_class_name"], plans["arch_kwargs"], [], 1, 3, allow_init=True)
     assert type(network) is SubPixelUNet
     taps = network.through_plane_upsampling.transposed.weight[0, 0].flatten()
     torch.testing.assert_close(taps, torch.tensor([0, 1 / 3, 2 / 3, 1, 2 / 3, 1 / 3]))
@@ -179,7 +177,8 @@ def test_ddp(free_port):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"deep_supervision": True}, "no deep supervision"),
+        ({"deep_supervision": True}, "nnU-Net's own trainers do not make any: use -tr SubPixelSegTrainer"),
+        ({"deep_supervision": False}, "nnU-Net's own trainers do not make any: use -tr SubPixelSegTrainer"),
         ({"residual": True}, r"as many channels out \(3\) as in \(1\)"),
         ({"factor": 1}, "factor is 2 or more"),
         ({"axis": 3}, "axis below 3"),

@@ -10,6 +10,7 @@ import torch
 from stack_files import DIRECTIONS, OBLIQUE, between_slices, image_of, read, world_coordinates, world_ramp, write
 from tiny_hr_models import dataset_of, host_environment, plans_of, write_model
 
+from acnn_nnunet.cli import main
 from acnn_nnunet.sr.network import SubPixelUNet
 from acnn_nnunet.sr.prediction import Inference, group_channels, predict_hr
 
@@ -134,7 +135,7 @@ def test_labels_lie_where_the_image_says(folder):
     assert json.loads((folder / "out" / "dataset.json").read_text()) == dataset_of(labels=3)
 
 
-def test_a_planned_network_as_the_host_builds_it(folder):
+def test_a_network_as_plan_hr_plans_it(folder):
     architecture = {
         "network_class_name": "acnn_nnunet.sr.network.SubPixelUNet",
         "arch_kwargs": {
@@ -148,14 +149,14 @@ def test_a_planned_network_as_the_host_builds_it(folder):
     }
     plans = plans_of(factor=3, normalization="NoNormalization")
     plans["configurations"]["3d_hr"]["architecture"] = architecture
-    model = write_model(folder, trainer="nnUNetTrainer", plans=plans, mirror_axes=(1,))
+    model = write_model(folder, trainer="PlannedSegTrainer", plans=plans, mirror_axes=(1,))
     network = SubPixelUNet(1, 3, **architecture["arch_kwargs"]).eval()
     checkpoint = torch.load(model / "fold_0" / "checkpoint_final.pth")
     torch.save({**checkpoint, "network_weights": network.state_dict()}, model / "fold_0" / "checkpoint_final.pth")
     stack = torch.randn(4, 6, 6)
     write(image_of(stack.numpy(), spacing=(1, 1, 3)), folder / "in" / "a_0000.nii.gz")
     for inference in (Inference(), Inference(mirroring=False)):
-        assert run(folder, trainer="nnUNetTrainer", inference=inference).complete
+        assert run(folder, trainer="PlannedSegTrainer", inference=inference).complete
         with torch.inference_mode():
             logits = network(stack[None, None])
             if inference.mirroring:
@@ -350,3 +351,11 @@ def test_a_step_size_and_a_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="choose -device cpu"):
         Inference(device="cuda")
+
+
+def test_a_fold_that_is_none(tmp_path, capsys):
+    words = ["-d", "5", "-c", "3d_hr", "-tr", "StubSRTrainer", "-i", str(tmp_path), "-o", str(tmp_path / "out")]
+    assert main(["predict-hr", *words, "-f", "x"]) == 1
+    assert capsys.readouterr().err == (
+        "acnn-nnunet predict-hr: There is no fold x: -f takes numbers such as 0 1 2, or all.\n"
+    )

@@ -7,6 +7,7 @@ import torch
 TRAINERS = '''
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
 from acnn_nnunet.sr.upsampling import interpolate_slices
 
@@ -40,6 +41,15 @@ class StubSegTrainer(nnUNetTrainer):
     def build_network_architecture(plans, configuration, inputs, outputs, enable_deep_supervision=True):
         entry = configuration.configuration["acnn_hr"]
         return Interpolation(entry["factor"], entry["axis"], range(outputs))
+
+
+class PlannedSegTrainer(nnUNetTrainer):
+    @staticmethod
+    def build_own_network(plans, configuration, inputs, outputs, enable_deep_supervision=False):
+        architecture = configuration.configuration["architecture"]
+        return get_network_from_plans(
+            architecture["network_class_name"], architecture["arch_kwargs"], [], inputs, outputs
+        )
 '''
 
 

@@ -80,12 +80,20 @@ def make_trainer(workspace):
 
 
 @pytest.fixture
-def hr_configuration(workspace, monkeypatch) -> str:
+def hr_configuration(workspace) -> str:
     """The name of a configuration for stacks of two times thicker slices."""
-    with monkeypatch.context() as planning:
-        planning.setenv("nnUNet_n_proc_DA", "1")  # the host's memory estimate sets as many threads
-        plan_hr(str(DATASET_ID), factor=2)
+    plan_hr(str(DATASET_ID), factor=2)
     return "3d_hr_x2"
+
+
+@pytest.fixture
+def make_hr_trainer(make_trainer, hr_configuration):
+    """Return a function that builds a trainer of that configuration."""
+
+    def make(trainer_class, **kwargs):
+        return make_trainer(trainer_class, configuration=hr_configuration, **kwargs)
+
+    return make
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """AESegTrainer in the host's hands, and `acnn-nnunet refine` with what it leaves."""
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import SimpleITK
 import torch
 
 from acnn_nnunet.cli import main
-from acnn_nnunet.host.refinement import load_refiner, refine_folder
+from acnn_nnunet.host.refinement import Refiner, load_refiner, refine_folder
 from acnn_nnunet.trainers import ACNNTrainer, AESegMTrainer, AESegTrainer
 
 DATASET = "77"
@@ -20,17 +22,23 @@ def parameters(trainer) -> int:
 
 
 @pytest.fixture
-def trained(make_trainer, workspace):
-    """A trainer after two epochs of two steps."""
+def untrained(make_trainer) -> Refiner:
+    """A second stage with random weights."""
     trainer = make_trainer(AESegTrainer)
-    trainer.run_training()
-    return trainer
+    trainer.initialize()
+    network = trainer.network.eval()
+    return Refiner(network, trainer.plans_manager, trainer.configuration_manager, trainer.dataset_json, "cpu")
 
 
 @pytest.fixture
-def labels_folder(workspace) -> Path:
-    (folder,) = (workspace / "nnUNet_raw").iterdir()
-    return folder / "labelsTr"
+def labels_folder(workspace, tmp_path) -> Path:
+    """Three label maps."""
+    (dataset,) = (workspace / "nnUNet_raw").iterdir()
+    folder = tmp_path / "label maps"
+    folder.mkdir()
+    for file in sorted((dataset / "labelsTr").iterdir())[:3]:
+        shutil.copy(file, folder)
+    return folder
 
 
 def test_it_learns_from_labels_alone(make_trainer):
@@ -56,7 +64,9 @@ def test_m_has_more_parameters(make_trainer):
     assert 250_000 < parameters(large) <= 310_000
 
 
-def test_training_validation_and_refinement(trained, labels_folder, tmp_path, capsys):
+def test_training_validation_and_refinement(make_trainer, labels_folder, tmp_path, capsys):
+    trained = make_trainer(AESegTrainer, block={"num_epochs": 1})
+    trained.run_training()
     trained.perform_actual_validation()
     report = json.loads((Path(trained.output_folder) / "validation" / "refinement.json").read_text())
     assert len(report["cases"]) == 2  # of ten, five folds
@@ -65,7 +75,7 @@ def test_training_validation_and_refinement(trained, labels_folder, tmp_path, ca
     output = tmp_path / "refined"
     words = ["-d", DATASET, "-c", "3d_fullres", "-f", "0", "-i", str(labels_folder), "-o", str(output)]
     assert main(["refine", *words, "-device", "cpu"]) == 0
-    assert "10 of 10 done" in capsys.readouterr().out
+    assert "3 of 3 done" in capsys.readouterr().out
     for file in labels_folder.glob("*.nii.gz"):
         before, after = SimpleITK.ReadImage(str(file)), SimpleITK.ReadImage(str(output / file.name))
         assert after.GetSize() == before.GetSize()
@@ -73,13 +83,12 @@ def test_training_validation_and_refinement(trained, labels_folder, tmp_path, ca
         np.testing.assert_allclose(after.GetOrigin(), before.GetOrigin(), atol=1e-4)
 
 
-def test_a_network_that_changes_nothing_gives_every_label_map_back(trained, labels_folder, tmp_path):
+def test_a_network_that_changes_nothing_gives_every_label_map_back(untrained, labels_folder, tmp_path):
     class Same(torch.nn.Module):
         def forward(self, maps):
             return 10 * maps
 
-    refiner = load_refiner(DATASET, "3d_fullres", trainer="AESegTrainer")
-    same = type(refiner)(Same(), refiner.plans, refiner.configuration, refiner.dataset_json, "cpu")
+    same = dataclasses.replace(untrained, network=Same())
 
     text, complete = refine_folder(labels_folder, tmp_path / "same", same)
 
@@ -92,7 +101,7 @@ def test_a_network_that_changes_nothing_gives_every_label_map_back(trained, labe
         assert (before != after).mean() < 0.02
 
 
-def test_an_unknown_label_is_named_and_the_others_are_done(trained, labels_folder, tmp_path):
+def test_an_unknown_label_is_named_and_the_others_are_done(untrained, labels_folder, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     good, *_ = sorted(labels_folder.glob("*.nii.gz"))
@@ -101,9 +110,7 @@ def test_an_unknown_label_is_named_and_the_others_are_done(trained, labels_folde
     image[0, 0, 0] = 9
     SimpleITK.WriteImage(image, str(source / "bad.nii.gz"))
 
-    text, complete = refine_folder(
-        source, tmp_path / "out", load_refiner(DATASET, "3d_fullres", trainer="AESegTrainer")
-    )
+    text, complete = refine_folder(source, tmp_path / "out", untrained)
 
     assert not complete
     assert "1 of 2 done" in text
@@ -120,10 +127,16 @@ def test_what_cannot_be_refined_with_is_refused(workspace, tmp_path):
         AESegTrainer.build_network_architecture(None, None, 1, 3)
 
 
-def test_an_empty_folder_and_the_same_folder_are_refused(trained, labels_folder, tmp_path):
-    refiner = load_refiner(DATASET, "3d_fullres", trainer="AESegTrainer")
-
+def test_an_empty_folder_and_the_same_folder_are_refused(untrained, labels_folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no label map"):
-        refine_folder(tmp_path / "nothing", tmp_path / "out", refiner)
+        refine_folder(tmp_path / "nothing", tmp_path / "out", untrained)
     with pytest.raises(ValueError, match="choose another one with -o"):
-        refine_folder(labels_folder, labels_folder, refiner)
+        refine_folder(labels_folder, labels_folder, untrained)
+
+
+def test_one_process_of_many_validates(make_trainer):
+    trainer = make_trainer(AESegTrainer)
+    trainer.initialize()
+    trainer.local_rank = 1
+    trainer.perform_actual_validation()
+    assert not (Path(trainer.output_folder) / "validation" / "refinement.json").exists()

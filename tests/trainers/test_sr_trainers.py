@@ -16,14 +16,6 @@ from acnn_nnunet.trainers import ACNNSRTrainer, SRCNNTrainer, SRTrainer
 
 
 @pytest.fixture
-def make_hr_trainer(make_trainer, hr_configuration):
-    def make(trainer_class, **kwargs):
-        return make_trainer(trainer_class, configuration=hr_configuration, **kwargs)
-
-    return make
-
-
-@pytest.fixture
 def make_predicting_prior(make_prior, hr_configuration):
     """Return a function that leaves a prior whose file says that its predictor was trained."""
 

@@ -10,6 +10,9 @@ import SimpleITK
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainerNoDeepSupervision import (
+    nnUNetTrainerNoDeepSupervision,
+)
 
 from acnn_nnunet.host.export import export_stock
 from acnn_nnunet.sr.prediction import predict_hr
@@ -21,14 +24,6 @@ REGIONS = {
     "regions_class_order": [1, 2, 3],
 }
 IGNORE = {"labels": {"background": 0, "RV": 1, "MYO": 2, "ignore": 3}}
-
-
-@pytest.fixture
-def make_hr_trainer(make_trainer, hr_configuration):
-    def make(trainer_class=SubPixelSegTrainer, **kwargs):
-        return make_trainer(trainer_class, configuration=hr_configuration, **kwargs)
-
-    return make
 
 
 @pytest.fixture
@@ -61,7 +56,7 @@ def made_up_batch(trainer) -> dict:
 
 
 def test_a_stack_goes_in_and_hr_logits_come_out(make_hr_trainer):
-    trainer = start(make_hr_trainer())
+    trainer = start(make_hr_trainer(SubPixelSegTrainer))
     batch = next(trainer.dataloader_train)
     stack = trainer._with_stacks(batch)
     patch = tuple(trainer.configuration_manager.patch_size)
@@ -75,14 +70,15 @@ def test_a_stack_goes_in_and_hr_logits_come_out(make_hr_trainer):
 
 
 def test_the_loss_falls(make_hr_trainer):
-    trainer = start(make_hr_trainer())
+    trainer = start(make_hr_trainer(SubPixelSegTrainer))
     batch = next(trainer.dataloader_train)
     losses = [float(trainer.train_step(dict(batch))["loss"]) for _ in range(15)]
     assert np.mean(losses[-3:]) < losses[0] - 0.1
 
 
 def test_motion_moves_the_stack_and_not_the_target(make_hr_trainer):
-    still, moving = make_hr_trainer(), make_hr_trainer(block={"slice_motion_mm": 10.0, "slice_rotation_deg": 20})
+    still = make_hr_trainer(SubPixelSegTrainer)
+    moving = make_hr_trainer(SubPixelSegTrainer, block={"slice_motion_mm": 10.0, "slice_rotation_deg": 20})
     batch = made_up_batch(start(still))
     torch.manual_seed(1)
     first = moving._with_stacks(batch)
@@ -116,7 +112,7 @@ def test_every_kind_of_label_feels_the_prior_which_stays_frozen(make_hr_trainer,
 
 
 def test_without_weight_it_is_3d_seg_step_for_step(make_hr_trainer):
-    plain = start(make_hr_trainer())
+    plain = start(make_hr_trainer(SubPixelSegTrainer))
     losses = steps(plain, 3)
     acnn = start(make_hr_trainer(ACNNSubPixelSegTrainer, block={"prior_weight": 0}))
     assert steps(acnn, 3) == losses
@@ -143,8 +139,9 @@ def test_other_configurations_and_trainers_are_refused_by_name(make_trainer, hr_
             match=rf"{trainer_class.__name__} trains .* 3d_fullres .* is none: .*plan-hr 77 --factor K -c 3d_fullres",
         ):
             make_trainer(trainer_class)
-    with pytest.raises(ValueError, match="nnU-Net's own trainers do not train it: use -tr SubPixelSegTrainer"):
-        make_trainer(nnUNetTrainer, configuration=hr_configuration).initialize()
+    for trainer_class in (nnUNetTrainer, nnUNetTrainerNoDeepSupervision):
+        with pytest.raises(ValueError, match="nnU-Net's own trainers do not make any: use -tr SubPixelSegTrainer"):
+            make_trainer(trainer_class, configuration=hr_configuration).initialize()
 
 
 def test_the_whole_way(make_trainer, make_hr_trainer, hr_configuration, workspace, tmp_path, monkeypatch):
@@ -209,7 +206,7 @@ def test_the_whole_way(make_trainer, make_hr_trainer, hr_configuration, workspac
 
 def test_validation_without_raw_images_names_the_remedy(make_hr_trainer, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("nnUNet_raw", str(tmp_path / "elsewhere"))
-    trainer = make_hr_trainer()
+    trainer = make_hr_trainer(SubPixelSegTrainer)
     trainer.on_train_start()
     assert "WARNING: validation after training, and --val, will not be possible" in capsys.readouterr().out
     with pytest.raises(FileNotFoundError, match=r"elsewhere.*lacks images of .*set nnUNet_raw to the folder"):
@@ -221,14 +218,30 @@ def test_validation_without_raw_images_names_the_remedy(make_hr_trainer, monkeyp
 
 def test_seeded_runs_repeat(make_hr_trainer):
     def run():
-        return steps(start(make_hr_trainer(block={"seed": 3, "slice_motion_mm": 5.0})), 2)
+        return steps(start(make_hr_trainer(SubPixelSegTrainer, block={"seed": 3, "slice_motion_mm": 5.0})), 2)
 
     assert run() == run()
 
 
+def test_distributed_processes_draw_their_own_motion(make_hr_trainer):
+    moving = {"slice_motion_mm": 5.0}
+    batch = made_up_batch(start(make_hr_trainer(SubPixelSegTrainer)))
+
+    def stacks(rank, **block):
+        torch.manual_seed(0)  # every process begins with the same
+        trainer = make_hr_trainer(SubPixelSegTrainer, block={**moving, **block})
+        trainer.local_rank = rank
+        trainer.on_train_start()
+        return trainer._with_stacks(batch)["data"]
+
+    assert not torch.equal(stacks(0), stacks(1))
+    assert torch.equal(stacks(0), stacks(0))
+    assert not torch.equal(stacks(0, seed=None), stacks(1, seed=None))
+
+
 def test_what_trains_is_what_predicts(make_hr_trainer):
     """A window of predict-hr is a forward pass of the training's network on a stack of the patch's size."""
-    trainer = start(make_hr_trainer())
+    trainer = start(make_hr_trainer(SubPixelSegTrainer))
     stack = trainer._with_stacks(made_up_batch(trainer))["data"]
     model = trainer._simulated_validation().model
     with torch.no_grad():
