@@ -15,7 +15,7 @@ from acnn_nnunet import __version__
 from acnn_nnunet.host.registration import TRAINER_NAMES, is_registered, startup_file
 
 HOST_FROM, HOST_BELOW = (2, 8, 1), (2, 9)
-TORCH_FROM = (2, 3)
+TORCH_FROM = (2, 5)
 
 _FINDER_TIMEOUT_S = 300  # importing torch from a cold network disk has been seen to take minutes
 

@@ -133,8 +133,8 @@ def test_the_supported_versions_are_those_that_pip_asks_for():
 
     assert re.search(r'"nnunetv2>=2\.8\.1,<2\.9"', pyproject)
     assert (doctor.HOST_FROM, doctor.HOST_BELOW) == ((2, 8, 1), (2, 9))
-    assert re.search(r'"torch>=2\.3"', pyproject)
-    assert doctor.TORCH_FROM == (2, 3)
+    assert re.search(r'"torch>=2\.5"', pyproject)
+    assert doctor.TORCH_FROM == (2, 5)
 
 
 def test_cuda_where_there_is_none_names_the_flag(monkeypatch):
@@ -190,7 +190,8 @@ def answer(monkeypatch):
     return set_answer
 
 
-def test_found_trainers_are_named_with_their_module(answer):
+def test_found_trainers_are_named_with_their_module(answer, monkeypatch):
+    monkeypatch.setattr(doctor, "TRAINER_NAMES", ("ShapePriorTrainer", "ACNNTrainer"))
     answer(stdout='Searching…\n{"ShapePriorTrainer": [true, "a.b"], "ACNNTrainer": [true, "a.c"]}\n')
 
     assert [str(finding) for finding in search_for_trainers()] == [
@@ -199,7 +200,8 @@ def test_found_trainers_are_named_with_their_module(answer):
     ]
 
 
-def test_another_class_of_the_same_name_is_not_ours(answer):
+def test_another_class_of_the_same_name_is_not_ours(answer, monkeypatch):
+    monkeypatch.setattr(doctor, "TRAINER_NAMES", ("ShapePriorTrainer", "ACNNTrainer"))
     answer(stdout='{"ShapePriorTrainer": [true, "a.b"], "ACNNTrainer": [false, "theirs"]}')
 
     prior, acnn = search_for_trainers()
