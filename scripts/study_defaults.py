@@ -11,6 +11,7 @@ label maps have seen those, and are judged on the others); fold 0's held-out cas
 """
 
 import argparse
+import fcntl
 import json
 import os
 import shlex
@@ -18,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,16 +62,17 @@ STUDIES = {
         4, 20, 40, {"batch_size": 2, "spacing": [1.5, 1.5, 1.5], "patch_size": [28, 40, 28]}, 2.0, False, 30
     ),
     "acdc": Study(
-        27, 16, 16, {"batch_size": 2, "spacing": [10.0, 2.5, 2.5], "patch_size": [12, 80, 80]}, 5.0, True, 30
+        27, 16, 8, {"batch_size": 2, "spacing": [10.0, 2.5, 2.5], "patch_size": [12, 80, 80]}, 5.0, True, 20
     ),
 }
 
-_HYBRID = {"architecture": "hybrid", "code_size": 128, "prior_num_epochs": 16}
+_HYBRID = {"architecture": "hybrid", "code_size": 128, "prior_num_epochs": 16, "train_predictor": "false"}
 # The priors that arms use: the fold of their training cases and their settings; 50 iterations an epoch.
 PRIORS: dict[str, tuple[int, dict]] = {
     "paper20": (FEW_FOLD, {"preset": "paper", "prior_num_epochs": 16}),
     "patch20": (FEW_FOLD, {"grid": "patch", **_HYBRID}),
     "roi20": (FEW_FOLD, {"grid": "roi", **_HYBRID}),
+    "wide20": (FEW_FOLD, {"grid": "roi", "roi_margin": 1.5, **_HYBRID}),
     "roi_all": (ALL_FOLD, {"grid": "roi", **_HYBRID, "prior_num_epochs": 32}),
 }
 # Settings of every arm; `prior_of` names its prior.
@@ -83,6 +86,8 @@ ARMS: dict[str, dict] = {
     "roi_0.3": {"prior_weight": 0.3, "prior_of": "roi20"},
     "roi_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "roi20"},
     "roi_0.3_reconstruction": {"prior_weight": 0.3, "reconstruction_weight": 1.0, "prior_of": "roi20"},
+    "wide_0.3": {"prior_weight": 0.3, "prior_of": "wide20"},
+    "wide_1.0": {"prior_weight": 1.0, "prior_of": "wide20"},
     "roi_all_0.3": {"prior_weight": 0.3, "prior_of": "roi_all"},
     "roi_all_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "roi_all"},
 }
@@ -102,6 +107,7 @@ def main() -> None:
     steps.choices["run"].add_argument("--minutes", type=float, default=60, help="start no run after this long")
     steps.choices["run"].add_argument("--seeds", type=int, nargs="+", default=[0])
     steps.choices["run"].add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    steps.choices["run"].add_argument("--jobs", type=int, default=2, help="runs at a time, of one thread each")
     steps.add_parser("report")
     arguments = parser.parse_args()
     if arguments.step == "report":
@@ -113,7 +119,7 @@ def main() -> None:
     if arguments.step == "prepare":
         workplace.prepare(arguments.raw.absolute())
     else:
-        workplace.run(arguments.arms, arguments.seeds, minutes=arguments.minutes)
+        workplace.run(arguments.arms, arguments.seeds, minutes=arguments.minutes, jobs=arguments.jobs)
 
 
 class Workplace:
@@ -126,7 +132,12 @@ class Workplace:
             **os.environ,
             **{f"nnUNet_{part}": str(folder / part) for part in ("raw", "preprocessed", "results")},
             "nnUNet_n_proc_DA": "1",
-            "nnUNet_def_n_proc": "2",
+            # Jobs of one thread: nnUNetv2_train would take all cores for each.
+            "OMP_NUM_THREADS": "1",
+            # glibc would hand every large tensor back to the system, and page it in again.
+            "MALLOC_MMAP_MAX_": "0",
+            "MALLOC_TRIM_THRESHOLD_": str(2**33),
+            "nnUNet_def_n_proc": "1",
             "nnUNet_compile": "f",
         }
 
@@ -245,78 +256,119 @@ class Workplace:
             SimpleITK.WriteImage(corrupted, str(images / f"{case}__{kind}_0000.nii.gz"), True)
             target.symlink_to(label_file)
 
-    def run(self, arms: list[str], seeds: list[int], *, minutes: float) -> None:
+    def run(self, arms: list[str], seeds: list[int], *, minutes: float, jobs: int) -> None:
         """Do the runs that have no JSON yet, arm by arm within each seed, as long as time is left to start one."""
         started = time.monotonic()
-        for seed in seeds:
-            for arm in arms:
-                result = RESULTS / self.name / f"{arm}_seed{seed}.json"
-                if result.is_file():
-                    continue
-                if time.monotonic() - started > 60 * minutes:
-                    print(f"{minutes} minutes are over; the next run is {arm}, seed {seed}")
-                    return
-                self.run_arm(arm, seed, result)
+        missing = [(arm, seed) for seed in seeds for arm in arms if not self.result_file(arm, seed).is_file()]
+        priors = {ARMS[arm]["prior_of"]: None for arm, _ in missing if "prior_of" in ARMS[arm]}
+        for prior in priors:  # one after another: each rewrites the plans
+            self.configure_prior(prior)
+        for arm, seed in missing:
+            self.configure_arm(arm, seed)
 
-    def run_arm(self, arm: str, seed: int, result: Path) -> None:
+        def run_in_time(arm: str, seed: int) -> None:
+            if time.monotonic() - started > 60 * minutes:
+                print(f"{minutes} minutes are over: {arm}, seed {seed} is left for later")
+            else:
+                self.run_arm(arm, seed)
+
+        with ThreadPoolExecutor(jobs) as pool:
+            trained = [pool.submit(self.train_prior, prior) for prior in priors]
+            for each in trained:
+                each.result()
+            for each in [pool.submit(run_in_time, arm, seed) for arm, seed in missing]:
+                each.result()
+
+    def run_arm(self, arm: str, seed: int) -> None:
         """Train, predict clean and corrupted images, score, and write the run's JSON."""
-        settings = {"num_epochs": self.study.num_epochs, "num_iterations_per_epoch": 50, "seed": seed}
-        settings |= {"num_val_iterations_per_epoch": 2, **ARMS[arm]}
-        prior_of = settings.pop("prior_of", None)
-        if prior_of is not None:
-            settings["prior"] = str(self.trained_prior(prior_of))
-            of_prior = PRIORS[prior_of][1]
-            settings |= {key: of_prior[key] for key in ("grid", "architecture", "code_size") if key in of_prior}
-        configuration = f"{CONFIGURATION}_{arm}_seed{seed}".replace(".", "")
-        self.configure(configuration, settings)
+        configuration, settings = self.configuration_of(arm, seed), self.settings_of(arm, seed)
         seconds = self.train(configuration, FEW_FOLD, "ACNNTrainer")
         scores = self.predict_and_score(configuration)
+        result = self.result_file(arm, seed)
         result.parent.mkdir(parents=True, exist_ok=True)
-        content = {"arm": arm, "seed": seed, "settings": settings_without_paths(settings), "prior": prior_of}
+        content = {"arm": arm, "seed": seed, "settings": settings, "prior": ARMS[arm].get("prior_of")}
         write_json_atomically(result, {**content, "training_s": round(seconds, 1), "scores": scores})
-        print(f"{arm}, seed {seed}: {result}")
+        print(f"{arm}, seed {seed}: {result}", flush=True)
 
-    def trained_prior(self, prior: str) -> Path:
-        """Return the prior file of a grid and fold, trained now if it is not there."""
-        fold, settings = PRIORS[prior]
-        configuration = f"{PRIOR_CONFIGURATION}_{prior}"
-        path = self.trainer_folder("ShapePriorTrainer", configuration, fold) / "checkpoint_final.pth"
-        if not path.is_file():
+    def settings_of(self, arm: str, seed: int) -> dict:
+        """Return the settings of a run, but for where its prior lies."""
+        settings = {"num_epochs": self.study.num_epochs, "num_iterations_per_epoch": 50, "seed": seed}
+        settings |= {"num_val_iterations_per_epoch": 2, **ARMS[arm]}
+        prior = settings.pop("prior_of", None)
+        of_prior = PRIORS[prior][1] if prior else {}
+        return settings | {key: of_prior[key] for key in ("grid", "architecture", "code_size") if key in of_prior}
+
+    def configure_arm(self, arm: str, seed: int) -> None:
+        """Write a run's configuration."""
+        prior = ARMS[arm].get("prior_of")
+        where = {"prior": self.prior_file(prior)} if prior else {}
+        self.configure(self.configuration_of(arm, seed), {**self.settings_of(arm, seed), **where})
+
+    def configure_prior(self, prior: str) -> None:
+        """Write a prior's configuration, unless it is trained."""
+        if not self.prior_file(prior).is_file():
+            settings = {"num_iterations_per_epoch": 50, "num_val_iterations_per_epoch": 4, "seed": 0}
             self.configure(
-                configuration, {"num_iterations_per_epoch": 50, "seed": 0, **settings}, base=PRIOR_CONFIGURATION
+                f"{PRIOR_CONFIGURATION}_{prior}", {**settings, **PRIORS[prior][1]}, base=PRIOR_CONFIGURATION
             )
-            self.train(configuration, fold, "ShapePriorTrainer")
-        return path
+
+    def train_prior(self, prior: str) -> None:
+        """Train a prior, if it is not there."""
+        seconds = self.train(f"{PRIOR_CONFIGURATION}_{prior}", PRIORS[prior][0], "ShapePriorTrainer")
+        print(f"prior {prior}: {seconds:.0f} s", flush=True)
+
+    def configuration_of(self, arm: str, seed: int) -> str:
+        """Return the name of a run's configuration."""
+        return f"{CONFIGURATION}_{arm}_seed{seed}".replace(".", "")
+
+    def result_file(self, arm: str, seed: int) -> Path:
+        """Return where the JSON of a run lies."""
+        return RESULTS / self.name / f"{arm}_seed{seed}.json"
+
+    def prior_file(self, prior: str) -> Path:
+        """Return where a prior lies."""
+        folder = self.trainer_folder("ShapePriorTrainer", f"{PRIOR_CONFIGURATION}_{prior}", PRIORS[prior][0])
+        return folder / "checkpoint_final.pth"
 
     def configure(self, name: str, settings: dict, *, base: str = CONFIGURATION) -> None:
         """Write a configuration by the command that a user would type."""
         words = " ".join(shlex.quote(f"{key}={value}") for key, value in settings.items())
-        self.command(f"acnn-nnunet configure {self.study.dataset_id} -c {base} -n {name} {words}")
+        with open(self.folder / "plans.lock", "w") as lock:  # another process of the study may do the same
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.command(f"acnn-nnunet configure {self.study.dataset_id} -c {base} -n {name} {words}")
 
     def train(self, configuration: str, fold: int | str, trainer: str) -> float:
-        """Train, going on from a checkpoint if there is one; return the seconds it took."""
+        """Train, going on from a checkpoint if there is one; return the seconds it took, 0 if it was done before."""
         folder = self.trainer_folder(trainer, configuration, fold)
-        started = time.monotonic()
-        if not (folder / "checkpoint_final.pth").is_file():
-            flags = " --c" if (folder / "checkpoint_latest.pth").is_file() else ""
-            self.command(
-                f"nnUNetv2_train {self.study.dataset_id} {configuration} {fold} -tr {trainer} -device cpu{flags}"
-            )
-        return time.monotonic() - started
+        if (folder / "checkpoint_final.pth").is_file():
+            return 0.0
+        resumed = (folder / "checkpoint_latest.pth").is_file()
+        arguments = {"dataset": self.study.dataset_id, "configuration": configuration, "trainer": trainer}
+        return self.child("train", {**arguments, "fold": fold if fold == "all" else int(fold), "resumed": resumed}, configuration)["wall_s"]
+
+    def child(self, task: str, arguments: dict, configuration: str) -> dict:
+        """Run a task of `study_training.py` in a process of its own and return its result."""
+        output = self.folder / f"{configuration}_{task}.json"
+        script = Path(__file__).with_name("study_training.py")
+        words = shlex.join([sys.executable, str(script), task, json.dumps(arguments), str(output)])
+        # It loads its own batches: more steps a minute than with a worker beside each job, and a run repeats exactly.
+        # nnU-Net's planner fails with 0.
+        self.command(words, log=f"{configuration}.txt", nnUNet_n_proc_DA="0")
+        return json.loads(output.read_text())
 
     def predict_and_score(self, configuration: str) -> dict:
         """Return the rows of both tables of `acnn-nnunet evaluate`, by part and corruption."""
         from acnn_nnunet.evaluation.score_table import CASES_FILE, LARGEST_COMPONENT_FILE
 
         predictions, evaluation = (self.folder / name / configuration for name in ("predictions", "evaluations"))
-        self.command(
-            f"nnUNetv2_predict -d {self.study.dataset_id} -c {configuration} -f {FEW_FOLD} -tr ACNNTrainer "
-            f"-i {self.test / 'images'} -o {predictions} -device cpu -npp 1 -nps 1 --disable_tta --continue_prediction"
-        )
+        model = self.trainer_folder("ACNNTrainer", configuration, FEW_FOLD).parent
+        where = {"images": str(self.test / "images"), "output": str(predictions)}
+        self.child("predict", {"model": str(model), "fold": FEW_FOLD, **where}, configuration)
         shutil.rmtree(evaluation, ignore_errors=True)
         self.command(
             f"acnn-nnunet evaluate {self.test / 'labels'} {predictions} -o {evaluation} "
-            f"-djfile {self.raw}/dataset.json -np 1"
+            f"-djfile {self.raw}/dataset.json -np 1",
+            log=f"{configuration}.txt",
         )
         scores: dict = {}
         for part in ("selection", "confirmation"):
@@ -329,8 +381,8 @@ class Workplace:
                     scores.setdefault(part, {}).setdefault(kind, {})[name] = table
         return scores
 
-    def command(self, line: str) -> None:
-        """Run one command as a user would type it, its words in a log file.
+    def command(self, line: str, *, log: str = "log.txt", **variables: str) -> None:
+        """Run one command as a user would type it, its words in a log file of the work folder.
 
         Raises:
             SystemExit: if it fails; names the log.
@@ -340,13 +392,14 @@ class Workplace:
         head = [str(beside)] if beside.is_file() else [program]
         if program == "acnn-nnunet":
             head = [sys.executable, "-m", "acnn_nnunet.cli"]
-        log = self.folder / "log.txt"
-        with open(log, "a") as file:
+        log_file = self.folder / log
+        with open(log_file, "a") as file:
             file.write(f"$ {line}\n")
             file.flush()
-            status = subprocess.run([*head, *words], stdout=file, stderr=subprocess.STDOUT, env=self.environment)
+            environment = {**self.environment, **variables}
+            status = subprocess.run([*head, *words], stdout=file, stderr=subprocess.STDOUT, env=environment)
         if status.returncode:
-            sys.exit(f"'{line}' failed with {status.returncode}: see the end of {log}")
+            sys.exit(f"'{line}' failed with {status.returncode}: see the end of {log_file}")
 
     def unit(self, case: str) -> str:
         """Return the patient of a case, or the case itself."""
@@ -409,11 +462,6 @@ def corrupt(
     elif kind == "dropped":
         volume = drop_slices(volume, 0.25, generator=generator)[0]
     return volume[0, 0].numpy()
-
-
-def settings_without_paths(settings: dict) -> dict:
-    """Return the settings that say what was run; where the prior lay is this machine's affair."""
-    return {key: value for key, value in settings.items() if key != "prior"}
 
 
 def write_json_atomically(path: Path, content: dict) -> None:

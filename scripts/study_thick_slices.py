@@ -290,10 +290,10 @@ class Workplace:
         return self.child("train", arguments)
 
     def child(self, task: str, arguments: dict) -> dict:
-        """Run a task of `thick_slice_training.py` in a process of its own and return its result."""
+        """Run a task of `study_training.py` in a process of its own and return its result."""
         output = self.folder / f"{task}.json"
         output.unlink(missing_ok=True)
-        script = Path(__file__).with_name("thick_slice_training.py")
+        script = Path(__file__).with_name("study_training.py")
         words = [sys.executable, str(script), task, json.dumps({**arguments, "fold": FOLD}), str(output)]
         self.logged(words, nnUNet_n_proc_DA="0")  # no workers: the CPU time of data loading counts too
         return json.loads(output.read_text())

@@ -15,5 +15,7 @@ cd -- "$root"
 echo "Installing acnn-nnunet and its development tools into $venv …"
 "$python" -m pip install -qq --disable-pip-version-check --editable '.[dev]' # -qq: errors only
 
+# nnU-Net's CPU trainings take all cores, beside loader workers and other tests: threads that wait must not spin.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 export nnUNet_n_proc_DA="${nnUNet_n_proc_DA:-2}" nnUNet_def_n_proc="${nnUNet_def_n_proc:-2}" MPLBACKEND=Agg
 exec "$python" -m pytest "$@"

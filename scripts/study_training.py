@@ -1,7 +1,10 @@
 #!/usr/bin/env python
-"""What the thick-slice study does in processes of their own: train without the host's validation, measure a step.
+"""What the studies do in processes of their own: train without the host's validation, predict, measure a step.
 
-python scripts/thick_slice_training.py train|measure ARGUMENTS OUTPUT      (study_thick_slices.py calls it)
+python scripts/study_training.py train|predict|measure ARGUMENTS OUTPUT      (the studies call it)
+
+nnUNetv2_train and nnUNetv2_predict take all cores for each process. These take as many threads as OMP_NUM_THREADS says,
+so that two jobs of one thread share two cores; then they do what those commands do, through the host's Python classes.
 """
 
 import json
@@ -31,6 +34,17 @@ def train(*, dataset: int, configuration: str, trainer: str, fold: int, resumed:
     }
 
 
+def predict(*, model: str, fold: int, images: str, output: str) -> dict:
+    """Predict a folder as nnUNetv2_predict --disable_tta --continue_prediction does; return the seconds it took."""
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    started = time.perf_counter()
+    predictor = nnUNetPredictor(use_mirroring=False, perform_everything_on_device=False, device=torch.device("cpu"))
+    predictor.initialize_from_trained_model_folder(model, (fold,), "checkpoint_final.pth")
+    predictor.predict_from_files_sequential(images, output, overwrite=False)
+    return {"wall_s": round(time.perf_counter() - started, 1)}
+
+
 def measure(*, trainings: dict[str, list], rounds: int, fold: int) -> dict[str, float]:
     """Return CPU seconds per iteration, batch included, of each training: medians, one of each in every round."""
     os.environ["nnUNet_results"] = tempfile.mkdtemp()  # what is measured leaves no logs beside real results
@@ -50,4 +64,4 @@ def measure(*, trainings: dict[str, list], rounds: int, fold: int) -> dict[str, 
 
 if __name__ == "__main__":
     task, arguments, output = sys.argv[1:]
-    Path(output).write_text(json.dumps({"train": train, "measure": measure}[task](**json.loads(arguments))))
+    Path(output).write_text(json.dumps({"train": train, "predict": predict, "measure": measure}[task](**json.loads(arguments))))
