@@ -84,10 +84,10 @@ ARMS: dict[str, dict] = {
     "patch_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "patch20"},
     "roi_0.1": {"prior_weight": 0.1, "prior_of": "roi20"},
     "roi_0.3": {"prior_weight": 0.3, "prior_of": "roi20"},
+    "roi_1.0": {"prior_weight": 1.0, "prior_of": "roi20"},
     "roi_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "roi20"},
     "roi_0.3_reconstruction": {"prior_weight": 0.3, "reconstruction_weight": 1.0, "prior_of": "roi20"},
     "wide_0.3": {"prior_weight": 0.3, "prior_of": "wide20"},
-    "wide_1.0": {"prior_weight": 1.0, "prior_of": "wide20"},
     "roi_all_0.3": {"prior_weight": 0.3, "prior_of": "roi_all"},
     "roi_all_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "roi_all"},
 }

@@ -39,6 +39,7 @@ def predict(*, model: str, fold: int, images: str, output: str) -> dict:
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
     started = time.perf_counter()
+    Path(output).mkdir(parents=True, exist_ok=True)
     predictor = nnUNetPredictor(use_mirroring=False, perform_everything_on_device=False, device=torch.device("cpu"))
     predictor.initialize_from_trained_model_folder(model, (fold,), "checkpoint_final.pth")
     predictor.predict_from_files_sequential(images, output, overwrite=False)

@@ -1,10 +1,10 @@
 """An autoencoder of two branches: a linear one, which can start as PCA, and a convolutional one that adds to it.
 
-code   = A · pool(y) + f(y)
+code   = A · s(pool(y)) + f(y)        s: soft signed distances
 logits = up(B · code) + g(code)
 
-No layer uses batch statistics, and the linear branch has no non-linearity: whatever the maps, soft or far from any
-anatomy, the code has a gradient.
+No layer uses batch statistics, and s has a gradient everywhere: whatever the maps, soft or far from any anatomy, so has
+the code.
 """
 
 import math
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from acnn_nnunet.shape_prior.architecture import EncoderPlan
 from acnn_nnunet.shape_prior.autoencoder import Decoder, Encoder
 from acnn_nnunet.shape_prior.layers import convolution, crop
+from acnn_nnunet.shape_prior.soft_distance import SoftDistance
 
 _INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 _AVERAGE = {2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -29,19 +30,29 @@ SMALL = 0.1
 class HybridEncoder(nn.Module):
     """Label maps to codes.
 
-    The linear branch does not look at a background channel once `start_linearly` has said that there is one: it is 1
-    nearly everywhere, and one step of all its weights together would throw the code far off.
+    The linear branch reads distances less their mean, times a gain: `start_linearly` sets both, so that one step of all
+    of its weights together does not throw the code far off. A background channel, if there is one, gets no gain.
 
     Args:
         plan: of the convolutional branch.
         in_channels: C, the classes (background included) or regions of a label map.
         code_size: length of the code.
         pooling: voxels per axis that the linear branch averages.
+        spacing_mm: of the grid's voxels.
     """
 
-    foreground: Tensor
+    centre: Tensor
+    gain: Tensor
 
-    def __init__(self, plan: EncoderPlan, *, in_channels: int, code_size: int, pooling: tuple[int, ...]):
+    def __init__(
+        self,
+        plan: EncoderPlan,
+        *,
+        in_channels: int,
+        code_size: int,
+        pooling: tuple[int, ...],
+        spacing_mm: tuple[float, ...],
+    ):
         super().__init__()
         self.pooling = pooling
         scales, channels, unstrided = [], in_channels, (1,) * len(plan.grid)
@@ -50,8 +61,15 @@ class HybridEncoder(nn.Module):
             channels = features
         self.scales = nn.ModuleList([*scales, convolution(channels, plan.bottleneck_channels, plan.strides[-1])])
         self.to_code = nn.Linear(math.prod(plan.bottleneck), code_size)
-        self.register_buffer("foreground", torch.ones(in_channels))
-        self.linear = nn.Linear(in_channels * math.prod(pooled_size(plan.grid, pooling)), code_size)
+        pooled = pooled_size(plan.grid, pooling)
+        self.register_buffer("centre", torch.zeros(in_channels, math.prod(pooled)))
+        self.register_buffer("gain", torch.ones(in_channels))
+        self.distance = SoftDistance(
+            pooled,
+            spacing_mm=tuple(spacing * factor for spacing, factor in zip(spacing_mm, pooling, strict=True)),
+            finest=min(spacing_mm),
+        )
+        self.linear = nn.Linear(in_channels * math.prod(pooled), code_size)
         with torch.no_grad():
             self.to_code.weight.mul_(SMALL)
             self.to_code.bias.zero_()
@@ -67,8 +85,8 @@ class HybridEncoder(nn.Module):
         for scale in self.scales:
             features = scale(features)
             maps.append(features)
-        pooled = _times(pool(labels, self.pooling), self.foreground)
-        return self.to_code(features.flatten(1)) + self.linear(pooled.flatten(1)), maps
+        distances = (self.distance(pool(labels, self.pooling)).flatten(2) - self.centre) * self.gain[:, None]
+        return self.to_code(features.flatten(1)) + self.linear(distances.flatten(1)), maps
 
 
 class HybridDecoder(nn.Module):

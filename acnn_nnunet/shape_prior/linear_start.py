@@ -1,4 +1,4 @@
-"""Where a hybrid's linear branches start: PCA of signed distance maps, and a ridge map from label maps to its codes."""
+"""Where a hybrid's linear branches start: PCA of signed distance maps, and a ridge map from soft ones to its codes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,8 +16,11 @@ from acnn_nnunet.shape_prior.signed_distance import signed_distances
 _LIMIT = 6.0
 # What a voxel's distance to the boundary is worth as a logit.
 SHARPNESS = 1.5
-_RIDGE = 0.01
+_RIDGE = 0.001
 _LEAST_VARIANCE = 1e-6
+# What the encoder's linear layer reads of a map sums up to this: a step of 1e-3 in every weight moves a code, whose
+# variance is 1, by 0.2 at most.
+_READ_SIZE = 200.0
 
 
 @dataclass(frozen=True)
@@ -28,21 +31,23 @@ class LinearStart:
         distance_mean: (V,), the mean map of distances.
         basis: (K, V), orthonormal principal axes of the distances, by falling variance.
         scale: (K,), standard deviation along each.
-        label_mean: (V,), the mean label map.
-        to_code: (V, K), takes centred label maps to codes of unit variance.
+        read_mean: (V,), the mean of the soft distances that the encoder reads.
+        to_code: (V, K), takes them, less their mean, to codes of unit variance.
+        read_size: mean sum of their absolute values, less their mean.
     """
 
     distance_mean: Tensor
     basis: Tensor
     scale: Tensor
-    label_mean: Tensor
+    read_mean: Tensor
     to_code: Tensor
+    read_size: float
 
 
-def fit_linear_start(maps: Tensor, distances: Tensor, *, components: int) -> LinearStart:
-    """Fit to maps (N, V) and their distances (N, V), positive inside."""
-    distance_mean, label_mean = distances.mean(0), maps.mean(0)
-    distances, maps = distances - distance_mean, maps - label_mean
+def fit_linear_start(read: Tensor, distances: Tensor, *, components: int) -> LinearStart:
+    """Fit to maps' soft distances (N, V), which the encoder reads, and their exact ones (N, V), positive inside."""
+    distance_mean, read_mean = distances.mean(0), read.mean(0)
+    distances, read = distances - distance_mean, read - read_mean
     # There are fewer maps than values: the eigenvectors of the small matrix give those of the large one.
     variances, vectors = torch.linalg.eigh((distances @ distances.T).double())
     kept = variances.argsort(descending=True)[:components]
@@ -50,10 +55,10 @@ def fit_linear_start(maps: Tensor, distances: Tensor, *, components: int) -> Lin
     basis = F.normalize(vectors[:, kept].T.to(distances.dtype) @ distances, dim=1)
     codes = distances @ basis.T
     scale = codes.square().mean(0).sqrt()
-    products = maps @ maps.T
-    ridge = (_RIDGE * products.diagonal().mean()).clamp(min=1e-6) * torch.eye(len(maps))
-    to_code = maps.T @ torch.linalg.solve(products + ridge, codes / scale)
-    return LinearStart(distance_mean, basis, scale, label_mean, to_code)
+    products = read @ read.T
+    ridge = (_RIDGE * products.diagonal().mean()).clamp(min=1e-6) * torch.eye(len(read))
+    to_code = read.T @ torch.linalg.solve(products + ridge, codes / scale)
+    return LinearStart(distance_mean, basis, scale, read_mean, to_code, read.abs().sum(1).mean().item())
 
 
 @torch.no_grad()
@@ -76,21 +81,24 @@ def start_linearly(
         labels: what the channels mean.
         spacing_mm: of the grid's voxels.
     """
-    maps, distances = [], []
+    read, distances = [], []
     for samples in batches:
         if len(samples.maps) > 0:
-            maps.append(pool(_without_background(samples.maps.cpu().float(), labels), encoder.pooling).flatten(1))
+            soft = encoder.distance(pool(samples.maps, encoder.pooling))
+            read.append(_without_background(soft, labels).flatten(1).cpu().float())
             distances.append(pool(distance_maps(samples.maps, labels, spacing_mm), encoder.pooling).flatten(1))
-    if not maps:
+    if not read:
         return 0
-    start = fit_linear_start(torch.cat(maps), torch.cat(distances), components=encoder.linear.out_features)
+    start = fit_linear_start(torch.cat(read), torch.cat(distances), components=encoder.linear.out_features)
     components = len(start.scale)
+    first, gain = 0 if labels.regions else 1, _READ_SIZE / max(start.read_size, 1e-6)
     for branch in (encoder, decoder):
         branch.linear.weight.mul_(SMALL)
         branch.linear.bias.zero_()
-        branch.foreground[: 0 if labels.regions else 1] = 0
-    encoder.linear.weight[:components] = start.to_code.T.to(encoder.linear.weight)
-    encoder.linear.bias[:components] = (-start.label_mean @ start.to_code).to(encoder.linear.bias)
+    decoder.foreground[:first] = 0
+    encoder.gain.fill_(gain)[:first] = 0
+    encoder.centre.copy_(start.read_mean.view_as(encoder.centre))
+    encoder.linear.weight[:components] = start.to_code.T.to(encoder.linear.weight) / gain
     axes = SHARPNESS * start.basis * start.scale[:, None]
     decoder.linear.weight[:, :components] = axes.T.to(decoder.linear.weight)
     decoder.linear.bias.copy_(SHARPNESS * start.distance_mean)

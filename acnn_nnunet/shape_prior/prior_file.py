@@ -13,7 +13,7 @@ from acnn_nnunet.shape_prior.grids import PatchGrid, RoiGrid, make_grid
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 from acnn_nnunet.shape_prior.tl_network import TLNetwork
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SPEC_KEY = "shape_prior"
 
 

@@ -54,7 +54,9 @@ class TLNetwork(nn.Module):
             spacing_mm = spacing_mm or (1.0,) * len(grid)
             plan = plan_hybrid_autoencoder(grid, spacing_mm=spacing_mm, code_size=code_size)
             pooling = plan_pooling(grid, spacing_mm=spacing_mm, channels=num_classes)
-            self.encoder = HybridEncoder(plan, in_channels=num_classes, code_size=code_size, pooling=pooling)
+            self.encoder = HybridEncoder(
+                plan, in_channels=num_classes, code_size=code_size, pooling=pooling, spacing_mm=spacing_mm
+            )
             self.decoder = HybridDecoder(plan, out_channels=num_classes, code_size=code_size, pooling=pooling)
         else:
             plan = plan_autoencoder(grid, num_classes=num_classes, code_size=code_size)

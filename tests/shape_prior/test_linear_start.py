@@ -131,6 +131,17 @@ def test_fewer_maps_than_the_code_is_long():
     assert dice(decisions[:, 1:], maps[:, 1:]) > 0.88
 
 
+def test_a_step_of_all_weights_moves_no_code_far():
+    labels, target = LabelSpace(3), ellipsoids(count=MAPS, seed=0)
+    network, _ = started(labels, target)
+    maps = labels.target_maps(target)
+    with torch.no_grad():
+        before = network.encoder(maps)
+        network.encoder.linear.weight += 1e-3 * network.encoder.linear.weight.sign()
+        # 200 · 1e-3 on average over the maps the start was fitted to, all signs alike.
+        assert (network.encoder(maps) - before).abs().mean() < 0.2
+
+
 def test_without_a_sample_nothing_changes():
     labels = LabelSpace(3)
     torch.manual_seed(0)
@@ -167,7 +178,8 @@ def test_gradients_of_a_far_off_prediction_after_the_start():
     maps = torch.full((1, 3, *SIZE), 1 / 3, requires_grad=True)
     truth = LabelSpace(3).target_maps(ellipsoids(count=1, seed=5))
     # The linear branches know no background channel; regions have none.
-    assert network.encoder.foreground.tolist() == network.decoder.foreground.tolist() == [0, 1, 1]
+    assert network.decoder.foreground.tolist() == [0, 1, 1]
+    assert (network.encoder.gain != 0).tolist() == [False, True, True]
     (network.encoder(maps) - network.encoder(truth).detach()).square().sum().backward()
     assert (maps.grad[:, 1:] != 0).float().mean() > 0.999
     assert pool(maps.grad, (2, 2, 2))[:, 1:].abs().min() > 0
