@@ -28,7 +28,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "defaults"
 FEW_FOLD, ALL_FOLD = 5, 0  # the study's own fold of few training cases; the host's, for the prior of all label maps
-CORRUPTIONS = ("clean", "noise", "slab", "motion", "dropped")
+CORRUPTIONS = ("clean", "noise", "slab", "motion", "dropped", "slab_mean", "dropped_mean")
 SEED_OF_TEST_IMAGES = 2017
 PRIOR_BATCH_SIZE = 8
 
@@ -438,7 +438,8 @@ def corrupt(
     """Return a corrupted image `(Z, Y, X)`: one of `CORRUPTIONS`, drawn from the seed.
 
     The noise has half the image's standard deviation; the slab hides a fifth of the anatomy's extent along one in-plane
-    axis, somewhere within it; slices move by up to `motion_mm` and 5°; a quarter of the slices is dark.
+    axis, somewhere within it; slices move by up to `motion_mm` and 5°; a quarter of the slices is dropped. What is
+    hidden or dropped is dark, the lowest value of the image, or its mean, which leaves the z-score of the rest as it was.
     """
     import torch
 
@@ -446,6 +447,8 @@ def corrupt(
     from acnn_nnunet.sr.motion import draw_motion, drop_slices, move_slices
 
     volume = torch.from_numpy(image)[None, None]
+    kind, _, filled = kind.partition("_")
+    value = volume.mean() if filled == "mean" else volume.min()
     generator = torch.Generator().manual_seed(int(seed))
     if kind == "noise":
         volume = add_noise(volume, 0.5 * float(volume.std()), generator=generator)
@@ -455,12 +458,13 @@ def corrupt(
         found = np.flatnonzero(label.any(axis=tuple(each for each in range(3) if each != axis)))
         thickness = max(1, round(0.2 * len(found)))
         start = int(rng.integers(found[0], max(found[0], found[-1] - thickness) + 1))
-        volume.narrow(2 + axis, start, thickness).fill_(volume.min())
+        volume.narrow(2 + axis, start, thickness).fill_(value)
     elif kind == "motion":
         motion = draw_motion(1, image.shape[0], translation_mm=motion_mm, rotation_deg=5.0, generator=generator)
         volume = move_slices(volume, motion, (spacing_mm[1], spacing_mm[2]))
     elif kind == "dropped":
-        volume = drop_slices(volume, 0.25, generator=generator)[0]
+        lost = drop_slices(volume, 0.25, generator=generator)[1]
+        volume[:, :, lost[0]] = value
     return volume[0, 0].numpy()
 
 

@@ -48,7 +48,7 @@ def corrupted(study, kind: str, seed: int = 1) -> np.ndarray:
     return image, study.corrupt(image.copy(), label, kind, spacing_mm=(4.0, 1.0, 1.0), motion_mm=3.0, seed=seed)
 
 
-@pytest.mark.parametrize("kind", ["noise", "slab", "motion", "dropped"])
+@pytest.mark.parametrize("kind", ["noise", "slab", "motion", "dropped", "slab_mean"])
 def test_a_corruption_is_the_same_for_the_same_seed(study, kind):
     image, first = corrupted(study, kind)
     assert np.array_equal(first, corrupted(study, kind)[1])
@@ -69,3 +69,7 @@ def test_what_each_corruption_does(study):
     lost = (dropped == image.min()).all(axis=(1, 2))
     assert 0 < lost.sum() < 8
     assert np.array_equal(dropped[~lost], image[~lost])
+    for kind, where in (("slab_mean", dark), ("dropped_mean", np.broadcast_to(lost[:, None, None], image.shape))):
+        filled = corrupted(study, kind)[1]
+        assert filled[where] == pytest.approx(image.mean(), abs=1e-4)
+        assert np.array_equal(filled[~where], image[~where])
