@@ -87,9 +87,13 @@ ARMS: dict[str, dict] = {
     "roi_1.0": {"prior_weight": 1.0, "prior_of": "roi20"},
     "roi_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "roi20"},
     "roi_0.3_reconstruction": {"prior_weight": 0.3, "reconstruction_weight": 1.0, "prior_of": "roi20"},
+    "roi_0.3_decoded": {"prior_weight": 0.3, "prior_distance": "decoded", "prior_of": "roi20"},
+    "patch_0.3_decoded": {"prior_weight": 0.3, "prior_distance": "decoded", "prior_of": "patch20"},
+    "roi_1.0_decoded": {"prior_weight": 1.0, "prior_distance": "decoded", "prior_of": "roi20"},
+    "patch_1.0_decoded": {"prior_weight": 1.0, "prior_distance": "decoded", "prior_of": "patch20"},
     "wide_0.3": {"prior_weight": 0.3, "prior_of": "wide20"},
     "roi_all_0.3": {"prior_weight": 0.3, "prior_of": "roi_all"},
-    "roi_all_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "roi_all"},
+    "roi_all_0.3_decoded": {"prior_weight": 0.3, "prior_distance": "decoded", "prior_of": "roi_all"},
 }
 CONTROLS = ("none", "paper")
 BASE, CONFIGURATION, PRIOR_CONFIGURATION = "3d_fullres", "3d_study", "3d_study_prior"

@@ -26,7 +26,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "preset": tuple(PRESETS),
     "cpu_autocast": ("auto", True, False),
     "prior_weighting": ("constant", "gradient_ratio"),
-    "prior_distance": ("l2", "whitened"),
+    "prior_distance": ("l2", "whitened", "decoded"),
     "segmentation_loss": ("dice_ce", "ce"),
     "reconstruction_loss": ("dice_ce", "ce"),
     "grid": ("patch", "roi"),

@@ -36,10 +36,41 @@ class WhitenedDistance(nn.Module):
         return ((prediction - target) @ self.whitening.T).square().sum(1)
 
 
-def make_code_distance(kind: str, covariance: Tensor) -> nn.Module:
-    """Return the distance that the setting `prior_distance` names, "l2" or "whitened", on the covariance's device."""
+class DecodedDistance(nn.Module):
+    """Mean squared difference of what a linear decoder makes of two codes: of a hybrid, that of signed distances.
+
+    Codes of unit variance weigh a wrinkle like a displacement of the whole; here each counts by what it moves.
+
+    Args:
+        decoder: (V, K), the weights that take codes to V values.
+    """
+
+    factor: Tensor
+
+    def __init__(self, decoder: Tensor):
+        super().__init__()
+        # QR of the weights: distances of decoded codes are those of R·code, and R is small.
+        weights = decoder.detach().cpu().double() / len(decoder) ** 0.5
+        self.register_buffer("factor", torch.linalg.qr(weights, mode="r").R.float())
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Return (B,) of two codes (B, K)."""
+        return ((prediction - target) @ self.factor.T).square().sum(1)
+
+
+def make_code_distance(kind: str, covariance: Tensor, decoder: Tensor | None = None) -> nn.Module:
+    """Return the distance that the setting `prior_distance` names, on the covariance's device.
+
+    Args:
+        kind: "l2", "whitened" or "decoded".
+        covariance: (K, K) of the codes.
+        decoder: (V, K), a hybrid's linear decoder, for "decoded".
+    """
     if kind == "whitened":
         return WhitenedDistance(covariance).to(covariance.device)
+    if kind == "decoded":
+        assert decoder is not None
+        return DecodedDistance(decoder).to(covariance.device)
     return SquaredDistance()
 
 
