@@ -90,7 +90,7 @@ ARMS: dict[str, dict] = {
     "roi_0.3_decoded": {"prior_weight": 0.3, "prior_distance": "decoded", "prior_of": "roi20"},
     "patch_0.3_decoded": {"prior_weight": 0.3, "prior_distance": "decoded", "prior_of": "patch20"},
     "roi_1.0_decoded": {"prior_weight": 1.0, "prior_distance": "decoded", "prior_of": "roi20"},
-    "patch_1.0_decoded": {"prior_weight": 1.0, "prior_distance": "decoded", "prior_of": "patch20"},
+    "patch_0.1_decoded": {"prior_weight": 0.1, "prior_distance": "decoded", "prior_of": "patch20"},
     "wide_0.3": {"prior_weight": 0.3, "prior_of": "wide20"},
     "roi_all_0.3": {"prior_weight": 0.3, "prior_of": "roi_all"},
     "roi_all_0.3_decoded": {"prior_weight": 0.3, "prior_distance": "decoded", "prior_of": "roi_all"},
