@@ -79,20 +79,17 @@ PRIORS: dict[str, tuple[int, dict]] = {
 ARMS: dict[str, dict] = {
     "none": {"prior_weight": 0},
     "paper": {"preset": "paper", "prior_of": "paper20"},
-    "patch_0.1": {"prior_weight": 0.1, "prior_of": "patch20"},
-    "patch_0.3": {"prior_weight": 0.3, "prior_of": "patch20"},
-    "patch_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "patch20"},
-    "roi_0.1": {"prior_weight": 0.1, "prior_of": "roi20"},
-    "roi_0.3": {"prior_weight": 0.3, "prior_of": "roi20"},
-    "roi_1.0": {"prior_weight": 1.0, "prior_of": "roi20"},
-    "roi_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, "prior_of": "roi20"},
-    "roi_0.3_reconstruction": {"prior_weight": 0.3, "reconstruction_weight": 1.0, "prior_of": "roi20"},
-    "roi_0.3_decoded": {"prior_weight": 0.3, "prior_distance": "decoded", "prior_of": "roi20"},
-    "patch_0.3_decoded": {"prior_weight": 0.3, "prior_distance": "decoded", "prior_of": "patch20"},
-    "roi_1.0_decoded": {"prior_weight": 1.0, "prior_distance": "decoded", "prior_of": "roi20"},
-    "patch_0.1_decoded": {"prior_weight": 0.1, "prior_distance": "decoded", "prior_of": "patch20"},
-    "wide_0.3": {"prior_weight": 0.3, "prior_of": "wide20"},
-    "roi_all_0.3": {"prior_weight": 0.3, "prior_of": "roi_all"},
+    **{
+        f"{grid}_{weight}{suffix}": {"prior_weight": weight, "prior_of": f"{grid}20", **settings}
+        for grid in ("patch", "roi", "wide")
+        for weight in (0.1, 0.3, 1.0)
+        for suffix, settings in {
+            "": {"prior_distance": "whitened"},
+            "_features": {"prior_distance": "whitened", "feature_weight": 1.0},
+            "_reconstruction": {"prior_distance": "whitened", "reconstruction_weight": 1.0},
+            "_decoded": {"prior_distance": "decoded"},
+        }.items()
+    },
     "roi_all_0.3_decoded": {"prior_weight": 0.3, "prior_distance": "decoded", "prior_of": "roi_all"},
 }
 CONTROLS = ("none", "paper")

@@ -81,7 +81,8 @@ class Examination:
         self.grid: Grid = prior.spec.make_grid(view.configuration.spacing)
         self.names = channel_names(view.label_names, labels)
         self.geometry = Geometry(self.grid.size, tuple(float(s) for s in prior.spec.spacing_mm))
-        self.distances = {kind: make_code_distance(kind, self.network.code_covariance) for kind in ("l2", "whitened")}
+        kinds = ("l2", "whitened", *(["decoded"] if prior.spec.architecture == "hybrid" else []))
+        self.distances = {kind: make_code_distance(kind, self.network) for kind in kinds}
         # The predictor's stage never came where training ended with the first.
         self.has_predictor = prior.spec.stage != Stage.AUTOENCODER.value
         self.pca_cases = evenly_spaced(view.training_cases, most_cases((len(self.names), *self.grid.size)))

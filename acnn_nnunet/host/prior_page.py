@@ -10,8 +10,19 @@ from acnn_nnunet.host.prior_examination import Examination, HeldOutCase
 from acnn_nnunet.pages import LABEL_COLOURS, figure_data_uri, new_figure, render_page
 
 MODEL_TITLES = {"autoencoder": "autoencoder", "pca": "PCA", "predictor": "from the image"}
-MEASURE_TITLES = {"l2": "plain code distance", "whitened": "whitened code distance", "features": "feature maps"}
-_MEASURE_COLOURS = {"l2": "#0072b2", "whitened": "#cc3311", "features": "#009e73", "dice_loss": "#999999"}
+MEASURE_TITLES = {
+    "l2": "plain code distance",
+    "whitened": "whitened code distance",
+    "decoded": "decoded code distance",
+    "features": "feature maps",
+}
+_MEASURE_COLOURS = {
+    "l2": "#0072b2",
+    "whitened": "#cc3311",
+    "decoded": "#aa4499",
+    "features": "#009e73",
+    "dice_loss": "#999999",
+}
 # Two unrelated label maps are about 2 apart in feature maps that are scaled by their variance.
 _UNRELATED_FEATURES = 2.0
 
@@ -40,7 +51,11 @@ def render_prior_page(report: dict[str, Any], examination: Examination) -> str:
         pictures=pictures,
         scatter=_draw_cases(report) if ranking else None,
         defects=_draw_defects(report["code_distance"]),
-        measure_titles=MEASURE_TITLES,
+        measure_titles={
+            name: title
+            for name, title in MEASURE_TITLES.items()
+            if name in report["code_distance"]["rank_correlation_with_dice_loss"]
+        },
         histograms=_draw_histograms(report["codes"]),
     )
 
@@ -142,7 +157,7 @@ def _draw_defects(code_distance: dict[str, Any]) -> str:
     axes = figure.subplots(rows, 3, squeeze=False).ravel()
     for axis, (kind, measures) in zip(axes, defects.items(), strict=False):
         for name, title in MEASURE_TITLES.items():
-            if between[name]:
+            if between.get(name):
                 means = np.array(measures[name]["means"]) / between[name]
                 axis.plot(strengths, means, marker="o", ms=3, lw=1.4, color=_MEASURE_COLOURS[name], label=title)
         right = axis.twinx()

@@ -176,10 +176,10 @@ def _distance(report: dict[str, Any]) -> Check:
         sentence += f" It does not follow: {', '.join(lost)}."
     if blind:
         sentence += f" It hardly sees: {', '.join(blind)}."
-    other = "l2" if used == "whitened" else "whitened"
+    best = max(measured["between_cases"], key=lambda distance: _mean_spearman(report, distance))
     hint = (
-        f"prior_distance={other} follows better here. "
-        if _mean_spearman(report, other) > _mean_spearman(report, used) + CLEARLY_BETTER
+        f"prior_distance={best} follows better here. "
+        if _mean_spearman(report, best) > _mean_spearman(report, used) + CLEARLY_BETTER
         else ""
     )
     remedy = f"{hint}Add what the code misses: feature_weight or reconstruction_weight."

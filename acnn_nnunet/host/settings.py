@@ -90,7 +90,8 @@ class Settings:
         prior_weight: λ1; 0 trains without a prior, step for step as nnUNetTrainer does in the same precision.
         prior_weighting: "gradient_ratio" makes λ1 the ratio of the prior's gradient norm to the segmentation loss's,
             at the logits; "constant" makes it a factor.
-        prior_distance: "whitened" by the covariance of the codes, or plain "l2".
+        prior_distance: "decoded", of a hybrid, how far the signed distances are apart that the codes stand for;
+            "whitened" by the covariance of the codes; or plain "l2".
         prior_warm_up: share of `num_epochs` over which the weight grows linearly from 0 to λ1.
         feature_weight: of the distance between the encoder's feature maps, beside 1 for the code's.
         reconstruction_weight: of the divergence between the decoder's reconstructions, beside 1 for the code's.
@@ -132,7 +133,7 @@ class Settings:
     prior: str | None = None
     prior_weight: float = 0.3
     prior_weighting: str = "gradient_ratio"
-    prior_distance: str = "whitened"
+    prior_distance: str = "decoded"
     prior_warm_up: float = 0.1
     feature_weight: float = 0.0
     reconstruction_weight: float = 0.0
@@ -145,7 +146,7 @@ class Settings:
     grid: str = "patch"
     roi_margin: float = 1.1
     roi_spacing_factor: float = 1.0
-    architecture: str = "cnn"
+    architecture: str = "hybrid"
     code_size: int = 64
     reconstruction_loss: str = "dice_ce"
     label_swap_probability: float = 0.1
@@ -162,6 +163,11 @@ class Settings:
             value = getattr(self, name)
             if not (value is None and name in _OPTIONAL):
                 _check(name, value)
+        if self.prior_distance == "decoded" and self.architecture != "hybrid":
+            raise ValueError(
+                f"prior_distance=decoded goes with architecture=hybrid alone: with architecture={self.architecture} it "
+                f"must be one of l2, whitened"
+            )
 
     @classmethod
     def from_configuration(cls, configuration: Mapping[str, Any], *, where: str = "the plans") -> "Settings":

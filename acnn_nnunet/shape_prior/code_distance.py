@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from acnn_nnunet.shape_prior.hybrid_autoencoder import HybridDecoder
+from acnn_nnunet.shape_prior.tl_network import TLNetwork
+
 
 class SquaredDistance(nn.Module):
     """Squared Euclidean distance of codes, summed over the code (paper Eq. 1)."""
@@ -58,20 +61,19 @@ class DecodedDistance(nn.Module):
         return ((prediction - target) @ self.factor.T).square().sum(1)
 
 
-def make_code_distance(kind: str, covariance: Tensor, decoder: Tensor | None = None) -> nn.Module:
-    """Return the distance that the setting `prior_distance` names, on the covariance's device.
+def make_code_distance(kind: str, network: TLNetwork) -> nn.Module:
+    """Return the distance of a trained network's codes that the setting `prior_distance` names, on its device.
 
-    Args:
-        kind: "l2", "whitened" or "decoded".
-        covariance: (K, K) of the codes.
-        decoder: (V, K), a hybrid's linear decoder, for "decoded".
+    Raises:
+        ValueError: if it is "decoded" and the network has no linear decoder.
     """
+    if kind == "l2":
+        return SquaredDistance()
     if kind == "whitened":
-        return WhitenedDistance(covariance).to(covariance.device)
-    if kind == "decoded":
-        assert decoder is not None
-        return DecodedDistance(decoder).to(covariance.device)
-    return SquaredDistance()
+        return WhitenedDistance(network.code_covariance).to(network.code_covariance.device)
+    if not isinstance(network.decoder, HybridDecoder):
+        raise ValueError("prior_distance=decoded needs a shape prior of architecture=hybrid: configure l2 or whitened.")
+    return DecodedDistance(network.decoder.linear.weight).to(network.code_covariance.device)
 
 
 def code_statistics(codes: Tensor) -> tuple[Tensor, Tensor]:

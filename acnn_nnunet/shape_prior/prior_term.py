@@ -9,7 +9,7 @@ from torch import distributed as dist
 from acnn_nnunet.shape_prior.code_distance import make_code_distance
 from acnn_nnunet.shape_prior.feature_distance import FeatureDistance
 from acnn_nnunet.shape_prior.grids import Grid, RoiGrid
-from acnn_nnunet.shape_prior.hybrid_autoencoder import AnyDecoder, AnyEncoder, HybridDecoder
+from acnn_nnunet.shape_prior.hybrid_autoencoder import AnyDecoder, AnyEncoder
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 from acnn_nnunet.shape_prior.tl_network import TLNetwork
 
@@ -143,11 +143,7 @@ def make_prior_term(
     """
     return PriorTerm(
         network.encoder,
-        distance=make_code_distance(
-            distance,
-            network.code_covariance,
-            network.decoder.linear.weight if isinstance(network.decoder, HybridDecoder) else None,
-        ),
+        distance=make_code_distance(distance, network),
         grid=grid,
         labels=labels,
         feature_distance=FeatureDistance(network.feature_variances),

@@ -43,5 +43,5 @@ class ACNNSRTrainer(ACNNTrainer, SRTrainer):
 
     def _prior_term(self, prior: Prior) -> PredictorTerm:
         network = prior.network
-        distance = make_code_distance(self.settings.prior_distance, network.code_covariance)
+        distance = make_code_distance(self.settings.prior_distance, network)
         return PredictorTerm(network.predictor, distance=distance)

@@ -55,7 +55,7 @@ def write_phantom_prior(
     torch.manual_seed(0)
     network = TLNetwork(
         spec.grid_size, num_classes=spec.num_channels, image_channels=1, code_size=spec.code_size,
-        spacing_mm=spec.spacing_mm,
+        architecture=spec.architecture, spacing_mm=spec.spacing_mm,
     )  # fmt: skip
     _save(path, spec, network)
     if steps:

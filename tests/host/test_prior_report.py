@@ -94,7 +94,7 @@ def test_a_report_holds_every_measure(reports, kind):
     assert 1 <= written["codes"]["effective_rank"] <= 4
     assert sum(written["codes"]["dimensions"][0]["held_out_counts"]) == 3
     assert written["training_patches"]["patches"] == 24
-    assert set(written["predictor"]) == {"l2", "whitened"}
+    assert set(written["predictor"]) == {"l2", "whitened", "decoded"}
     assert written["prior"]["grid"] == ("roi" if kind == "roi" else "patch")
     assert text.splitlines()[-2] == f"verdict: {written['verdict']['overall']}"
     assert text.splitlines()[-1].endswith(PAGE_FILE)

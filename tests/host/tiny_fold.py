@@ -71,6 +71,7 @@ def write_prior(folder: Path, results: Path, *, box: RoiBox | None = None, steps
     torch.manual_seed(0)
     network = TLNetwork(
         spec.grid_size, num_classes=spec.num_channels, image_channels=1, code_size=spec.code_size,
+        architecture=spec.architecture, spacing_mm=spec.spacing_mm,
     )  # fmt: skip
     dataset = nnUNetDatasetBlosc2(str(folder / "nnUNetPlans_3d"), split["train"])
     grid, labels = spec.make_grid(configuration.spacing), spec.label_space

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from acnn_nnunet.shape_prior.code_distance import SquaredDistance, WhitenedDistance, code_statistics
+from acnn_nnunet.shape_prior.code_distance import (
+    DecodedDistance,
+    SquaredDistance,
+    WhitenedDistance,
+    code_statistics,
+    make_code_distance,
+)
+from acnn_nnunet.shape_prior.tl_network import TLNetwork
 
 
 def test_squared_distance_by_hand():
@@ -17,6 +24,27 @@ def test_whitened_distance_is_mahalanobis():
     expected = difference @ np.linalg.inv(covariance.numpy().astype(float)) @ difference
     code = torch.tensor(difference[None]).float()
     assert WhitenedDistance(covariance)(code, torch.zeros(1, 2)).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_decoded_distance_is_that_of_what_codes_stand_for():
+    torch.manual_seed(0)
+    weights, first, second = torch.randn(50, 6), torch.randn(3, 6), torch.randn(3, 6)
+    expected = ((first - second) @ weights.T).square().mean(1)
+    assert torch.allclose(DecodedDistance(weights)(first, second), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("l2", SquaredDistance), ("whitened", WhitenedDistance), ("decoded", DecodedDistance)]
+)
+def test_the_distance_that_a_setting_names(kind, expected):
+    network = TLNetwork((8, 8), num_classes=2, image_channels=1, code_size=3, architecture="hybrid")
+    assert type(make_code_distance(kind, network)) is expected
+
+
+def test_a_paper_autoencoder_has_no_linear_decoder():
+    network = TLNetwork((8, 8), num_classes=2, image_channels=1, code_size=3)
+    with pytest.raises(ValueError, match="decoded needs a shape prior of architecture=hybrid"):
+        make_code_distance("decoded", network)
 
 
 def test_statistics_of_many_codes_approach_their_distribution():
