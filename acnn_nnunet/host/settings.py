@@ -62,6 +62,7 @@ _RANGES = {
     "rotation_deg": (0.0, 180.0),
     "roi_margin": (1.0, float("inf")),
     "roi_spacing_factor": (0.25, float("inf")),
+    "elastic_deformation": (0.0, float("inf")),
     "label_swap_probability": (0.0, 1.0),
     "input_noise": (0.0, float("inf")),
     "clean_share": (0.0, 1.0),
@@ -110,6 +111,8 @@ class Settings:
             signed distance maps, beside a convolutional one.
         code_size: length of the prior's code.
         reconstruction_loss: of the autoencoder: "ce", the paper's, or "dice_ce", which learns several times faster.
+        elastic_deformation: largest displacement, in voxels, of the random smooth deformation of every sample that the
+            prior is trained on; 0 is off.
         label_swap_probability: share of voxels that get a random label at the autoencoder's input.
         input_noise: standard deviation of Gaussian noise at the autoencoder's input.
         clean_share: share of label maps that the autoencoder is shown without softening, swaps and noise.
@@ -149,6 +152,7 @@ class Settings:
     architecture: str = "hybrid"
     code_size: int = 64
     reconstruction_loss: str = "dice_ce"
+    elastic_deformation: float = 0.0
     label_swap_probability: float = 0.1
     input_noise: float = 0.1
     clean_share: float = 0.5

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import numpy as np
 import torch
+from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
@@ -36,6 +37,8 @@ _SCHEDULE_KEY = "shape_prior_schedule"
 # Where a fitted box waits for the host to build the network, in the resolved configuration: in memory only.
 _BOX_KEY = "acnn_roi_box"
 _CODES_FOR_STATISTICS = 1000
+# Width of the Gaussian that smooths a deformation, in edges of the patch.
+_ELASTIC_SCALE = (0.06, 0.2)
 # 256 codes at the start, mean Dice of 32 hippocampi not in the fit: 0.836 of 512 maps, 0.852 of 1024, 0.856 of 1800.
 _LEAST_MAPS_FOR_LINEAR_START, _MAPS_PER_CODE = 300, 4
 
@@ -142,6 +145,16 @@ class ShapePriorTrainer(ConfiguredTrainer):
             num_epochs=self.num_epochs,
             steps_per_epoch=self.num_iterations_per_epoch,
         )
+
+    def get_training_transforms(self, *args, **kwargs):
+        """Return the host's augmentation, with every sample deformed smoothly where `elastic_deformation` says so."""
+        transforms = super().get_training_transforms(*args, **kwargs)
+        if self.settings.elastic_deformation > 0:
+            (spatial,) = (each for each in transforms.transforms if isinstance(each, SpatialTransform))
+            spatial.p_elastic_deform = 1.0
+            spatial.elastic_deform_scale = _ELASTIC_SCALE
+            spatial.elastic_deform_magnitude = (0.0, self.settings.elastic_deformation)
+        return transforms
 
     def get_tr_and_val_datasets(self):
         """Return the host's datasets; `network_maps` come with the training cases as a second channel of the target."""

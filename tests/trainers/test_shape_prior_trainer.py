@@ -70,6 +70,29 @@ def test_it_goes_on_in_the_stage_it_was_saved_in(make_trainer):
     assert len(prior.spec.training_cases) == 8
 
 
+@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+def test_labels_are_deformed_by_as_much_as_the_setting_says(make_trainer, configuration):
+    """Without rotation and mirroring, what the host's augmentation leaves of a ramp differs by the displacement."""
+    block = {"mirroring": False, "rotation_deg": 0}
+    found = {}
+    for voxels in (0.0, 3.0):
+        block["elastic_deformation"] = voxels
+        trainer = make_trainer(ShapePriorTrainer, configuration=configuration, block=block)
+        rotation, dummy_2d, _, mirror_axes = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        size = tuple(trainer.configuration_manager.patch_size)
+        transforms = trainer.get_training_transforms(size, rotation, None, mirror_axes, dummy_2d, is_cascaded=False)
+        (spatial,) = (each for each in transforms.transforms if type(each).__name__ == "SpatialTransform")
+        spatial.p_scaling = 0
+        ramp = torch.arange(size[-1], dtype=torch.float32).expand(1, *size).contiguous()
+        np.random.seed(0)
+        moved = spatial(image=ramp)["image"]
+        inner = tuple(slice(4, -4) for _ in size)
+        found[voxels] = (moved - ramp)[0][inner].abs().max().item()
+    assert found[0.0] == pytest.approx(0, abs=1e-3)
+    # The largest displacement is drawn between none and three voxels.
+    assert 0.05 < found[3.0] < 3.3
+
+
 @pytest.mark.parametrize(("configuration", "labels"), [("2d", None), ("3d_fullres", REGIONS)])
 def test_two_dimensions_and_regions(make_trainer, configuration, labels):
     trainer = make_trainer(ShapePriorTrainer, configuration=configuration, labels=labels)
