@@ -99,10 +99,16 @@ def plan_pooling(grid: tuple[int, ...], *, spacing_mm: tuple[float, ...], channe
     return tuple(math.prod(factors) for factors in zip(*strides, strict=True))
 
 
-def plan_predictor(grid: tuple[int, ...], *, code_size: int = CODE_SIZE) -> EncoderPlan:
-    """Plan the predictor: Table IV's four scales of 32 to 256 channels; an axis shorter than 8 voxels is not halved."""
-    strides: list[tuple[int, ...]] = [(1,) * len(grid)]
-    for _ in range(3):
+def plan_predictor(grid: tuple[int, ...], *, code_size: int = CODE_SIZE, halved: bool = False) -> EncoderPlan:
+    """Plan the predictor: Table IV's four scales of 32 to 256 channels; an axis shorter than 8 voxels is not halved.
+
+    Args:
+        grid: of the image.
+        code_size: length of the code.
+        halved: whether the first scale halves the image too, which saves most of the computation.
+    """
+    strides: list[tuple[int, ...]] = [] if halved else [(1,) * len(grid)]
+    while len(strides) < 4:
         size = grid_sizes(grid, strides)[-1]
         strides.append(tuple(2 if n >= 8 else 1 for n in size))
     return EncoderPlan(

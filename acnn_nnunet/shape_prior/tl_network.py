@@ -63,7 +63,9 @@ class TLNetwork(nn.Module):
             self.encoder = Encoder(plan, in_channels=num_classes, code_size=code_size)
             self.decoder = Decoder(plan, out_channels=num_classes, code_size=code_size)
         self.predictor = Predictor(
-            plan_predictor(grid, code_size=code_size), in_channels=image_channels, code_size=code_size
+            plan_predictor(grid, code_size=code_size, halved=architecture == "hybrid"),
+            in_channels=image_channels,
+            code_size=code_size,
         )
         self.register_buffer("code_mean", torch.zeros(code_size))
         self.register_buffer("code_covariance", torch.eye(code_size))

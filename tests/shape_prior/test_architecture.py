@@ -83,6 +83,14 @@ def test_decoder_is_table_v():
     assert not isinstance(convolutions[-1], nn.ReLU)
 
 
+def test_a_halved_predictor_has_the_same_scales_each_of_them_coarser():
+    plan = plan_predictor((40, 56, 6), halved=True)
+    assert plan.features == plan_predictor((40, 56, 6)).features
+    # Axes shorter than 8 voxels are left as they are.
+    assert plan.strides == ((2, 2, 1), (2, 2, 1), (2, 2, 1), (1, 1, 1))
+    assert plan_predictor((40, 56, 6)).strides == ((1, 1, 1), (2, 2, 1), (2, 2, 1), (2, 2, 1))
+
+
 def test_predictor_is_table_iv():
     plan = plan_predictor(PAPER)
     predictor = Predictor(plan, in_channels=1, code_size=64)
