@@ -157,7 +157,7 @@ def test_a_prior_of_another_grid_is_refused(make_trainer, make_prior):
 
 
 def test_the_paper_preset_is_the_papers(make_trainer, make_prior):
-    make_prior()
+    make_prior(block={"preset": "paper"})
     trainer = make_trainer(ACNNTrainer, block={"preset": "paper"})
     trainer.initialize()
     assert trainer.loss.weight == 0.01

@@ -94,10 +94,11 @@ def test_labels_are_deformed_by_as_much_as_the_setting_says(make_trainer, config
 
 
 @pytest.mark.parametrize(("configuration", "labels"), [("2d", None), ("3d_fullres", REGIONS)])
-def test_two_dimensions_and_regions(make_trainer, configuration, labels):
-    trainer = make_trainer(ShapePriorTrainer, configuration=configuration, labels=labels)
+def test_the_papers_autoencoder_in_two_dimensions_and_with_regions(make_trainer, configuration, labels):
+    trainer = make_trainer(ShapePriorTrainer, configuration=configuration, labels=labels, block={"preset": "paper"})
     trainer.run_training()
     prior = load_prior(Path(trainer.output_folder) / "checkpoint_final.pth")
+    assert prior.spec.architecture == "cnn"
     assert prior.spec.regions == (labels is not None)
     trainer.perform_actual_validation()
     report = json.loads((Path(trainer.output_folder) / "validation" / "shape_prior.json").read_text())
