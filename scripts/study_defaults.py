@@ -61,9 +61,7 @@ STUDIES = {
     "hippocampus": Study(
         4, 20, 40, {"batch_size": 2, "spacing": [1.5, 1.5, 1.5], "patch_size": [28, 40, 28]}, 2.0, False, 30
     ),
-    "acdc": Study(
-        27, 16, 8, {"batch_size": 2, "spacing": [10.0, 2.5, 2.5], "patch_size": [12, 80, 80]}, 5.0, True, 20
-    ),
+    "acdc": Study(27, 16, 8, {"batch_size": 2, "spacing": [10.0, 2.5, 2.5], "patch_size": [12, 80, 80]}, 5.0, True, 20),
 }
 
 _HYBRID = {"architecture": "hybrid", "code_size": 128, "prior_num_epochs": 16, "train_predictor": "false"}
@@ -309,9 +307,7 @@ class Workplace:
         """Write a prior's configuration, unless it is trained."""
         if not self.prior_file(prior).is_file():
             settings = {"num_iterations_per_epoch": 50, "num_val_iterations_per_epoch": 4, "seed": 0}
-            self.configure(
-                f"{PRIOR_CONFIGURATION}_{prior}", {**settings, **PRIORS[prior][1]}, base=PRIOR_CONFIGURATION
-            )
+            self.configure(f"{PRIOR_CONFIGURATION}_{prior}", {**settings, **PRIORS[prior][1]}, base=PRIOR_CONFIGURATION)
 
     def train_prior(self, prior: str) -> None:
         """Train a prior, if it is not there."""
@@ -345,7 +341,8 @@ class Workplace:
             return 0.0
         resumed = (folder / "checkpoint_latest.pth").is_file()
         arguments = {"dataset": self.study.dataset_id, "configuration": configuration, "trainer": trainer}
-        return self.child("train", {**arguments, "fold": fold if fold == "all" else int(fold), "resumed": resumed}, configuration)["wall_s"]
+        arguments |= {"fold": fold if fold == "all" else int(fold), "resumed": resumed}
+        return self.child("train", arguments, configuration)["wall_s"]
 
     def child(self, task: str, arguments: dict, configuration: str) -> dict:
         """Run a task of `study_training.py` in a process of its own and return its result."""
@@ -440,7 +437,8 @@ def corrupt(
 
     The noise has half the image's standard deviation; the slab hides a fifth of the anatomy's extent along one in-plane
     axis, somewhere within it; slices move by up to `motion_mm` and 5°; a quarter of the slices is dropped. What is
-    hidden or dropped is dark, the lowest value of the image, or its mean, which leaves the z-score of the rest as it was.
+    hidden or dropped becomes the lowest value of the image, or with `_mean` its mean, which leaves the z-score of the
+    rest as it was.
     """
     import torch
 

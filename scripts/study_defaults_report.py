@@ -33,8 +33,8 @@ Made from `benchmarks/defaults/*/*.json` by `python scripts/study_defaults.py re
 Few cases to train on, coarse voxels, the U-Net at half width, {iterations} iterations; the same networks tested on
 clean images and on corrupted ones (noise, an occluded slab, slice motion, dropped slices), mean over the labels, every
 arm against `prior_weight=0` on the same cases, corruptions and seeds. Intervals: 95 %, bootstrap over patients.
-A dark slab and dark slices shift the z-score of everything else in an image as small as a hippocampus's, which a network
-suffers from most and a shape prior cannot mend; filled with the image's mean they hide as much and shift nothing.
+A dark slab and dark slices shift the z-score of everything else in an image as small as a hippocampus's, which costs
+a network most; filled with the image's mean they hide as much and shift nothing.
 "Selection" cases are of fold 0's training part and choose the defaults; "confirmation" cases are its held-out ones.
 """
 

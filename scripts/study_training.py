@@ -65,4 +65,5 @@ def measure(*, trainings: dict[str, list], rounds: int, fold: int) -> dict[str, 
 
 if __name__ == "__main__":
     task, arguments, output = sys.argv[1:]
-    Path(output).write_text(json.dumps({"train": train, "predict": predict, "measure": measure}[task](**json.loads(arguments))))
+    tasks = {"train": train, "predict": predict, "measure": measure}
+    Path(output).write_text(json.dumps(tasks[task](**json.loads(arguments))))
