@@ -5,9 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-# Voxels of the finest axis. Hearts of ACDC's fold 0, codes of 256 numbers, Dice of LV / MYO / RV in PCA's reconstructions
-# where a linear layer reads the codes from label maps: .90/.71/.84; from soft distances of 2 voxels: .92/.77/.89; of 3:
-# .92/.75/.89; with PCA's own codes, of exact distances: .93/.78/.90. (34 held-out cases, so the choice has seen them.)
+# Voxels of the finest axis. Hearts of ACDC's fold 0, codes of 256 numbers, Dice of LV / MYO / RV in PCA's
+# reconstructions where a linear layer reads the codes from label maps: .90/.71/.84; from soft distances of 2 voxels:
+# .92/.77/.89; of 3: .92/.75/.89; with PCA's own codes, of exact distances: .93/.78/.90. (34 held-out cases, so the choice
+# has seen them.)
 _SIGMA = 2.0
 # Blurred probabilities are brought to 0.02…0.98: that bounds the distances (by 4.1 voxels) and their gradient.
 _LEAST = 0.02
@@ -44,7 +45,7 @@ class SoftDistance(nn.Module):
 
 
 def _gaussian_matrix(length: int, *, sigma: float) -> Tensor:
-    """Return (length, length), symmetric: the share of every voxel in every other, of a Gaussian integrated over voxels."""
+    """Return (length, length), symmetric: the share of each voxel in every other, of a Gaussian over its extent."""
     distance = (torch.arange(length)[:, None] - torch.arange(length)).double()
     ends = (distance[..., None] + torch.tensor([-0.5, 0.5], dtype=torch.float64)) / (sigma * math.sqrt(2))
     return (torch.erf(ends).diff(dim=-1).squeeze(-1) / 2).float()
