@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 # Voxels of the finest axis. Hearts of ACDC's fold 0, codes of 256 numbers, Dice of LV / MYO / RV in PCA's
 # reconstructions where a linear layer reads the codes from label maps: .90/.71/.84; from soft distances of 2 voxels:
-# .92/.77/.89; of 3: .92/.75/.89; with PCA's own codes, of exact distances: .93/.78/.90. (34 held-out cases, so the choice
+# .92/.77/.89; of 3: .92/.75/.89; with PCA's own codes, of exact distances: .93/.78/.90. (34 held-out cases: the choice
 # has seen them.)
 _SIGMA = 2.0
 # Blurred probabilities are brought to 0.02…0.98: that bounds the distances (by 4.1 voxels) and their gradient.
