@@ -228,7 +228,7 @@ def test_patches_that_never_hold_the_anatomy_are_refused(make_trainer):
 
 
 def test_validation_patches_without_a_whole_anatomy_are_left_out(make_trainer):
-    trainer = make_trainer(ShapePriorTrainer, block={"grid": "roi"})
+    trainer = make_trainer(ShapePriorTrainer, block={"preset": "paper", "grid": "roi"})
     trainer.on_train_start()
     trainer.on_train_epoch_start()
     trainer.on_train_epoch_end([trainer.train_step(next(trainer.dataloader_train))])
