@@ -197,7 +197,10 @@ class Settings:
                 raise ValueError(f"unknown key '{key}', allowed are {', '.join(allowed)}")
         preset = block.get("preset", "default")
         _check("preset", preset)
-        return cls(**{**PRESETS[preset], **block})
+        values = {**PRESETS[preset], **block}
+        if values.get("architecture") == "cnn":  # it has no linear decoder, which the default distance needs
+            values.setdefault("prior_distance", "whitened")
+        return cls(**values)
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:

@@ -75,3 +75,10 @@ def test_words_of_a_command_line():
 def test_bad_words(word):
     with pytest.raises(ValueError, match=word.split("=")[0]):
         parse_assignments([word])
+
+
+def test_the_default_distance_goes_with_the_autoencoder():
+    assert Settings().prior_distance == "decoded"
+    assert Settings.from_block({"architecture": "cnn"}).prior_distance == "whitened"
+    with pytest.raises(ValueError, match="decoded goes with architecture=hybrid alone"):
+        Settings.from_block({"architecture": "cnn", "prior_distance": "decoded"})
