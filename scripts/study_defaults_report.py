@@ -51,6 +51,8 @@ def write_report() -> None:
         for part in ("selection", "confirmation"):
             for which in SETS:
                 parts.append(f"### {part.capitalize()} cases, {which} images\n\n{table(name, runs, part, which)}\n")
+                if STUDIES[name].grouped:
+                    parts.append(f"{group_table(name, runs, part, which)}\n")
     PAGE.write_text("\n".join(parts))
     print(PAGE)
 
@@ -83,6 +85,26 @@ def table(name: str, runs: dict, part: str, which: str) -> str:
     return "\n".join(lines)
 
 
+def group_table(name: str, runs: dict, part: str, which: str) -> str:
+    """Return a Markdown table of every arm by group: does a prior of all hearts "heal" the sick ones?"""
+    lines = [
+        "| arm | group | Dice, no prior | Dice, difference | Hausdorff, difference |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for arm in ARMS:
+        seeds = sorted(seed for each, seed in runs if each == arm and (BASELINE, seed) in runs)
+        if not seeds or arm == BASELINE:
+            continue
+        rows = compare_arm(name, runs, arm, seeds, part, which)
+        for group in sorted({row.stratum for row in rows} - {"all"}):
+            cells = [f"{find(rows, 'dice', NO_CLEAN_UP, BASELINE, stratum=group).mean:.3f}"]
+            for metric in ("dice", "hausdorff_mm"):
+                pair = [find(rows, metric, NO_CLEAN_UP, each, stratum=group) for each in (arm, BASELINE)]
+                cells.append(describe(*pair))
+            lines.append(f"| {arm} | {group} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def means(name: str, runs: dict, seeds: list[int], part: str, which: str) -> list[str]:
     """Return the baseline's own means, the reference of the rows below it."""
     rows = compare_arm(name, runs, BASELINE, seeds, part, which)
@@ -98,13 +120,13 @@ def describe(row: Comparison, baseline: Comparison) -> str:
     return f"{text} ({100 * row.mean_difference / baseline.mean:+.0f} %)" if digits == 2 else text
 
 
-def find(rows: list[Comparison], metric: str, clean_up: str, arm: str) -> Comparison:
-    """Return the row over all cases and the mean of the labels."""
+def find(rows: list[Comparison], metric: str, clean_up: str, arm: str, *, stratum: str = "all") -> Comparison:
+    """Return the row over all cases, or a group's, and the mean of the labels."""
     arm = "prior" if arm != BASELINE else BASELINE
     return next(
         row
         for row in rows
-        if (row.stratum, row.label, row.metric, row.clean_up, row.arm) == ("all", "foreground", metric, clean_up, arm)
+        if (row.stratum, row.label, row.metric, row.clean_up, row.arm) == (stratum, "foreground", metric, clean_up, arm)
     )
 
 
