@@ -41,7 +41,9 @@ class SoftDistance(nn.Module):
             for axis in range(maps.ndim - 2):
                 blur = self.get_buffer(f"blur_{axis}").to(blurred.dtype)
                 blurred = (blurred.movedim(2 + axis, -1) @ blur).movedim(-1, 2 + axis)
-            return _SIGMA * torch.special.ndtri(_LEAST + (1 - 2 * _LEAST) * blurred.clamp(-_BEYOND, 1 + _BEYOND))
+            centred = (1 - 2 * _LEAST) * (2 * blurred.clamp(-_BEYOND, 1 + _BEYOND) - 1)
+            # Φ⁻¹(p) = √2·erf⁻¹(2p − 1); every device has the latter.
+            return _SIGMA * math.sqrt(2) * torch.erfinv(centred)
 
 
 def _gaussian_matrix(length: int, *, sigma: float) -> Tensor:
