@@ -116,7 +116,9 @@ def means(name: str, runs: dict, seeds: list[int], part: str, which: str) -> lis
 def describe(row: Comparison, baseline: Comparison) -> str:
     """Return "−0.31 [−0.50, −0.12] (−9 %)"; the share is of the baseline's mean."""
     digits = 2 if row.metric.endswith("_mm") else 3
-    text = f"{row.mean_difference:+.{digits}f} [{row.ci_low:+.{digits}f}, {row.ci_high:+.{digits}f}]"
+    text = f"{row.mean_difference:+.{digits}f}"
+    if row.ci_low is not None and row.ci_high is not None:  # a group of a single patient has no interval
+        text += f" [{row.ci_low:+.{digits}f}, {row.ci_high:+.{digits}f}]"
     return f"{text} ({100 * row.mean_difference / baseline.mean:+.0f} %)" if digits == 2 else text
 
 
