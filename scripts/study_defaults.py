@@ -73,22 +73,23 @@ PRIORS: dict[str, tuple[int, dict]] = {
     "wide20": (FEW_FOLD, {"grid": "roi", "roi_margin": 1.5, **_HYBRID}),
     "roi_all": (ALL_FOLD, {"grid": "roi", **_HYBRID, "prior_num_epochs": 32}),
 }
+_WHITENED, _DECODED = {"prior_distance": "whitened"}, {"prior_distance": "decoded"}
 # Settings of every arm; `prior_of` names its prior.
 ARMS: dict[str, dict] = {
     "none": {"prior_weight": 0},
     "paper": {"preset": "paper", "prior_of": "paper20"},
-    **{
-        f"{grid}_{weight}{suffix}": {"prior_weight": weight, "prior_of": f"{grid}20", **settings}
-        for grid in ("patch", "roi", "wide")
-        for weight in (0.1, 0.3, 1.0)
-        for suffix, settings in {
-            "": {"prior_distance": "whitened"},
-            "_features": {"prior_distance": "whitened", "feature_weight": 1.0},
-            "_reconstruction": {"prior_distance": "whitened", "reconstruction_weight": 1.0},
-            "_decoded": {"prior_distance": "decoded"},
-        }.items()
-    },
-    "roi_all_0.3_decoded": {"prior_weight": 0.3, "prior_distance": "decoded", "prior_of": "roi_all"},
+    "patch_0.1_decoded": {"prior_weight": 0.1, **_DECODED, "prior_of": "patch20"},
+    "patch_0.3": {"prior_weight": 0.3, **_WHITENED, "prior_of": "patch20"},
+    "patch_0.3_decoded": {"prior_weight": 0.3, **_DECODED, "prior_of": "patch20"},
+    "patch_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, **_WHITENED, "prior_of": "patch20"},
+    "roi_0.1": {"prior_weight": 0.1, **_WHITENED, "prior_of": "roi20"},
+    "roi_0.3": {"prior_weight": 0.3, **_WHITENED, "prior_of": "roi20"},
+    "roi_0.3_decoded": {"prior_weight": 0.3, **_DECODED, "prior_of": "roi20"},
+    "roi_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, **_WHITENED, "prior_of": "roi20"},
+    "roi_0.3_reconstruction": {"prior_weight": 0.3, "reconstruction_weight": 1.0, **_WHITENED, "prior_of": "roi20"},
+    "roi_1.0_decoded": {"prior_weight": 1.0, **_DECODED, "prior_of": "roi20"},
+    "wide_0.3_decoded": {"prior_weight": 0.3, **_DECODED, "prior_of": "wide20"},
+    "roi_all_0.3_decoded": {"prior_weight": 0.3, **_DECODED, "prior_of": "roi_all"},
 }
 CONTROLS = ("none", "paper")
 BASE, CONFIGURATION, PRIOR_CONFIGURATION = "3d_fullres", "3d_study", "3d_study_prior"

@@ -165,10 +165,12 @@ class _SubVoxelConvolution(nn.Module):
 
     @torch.no_grad()
     def start_small(self) -> None:
+        """Scale the initial weights down and leave out the bias, so that the linear branch rules at first."""
         for parameter, factor in zip(self.convolution.parameters(), (SMALL, 0), strict=True):
             parameter.mul_(factor)
 
     def forward(self, features: Tensor) -> Tensor:
+        """Return maps (B, C', …), `stride` times as large, of features (B, C, …)."""
         return rearrange(self.convolution(features), _SUB_VOXELS[len(self.factors)], **self.factors)
 
 

@@ -20,7 +20,8 @@ class SoftDistance(nn.Module):
     """Signed distance to the boundary, in voxels of the finest axis, positive inside: σ·Φ⁻¹(Gaussian blur of the map).
 
     A half-space blurred by a Gaussian of width σ is Φ(d/σ) at distance d of its boundary, so that flat boundaries get
-    their exact distance, up to 2.05σ. It is smooth and has a gradient everywhere. Beyond the maps lies nothing.
+    their distance: nearly, for bounding it at 2.05σ shortens long ones. It is smooth and has a gradient everywhere.
+    Beyond the maps lies nothing.
 
     Args:
         size: of the maps in voxels.
