@@ -7,7 +7,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from study_defaults import ARMS, RESULTS, ROOT, STUDIES
+from study_defaults import RESULTS, ROOT
+from study_defaults_arms import ARMS, STUDIES
 
 from acnn_nnunet.datasets.groups import CaseGroup, write_groups
 from acnn_nnunet.evaluation.comparison import Comparison, compare_scores
@@ -29,7 +30,8 @@ METRICS = {
 PAGE = ROOT / "docs" / "defaults.md"
 INTRODUCTION = """# Which prior is worth having
 
-Made from `benchmarks/defaults/*/*.json` by `python scripts/study_defaults.py report`; that script says what an arm is.
+Made from `benchmarks/defaults/*/*.json` by `python scripts/study_defaults.py report`; `scripts/study_defaults_arms.py`
+says what an arm is.
 Few cases to train on, coarse voxels, the U-Net at half width, {iterations} iterations; the same networks tested on
 clean images and on corrupted ones (noise, an occluded slab, slice motion, dropped slices), mean over the labels, every
 arm against `prior_weight=0` on the same cases, corruptions and seeds. Intervals: 95 %, bootstrap over patients.

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from study_defaults import ALL_FOLD, CORRUPTIONS, FEW_FOLD
+from study_defaults import CORRUPTIONS
+from study_defaults_arms import ALL_FOLD, FEW_FOLD
 
 from acnn_nnunet.files import write_json, write_text
 from acnn_nnunet.host.label_codes import load_coder

@@ -38,7 +38,6 @@ def test_arms_are_settings_with_priors_that_there_are(study, tmp_path):
             )
     names = {place.configuration_of(arm, seed) for arm in study.ARMS for seed in (0, 1)}
     assert len(names) == 2 * len(study.ARMS)
-    assert set(study.CONTROLS) <= set(study.ARMS)
 
 
 def corrupted(study, kind: str, seed: int = 1) -> np.ndarray:

@@ -1,0 +1,65 @@
+"""The arms of the study of defaults: datasets, priors and settings, by name."""
+
+from dataclasses import dataclass
+
+FEW_FOLD, ALL_FOLD = 5, 0  # the study's own fold of few training cases; the host's, for the prior of all label maps
+
+
+@dataclass(frozen=True)
+class Study:
+    """One dataset: how few cases are trained on, how many are tested, and a network that two cores can train.
+
+    Attributes:
+        dataset_id: the host's.
+        num_train: cases (patients, where `grouped`) of the few-cases fold.
+        num_selection: cases (patients) that arms are chosen on.
+        overrides: entries of the study's configuration, which derives from 3d_fullres, besides halved widths.
+        motion_mm: limit of in-plane slice translation in corrupted images; rotation is up to 5°.
+        grouped: whether cases are named <patient>_<phase>.
+        num_epochs: of segmentation, of 50 iterations each.
+    """
+
+    dataset_id: int
+    num_train: int
+    num_selection: int
+    overrides: dict
+    motion_mm: float
+    grouped: bool
+    num_epochs: int
+
+
+# Coarse voxels, so that the whole anatomy fits into a patch that two cores can train often enough.
+STUDIES = {
+    "hippocampus": Study(
+        4, 20, 40, {"batch_size": 2, "spacing": [1.5, 1.5, 1.5], "patch_size": [28, 40, 28]}, 2.0, False, 30
+    ),
+    "acdc": Study(27, 16, 8, {"batch_size": 2, "spacing": [10.0, 2.5, 2.5], "patch_size": [12, 80, 80]}, 5.0, True, 20),
+}
+
+_HYBRID = {"architecture": "hybrid", "code_size": 128, "prior_num_epochs": 16, "train_predictor": "false"}
+# The priors that arms use: the fold of their training cases and their settings; 50 iterations an epoch.
+PRIORS: dict[str, tuple[int, dict]] = {
+    "paper20": (FEW_FOLD, {"preset": "paper", "prior_num_epochs": 16}),
+    "patch20": (FEW_FOLD, {"grid": "patch", **_HYBRID}),
+    "roi20": (FEW_FOLD, {"grid": "roi", **_HYBRID}),
+    "wide20": (FEW_FOLD, {"grid": "roi", "roi_margin": 1.5, **_HYBRID}),
+    "roi_all": (ALL_FOLD, {"grid": "roi", **_HYBRID, "prior_num_epochs": 32}),
+}
+_WHITENED, _DECODED = {"prior_distance": "whitened"}, {"prior_distance": "decoded"}
+# Settings of every arm; `prior_of` names its prior.
+ARMS: dict[str, dict] = {
+    "none": {"prior_weight": 0},
+    "paper": {"preset": "paper", "prior_of": "paper20"},
+    "patch_0.1_decoded": {"prior_weight": 0.1, **_DECODED, "prior_of": "patch20"},
+    "patch_0.3": {"prior_weight": 0.3, **_WHITENED, "prior_of": "patch20"},
+    "patch_0.3_decoded": {"prior_weight": 0.3, **_DECODED, "prior_of": "patch20"},
+    "patch_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, **_WHITENED, "prior_of": "patch20"},
+    "roi_0.1": {"prior_weight": 0.1, **_WHITENED, "prior_of": "roi20"},
+    "roi_0.3": {"prior_weight": 0.3, **_WHITENED, "prior_of": "roi20"},
+    "roi_0.3_decoded": {"prior_weight": 0.3, **_DECODED, "prior_of": "roi20"},
+    "roi_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, **_WHITENED, "prior_of": "roi20"},
+    "roi_0.3_reconstruction": {"prior_weight": 0.3, "reconstruction_weight": 1.0, **_WHITENED, "prior_of": "roi20"},
+    "roi_1.0_decoded": {"prior_weight": 1.0, **_DECODED, "prior_of": "roi20"},
+    "wide_0.3_decoded": {"prior_weight": 0.3, **_DECODED, "prior_of": "wide20"},
+    "roi_all_0.3_decoded": {"prior_weight": 0.3, **_DECODED, "prior_of": "roi_all"},
+}
