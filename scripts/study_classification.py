@@ -17,10 +17,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from study_defaults import BASE, PRIOR_CONFIGURATION, Workplace, write_json_atomically
+from study_defaults import BASE, PRIOR_CONFIGURATION, Workplace
 from study_defaults import CONFIGURATION as COARSE
+from study_workplace import ROOT
 
-ROOT = Path(__file__).parents[1]
+from acnn_nnunet.files import write_json
+
 NUM_FOLDS = 10
 CONFIGURATION = "3d_classification"
 RESULTS = ROOT / "benchmarks" / "latent" / "classification.json"
@@ -69,19 +71,14 @@ def main() -> None:
 
 def prepare(workplace: Workplace, raw: Path) -> None:
     """Plan, preprocess, split into ten folds by person, and write the priors' configuration."""
-    for part in ("raw", "preprocessed", "results"):
-        (workplace.folder / part).mkdir(parents=True, exist_ok=True)
-    source = next(raw.glob(f"Dataset{workplace.study.dataset_id:03d}_*"))
-    link = workplace.folder / "raw" / source.name
-    if not link.exists():
-        link.symlink_to(source)
     dataset = workplace.study.dataset_id
+    workplace.make()
+    workplace.link_raw(next(raw.glob(f"Dataset{dataset:03d}_*")))
     workplace.command(f"nnUNetv2_plan_and_preprocess -d {dataset} -c {BASE} --no_pp -np 1")
     workplace.write_configuration()
     workplace.command(f"nnUNetv2_preprocess -d {dataset} -c {COARSE} -np 1")
     write_splits(workplace)
-    words = " ".join(f"{key}={value}" for key, value in SETTINGS.items())
-    workplace.command(f"acnn-nnunet configure {dataset} -c {PRIOR_CONFIGURATION} -n {CONFIGURATION} {words}")
+    workplace.configure(dataset, PRIOR_CONFIGURATION, CONFIGURATION, SETTINGS)
 
 
 def write_splits(workplace: Workplace) -> None:
@@ -207,7 +204,7 @@ def make_table(workplace: Workplace, arm: str, name: str, classes: list[str]) ->
     workplace.command(f"acnn-nnunet classify {codes} {groups} -o {output} --arm map_pca={pca} {flags}")
     content["tables"][f"{arm}_{name}"] = json.loads((output / "classification.json").read_text())
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    write_json_atomically(RESULTS, content)
+    write_json(RESULTS, content)
     print(f"{arm} arm, {name}: {output / 'classification.html'}")
 
 
@@ -233,7 +230,9 @@ def hand_made_file(workplace: Workplace) -> Path:
 
 def prior_file(workplace: Workplace, fold: str | int) -> Path:
     """Return where the prior of a fold lies."""
-    return workplace.trainer_folder("ShapePriorTrainer", CONFIGURATION, fold) / "checkpoint_final.pth"
+    return (
+        workplace.trainer_folder(workplace.raw.name, "ShapePriorTrainer", CONFIGURATION, fold) / "checkpoint_final.pth"
+    )
 
 
 if __name__ == "__main__":

@@ -11,21 +11,18 @@ label maps have seen those, and are judged on the others); fold 0's held-out cas
 """
 
 import argparse
-import fcntl
 import json
-import os
-import shlex
 import shutil
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from study_defaults_arms import ALL_FOLD, ARMS, FEW_FOLD, PRIORS, STUDIES
+from study_workplace import ROOT, HostFolders
 
-ROOT = Path(__file__).parents[1]
+from acnn_nnunet.files import write_json
+
 RESULTS = ROOT / "benchmarks" / "defaults"
 CORRUPTIONS = ("clean", "noise", "slab", "motion", "dropped", "slab_mean", "dropped_mean")
 SEED_OF_TEST_IMAGES = 2017
@@ -60,33 +57,17 @@ def main() -> None:
         workplace.run(arguments.arms, arguments.seeds, minutes=arguments.minutes, jobs=arguments.jobs)
 
 
-class Workplace:
+class Workplace(HostFolders):
     """nnU-Net's three folders of one study, its test images and its runs."""
 
     def __init__(self, name: str, folder: Path):
-        self.name, self.study, self.folder = name, STUDIES[name], folder
-        self.test = folder / "test"
-        self.environment = {
-            **os.environ,
-            **{f"nnUNet_{part}": str(folder / part) for part in ("raw", "preprocessed", "results")},
-            "nnUNet_n_proc_DA": "1",
-            # Jobs of one thread: nnUNetv2_train would take all cores for each.
-            "OMP_NUM_THREADS": "1",
-            # glibc would hand every large tensor back to the system, and page it in again.
-            "MALLOC_MMAP_MAX_": "0",
-            "MALLOC_TRIM_THRESHOLD_": str(2**33),
-            "nnUNet_def_n_proc": "1",
-            "nnUNet_compile": "f",
-        }
+        super().__init__(folder)
+        self.name, self.study, self.test = name, STUDIES[name], folder / "test"
 
     def prepare(self, raw: Path) -> None:
         """Plan, preprocess, split, and make the test images."""
-        for part in ("raw", "preprocessed", "results"):
-            (self.folder / part).mkdir(parents=True, exist_ok=True)
-        source = next(raw.glob(f"Dataset{self.study.dataset_id:03d}_*"))
-        link = self.folder / "raw" / source.name
-        if not link.exists():
-            link.symlink_to(source)
+        self.make()
+        self.link_raw(next(raw.glob(f"Dataset{self.study.dataset_id:03d}_*")))
         self.command(f"nnUNetv2_plan_and_preprocess -d {self.study.dataset_id} -c {BASE} --no_pp -np 2")
         self.write_configuration()
         self.command(f"nnUNetv2_preprocess -d {self.study.dataset_id} -c {CONFIGURATION} -np 2")
@@ -225,7 +206,7 @@ class Workplace:
         result = self.result_file(arm, seed)
         result.parent.mkdir(parents=True, exist_ok=True)
         content = {"arm": arm, "seed": seed, "settings": settings, "prior": ARMS[arm].get("prior_of")}
-        write_json_atomically(result, {**content, "training_s": round(seconds, 1), "scores": scores})
+        write_json(result, {**content, "training_s": round(seconds, 1), "scores": scores})
         print(f"{arm}, seed {seed}: {result}", flush=True)
 
     def settings_of(self, arm: str, seed: int) -> dict:
@@ -240,17 +221,20 @@ class Workplace:
         """Write a run's configuration."""
         prior = ARMS[arm].get("prior_of")
         where = {"prior": self.prior_file(prior)} if prior else {}
-        self.configure(self.configuration_of(arm, seed), {**self.settings_of(arm, seed), **where})
+        settings = {**self.settings_of(arm, seed), **where}
+        self.configure(self.study.dataset_id, CONFIGURATION, self.configuration_of(arm, seed), settings)
 
     def configure_prior(self, prior: str) -> None:
         """Write a prior's configuration, unless it is trained."""
         if not self.prior_file(prior).is_file():
             settings = {"num_iterations_per_epoch": 50, "num_val_iterations_per_epoch": 4, "seed": 0}
-            self.configure(f"{PRIOR_CONFIGURATION}_{prior}", {**settings, **PRIORS[prior][1]}, base=PRIOR_CONFIGURATION)
+            name = f"{PRIOR_CONFIGURATION}_{prior}"
+            self.configure(self.study.dataset_id, PRIOR_CONFIGURATION, name, settings | PRIORS[prior][1])
 
     def train_prior(self, prior: str) -> None:
         """Train a prior, if it is not there."""
-        seconds = self.train(f"{PRIOR_CONFIGURATION}_{prior}", PRIORS[prior][0], "ShapePriorTrainer")
+        with self.locked(prior):
+            seconds = self.train(f"{PRIOR_CONFIGURATION}_{prior}", PRIORS[prior][0], "ShapePriorTrainer")
         print(f"prior {prior}: {seconds:.0f} s", flush=True)
 
     def configuration_of(self, arm: str, seed: int) -> str:
@@ -263,19 +247,14 @@ class Workplace:
 
     def prior_file(self, prior: str) -> Path:
         """Return where a prior lies."""
-        folder = self.trainer_folder("ShapePriorTrainer", f"{PRIOR_CONFIGURATION}_{prior}", PRIORS[prior][0])
+        folder = self.trainer_folder(
+            self.raw.name, "ShapePriorTrainer", f"{PRIOR_CONFIGURATION}_{prior}", PRIORS[prior][0]
+        )
         return folder / "checkpoint_final.pth"
-
-    def configure(self, name: str, settings: dict, *, base: str = CONFIGURATION) -> None:
-        """Write a configuration by the command that a user would type."""
-        words = " ".join(shlex.quote(f"{key}={value}") for key, value in settings.items())
-        with open(self.folder / "plans.lock", "w") as lock:  # another process of the study may do the same
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self.command(f"acnn-nnunet configure {self.study.dataset_id} -c {base} -n {name} {words}")
 
     def train(self, configuration: str, fold: int | str, trainer: str) -> float:
         """Train, going on from a checkpoint if there is one; return the seconds it took, 0 if it was done before."""
-        folder = self.trainer_folder(trainer, configuration, fold)
+        folder = self.trainer_folder(self.raw.name, trainer, configuration, fold)
         if (folder / "checkpoint_final.pth").is_file():
             return 0.0
         resumed = (folder / "checkpoint_latest.pth").is_file()
@@ -283,22 +262,12 @@ class Workplace:
         arguments |= {"fold": fold if fold == "all" else int(fold), "resumed": resumed}
         return self.child("train", arguments, configuration)["wall_s"]
 
-    def child(self, task: str, arguments: dict, configuration: str) -> dict:
-        """Run a task of `study_training.py` in a process of its own and return its result."""
-        output = self.folder / f"{configuration}_{task}.json"
-        script = Path(__file__).with_name("study_training.py")
-        words = shlex.join([sys.executable, str(script), task, json.dumps(arguments), str(output)])
-        # It loads its own batches: more steps a minute than with a worker beside each job, and a run repeats exactly.
-        # nnU-Net's planner fails with 0.
-        self.command(words, log=f"{configuration}.txt", nnUNet_n_proc_DA="0")
-        return json.loads(output.read_text())
-
     def predict_and_score(self, configuration: str) -> dict:
         """Return the rows of both tables of `acnn-nnunet evaluate`, by part and corruption."""
         from acnn_nnunet.evaluation.score_table import CASES_FILE, LARGEST_COMPONENT_FILE
 
         predictions, evaluation = (self.folder / name / configuration for name in ("predictions", "evaluations"))
-        model = self.trainer_folder("ACNNTrainer", configuration, FEW_FOLD).parent
+        model = self.trainer_folder(self.raw.name, "ACNNTrainer", configuration, FEW_FOLD).parent
         where = {"images": str(self.test / "images"), "output": str(predictions)}
         self.child("predict", {"model": str(model), "fold": FEW_FOLD, **where}, configuration)
         shutil.rmtree(evaluation, ignore_errors=True)
@@ -318,34 +287,9 @@ class Workplace:
                     scores.setdefault(part, {}).setdefault(kind, {})[name] = table
         return scores
 
-    def command(self, line: str, *, log: str = "log.txt", **variables: str) -> None:
-        """Run one command as a user would type it, its words in a log file of the work folder.
-
-        Raises:
-            SystemExit: if it fails; names the log.
-        """
-        program, *words = shlex.split(line)
-        beside = Path(sys.executable).parent / program
-        head = [str(beside)] if beside.is_file() else [program]
-        if program == "acnn-nnunet":
-            head = [sys.executable, "-m", "acnn_nnunet.cli"]
-        log_file = self.folder / log
-        with open(log_file, "a") as file:
-            file.write(f"$ {line}\n")
-            file.flush()
-            environment = {**self.environment, **variables}
-            status = subprocess.run([*head, *words], stdout=file, stderr=subprocess.STDOUT, env=environment)
-        if status.returncode:
-            sys.exit(f"'{line}' failed with {status.returncode}: see the end of {log_file}")
-
     def unit(self, case: str) -> str:
         """Return the patient of a case, or the case itself."""
         return case.rsplit("_", 1)[0] if self.study.grouped else case
-
-    def trainer_folder(self, trainer: str, configuration: str, fold: int | str) -> Path:
-        """Return where the host puts a training."""
-        results = self.folder / "results" / self.raw.name
-        return results / f"{trainer}__nnUNetPlans__{configuration}" / f"fold_{fold}"
 
     @property
     def raw(self) -> Path:
@@ -404,13 +348,6 @@ def corrupt(
         lost = drop_slices(volume, 0.25, generator=generator)[1]
         volume[:, :, lost[0]] = value
     return volume[0, 0].numpy()
-
-
-def write_json_atomically(path: Path, content: dict) -> None:
-    """Write the JSON beside and rename it, so that a killed run leaves none."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.replace(path)
 
 
 if __name__ == "__main__":

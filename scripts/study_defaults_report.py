@@ -7,8 +7,9 @@ import os
 import tempfile
 from pathlib import Path
 
-from study_defaults import RESULTS, ROOT
+from study_defaults import RESULTS
 from study_defaults_arms import ARMS, STUDIES
+from study_workplace import ROOT
 
 from acnn_nnunet.datasets.groups import CaseGroup, write_groups
 from acnn_nnunet.evaluation.comparison import Comparison, compare_scores

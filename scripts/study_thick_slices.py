@@ -14,15 +14,13 @@ made once and are the same for all arms. Every training is a process of one thre
 
 import argparse
 import json
-import os
-import shlex
 import shutil
-import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from study_defaults import write_json_atomically
+from study_workplace import ROOT, HostFolders
 from thick_slice_arms import (
     ARMS,
     FOLD,
@@ -48,7 +46,8 @@ from thick_slice_images import (
     write_stack_labels,
 )
 
-ROOT = Path(__file__).parents[1]
+from acnn_nnunet.files import write_json
+
 RESULTS = ROOT / "benchmarks" / "thick_slices"
 PAGE = ROOT / "docs" / "thick_slices_results.md"
 NUM_EPOCHS, BUDGET_S = 12, 240.0
@@ -70,6 +69,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--cases", type=int, help="test only so many cases, to try the script")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, of one thread each")
     parser.add_argument("--prior-epochs", type=int, help="shorten the prior's training, to try the script")
     arguments = parser.parse_args()
     if arguments.step == "report":
@@ -85,32 +85,21 @@ def main() -> None:
     elif arguments.step == "calibrate":
         place.calibrate(arguments.arms, arguments.budget)
     else:
-        place.run(arguments.arms, arguments.seeds, minutes=arguments.minutes)
+        place.run(arguments.arms, arguments.seeds, minutes=arguments.minutes, jobs=arguments.jobs)
 
 
-class Workplace:
+class Workplace(HostFolders):
     """nnU-Net's three folders of the study, its test images and its runs."""
 
     def __init__(self, folder: Path, results: Path, *, prior_epochs: int | None = None):
-        self.folder, self.results, self.test = folder, results, folder / "test"
+        super().__init__(folder)
+        self.results, self.test = results, folder / "test"
         self.prior_settings = {**PRIOR_SETTINGS, **({"prior_num_epochs": prior_epochs} if prior_epochs else {})}
-        self.environment = {
-            **os.environ,
-            **{f"nnUNet_{part}": str(folder / part) for part in ("raw", "preprocessed", "results")},
-            "nnUNet_n_proc_DA": "1",
-            "nnUNet_def_n_proc": "1",
-            "nnUNet_compile": "f",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        }
 
     def prepare(self, raw: Path, *, num_cases: int | None = None) -> None:
         """Derive datasets, plan, preprocess, split, and make the test images."""
-        for part in ("raw", "preprocessed", "results"):
-            (self.folder / part).mkdir(parents=True, exist_ok=True)
-        link = self.raw(HR_ID)
-        if not link.exists():
-            link.symlink_to(raw / NAMES[HR_ID])
+        self.make()
+        link = self.link_raw(raw / NAMES[HR_ID])
         write_derived_dataset(link, self.raw(INTERPOLATED_ID), interpolated=True)
         write_derived_dataset(link, self.raw(STACKS_ID), interpolated=False)
         for dataset_id, base in ((HR_ID, "3d_fullres"), (INTERPOLATED_ID, "3d_fullres"), (STACKS_ID, "2d")):
@@ -173,28 +162,31 @@ class Workplace:
         wanted = {}
         for name in sorted(names - set(seconds)):
             training = TRAININGS[name]
-            wanted[name] = [training.dataset_id, self.configure(name, 0, iterations=1), training.trainer]
+            wanted[name] = [training.dataset_id, self.configured(name, 0, iterations=1), training.trainer]
         if wanted:
-            seconds |= self.child("measure", {"trainings": wanted, "rounds": 12})
+            seconds |= self.child("measure", {"trainings": wanted, "rounds": 12, "fold": FOLD}, "calibration")
         iterations = {name: max(1, round(budget_s / NUM_EPOCHS / each)) for name, each in seconds.items()}
         self.results.mkdir(parents=True, exist_ok=True)
         content = {"budget_cpu_s": budget_s, "num_epochs": NUM_EPOCHS, "seconds_per_iteration": seconds}
-        write_json_atomically(path, {**content, "iterations_per_epoch": iterations})
+        write_json(path, {**content, "iterations_per_epoch": iterations})
 
-    def run(self, arms: list[str], seeds: list[int], *, minutes: float) -> None:
+    def run(self, arms: list[str], seeds: list[int], *, minutes: float, jobs: int) -> None:
         """Do the runs that have no JSON yet, arm by arm within each seed, as long as time is left to start one."""
         started = time.monotonic()
-        for seed in seeds:
-            for arm in arms:
-                if arm in SEEDLESS and seed != seeds[0]:
-                    continue
-                result = self.results / f"{arm}_seed{0 if arm in SEEDLESS else seed}.json"
-                if result.is_file():
-                    continue
-                if time.monotonic() - started > 60 * minutes:
-                    print(f"{minutes} minutes are over; the next run is {arm}, seed {seed}")
-                    return
-                self.run_arm(arm, 0 if arm in SEEDLESS else seed, result)
+
+        def run_in_time(arm: str, seed: int) -> None:
+            result = self.results / f"{arm}_seed{seed}.json"
+            if result.is_file():
+                return
+            if time.monotonic() - started > 60 * minutes:
+                print(f"{minutes} minutes are over: {arm}, seed {seed} is left for later")
+            else:
+                self.run_arm(arm, seed, result)
+
+        runs = dict.fromkeys((arm, 0 if arm in SEEDLESS else seed) for seed in seeds for arm in arms)
+        with ThreadPoolExecutor(jobs) as pool:
+            for each in [pool.submit(run_in_time, *run) for run in runs]:
+                each.result()
 
     def run_arm(self, name: str, seed: int, result: Path) -> None:
         """Train, predict both sets of stacks, score, and write the run's JSON."""
@@ -203,23 +195,22 @@ class Workplace:
             content["training"] = self.trained(arm.training, seed)
         content["scores"] = {test: self.score(arm, self.predict(name, seed, test)) for test in TESTS}
         result.parent.mkdir(parents=True, exist_ok=True)
-        write_json_atomically(result, content)
+        write_json(result, content)
         print(f"{name}, seed {seed}: {result}")
 
     def predict(self, name: str, seed: int, test: str) -> Path:
         """Return the folder of an arm's predictions on the HR grid, made now if it is not whole."""
         from thick_slice_predictions import predict
 
-        folder = self.folder / "predictions" / f"{name}_seed{0 if name in SEEDLESS else seed}" / test
-        if not (folder / "done").is_file():
-            arm = ARMS[name]
-            shutil.rmtree(folder, ignore_errors=True)
-            raw = predict(self, arm, seed, test, folder / "raw")
-            if arm.image:
-                crop_folder(raw, self.test / "images", folder / "cropped", suffix="_0000")
-            else:
-                crop_folder(raw, self.test / "labels", folder / "cropped")
-            (folder / "done").touch()
+        run, arm = f"{name}_seed{0 if name in SEEDLESS else seed}", ARMS[name]
+        folder = self.folder / "predictions" / run / test
+        with self.locked(f"{run}_{test}"):  # another arm may begin with these predictions
+            if not (folder / "done").is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+                raw = predict(self, arm, seed, test, folder / "raw")
+                references, suffix = ("images", "_0000") if arm.image else ("labels", "")
+                crop_folder(raw, self.test / references, folder / "cropped", suffix=suffix)
+                (folder / "done").touch()
         return folder / "cropped"
 
     def score(self, arm: Arm, predictions: Path) -> dict:
@@ -242,16 +233,17 @@ class Workplace:
         """Train for the calibrated number of iterations unless that was done, and return what it took."""
         training = TRAININGS[name]
         took = self.folder / "results" / f"{name}_seed{seed}.json"
-        if not took.is_file():
-            calibration = json.loads((self.results / CALIBRATION).read_text())
-            iterations = calibration["iterations_per_epoch"][name]
-            configuration = self.configure(name, seed, iterations=iterations)
-            measured = self.train(training.dataset_id, configuration, training.trainer)
-            content = {"name": name, "settings": training.settings, "num_epochs": NUM_EPOCHS}
-            write_json_atomically(took, {**content, "iterations_per_epoch": iterations, **measured})
+        with self.locked(took.stem):
+            if not took.is_file():
+                calibration = json.loads((self.results / CALIBRATION).read_text())
+                iterations = calibration["iterations_per_epoch"][name]
+                configuration = self.configured(name, seed, iterations=iterations)
+                measured = self.train(training.dataset_id, configuration, training.trainer)
+                content = {"name": name, "settings": training.settings, "num_epochs": NUM_EPOCHS}
+                write_json(took, {**content, "iterations_per_epoch": iterations, **measured})
         return json.loads(took.read_text())
 
-    def configure(self, name: str, seed: int, *, iterations: int) -> str:
+    def configured(self, name: str, seed: int, *, iterations: int) -> str:
         """Write a training's configuration by the command that a user would type, and return its name."""
         training = TRAININGS[name]
         settings = {**training.settings, "seed": seed, "num_epochs": NUM_EPOCHS}
@@ -260,7 +252,7 @@ class Workplace:
             settings |= {"prior": str(self.trained_prior()), "grid": PRIOR_SETTINGS["grid"]}
             settings |= {key: PRIOR_SETTINGS[key] for key in ("architecture", "code_size")}
         configuration = self.configuration_of(name, seed)
-        self.write_settings(training.dataset_id, training.configuration, configuration, settings)
+        self.configure(training.dataset_id, training.configuration, configuration, settings)
         return configuration
 
     def configuration_of(self, training: str, seed: int) -> str:
@@ -270,61 +262,25 @@ class Workplace:
     def trained_prior(self) -> Path:
         """Return the prior that all arms share, trained now if it is not there."""
         configuration = f"{PRIOR}_all"
-        path = self.trainer_folder(HR_ID, "ShapePriorTrainer", configuration) / "checkpoint_final.pth"
-        if not path.is_file():
-            self.write_settings(HR_ID, PRIOR, configuration, self.prior_settings)
-            measured = self.train(HR_ID, configuration, "ShapePriorTrainer")
-            self.results.mkdir(parents=True, exist_ok=True)
-            write_json_atomically(self.results / "prior.json", {"settings": self.prior_settings, **measured})
+        path = self.host_folder(HR_ID, "ShapePriorTrainer", configuration) / "checkpoint_final.pth"
+        with self.locked("prior"):
+            if not path.is_file():
+                self.configure(HR_ID, PRIOR, configuration, self.prior_settings)
+                measured = self.train(HR_ID, configuration, "ShapePriorTrainer")
+                self.results.mkdir(parents=True, exist_ok=True)
+                write_json(self.results / "prior.json", {"settings": self.prior_settings, **measured})
         return path
-
-    def write_settings(self, dataset_id: int, base: str, name: str, settings: dict) -> None:
-        """Write a configuration by the command that a user would type."""
-        words = " ".join(shlex.quote(f"{key}={value}") for key, value in settings.items())
-        self.command(f"acnn-nnunet configure {dataset_id} -c {base} -n {name} {words}")
 
     def train(self, dataset_id: int, configuration: str, trainer: str) -> dict:
         """Train in a process of its own, going on from a checkpoint if there is one; return the time it took."""
-        resumed = (self.trainer_folder(dataset_id, trainer, configuration) / "checkpoint_latest.pth").is_file()
-        arguments = {"dataset": dataset_id, "configuration": configuration, "trainer": trainer, "resumed": resumed}
-        return self.child("train", arguments)
-
-    def child(self, task: str, arguments: dict) -> dict:
-        """Run a task of `study_training.py` in a process of its own and return its result."""
-        output = self.folder / f"{task}.json"
-        output.unlink(missing_ok=True)
-        script = Path(__file__).with_name("study_training.py")
-        words = [sys.executable, str(script), task, json.dumps({**arguments, "fold": FOLD}), str(output)]
-        self.logged(words, nnUNet_n_proc_DA="0")  # no workers: the CPU time of data loading counts too
-        return json.loads(output.read_text())
+        resumed = (self.host_folder(dataset_id, trainer, configuration) / "checkpoint_latest.pth").is_file()
+        arguments = {"dataset": dataset_id, "configuration": configuration, "trainer": trainer}
+        return self.child("train", {**arguments, "fold": FOLD, "resumed": resumed}, configuration)
 
     def interpolate(self, source: Path, target: Path, method: str, *, labels: bool = False) -> None:
         """Interpolate a folder of stacks along the slices."""
         flag = " --labels" if labels else ""
         self.command(f"acnn-nnunet predict-hr -i {source} -o {target} --baseline {method} --factor {FACTOR}{flag}")
-
-    def command(self, line: str) -> None:
-        """Run one command as a user would type it, its words in a log file."""
-        program, *words = shlex.split(line)
-        beside = Path(sys.executable).parent / program
-        head = [str(beside)] if beside.is_file() else [program]
-        if program == "acnn-nnunet":
-            head = [sys.executable, "-m", "acnn_nnunet.cli"]
-        self.logged([*head, *words])
-
-    def logged(self, words: list[str], **variables: str) -> None:
-        """Run a process, its words in a log file, with further environment variables.
-
-        Raises:
-            SystemExit: if it fails; names the log.
-        """
-        log, environment = self.folder / "log.txt", {**self.environment, **variables}
-        with open(log, "a") as file:
-            file.write(f"$ {shlex.join(words)}\n")
-            file.flush()
-            status = subprocess.run(words, stdout=file, stderr=subprocess.STDOUT, env=environment)
-        if status.returncode:
-            sys.exit(f"'{shlex.join(words)}' failed with {status.returncode}: see the end of {log}")
 
     def raw(self, dataset_id: int) -> Path:
         """Return a dataset's raw folder."""
@@ -334,10 +290,9 @@ class Workplace:
         """Return a dataset's preprocessed folder."""
         return self.folder / "preprocessed" / NAMES[dataset_id]
 
-    def trainer_folder(self, dataset_id: int, trainer: str, configuration: str) -> Path:
+    def host_folder(self, dataset_id: int, trainer: str, configuration: str) -> Path:
         """Return where the host puts a training."""
-        folder = f"{trainer}__nnUNetPlans__{configuration}"
-        return self.folder / "results" / NAMES[dataset_id] / folder / f"fold_{FOLD}"
+        return self.trainer_folder(NAMES[dataset_id], trainer, configuration, FOLD)
 
 
 if __name__ == "__main__":

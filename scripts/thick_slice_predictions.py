@@ -8,8 +8,6 @@ from thick_slice_arms import ARMS, FOLD, HR_ID, PRIOR, TRAININGS, Arm, Training
 if TYPE_CHECKING:
     from study_thick_slices import Workplace
 
-_NNUNET = "-device cpu -npp 0 -nps 0 --disable_tta"  # no workers, which take longer to start than a stack takes
-
 
 def predict(place: "Workplace", arm: Arm, seed: int, test: str, output: Path) -> Path:
     """Return the folder with the predictions of one arm, on the padded HR grid.
@@ -28,29 +26,33 @@ def predict(place: "Workplace", arm: Arm, seed: int, test: str, output: Path) ->
         return output
     if arm.kind == "decoded":
         place.trained_prior()
-        flags = _model_flags(Training(HR_ID, PRIOR, "ShapePriorTrainer"), f"{PRIOR}_all")
-        place.command(f"nnUNetv2_predict {flags} -i {linear} -o {output} {_NNUNET}")
+        _predict_as_host(place, Training(HR_ID, PRIOR, "ShapePriorTrainer"), f"{PRIOR}_all", linear, output)
         return output
     assert arm.training is not None
-    flags = _model_flags(TRAININGS[arm.training], place.configuration_of(arm.training, seed))
+    training, configuration = TRAININGS[arm.training], place.configuration_of(arm.training, seed)
+    model = f"-d {training.dataset_id} -c {configuration} -f {FOLD} -tr {training.trainer} -device cpu"
     if arm.kind == "stack":
-        place.command(f"acnn-nnunet predict-hr {flags} -i {stacks} -o {output} -device cpu --disable_tta")
+        place.command(f"acnn-nnunet predict-hr {model} -i {stacks} -o {output} --disable_tta")
     elif arm.kind == "interpolated":
-        place.command(f"nnUNetv2_predict {flags} -i {linear} -o {output} {_NNUNET}")
+        _predict_as_host(place, training, configuration, linear, output)
     elif arm.kind == "slices":
-        place.command(f"nnUNetv2_predict {flags} -i {stacks} -o {output}_stacks {_NNUNET}")
-        place.interpolate(Path(f"{output}_stacks"), output, arm.method, labels=True)
+        on_stacks = output.with_name("stacks")
+        _predict_as_host(place, training, configuration, stacks, on_stacks)
+        place.interpolate(on_stacks, output, arm.method, labels=True)
     else:
         assert arm.source is not None
-        if (training := ARMS[arm.source].training) is not None:
-            place.trained(training, seed)
+        if (source_training := ARMS[arm.source].training) is not None:
+            place.trained(source_training, seed)
         source = place.predict(arm.source, seed, test)
-        program = "nnUNetv2_predict" if arm.kind == "reconstructed" else "acnn-nnunet refine"
-        options = _NNUNET if arm.kind == "reconstructed" else "-device cpu"
-        place.command(f"{program} {flags} -i {source} -o {output} {options}")
+        if arm.kind == "reconstructed":
+            _predict_as_host(place, training, configuration, source, output)
+        else:
+            place.command(f"acnn-nnunet refine {model} -i {source} -o {output}")
     return output
 
 
-def _model_flags(training: Training, configuration: str) -> str:
-    """Return the flags that name a trained model to nnUNetv2_predict, predict-hr and refine."""
-    return f"-d {training.dataset_id} -c {configuration} -f {FOLD} -tr {training.trainer}"
+def _predict_as_host(place: "Workplace", training: Training, configuration: str, images: Path, output: Path) -> None:
+    """Predict a folder as nnUNetv2_predict does, in one thread."""
+    model = place.host_folder(training.dataset_id, training.trainer, configuration).parent
+    arguments = {"model": str(model), "fold": FOLD, "images": str(images), "output": str(output)}
+    place.child("predict", arguments, f"{configuration}_{output.parents[1].name}_{output.parent.name}")
