@@ -23,6 +23,7 @@ from pathlib import Path
 from study_workplace import ROOT, HostFolders
 from thick_slice_arms import (
     ARMS,
+    COMMON_SETTINGS,
     FOLD,
     HR,
     HR_ID,
@@ -239,14 +240,14 @@ class Workplace(HostFolders):
                 iterations = calibration["iterations_per_epoch"][name]
                 configuration = self.configured(name, seed, iterations=iterations)
                 measured = self.train(training.dataset_id, configuration, training.trainer)
-                content = {"name": name, "settings": training.settings, "num_epochs": NUM_EPOCHS}
+                content = {"name": name, "settings": COMMON_SETTINGS | training.settings, "num_epochs": NUM_EPOCHS}
                 write_json(took, {**content, "iterations_per_epoch": iterations, **measured})
         return json.loads(took.read_text())
 
     def configured(self, name: str, seed: int, *, iterations: int) -> str:
         """Write a training's configuration by the command that a user would type, and return its name."""
         training = TRAININGS[name]
-        settings = {**training.settings, "seed": seed, "num_epochs": NUM_EPOCHS}
+        settings = {**COMMON_SETTINGS, **training.settings, "seed": seed, "num_epochs": NUM_EPOCHS}
         settings |= {"num_iterations_per_epoch": iterations, "num_val_iterations_per_epoch": 1}
         if training.needs_prior:
             settings |= {"prior": str(self.trained_prior()), "grid": PRIOR_SETTINGS["grid"]}
