@@ -51,7 +51,8 @@ INTRODUCTION = f"""# Thick slices: what came out
 
 Made from `benchmarks/thick_slices/*.json` by `python scripts/study_thick_slices.py report`; `docs/thick_slices.md` says
 what the commands do and `scripts/thick_slice_arms.py` what an arm is. Hippocampi, fold 0: networks of half nnU-Net's
-width, trained for equal CPU time on one thread without mirroring, tested on 5 mm stacks simulated from the held-out cases' 1 mm images.
+width, trained for equal CPU time on one thread without mirroring, tested on 5 mm stacks simulated from the held-out
+cases' 1 mm images.
 "Motion": every slice of the test stacks moved by up to {MOTION_MM:g} mm along each axis and turned by up to
 {ROTATION_DEG:g}°; "still": it did not. The stacks are the same for all arms. The U-Nets on interpolated images and on
 slices were trained on stacks that had moved so, once each. Scores are means over the labels. Differences are paired by
