@@ -25,6 +25,7 @@ def describe_prior(
     absent_labels: tuple[str, ...] = (),
     complete: bool = False,
     outside_share: float = 0.0,
+    reconstruction_dice: dict[str, float] | None = None,
     box: RoiBox | None = None,
 ) -> PriorSpec:
     """Return the specification of the prior that ShapePriorTrainer makes of a configuration and fold.
@@ -55,6 +56,7 @@ def describe_prior(
         mirroring=settings.mirroring,
         rotation_deg=settings.rotation_deg,
         outside_share=outside_share,
+        reconstruction_dice=reconstruction_dice or {},
     )
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class PriorSpec:
         complete: whether training has ended and measured the code's mean and covariance.
         mirroring: whether it saw mirrored anatomy.
         rotation_deg: up to where it saw rotated anatomy; None is as far as the host rotates.
+        reconstruction_dice: label to the Dice of g(f(y)) and y over the last epoch's validation patches; empty where
+            training has not ended, and in files from before it was kept.
     """
 
     dataset: str
@@ -64,6 +66,7 @@ class PriorSpec:
     architecture: str = "cnn"
     mirroring: bool = True
     rotation_deg: float | None = None
+    reconstruction_dice: dict[str, float] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     @property

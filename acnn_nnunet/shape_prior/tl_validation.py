@@ -50,7 +50,7 @@ def measure_batch(
 
 
 def summarise_epoch(outputs: Sequence[dict[str, Any]], labels: LabelSpace) -> tuple[TLLosses, np.ndarray]:
-    """Return an epoch's mean losses and the reconstruction's Dice of every foreground channel.
+    """Return an epoch's mean losses and the reconstruction's Dice of every foreground channel, NaN if never there.
 
     Args:
         outputs: what `measure_batch` returned; batches without a sample know nothing of the losses, which are NaN if
@@ -64,4 +64,5 @@ def summarise_epoch(outputs: Sequence[dict[str, Any]], labels: LabelSpace) -> tu
     )
     overlap = np.sum([output["reconstruction_overlap"] for output in outputs], axis=0)
     sizes = np.sum([output["reconstruction_sizes"] for output in outputs], axis=0)
-    return losses, (2 * overlap / np.maximum(sizes, 1))[0 if labels.regions else 1 :]
+    dice = np.where(sizes > 0, 2 * overlap / np.maximum(sizes, 1), np.nan)
+    return losses, dice[0 if labels.regions else 1 :]

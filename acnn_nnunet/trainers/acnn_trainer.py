@@ -14,6 +14,7 @@ from acnn_nnunet.host.prior_location import (
     locate_prior,
     prior_command,
 )
+from acnn_nnunet.host.prior_verdict import LABEL_DICE
 from acnn_nnunet.shape_prior.prior_file import Prior, load_prior
 from acnn_nnunet.shape_prior.prior_loss import ShapePriorLoss, Term
 from acnn_nnunet.shape_prior.prior_term import make_prior_term
@@ -122,6 +123,16 @@ class ACNNTrainer(ConfiguredTrainer):
             self.print_to_log_file(
                 f"WARNING: the shape prior {prior.path} never saw {', '.join(prior.spec.absent_labels)}: "
                 f"no training case of its fold has that label, so it knows nothing of its shape."
+            )
+        unlearnt = [
+            f"{name} (Dice {dice:.2f})"
+            for name, dice in prior.spec.reconstruction_dice.items()
+            if dice < LABEL_DICE[1] and name not in prior.spec.absent_labels
+        ]
+        if unlearnt:
+            self.print_to_log_file(
+                f"WARNING: the shape prior {prior.path} has not learnt to draw {', '.join(unlearnt)} back, and may do "
+                f"more harm than good: train it longer (prior_num_epochs); acnn-nnunet prior-report says more."
             )
         return prior
 

@@ -88,6 +88,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
             network_share=self.settings.network_maps_share,
         )
         self._outside_share = 0.0
+        self._reconstruction_dice: dict[str, float] = {}
         self._training_cases: tuple[str, ...] = ()
         self._absent_labels: tuple[str, ...] = ()
         self._complete = False
@@ -242,15 +243,18 @@ class ShapePriorTrainer(ConfiguredTrainer):
         """Log both losses and reconstruction Dice, and let the schedule decide on the next epoch's stage."""
         super().on_validation_epoch_end(val_outputs)
         losses, dice = summarise_epoch(val_outputs, self.labels)
+        names = channel_names(self.dataset_json["labels"], self.labels).values()
+        of_label = zip(names, dice.tolist(), strict=True)
+        self._reconstruction_dice = {name: round(each, 4) for name, each in of_label if math.isfinite(each)}
         self.acnn_log.log(
             self.current_epoch,
             reconstruction_loss=losses.reconstruction,
             code_loss=losses.code,
-            reconstruction_dice=float(dice.mean()),
+            reconstruction_dice=float(np.mean(list(self._reconstruction_dice.values()) or [0.0])),
             stage=float(list(Stage).index(self.schedule.stage)),
         )
         self.print_to_log_file(
-            f"reconstruction Dice {[round(float(d), 4) for d in dice]}, loss {losses.reconstruction:.4f}; "
+            f"reconstruction Dice {self._reconstruction_dice}, loss {losses.reconstruction:.4f}; "
             f"code loss {losses.code:.4g}"
         )
         stage = self.schedule.stage
@@ -314,6 +318,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
             absent_labels=self._absent_labels,
             complete=self._complete,
             outside_share=self._outside_share,
+            reconstruction_dice=self._reconstruction_dice if self._complete else None,
             box=self.configuration_manager.configuration.get(_BOX_KEY),
         )
 

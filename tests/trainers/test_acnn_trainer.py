@@ -289,6 +289,18 @@ def test_a_prior_that_is_not_finished_is_refused(make_trainer, make_prior):
         make_trainer(ACNNTrainer).initialize()
 
 
+def test_a_prior_that_has_not_learnt_a_label_warns(make_trainer, make_prior, capsys):
+    """Not of a label that no training case has: that is said in a sentence of its own."""
+    path = make_prior()
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["shape_prior"] |= {"reconstruction_dice": {"RV": 0.02, "MYO": 0.81, "LV": 0.1}, "absent_labels": ["LV"]}
+    torch.save(checkpoint, path)
+    make_trainer(ACNNTrainer).initialize()
+    said = capsys.readouterr().out
+    assert "has not learnt to draw RV (Dice 0.02) back" in said
+    assert "never saw LV" in said
+
+
 def test_a_fold_beyond_the_splits_is_refused_by_both(make_trainer):
     for trainer_class in (ACNNTrainer, ShapePriorTrainer):
         with pytest.raises(ValueError, match=r"Fold 7 of Dataset077_PhantomHeart does not exist.*tears a patient"):

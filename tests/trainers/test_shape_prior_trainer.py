@@ -309,6 +309,18 @@ def test_predictions_of_regions_are_refused(make_trainer):
         make_trainer(ShapePriorTrainer, labels=REGIONS, block={"network_maps": "/nowhere"})
 
 
+def test_the_file_says_how_well_each_label_comes_back(make_trainer):
+    trainer = make_trainer(ShapePriorTrainer)
+    trainer.initialize()
+    overlap, sizes = np.array([9.0, 3.0, 0.0, 0.0]), np.array([20.0, 8.0, 5.0, 0.0])
+    output = {"reconstruction_loss": 1.0, "code_loss": 1.0, "reconstruction_overlap": overlap}
+    host = {"loss": np.array(1.0), "tp_hard": np.ones(3), "fp_hard": np.ones(3), "fn_hard": np.ones(3)}
+    trainer.on_validation_epoch_end([{**host, **output, "reconstruction_sizes": sizes}])
+    assert trainer._specification().reconstruction_dice == {}
+    trainer._complete = True
+    assert trainer._specification().reconstruction_dice == {"RV": 0.75, "MYO": 0.0}  # LV was nowhere
+
+
 def test_forward_is_decoder_of_predictor(make_trainer):
     trainer = make_trainer(ShapePriorTrainer)
     trainer.initialize()
