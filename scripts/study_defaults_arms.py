@@ -36,30 +36,45 @@ STUDIES = {
     "acdc": Study(27, 16, 8, {"batch_size": 2, "spacing": [10.0, 2.5, 2.5], "patch_size": [12, 80, 80]}, 5.0, True, 20),
 }
 
-_HYBRID = {"architecture": "hybrid", "code_size": 128, "prior_num_epochs": 16, "train_predictor": "false"}
+_HYBRID = {"architecture": "hybrid", "code_size": 128, "prior_num_epochs": 16, "train_predictor": False}
+_MIRRORED, _UNMIRRORED = {"mirroring": True}, {"mirroring": False}
 # The priors that arms use: the fold of their training cases and their settings; 50 iterations an epoch.
 PRIORS: dict[str, tuple[int, dict]] = {
-    "paper20": (FEW_FOLD, {"preset": "paper", "prior_num_epochs": 16}),
-    "patch20": (FEW_FOLD, {"grid": "patch", **_HYBRID}),
-    "roi20": (FEW_FOLD, {"grid": "roi", **_HYBRID}),
-    "wide20": (FEW_FOLD, {"grid": "roi", "roi_margin": 1.5, **_HYBRID}),
-    "roi_all": (ALL_FOLD, {"grid": "roi", **_HYBRID, "prior_num_epochs": 32}),
+    "paper20": (FEW_FOLD, {"preset": "paper", **_MIRRORED, "prior_num_epochs": 16}),
+    "patch20": (FEW_FOLD, {"grid": "patch", **_MIRRORED, **_HYBRID}),
+    "roi20": (FEW_FOLD, {"grid": "roi", **_MIRRORED, **_HYBRID}),
+    "roi_all": (ALL_FOLD, {"grid": "roi", **_MIRRORED, **_HYBRID, "prior_num_epochs": 32}),
+    "patch20_unmirrored": (FEW_FOLD, {"grid": "patch", **_UNMIRRORED, **_HYBRID}),
+    "roi20_unmirrored": (FEW_FOLD, {"grid": "roi", **_UNMIRRORED, **_HYBRID}),
+    "roi_all_unmirrored": (ALL_FOLD, {"grid": "roi", **_UNMIRRORED, **_HYBRID, "prior_num_epochs": 32}),
 }
 _WHITENED, _DECODED = {"prior_distance": "whitened"}, {"prior_distance": "decoded"}
+_FEATURES, _RECONSTRUCTION = {"feature_weight": 1.0, **_WHITENED}, {"reconstruction_weight": 1.0, **_WHITENED}
+
+
+def _arm(prior: str, weight: float, settings: dict) -> dict:
+    mirroring = {"mirroring": PRIORS[prior][1]["mirroring"]}
+    return {"prior_weight": weight, **settings, **mirroring, "prior_of": prior}
+
+
 # Settings of every arm; `prior_of` names its prior.
 ARMS: dict[str, dict] = {
     "none": {"prior_weight": 0},
-    "paper": {"preset": "paper", "prior_of": "paper20"},
-    "patch_0.1_decoded": {"prior_weight": 0.1, **_DECODED, "prior_of": "patch20"},
-    "patch_0.3": {"prior_weight": 0.3, **_WHITENED, "prior_of": "patch20"},
-    "patch_0.3_decoded": {"prior_weight": 0.3, **_DECODED, "prior_of": "patch20"},
-    "patch_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, **_WHITENED, "prior_of": "patch20"},
-    "roi_0.1": {"prior_weight": 0.1, **_WHITENED, "prior_of": "roi20"},
-    "roi_0.3": {"prior_weight": 0.3, **_WHITENED, "prior_of": "roi20"},
-    "roi_0.3_decoded": {"prior_weight": 0.3, **_DECODED, "prior_of": "roi20"},
-    "roi_0.3_features": {"prior_weight": 0.3, "feature_weight": 1.0, **_WHITENED, "prior_of": "roi20"},
-    "roi_0.3_reconstruction": {"prior_weight": 0.3, "reconstruction_weight": 1.0, **_WHITENED, "prior_of": "roi20"},
-    "roi_1.0_decoded": {"prior_weight": 1.0, **_DECODED, "prior_of": "roi20"},
-    "wide_0.3_decoded": {"prior_weight": 0.3, **_DECODED, "prior_of": "wide20"},
-    "roi_all_0.3_decoded": {"prior_weight": 0.3, **_DECODED, "prior_of": "roi_all"},
+    "paper": {"preset": "paper", **_MIRRORED, "prior_of": "paper20"},
+    "patch_0.1_decoded": _arm("patch20", 0.1, _DECODED),
+    "patch_0.3": _arm("patch20", 0.3, _WHITENED),
+    "patch_0.3_decoded": _arm("patch20", 0.3, _DECODED),
+    "patch_0.3_features": _arm("patch20", 0.3, _FEATURES),
+    "roi_0.1": _arm("roi20", 0.1, _WHITENED),
+    "roi_0.3": _arm("roi20", 0.3, _WHITENED),
+    "roi_0.3_decoded": _arm("roi20", 0.3, _DECODED),
+    "roi_0.3_features": _arm("roi20", 0.3, _FEATURES),
+    "roi_0.3_reconstruction": _arm("roi20", 0.3, _RECONSTRUCTION),
+    "roi_1.0_decoded": _arm("roi20", 1.0, _DECODED),
+    "roi_all_0.3_decoded": _arm("roi_all", 0.3, _DECODED),
+    # What is mirrored is no anatomy that can exist: without, a prior can tell the two ends of a hippocampus apart.
+    "none_unmirrored": {"prior_weight": 0, **_UNMIRRORED},
+    "patch_0.3_decoded_unmirrored": _arm("patch20_unmirrored", 0.3, _DECODED),
+    "roi_0.3_decoded_unmirrored": _arm("roi20_unmirrored", 0.3, _DECODED),
+    "roi_all_0.3_decoded_unmirrored": _arm("roi_all_unmirrored", 0.3, _DECODED),
 }

@@ -57,7 +57,8 @@ class HostFolders:
 
     def configure(self, dataset_id: int, base: str, name: str, settings: dict) -> None:
         """Write a configuration by the command that a user would type."""
-        words = " ".join(shlex.quote(f"{key}={value}") for key, value in settings.items())
+        plain = {key: str(value).lower() if isinstance(value, bool) else value for key, value in settings.items()}
+        words = " ".join(shlex.quote(f"{key}={value}") for key, value in plain.items())
         with self.locked("plans"):
             self.command(f"acnn-nnunet configure {dataset_id} -c {base} -n {name} {words}")
 

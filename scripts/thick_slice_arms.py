@@ -9,10 +9,11 @@ FOLD = 0
 HR, THICK, SLICES, PRIOR = "3d_study", "3d_study_x5", "2d_study", "3d_study_prior"
 MOTION = {"slice_motion_mm": MOTION_MM, "slice_rotation_deg": ROTATION_DEG}
 # Of all arms: mirrored, a hippocampus's two ends are told apart late, which a training of minutes spends itself on.
-COMMON_SETTINGS = {"mirroring": "false"}
+COMMON_SETTINGS = {"mirroring": False}
 
 # The prior's training does not count as an arm's: it is made once, for all of them.
 PRIOR_SETTINGS = {
+    **COMMON_SETTINGS,
     "grid": "patch",
     "architecture": "hybrid",
     "code_size": 128,

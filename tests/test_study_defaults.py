@@ -30,7 +30,7 @@ def test_arms_are_settings_with_priors_that_there_are(study, tmp_path):
         read = Settings.from_block(place.settings_of(arm, 3))
         assert read.seed == 3
         if prior:
-            of_prior = Settings.from_block({k: v for k, v in study.PRIORS[prior][1].items() if k != "train_predictor"})
+            of_prior = Settings.from_block(study.PRIORS[prior][1])
             assert (read.grid, read.architecture, read.code_size) == (
                 of_prior.grid,
                 of_prior.architecture,
