@@ -122,7 +122,8 @@ def classify(workplace: Workplace) -> None:
 def encode(workplace: Workplace, fold: str | int) -> None:
     """Write the codes of all cases by a fold's prior, and by PCA fitted to the label maps of the same training cases.
 
-    The label maps are those that nnU-Net preprocessed, laid on the prior's grid, whose box is the fold's.
+    The label maps are those that nnU-Net preprocessed, laid on the prior's grid, whose box is the fold's, and as the
+    prior's mean shape lies.
     """
     import numpy as np
     import torch
@@ -132,6 +133,7 @@ def encode(workplace: Workplace, fold: str | int) -> None:
     from acnn_nnunet.datasets.groups import GROUPS_FILE, read_groups
     from acnn_nnunet.host.held_out import load_on_grid
     from acnn_nnunet.host.label_pca import foreground_values
+    from acnn_nnunet.shape_prior.alignment import align_to
     from acnn_nnunet.shape_prior.label_map_pca import pca_codes
     from acnn_nnunet.shape_prior.latent_codes import CodeTable, write_codes
     from acnn_nnunet.shape_prior.prior_file import load_prior
@@ -145,10 +147,12 @@ def encode(workplace: Workplace, fold: str | int) -> None:
     dataset = infer_dataset_class(folder)(folder, [row.case for row in rows])
     labels, grid = prior.spec.label_space, prior.spec.make_grid(tuple(configuration.spacing))
     names = dict(prior.spec.labels)
-    maps = [load_on_grid(dataset, row.case, names, labels, grid)[1] for row in rows]
+    maps = torch.cat([load_on_grid(dataset, row.case, names, labels, grid)[1] for row in rows])
     with torch.no_grad():
-        codes = torch.cat([prior.network.encoder(each) for each in maps]).numpy()
-    flat = np.stack([foreground_values(each[0].numpy(), regions=labels.regions) for each in maps])
+        mean_shape = labels.hardened(labels.probabilities(prior.network.decoder(prior.network.code_mean[None])))[0]
+        maps = align_to(maps, mean_shape, spacing_mm=prior.spec.spacing_mm)
+        codes = torch.cat([prior.network.encoder(each) for each in maps.split(8)]).numpy()
+    flat = np.stack([foreground_values(each.numpy(), regions=labels.regions) for each in maps])
     fitted = np.array([row.case in prior.spec.training_cases for row in rows])
     linear = pca_codes(flat, fitted, components=prior.spec.code_size)
     for file, values in ((codes_file(workplace, fold), codes), (pca_file(workplace, fold), linear)):

@@ -43,6 +43,7 @@ def _add_codes(commands) -> None:
     add_prior_options(parser)
     parser.add_argument("--images", action="store_true", help="the folder holds images: take the predictor")
     parser.add_argument("--around", type=Path, help="with --images: label maps around whose anatomy to look")
+    parser.add_argument("--align", action="store_true", help="shift and turn label maps to lie as the mean shape does")
     parser.add_argument("--groups", type=Path, help="groups.csv with the columns case, patient, phase, group")
     parser.set_defaults(run=_codes)
 
@@ -57,6 +58,7 @@ def _codes(arguments: argparse.Namespace) -> int:
             prior_file=prior_of(arguments),
             images=arguments.images,
             around=arguments.around,
+            align=arguments.align,
             groups_file=arguments.groups,
             device=arguments.device,
         )
@@ -108,6 +110,7 @@ def _add_classify(commands) -> None:
     parser.add_argument("--side", choices=["reference", "prediction"], default="reference", help="of clinical.csv")
     parser.add_argument("--pca", type=Path, metavar="LABELS", help="folder of label maps: an arm of PCA of these")
     parser.add_argument("--prior", help="with --pca: the prior whose grid to take; {fold} in it with --splits")
+    parser.add_argument("--align", action="store_true", help="with --pca: lay label maps as the mean shape lies")
     parser.set_defaults(run=_classify)
 
 
@@ -128,6 +131,7 @@ def _classify(arguments: argparse.Namespace) -> int:
             side=arguments.side,
             pca=arguments.pca,
             prior=arguments.prior,
+            align=arguments.align,
         )
     )
     return 0

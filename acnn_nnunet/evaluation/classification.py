@@ -26,17 +26,22 @@ PHASE_SETS = (ED, BOTH)
 
 @dataclass(frozen=True)
 class Arm:
-    """What a forest is given.
+    """What forests are given.
 
     Attributes:
         name: of the arm.
         phases: ED or ED+ES.
-        features: one matrix (N, D) for all folds, or one for each.
+        views: each has forests of its own, which vote together: one matrix (N, D) for all folds, or one for each.
     """
 
     name: str
     phases: str
-    features: tuple[np.ndarray, ...]
+    views: tuple[tuple[np.ndarray, ...], ...]
+
+    @property
+    def num_features(self) -> int:
+        """Numbers that it is given of a member."""
+        return sum(view[0].shape[1] for view in self.views)
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class ArmResult:
 
     Attributes:
         name, phases: of the arm.
-        num_features: D.
+        num_features: of the arm.
         probabilities: (runs, N, G).
         targets: (N,) the true classes.
     """
@@ -178,13 +183,20 @@ def classify(
     else:
         runs = [fixed_folds(cohort, splits)] * num_runs
     arms = _arms(cohort, codes, hand_made)
-    with tqdm(total=len(arms) * sum(map(len, runs)), desc="forests", unit="forest", disable=None) as progress:
+    forests = sum(len(arm.views) for arm in arms) * sum(map(len, runs))
+    with tqdm(total=forests, desc="forests", unit="forest", disable=None) as progress:
         results = [
             ArmResult(
                 arm.name,
                 arm.phases,
-                arm.features[0].shape[1],
-                cross_validate(arm.features, cohort.targets, runs, num_trees=num_trees, advance=progress.update),
+                arm.num_features,
+                np.mean(
+                    [
+                        cross_validate(view, cohort.targets, runs, num_trees=num_trees, advance=progress.update)
+                        for view in arm.views
+                    ],
+                    axis=0,
+                ),
                 cohort.targets,
             )
             for arm in arms
@@ -234,23 +246,21 @@ def _arms(cohort: Cohort, codes: Mapping[str, Sequence[CodeTable]], hand_made: H
     phases_of = {ED: ("ED",), BOTH: ("ED", "ES")}
     arms = []
     for phases, names in phases_of.items():
-        own = [
-            Arm(
-                arm,
-                phases,
-                tuple(np.concatenate([codes_of(table, cohort.cases(phase)) for phase in names], 1) for table in tables),
-            )
+        views = {
+            arm: tuple(np.concatenate([codes_of(table, cohort.cases(phase)) for phase in names], 1) for table in tables)
             for arm, tables in codes.items()
-        ]
-        arms += own
+        }
+        arms += [Arm(arm, phases, (view,)) for arm, view in views.items()]
         if hand_made is not None:
             volumes = np.array([hand_made.values[member.name] for member in cohort.members])
             if phases == ED:
                 volumes = volumes[:, hand_made.end_diastolic()]
             # A table may know nothing of end-diastole alone.
             if volumes.shape[1]:
-                together = tuple(np.concatenate([matrix, volumes], 1) for matrix in own[0].features)
-                arms += [Arm(VOLUMES, phases, (volumes,)), Arm(f"{own[0].name}+{VOLUMES}", phases, together)]
+                # Forests of their own: among 64 codes, trees would seldom meet a volume.
+                name, of_codes = next(iter(views.items()))
+                together = (of_codes, (volumes,))
+                arms += [Arm(VOLUMES, phases, ((volumes,),)), Arm(f"{name}+{VOLUMES}", phases, together)]
     return arms
 
 

@@ -105,8 +105,9 @@ def describe_procedure(result: Classification) -> list[str]:
         arm,
         f"{len(cohort.members)} patients ({counts}), {len(cohort.excluded)} left out, {cohort.num_others} of other "
         f"groups; folds are stratified by group and keep a person's cases together.",
-        f"Random forests of {trees} trees. A patient's verdict is the class with the highest mean probability over the "
-        f"runs; accuracy, interval (Wilson), confusion and McNemar's exact test are of the verdicts.",
+        f"Forests of {trees} extremely randomised trees. A patient's verdict is the class with the highest mean "
+        f"probability over the runs; accuracy, interval (Wilson), confusion and McNemar's exact test are of the "
+        f"verdicts.",
     ]
 
 

@@ -37,6 +37,7 @@ def run_classification(
     side: str = REFERENCE,
     pca: Path | None = None,
     prior: str | None = None,
+    align: bool = False,
 ) -> str:
     """Classify patients and write JSON, page and predictions; return what to print.
 
@@ -53,6 +54,7 @@ def run_classification(
         side: of clinical.csv, reference or prediction.
         pca: folder of label maps, for an arm of PCA fitted to the training patients.
         prior: the prior whose grid PCA works on, with {fold} in its path where there are splits.
+        align: lay the label maps of `pca` as the prior's mean shape lies.
 
     Raises:
         ValueError, FileNotFoundError: naming the file or setting that is wrong.
@@ -63,6 +65,8 @@ def run_classification(
         raise ValueError(f"At least 2 folds and 1 run are needed, got --folds {num_folds} and --runs {num_runs}.")
     if (pca is None) != (prior is None):
         raise ValueError("--pca LABELS and --prior go together: the label maps are laid on the prior's grid.")
+    if align and pca is None:
+        raise ValueError("--align is about the label maps of --pca: align codes when `codes` makes them.")
     named = parse_arms(arms)
     if taken := next((name for name in named if name in (CODES, PCA, VOLUMES, f"{CODES}+{VOLUMES}")), None):
         raise ValueError(f"--arm {taken}=… has the name of another arm: choose another one.")
@@ -73,7 +77,7 @@ def run_classification(
     if pca is not None and prior is not None:
         from acnn_nnunet.host.label_pca import encode_by_pca
 
-        tables[PCA] = encode_by_pca(pca, prior, splits=fixed, groups=rows)
+        tables[PCA] = encode_by_pca(pca, prior, splits=fixed, groups=rows, align=align)
     result = classify(
         tables,
         rows,

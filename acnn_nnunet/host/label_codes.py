@@ -24,6 +24,7 @@ from acnn_nnunet.host.label_files import LabelFileReader, LabelMap, choose_reade
 from acnn_nnunet.host.label_resampling import resample_labels
 from acnn_nnunet.host.orientations import common_orientation, orientation_of
 from acnn_nnunet.host.prior_location import locate_prior
+from acnn_nnunet.shape_prior.alignment import align_to
 from acnn_nnunet.shape_prior.grids import View
 from acnn_nnunet.shape_prior.prior_file import Prior, load_prior
 from acnn_nnunet.shape_prior.stages import Stage
@@ -85,6 +86,11 @@ class Coder:
     def geometry(self) -> Geometry:
         """Size and spacing of the grid."""
         return Geometry(self.grid.size, tuple(float(s) for s in self.prior.spec.spacing_mm))
+
+    @cached_property
+    def mean_shape(self) -> Tensor:
+        """Label map (C, …), on the CPU, that the mean code of the training cases decodes to."""
+        return self.labels.hardened(self.decode(self.prior.network.code_mean[None].cpu()))[0]
 
     @property
     def has_predictor(self) -> bool:
@@ -173,6 +179,11 @@ class Coder:
             spacing_mm: in the same order.
         """
         return self._on_grid(None, resample_labels(values, spacing_mm, self.plans, self.configuration))
+
+    def aligned(self, maps: Tensor) -> Tensor:
+        """Return label maps (N, C, …), on the CPU, shifted and turned in the plane to lie as the mean shape does."""
+        spacing_mm = self.geometry.spacing_mm
+        return align_to(maps.cpu(), self.mean_shape, spacing_mm=spacing_mm, regions=self.labels.regions)
 
     @torch.no_grad()
     def codes_of(self, maps: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ def encode_by_pca(
     *,
     splits: Sequence[dict[str, list[str]]] | None = None,
     groups: Sequence[CaseGroup] = (),
+    align: bool = False,
 ) -> list[CodeTable]:
     """Return the table of a folder's label maps, or one for each fold, fitted to the cases of its train part alone.
 
@@ -28,6 +29,7 @@ def encode_by_pca(
         prior: file of the prior whose grid is used; with splits, a path with {fold} for the fold's number.
         splits: fixed folds, as in splits_final.json; None fits to all cases.
         groups: whose and of which phase and group a case is.
+        align: shift and turn the label maps so that their labels lie as those of the prior's mean shape.
 
     Raises:
         ValueError: if the path has {fold} without splits or lacks it with them; as `load_coder` and `pca_codes`.
@@ -39,19 +41,22 @@ def encode_by_pca(
             "without, it is one file."
         )
     if splits is None:
-        return [_encode(load_coder(Path(prior)), Path(folder), None, groups)]
+        return [_encode(load_coder(Path(prior)), Path(folder), None, groups, align=align)]
     return [
-        _encode(load_coder(Path(prior.replace(FOLD, str(fold)))), Path(folder), split["train"], groups)
+        _encode(load_coder(Path(prior.replace(FOLD, str(fold)))), Path(folder), split["train"], groups, align=align)
         for fold, split in enumerate(splits)
     ]
 
 
-def _encode(coder: Coder, folder: Path, fitted: Collection[str] | None, groups: Sequence[CaseGroup]) -> CodeTable:
+def _encode(
+    coder: Coder, folder: Path, fitted: Collection[str] | None, groups: Sequence[CaseGroup], *, align: bool
+) -> CodeTable:
     names: list[str] = []
     maps: list[np.ndarray] = []
     excluded: dict[str, str] = {}
     for name, case in load_cases(coder, list_labels(folder, coder.file_ending), excluded):
-        maps.append(foreground_values(case.maps.numpy(), regions=coder.labels.regions))
+        laid = coder.aligned(case.maps[None])[0] if align else case.maps
+        maps.append(foreground_values(laid.numpy(), regions=coder.labels.regions))
         names.append(name)
     known = None if fitted is None else set(fitted)
     is_fitted = np.array([known is None or name in known for name in names], dtype=bool)

@@ -47,6 +47,7 @@ def write_folder_codes(
     prior_file: Path,
     images: bool = False,
     around: Path | None = None,
+    align: bool = False,
     groups_file: Path | None = None,
     device: str = "cpu",
 ) -> str:
@@ -58,6 +59,7 @@ def write_folder_codes(
         prior_file: of the prior.
         images: whether the predictor encodes images.
         around: with `images`, a folder of label maps around whose anatomy the grid is laid.
+        align: shift and turn label maps so that their labels lie as those of the prior's mean shape.
         groups_file: a `groups.csv`.
         device: cpu, cuda or mps.
 
@@ -65,7 +67,8 @@ def write_folder_codes(
         What was done, to be printed.
 
     Raises:
-        ValueError: if the folder has no such files, none of them has a code, or the prior has no trained predictor.
+        ValueError: if the folder has no such files, none of them has a code, the prior has no trained predictor, or
+            images shall be aligned.
         FileNotFoundError: if there is no such folder, prior or table of groups.
         OSError: if the output cannot be written.
     """
@@ -75,9 +78,11 @@ def write_folder_codes(
         require_parquet()
     if around is not None and not images:
         raise ValueError("--around goes with --images: label maps are laid around their own anatomy.")
+    if align and images:
+        raise ValueError("--align goes with label maps, whose labels say how they lie: leave out --images.")
     groups = read_groups(groups_file) if groups_file else []
     coder = load_coder(prior_file, device=device)
-    table = encode_folder(coder, folder, images=images, around=around, groups=groups)
+    table = encode_folder(coder, folder, images=images, around=around, align=align, groups=groups)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_codes(output, table)
     lines = [f"{output}: {len(table.cases)} cases, {table.codes.shape[1]} numbers each; {len(table.excluded)} excluded"]
@@ -90,6 +95,7 @@ def encode_folder(
     *,
     images: bool = False,
     around: Path | None = None,
+    align: bool = False,
     groups: Sequence[CaseGroup] = (),
 ) -> CodeTable:
     """Return the codes of a folder's label maps, or of its images; arguments as for `write_folder_codes`.
@@ -112,7 +118,8 @@ def encode_folder(
         if images:
             codes.append(coder.image_codes_of(torch.stack([case.image for _, case in batch if case.image is not None])))
         else:
-            codes.append(coder.codes_of(torch.stack([case.maps for _, case in batch])))
+            maps = torch.stack([case.maps for _, case in batch])
+            codes.append(coder.codes_of(coder.aligned(maps) if align else maps))
     values = torch.cat(codes).numpy() if codes else np.zeros((0, coder.prior.spec.code_size))
     table = collect_codes([describe_case(name, groups) for name in names], values, excluded)
     if not table.cases:

@@ -25,6 +25,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "preset": tuple(PRESETS),
     "cpu_autocast": ("auto", True, False),
+    "mirroring": ("auto", True, False),
     "prior_weighting": ("constant", "gradient_ratio"),
     "prior_distance": ("l2", "whitened", "decoded"),
     "segmentation_loss": ("dice_ce", "ce"),
@@ -32,7 +33,7 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "grid": ("patch", "roi"),
     "architecture": ("cnn", "hybrid"),
 }
-_SWITCHES = ("deep_supervision", "mirroring", "train_predictor")
+_SWITCHES = ("deep_supervision", "train_predictor")
 _POSITIVE_INTEGERS = (
     "num_epochs",
     "prior_num_epochs",
@@ -99,8 +100,8 @@ class Settings:
         segmentation_loss: "dice_ce", the host's; "ce" for cross-entropy alone.
         weight_decay: λ2.
         deep_supervision: as nnUNetTrainer, or off.
-        mirroring: augment by mirroring, as nnUNetTrainer; false for anatomy that has one way round, and then prediction
-            does not mirror either.
+        mirroring: augment by mirroring, as nnUNetTrainer, and mirror in prediction; "auto" where `prior_weight` is 0: a
+            mirrored body is not an anatomy that can exist, and a prior that was shown it tells less.
         rotation_deg: limit of augmentation's rotations; nnUNetTrainer's are 30, and 180 in the plane of thick slices.
         train_predictor: after the autoencoder train the predictor, then both; false trains the autoencoder alone, which
             is what ACNNTrainer needs.
@@ -143,7 +144,7 @@ class Settings:
     segmentation_loss: str = "dice_ce"
     weight_decay: float | None = None
     deep_supervision: bool = True
-    mirroring: bool = True
+    mirroring: str | bool = "auto"
     rotation_deg: float | None = None
     train_predictor: bool = True
     grid: str = "patch"
@@ -172,6 +173,11 @@ class Settings:
                 f"prior_distance=decoded goes with architecture=hybrid alone: with architecture={self.architecture} it "
                 f"must be one of l2, whitened"
             )
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether augmentation and prediction mirror."""
+        return self.prior_weight == 0 if self.mirroring == "auto" else bool(self.mirroring)
 
     @classmethod
     def from_configuration(cls, configuration: Mapping[str, Any], *, where: str = "the plans") -> "Settings":

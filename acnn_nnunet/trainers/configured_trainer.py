@@ -105,7 +105,7 @@ class ConfiguredTrainer(nnUNetTrainer):
         rotation, dummy_2d, initial_patch_size, mirror_axes = (
             super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
         )
-        if not self.settings.mirroring:
+        if not self.settings.mirrors:
             mirror_axes = self.inference_allowed_mirroring_axes = None
         if self.settings.rotation_deg is not None:
             limit = math.radians(self.settings.rotation_deg)

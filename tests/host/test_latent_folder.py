@@ -131,6 +131,25 @@ def test_around_needs_images(raw, prior, tmp_path, capsys):
     assert "--around goes with --images" in capsys.readouterr().err
 
 
+def test_align_needs_label_maps(raw, prior, tmp_path, capsys):
+    words = ["codes", raw / "imagesTr", "--images", "--align", "-o", tmp_path / "c.csv", "--prior", prior]
+
+    assert main([str(word) for word in words]) == 1
+    assert "--align goes with label maps" in capsys.readouterr().err
+
+
+def test_an_aligned_code_does_not_know_how_the_heart_was_turned(raw, prior, tmp_path):
+    coder = load_coder(prior)
+    folder = tmp_path / "turned"
+    folder.mkdir()
+    case = sorted((raw / "labelsTr").iterdir())[0]
+    values = sitk.GetArrayFromImage(sitk.ReadImage(str(case)))
+    for quarters in range(2):
+        write_label(folder / f"{quarters}.nii.gz", np.rot90(values, quarters, axes=(1, 2)))
+    plain, aligned = (encode_folder(coder, folder, align=align).codes for align in (False, True))
+    assert np.linalg.norm(aligned[0] - aligned[1]) < 0.3 * np.linalg.norm(plain[0] - plain[1])
+
+
 def test_a_table_of_another_format_is_refused(raw, prior, tmp_path, capsys):
     words = ["codes", raw / "labelsTr", "-o", tmp_path / "codes.xlsx", "--prior", prior]
 

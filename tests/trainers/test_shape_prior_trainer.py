@@ -122,16 +122,21 @@ def test_an_autoencoder_alone_on_anatomy_that_has_one_way_round(make_trainer):
     assert [file.name for file in (folder / "validation").iterdir()] == ["shape_prior.json"]
 
 
-def test_rotation_and_mirroring_stay_the_hosts_unless_they_are_limited(make_trainer):
-    rotation, _, _, mirror_axes = make_trainer(
-        ShapePriorTrainer
-    ).configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-    assert rotation == pytest.approx((-np.pi / 6, np.pi / 6))
-    assert mirror_axes == (0, 1, 2)
-    limited = make_trainer(ShapePriorTrainer, block={"rotation_deg": 9.0, "mirroring": False})
-    rotation, _, _, mirror_axes = limited.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-    assert rotation == pytest.approx((-np.pi / 20, np.pi / 20))
-    assert mirror_axes is None
+@pytest.mark.parametrize(
+    ("block", "limit", "axes"),
+    [
+        ({}, np.pi / 6, None),
+        ({"prior_weight": 0}, np.pi / 6, (0, 1, 2)),
+        ({"mirroring": True}, np.pi / 6, (0, 1, 2)),
+        ({"rotation_deg": 9.0, "mirroring": False, "prior_weight": 0}, np.pi / 20, None),
+    ],
+)
+def test_rotation_stays_the_hosts_and_mirroring_where_there_is_no_prior(block, limit, axes, make_trainer):
+    trainer = make_trainer(ShapePriorTrainer, block=block)
+    rotation, _, _, mirror_axes = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+    assert rotation == pytest.approx((-limit, limit))
+    assert mirror_axes == axes
+    assert trainer._specification().mirroring is (axes is not None)
 
 
 @pytest.mark.parametrize(("configuration", "labels"), [("2d", None), ("3d_fullres", REGIONS)])
