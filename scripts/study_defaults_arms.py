@@ -47,6 +47,8 @@ PRIORS: dict[str, tuple[int, dict]] = {
     "patch20_unmirrored": (FEW_FOLD, {"grid": "patch", **_UNMIRRORED, **_HYBRID}),
     "roi20_unmirrored": (FEW_FOLD, {"grid": "roi", **_UNMIRRORED, **_HYBRID}),
     "roi_all_unmirrored": (ALL_FOLD, {"grid": "roi", **_UNMIRRORED, **_HYBRID, "prior_num_epochs": 32}),
+    # Not for an arm: study_plausibility.py scores predictions with it.
+    "plausibility": (ALL_FOLD, {"grid": "roi", **_UNMIRRORED, "rotation_deg": 15, "prior_num_epochs": 26}),
 }
 _WHITENED, _DECODED = {"prior_distance": "whitened"}, {"prior_distance": "decoded"}
 _FEATURES, _RECONSTRUCTION = {"feature_weight": 1.0, **_WHITENED}, {"reconstruction_weight": 1.0, **_WHITENED}

@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 r"""Does plausibility find bad predictions: calibrated on some held-out cases, measured on others.
 
+    python scripts/study_plausibility.py prior acdc --work /scratch/study
     python scripts/study_plausibility.py run acdc --prior PRIOR.pth --work /scratch/plausibility \
         --predictions /scratch/study/acdc/predictions/3d_study_none_seed0 --test /scratch/study/acdc/test \
         --splits /scratch/study/acdc/preprocessed/Dataset027_ACDC/splits_final.json --rules rules.json
@@ -27,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from study_defaults import CORRUPTIONS
-from study_defaults_arms import ALL_FOLD, FEW_FOLD
+from study_defaults import CORRUPTIONS, Workplace
+from study_defaults_arms import ALL_FOLD, FEW_FOLD, STUDIES
 
 from acnn_nnunet.files import write_json, write_text
 from acnn_nnunet.host.label_codes import load_coder
@@ -75,12 +76,16 @@ ARMS = {
     **{f"{name} alone": Arm(tuple({*ALONE, "missing_labels"} - {name})) for name in ALONE},
 }
 MAIN_ARM = "all scores"
+PRIOR = "plausibility"
 
 
 def main() -> None:
     """Run one step of the study."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     steps = parser.add_subparsers(dest="step", required=True)
+    prior = steps.add_parser("prior")
+    prior.add_argument("name", choices=STUDIES, help="of the study of defaults")
+    prior.add_argument("--work", type=Path, required=True, help="scratch folder of study_defaults.py, prepared")
     run = steps.add_parser("run")
     run.add_argument("name", help="of the run, its key in the JSON")
     run.add_argument("--prior", type=Path, required=True, help="prior file")
@@ -97,6 +102,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.step == "report":
         write_report()
+        return
+    if arguments.step == "prior":
+        place = Workplace(arguments.name, arguments.work.absolute() / arguments.name)
+        place.configure_prior(PRIOR)
+        place.train_prior(PRIOR)
+        print(place.prior_file(PRIOR))
         return
     Run(arguments).run()
 
