@@ -16,7 +16,10 @@ from acnn_nnunet.evaluation.comparison import Comparison, compare_scores
 from acnn_nnunet.evaluation.paired_scores import LARGEST_COMPONENT, NO_CLEAN_UP, read_paired_scores
 from acnn_nnunet.evaluation.score_table import CASES_FILE, LARGEST_COMPONENT_FILE
 
-BASELINE = "none"
+# Every arm against the first: what `prior_weight=0` is, mirroring included. Those that do not mirror against the second
+# one as well: what the prior alone brings.
+BASELINES = {"none": tuple(ARMS), "none_unmirrored": tuple(arm for arm in ARMS if not ARMS[arm].get("mirroring", True))}
+BASELINE, PRIOR = "baseline", "prior"
 SETS = {
     "clean": ("clean",),
     "corrupted": ("noise", "slab", "motion", "dropped"),
@@ -35,7 +38,8 @@ Made from `benchmarks/defaults/*/*.json` by `python scripts/study_defaults.py re
 says what an arm is.
 Few cases to train on, coarse voxels, the U-Net at half width, {iterations} iterations; the same networks tested on
 clean images and on corrupted ones (noise, an occluded slab, slice motion, dropped slices), mean over the labels, every
-arm against `prior_weight=0` on the same cases, corruptions and seeds. Intervals: 95 %, bootstrap over patients.
+arm against `prior_weight=0` (`none`, which mirrors as nnU-Net does) on the same cases, corruptions and seeds, and those
+that do not mirror against `none_unmirrored` too. Intervals: 95 %, bootstrap over patients.
 A dark slab and dark slices shift the z-score of everything else in an image as small as a hippocampus's, which costs
 a network most; filled with the image's mean they hide as much and shift nothing.
 "Selection" cases are of fold 0's training part and choose the defaults; "confirmation" cases are its held-out ones.
@@ -48,14 +52,16 @@ def write_report() -> None:
     parts = [INTRODUCTION.format(iterations=" or ".join(map(str, sorted(iterations))))]
     for name in STUDIES:
         runs = load_runs(name)
-        if (BASELINE, 0) not in runs:
+        if not runs:
             continue
         parts.append(f"## {name.capitalize()}\n\n{len(runs)} runs.\n")
         for part in ("selection", "confirmation"):
             for which in SETS:
-                parts.append(f"### {part.capitalize()} cases, {which} images\n\n{table(name, runs, part, which)}\n")
-                if STUDIES[name].grouped:
-                    parts.append(f"{group_table(name, runs, part, which)}\n")
+                parts.append(f"### {part.capitalize()} cases, {which} images\n")
+                for baseline in BASELINES:
+                    parts.append(f"{table(name, runs, part, which, baseline)}\n")
+                    if STUDIES[name].grouped:
+                        parts.append(f"{group_table(name, runs, part, which, baseline)}\n")
     PAGE.write_text("\n".join(parts))
     print(PAGE)
 
@@ -66,51 +72,56 @@ def load_runs(name: str) -> dict[tuple[str, int], dict]:
     return {(run["arm"], run["seed"]): run for run in runs}
 
 
-def table(name: str, runs: dict, part: str, which: str) -> str:
-    """Return a Markdown table: one row an arm, differences to no prior with their intervals."""
+def table(name: str, runs: dict, part: str, which: str, baseline: str) -> str:
+    """Return a Markdown table: one row an arm, differences to the baseline with their intervals."""
     header = ["arm", "seeds", *(f"{title}, difference" for title in METRICS.values()), "Hausdorff, largest component"]
     lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
-    for arm in ARMS:
-        seeds = sorted(seed for each, seed in runs if each == arm and (BASELINE, seed) in runs)
-        if not seeds:
-            continue
-        if arm == BASELINE:
-            baseline_means = means(name, runs, seeds, part, which)
+    for arm, seeds in common_seeds(runs, baseline).items():
+        if arm == baseline:
+            baseline_means = means(name, runs, seeds, part, which, baseline)
             lines.append(f"| {arm} | {len(seeds)} | " + " | ".join(baseline_means) + " |")
             continue
-        rows = compare_arm(name, runs, arm, seeds, part, which)
+        rows = compare_arms(name, runs, (baseline, arm), seeds, part, which)
         cells = [
-            describe(find(rows, metric, NO_CLEAN_UP, arm), find(rows, metric, NO_CLEAN_UP, BASELINE))
+            describe(find(rows, metric, NO_CLEAN_UP, PRIOR), find(rows, metric, NO_CLEAN_UP, BASELINE))
             for metric in METRICS
         ]
-        cleaned = [find(rows, "hausdorff_mm", LARGEST_COMPONENT, each) for each in (arm, BASELINE)]
+        cleaned = [find(rows, "hausdorff_mm", LARGEST_COMPONENT, each) for each in (PRIOR, BASELINE)]
         lines.append(f"| {arm} | {len(seeds)} | " + " | ".join([*cells, describe(*cleaned)]) + " |")
     return "\n".join(lines)
 
 
-def group_table(name: str, runs: dict, part: str, which: str) -> str:
+def group_table(name: str, runs: dict, part: str, which: str, baseline: str) -> str:
     """Return a Markdown table of every arm by group: does a prior of all hearts "heal" the sick ones?"""
     lines = [
-        "| arm | group | Dice, no prior | Dice, difference | Hausdorff, difference |",
+        f"| arm | group | Dice, {baseline} | Dice, difference | Hausdorff, difference |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
-    for arm in ARMS:
-        seeds = sorted(seed for each, seed in runs if each == arm and (BASELINE, seed) in runs)
-        if not seeds or arm == BASELINE:
+    for arm, seeds in common_seeds(runs, baseline).items():
+        if arm == baseline:
             continue
-        rows = compare_arm(name, runs, arm, seeds, part, which)
+        rows = compare_arms(name, runs, (baseline, arm), seeds, part, which)
         for group in sorted({row.stratum for row in rows} - {"all"}):
             cells = [f"{find(rows, 'dice', NO_CLEAN_UP, BASELINE, stratum=group).mean:.3f}"]
             for metric in ("dice", "hausdorff_mm"):
-                pair = [find(rows, metric, NO_CLEAN_UP, each, stratum=group) for each in (arm, BASELINE)]
+                pair = [find(rows, metric, NO_CLEAN_UP, each, stratum=group) for each in (PRIOR, BASELINE)]
                 cells.append(describe(*pair))
             lines.append(f"| {arm} | {group} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def means(name: str, runs: dict, seeds: list[int], part: str, which: str) -> list[str]:
+def common_seeds(runs: dict, baseline: str) -> dict[str, list[int]]:
+    """Return the arms that a baseline is for, with the seeds that both have, where there are any."""
+    seeds = {
+        arm: sorted(seed for each, seed in runs if each == arm and (baseline, seed) in runs)
+        for arm in BASELINES[baseline]
+    }
+    return {arm: each for arm, each in seeds.items() if each}
+
+
+def means(name: str, runs: dict, seeds: list[int], part: str, which: str, baseline: str) -> list[str]:
     """Return the baseline's own means, the reference of the rows below it."""
-    rows = compare_arm(name, runs, BASELINE, seeds, part, which)
+    rows = compare_arms(name, runs, (baseline, baseline), seeds, part, which)
     found = [find(rows, metric, NO_CLEAN_UP, BASELINE) for metric in METRICS]
     found.append(find(rows, "hausdorff_mm", LARGEST_COMPONENT, BASELINE))
     return [f"{row.mean:.3f}" for row in found]
@@ -127,7 +138,6 @@ def describe(row: Comparison, baseline: Comparison) -> str:
 
 def find(rows: list[Comparison], metric: str, clean_up: str, arm: str, *, stratum: str = "all") -> Comparison:
     """Return the row over all cases, or a group's, and the mean of the labels."""
-    arm = "prior" if arm != BASELINE else BASELINE
     return next(
         row
         for row in rows
@@ -135,11 +145,13 @@ def find(rows: list[Comparison], metric: str, clean_up: str, arm: str, *, stratu
     )
 
 
-def compare_arm(name: str, runs: dict, arm: str, seeds: list[int], part: str, which: str) -> list[Comparison]:
-    """Return the paired statistics of an arm against no prior, a pair a case, corruption and seed."""
+def compare_arms(
+    name: str, runs: dict, arms: tuple[str, str], seeds: list[int], part: str, which: str
+) -> list[Comparison]:
+    """Return the paired statistics of the second arm against the first, a pair a case, corruption and seed."""
     with tempfile.TemporaryDirectory() as scratch:
         folders = {}
-        for title, each in ((BASELINE, BASELINE), ("prior", arm)):
+        for title, each in zip((BASELINE, PRIOR), arms, strict=True):
             folders[title] = Path(scratch) / title
             folders[title].mkdir()
             (folders[title] / "summary.json").write_text("{}")
