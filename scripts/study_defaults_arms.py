@@ -51,6 +51,7 @@ PRIORS: dict[str, tuple[int, dict]] = {
     "plausibility": (ALL_FOLD, {"grid": "roi", **_UNMIRRORED, "rotation_deg": 15, "prior_num_epochs": 26}),
 }
 _WHITENED, _DECODED = {"prior_distance": "whitened"}, {"prior_distance": "decoded"}
+_HIDDEN = {"hidden_parts": 0.5}
 _FEATURES, _RECONSTRUCTION = {"feature_weight": 1.0, **_WHITENED}, {"reconstruction_weight": 1.0, **_WHITENED}
 
 
@@ -78,5 +79,8 @@ ARMS: dict[str, dict] = {
     "none_unmirrored": {"prior_weight": 0, **_UNMIRRORED},
     "patch_0.3_decoded_unmirrored": _arm("patch20_unmirrored", 0.3, _DECODED),
     "roi_0.3_decoded_unmirrored": _arm("roi20_unmirrored", 0.3, _DECODED),
+    # Of half of the training images a part is hidden.
+    "none_unmirrored_hidden": {"prior_weight": 0, **_UNMIRRORED, **_HIDDEN},
+    "patch_0.3_decoded_unmirrored_hidden": _arm("patch20_unmirrored", 0.3, {**_DECODED, **_HIDDEN}),
     "roi_all_0.3_decoded_unmirrored": _arm("roi_all_unmirrored", 0.3, _DECODED),
 }

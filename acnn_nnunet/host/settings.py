@@ -57,6 +57,7 @@ _PATHS = {"prior": "a prior file", "network_maps": "the folder of a trained mode
 _RANGES = {
     "prior_weight": (0.0, float("inf")),
     "prior_warm_up": (0.0, 1.0),
+    "hidden_parts": (0.0, 1.0),
     "feature_weight": (0.0, float("inf")),
     "reconstruction_weight": (0.0, float("inf")),
     "weight_decay": (0.0, float("inf")),
@@ -102,6 +103,7 @@ class Settings:
         deep_supervision: as nnUNetTrainer, or off.
         mirroring: augment by mirroring, as nnUNetTrainer, and mirror in prediction; "auto" where `prior_weight` is 0: a
             mirrored body is not an anatomy that can exist, and a prior that was shown it tells less.
+        hidden_parts: of ACNNTrainer, share of training images of which a slab or some slices are hidden.
         rotation_deg: limit of augmentation's rotations; nnUNetTrainer's are 30, and 180 in the plane of thick slices.
         train_predictor: after the autoencoder train the predictor, then both; false trains the autoencoder alone, which
             is what ACNNTrainer needs.
@@ -145,6 +147,7 @@ class Settings:
     weight_decay: float | None = None
     deep_supervision: bool = True
     mirroring: str | bool = "auto"
+    hidden_parts: float = 0.0
     rotation_deg: float | None = None
     train_predictor: bool = True
     grid: str = "patch"

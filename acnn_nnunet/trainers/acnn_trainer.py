@@ -8,6 +8,7 @@ from nnunetv2.paths import nnUNet_results
 
 from acnn_nnunet import __version__
 from acnn_nnunet.files import write_json
+from acnn_nnunet.host.hidden_parts import HidePartsTransform
 from acnn_nnunet.host.prior_location import (
     check_prior_fits,
     check_prior_is_held_out,
@@ -47,6 +48,15 @@ class ACNNTrainer(ConfiguredTrainer):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.prior: Prior | None = None
         self._only_loading = False
+
+    def get_training_transforms(self, *args, **kwargs):
+        """Return the host's augmentation, and behind it what hides parts of images where `hidden_parts` says so."""
+        transforms = super().get_training_transforms(*args, **kwargs)
+        if self.settings.hidden_parts > 0 and not self.takes_thick_slices:
+            schemes = self.configuration_manager.normalization_schemes
+            z_scored = tuple(scheme == "ZScoreNormalization" for scheme in schemes)
+            transforms.transforms.append(HidePartsTransform(self.settings.hidden_parts, z_scored=z_scored))
+        return transforms
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         """Load without the prior: whether training follows shows only in `on_train_start`."""

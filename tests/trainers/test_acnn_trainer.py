@@ -10,6 +10,7 @@ import torch
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from acnn_nnunet.host.hidden_parts import HidePartsTransform
 from acnn_nnunet.shape_prior.prior_file import load_prior
 from acnn_nnunet.shape_prior.prior_loss import ShapePriorLoss
 from acnn_nnunet.trainers import ACNNTrainer, ShapePriorTrainer
@@ -299,6 +300,16 @@ def test_a_prior_that_has_not_learnt_a_label_warns(make_trainer, make_prior, cap
     said = capsys.readouterr().out
     assert "has not learnt to draw RV (Dice 0.02) back" in said
     assert "never saw LV" in said
+
+
+def test_parts_are_hidden_where_the_setting_says_so(make_trainer):
+    def last_transform(block):
+        trainer = make_trainer(ACNNTrainer, block={"prior_weight": 0, **block})
+        trainer.initialize()
+        return trainer.get_dataloaders()[0].data_loader.transforms.transforms[-1]
+
+    assert isinstance(last_transform({"hidden_parts": 0.4}), HidePartsTransform)
+    assert not isinstance(last_transform({}), HidePartsTransform)
 
 
 def test_a_fold_beyond_the_splits_is_refused_by_both(make_trainer):
