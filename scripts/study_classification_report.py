@@ -37,11 +37,12 @@ def write_report() -> None:
 
 def settings_sentence(settings: dict[str, Any]) -> str:
     """Return what the priors of the study were."""
-    words = ", ".join(f"`{key}={value}`" for key, value in settings.items())
+    plain = {key: str(value).lower() if isinstance(value, bool) else value for key, value in settings.items()}
+    words = ", ".join(f"`{key}={value}`" for key, value in plain.items())
     return (
         f"Measured on 80 patients of ACDC, by `scripts/study_classification.py`: voxels of 10 × 2.5 × 2.5 mm, {words}; "
         f"{NUM_FOLDS} folds. Priors and PCA were fitted to all groups and both phases of a fold's training patients, "
-        "PCA without augmentation. Codes are of the reference label maps. Hand-made features: volumes of both "
+        "PCA without augmentation. Codes are of the reference label maps, aligned as `--align` does, and so is PCA. Hand-made features: volumes of both "
         "ventricles, ejection fractions, mass, mean wall thickness."
     )
 
