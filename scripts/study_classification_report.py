@@ -42,7 +42,8 @@ def settings_sentence(settings: dict[str, Any]) -> str:
     return (
         f"Measured on 80 patients of ACDC, by `scripts/study_classification.py`: voxels of 10 × 2.5 × 2.5 mm, {words}; "
         f"{NUM_FOLDS} folds. Priors and PCA were fitted to all groups and both phases of a fold's training patients, "
-        "PCA without augmentation. Codes are of the reference label maps, aligned as `--align` does, and so is PCA. Hand-made features: volumes of both "
+        "PCA without augmentation. Codes and PCA are of the reference label maps, aligned as `--align` does. Hand-made "
+        "features: volumes of both "
         "ventricles, ejection fractions, mass, mean wall thickness."
     )
 
