@@ -53,7 +53,7 @@ def describe_prior(
         training_cases=tuple(training_cases),
         absent_labels=tuple(absent_labels),
         complete=complete,
-        mirroring=settings.mirrors,
+        mirroring=settings.mirrors(with_prior=True),
         rotation_deg=settings.rotation_deg,
         outside_share=outside_share,
         reconstruction_dice=reconstruction_dice or {},

@@ -101,8 +101,9 @@ class Settings:
         segmentation_loss: "dice_ce", the host's; "ce" for cross-entropy alone.
         weight_decay: λ2.
         deep_supervision: as nnUNetTrainer, or off.
-        mirroring: augment by mirroring, as nnUNetTrainer, and mirror in prediction; "auto" where `prior_weight` is 0: a
-            mirrored body is not an anatomy that can exist, and a prior that was shown it tells less.
+        mirroring: augment by mirroring, as nnUNetTrainer, and mirror in prediction; "auto" where no
+            prior is trained or used (`prior_weight` 0, too): a mirrored body is not an anatomy that can exist, and a
+            prior that was shown it tells less.
         hidden_parts: of ACNNTrainer, share of training images of which a slab or some slices are hidden.
         rotation_deg: limit of augmentation's rotations; nnUNetTrainer's are 30, and 180 in the plane of thick slices.
         train_predictor: after the autoencoder train the predictor, then both; false trains the autoencoder alone, which
@@ -177,10 +178,9 @@ class Settings:
                 f"must be one of l2, whitened"
             )
 
-    @property
-    def mirrors(self) -> bool:
-        """Whether augmentation and prediction mirror."""
-        return self.prior_weight == 0 if self.mirroring == "auto" else bool(self.mirroring)
+    def mirrors(self, *, with_prior: bool) -> bool:
+        """Return whether augmentation and prediction of a trainer mirror, one that trains or takes a prior or not."""
+        return not (with_prior and self.prior_weight > 0) if self.mirroring == "auto" else bool(self.mirroring)
 
     @classmethod
     def from_configuration(cls, configuration: Mapping[str, Any], *, where: str = "the plans") -> "Settings":

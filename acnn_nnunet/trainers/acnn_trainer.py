@@ -36,6 +36,7 @@ class ACNNTrainer(ConfiguredTrainer):
     """
 
     loss_name = "segmentation_loss"
+    has_prior = True
 
     def __init__(
         self,

@@ -33,6 +33,7 @@ class ConfiguredTrainer(nnUNetTrainer):
 
     Attributes:
         takes_thick_slices: whether it trains what plan-hr has planned, and nothing else; None for both.
+        has_prior: whether it trains a prior, or takes one where the settings say so.
 
     Raises:
         ValueError: for a setting that is not allowed, or a configuration that is not for this trainer.
@@ -40,6 +41,7 @@ class ConfiguredTrainer(nnUNetTrainer):
     """
 
     takes_thick_slices: bool | None = False
+    has_prior = False
 
     def __init__(
         self,
@@ -105,7 +107,7 @@ class ConfiguredTrainer(nnUNetTrainer):
         rotation, dummy_2d, initial_patch_size, mirror_axes = (
             super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
         )
-        if not self.settings.mirrors:
+        if not self.settings.mirrors(with_prior=self.has_prior):
             mirror_axes = self.inference_allowed_mirroring_axes = None
         if self.settings.rotation_deg is not None:
             limit = math.radians(self.settings.rotation_deg)

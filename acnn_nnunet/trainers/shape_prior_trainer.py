@@ -57,6 +57,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
 
     network: TLNetwork
     grid: PatchGrid | RoiGrid
+    has_prior = True
     takes_thick_slices = None  # it sees labels and images on the HR grid
 
     def __init__(

@@ -141,7 +141,7 @@ def test_rotation_stays_the_hosts_and_mirroring_where_there_is_no_prior(block, l
 
 @pytest.mark.parametrize(("configuration", "labels"), [("2d", None), ("3d_fullres", REGIONS)])
 def test_a_box_around_the_anatomy(make_trainer, configuration, labels):
-    block = {"grid": "roi", "roi_spacing_factor": 1.5}
+    block = {"grid": "roi", "roi_spacing_factor": 1.5, "num_iterations_per_epoch": 4}
     trainer = make_trainer(ShapePriorTrainer, configuration=configuration, labels=labels, block=block)
     trainer.run_training()
     folder = Path(trainer.output_folder)
