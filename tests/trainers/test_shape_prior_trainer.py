@@ -173,7 +173,8 @@ def test_a_box_around_the_anatomy(make_trainer, configuration, labels):
 
 @pytest.mark.parametrize(("configuration", "labels", "grid"), [("2d", None, "patch"), ("3d_fullres", REGIONS, "roi")])
 def test_a_hybrid_starts_as_pca_and_goes_on_without_a_second_start(make_trainer, configuration, labels, grid, capsys):
-    block = {"architecture": "hybrid", "grid": grid, "code_size": 5, "num_iterations_per_epoch": 4}
+    # A single validation batch of 2D patches may miss the heart.
+    block = {"grid": grid, "code_size": 5, "num_iterations_per_epoch": 4, "num_val_iterations_per_epoch": 4}
     trainer = make_trainer(ShapePriorTrainer, configuration=configuration, labels=labels, block=block)
     trainer.initialize()
     untouched = trainer.network.decoder.linear.weight.clone()
@@ -191,7 +192,7 @@ def test_a_hybrid_starts_as_pca_and_goes_on_without_a_second_start(make_trainer,
     assert all(not torch.equal(v, torch.ones_like(v)) for v in prior.network.feature_variances)
     log = json.loads((folder / "acnn_log.json").read_text())
     # Four steps an epoch know little; random weights know nothing (a Dice below 0.2).
-    assert log["reconstruction_dice"][0] > 0.3
+    assert log["reconstruction_dice"][0] > 0.3, log
     trainer.perform_actual_validation()
     report = json.loads((folder / "validation" / "shape_prior.json").read_text())
     assert report["mean_reconstruction_dice"] > 0.3
