@@ -47,6 +47,11 @@ PRIORS: dict[str, tuple[int, dict]] = {
     "patch20_unmirrored": (FEW_FOLD, {"grid": "patch", **_UNMIRRORED, **_HYBRID}),
     "roi20_unmirrored": (FEW_FOLD, {"grid": "roi", **_UNMIRRORED, **_HYBRID}),
     "roi_all_unmirrored": (ALL_FOLD, {"grid": "roi", **_UNMIRRORED, **_HYBRID, "prior_num_epochs": 32}),
+    # As long as it takes: after paper20's 450 steps the autoencoder had not learnt the second label.
+    "paper20_unmirrored": (
+        FEW_FOLD,
+        {"preset": "paper", **_UNMIRRORED, "prior_num_epochs": 40, "train_predictor": False},
+    ),
     # Not for an arm: study_plausibility.py scores predictions with it.
     "plausibility": (ALL_FOLD, {"grid": "roi", **_UNMIRRORED, "rotation_deg": 15, "prior_num_epochs": 26}),
 }
@@ -77,6 +82,7 @@ ARMS: dict[str, dict] = {
     "roi_all_0.3_decoded": _arm("roi_all", 0.3, _DECODED),
     # What is mirrored is no anatomy that can exist: without, a prior can tell the two ends of a hippocampus apart.
     "none_unmirrored": {"prior_weight": 0, **_UNMIRRORED},
+    "paper_unmirrored": {"preset": "paper", **_UNMIRRORED, "prior_of": "paper20_unmirrored"},
     "patch_0.3_decoded_unmirrored": _arm("patch20_unmirrored", 0.3, _DECODED),
     "roi_0.3_decoded_unmirrored": _arm("roi20_unmirrored", 0.3, _DECODED),
     # Of half of the training images a part is hidden.

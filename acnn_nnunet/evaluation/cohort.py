@@ -143,7 +143,7 @@ def _enough(cohort: Cohort) -> Cohort:
     classes = tuple(name for name in cohort.classes if persons[name] > 1)
     if len(classes) < 2:
         reasons = "; ".join(f"{each.patient}: {each.reason}" for each in (*cohort.excluded, *gone)[:3])
-        counts = ", ".join(f"{persons[name]} {name}" for name in cohort.classes)
+        counts = ", ".join(f"{persons[name]} {name}" for name in cohort.classes) or "none"
         raise ValueError(
             f"Two groups of two or more patients with codes of ED and ES are needed, there are {counts}"
             f"{f' (left out: {reasons})' if reasons else ''}."

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Iterable
 
+import cc3d
 import numpy as np
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from acnn_nnunet.shape_prior.roi_box import RoiBox, fit_box
+
+_MAIN_SHARE = 0.1  # of the largest piece: what is smaller is an island
 
 
 def labels_present(dataset, identifiers: Iterable[str]) -> set[int | tuple[int, ...]]:
@@ -106,3 +109,14 @@ def centred_patch(data: np.ndarray, segmentation: np.ndarray, size: tuple[int, .
     image = crop_and_pad_nd(np.asarray(data), box, 0)
     labels = crop_and_pad_nd(segmentation, box, 0)
     return (image[:, 0], labels[:, 0]) if len(size) == 2 else (image, labels)
+
+
+def main_pieces(anatomy: np.ndarray) -> np.ndarray:
+    """Return the mask of an anatomy, bool (Z, Y, X), without its islands: pieces under a tenth of the largest one.
+
+    An anatomy may come in several pieces, as two kidneys do. Voxels that share a corner belong together.
+    """
+    pieces = cc3d.connected_components(np.ascontiguousarray(anatomy), connectivity=26)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return anatomy & (sizes >= _MAIN_SHARE * sizes.max())[pieces]

@@ -15,7 +15,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor
 
 from acnn_nnunet.geometry import Geometry
-from acnn_nnunet.host.cases import centred_patch
+from acnn_nnunet.host.cases import centred_patch, main_pieces
 from acnn_nnunet.host.dataset_labels import known_values
 from acnn_nnunet.host.dataset_names import find_plans
 from acnn_nnunet.host.devices import check_device
@@ -214,7 +214,8 @@ class Coder:
         if not self.has_predictor:
             raise ValueError(
                 f"The shape prior {self.prior.path} has no trained predictor, so that images have no codes: its "
-                "training ended with the autoencoder's stage. Train with prior_num_epochs=3 or more, or take labels."
+                "training ended with the autoencoder's stage. Train with train_predictor=true and prior_num_epochs=3 or "
+                "more, or take labels."
             )
 
     def _load_image(self, image_files: Sequence[Path], label_map: LabelMap | None) -> GridCase:
@@ -246,17 +247,20 @@ class Coder:
         foreground = segmentation > 0
         if labels.ignore_label is not None:
             foreground &= segmentation != labels.ignore_label
-        patch, cut = centred_patch(segmentation if image is None else image, segmentation, self.grid.reach)
+        main = main_pieces(foreground[0])[None]
+        num_main = int(main.sum())
+        layers = segmentation if image is None else np.concatenate([segmentation, image])
+        layers, main = centred_patch(layers, main, self.grid.reach)
+        cut = np.maximum(layers[:1], 0).astype(np.int16)
         maps = labels.target_maps(as_target(cut, self.prior.spec.labels, labels)[None])
-        view: View = self.grid.around(labels.foreground(maps))
-        kept = int(labels.foreground(maps).sum())
+        view: View = self.grid.around(labels.foreground(maps), main=torch.from_numpy(main > 0)[None])
         on_grid = view(maps, beyond=labels.background)
         return GridCase(
             maps=on_grid[0],
-            image=None if image is None else view(torch.from_numpy(patch).float()[None])[0],
+            image=None if image is None else view(torch.from_numpy(layers[1:]).float()[None])[0],
             empty=not bool(labels.foreground(on_grid).any()),
             cut_off=bool(view.cut_off.item())
-            or (len(self.grid.size) == segmentation.ndim - 1 and kept < int(foreground.sum())),
+            or (len(self.grid.size) == segmentation.ndim - 1 and int((main > 0).sum()) < num_main),
             outside_share=float(view.outside_share.item()),
         )
 

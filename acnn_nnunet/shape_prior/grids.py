@@ -49,8 +49,8 @@ class Grid(Protocol):
     size: tuple[int, ...]
     reach: tuple[int, ...]
 
-    def around(self, foreground: Tensor) -> View:
-        """Return the view around the anatomy; `foreground` is its mask (B, 1, …)."""
+    def around(self, foreground: Tensor, *, main: Tensor | None = None) -> View:
+        """Return the view around the anatomy, mask (B, 1, …), or around its `main` part where that is given."""
         ...
 
     def around_middle(self, image: Tensor) -> View:
@@ -70,8 +70,8 @@ class PatchGrid:
     def __init__(self, size: tuple[int, ...]):
         self.size = self.reach = tuple(int(n) for n in size)
 
-    def around(self, foreground: Tensor) -> View:
-        """Return the patch as it is.
+    def around(self, foreground: Tensor, *, main: Tensor | None = None) -> View:
+        """Return the patch as it is; it was cut around the main part.
 
         Raises:
             ValueError: if the patches are not of the size the prior was trained on.
@@ -81,7 +81,8 @@ class PatchGrid:
                 f"The shape prior works on patches of {self.size} voxels, got {tuple(foreground.shape[2:])}."
             )
         everything = torch.ones(len(foreground), dtype=torch.bool, device=foreground.device)
-        return View(everything, touches_face(foreground), torch.zeros(len(foreground), device=foreground.device))
+        main = foreground if main is None else main
+        return View(everything, touches_face(main), torch.zeros(len(foreground), device=foreground.device))
 
     def around_middle(self, image: Tensor) -> View:
         """Return the patch as it is."""
@@ -110,11 +111,17 @@ class RoiGrid:
         # Twice the box, so that it is seen how much of an anatomy does not fit.
         self.reach = tuple(math.ceil(2 * n * step) for n, step in zip(self.size, self.steps, strict=True))
 
-    def around(self, foreground: Tensor) -> View:
-        """Return the box centred on each anatomy's bounding box, or on the patch where there is none."""
-        low, high = bounding_boxes(foreground)
-        cut_off = touches_face(foreground)
-        present = foreground.flatten(1).any(1)
+    def around(self, foreground: Tensor, *, main: Tensor | None = None) -> View:
+        """Return the box centred on the bounding box of each anatomy's main part, or on the patch where there is none.
+
+        Args:
+            foreground: mask (B, 1, …) of all that counts as outside where the box does not reach.
+            main: mask (B, 1, …) of the part to look at; all of it by default.
+        """
+        main = foreground if main is None else main
+        low, high = bounding_boxes(main)
+        cut_off = touches_face(main)
+        present = main.flatten(1).any(1)
         starts = [self._start((low[:, i] + high[:, i]) / 2, i) for i in range(len(self.size))]
         lost = 1 - share_inside(foreground, starts, self.size, self.steps)
         return View(present & ~cut_off, cut_off, lost * present, self._weights(starts, foreground))

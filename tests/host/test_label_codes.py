@@ -103,6 +103,21 @@ def test_where_spacings_agree_the_grid_is_a_crop(coder, tmp_path):
     assert (case.empty, case.cut_off, case.outside_share) == (False, False, 0.0)
 
 
+@pytest.mark.parametrize("kind", ["patch", "roi", "2d"])
+def test_islands_do_not_draw_the_grid(kind, priors):
+    coder = load_coder(priors[kind])
+    heart, island = np.zeros((20, 80, 80), dtype=np.uint8), np.zeros((20, 80, 80), dtype=np.uint8)
+    heart[6:12, 20:30, 40:50] = 3
+    island[6:9, 70:74, 4:8] = 3  # 48 of 600 voxels
+
+    alone = coder.place(heart, SPACING_MM)
+    with_island = coder.place(heart | island, SPACING_MM)
+
+    assert alone.maps[1:].sum() > 50
+    assert torch.equal(with_island.maps, alone.maps)
+    assert (with_island.cut_off, with_island.empty) == (alone.cut_off, False)
+
+
 def test_an_empty_label_map_is_known_as_such(coder, tmp_path):
     empty = write_label(tmp_path / "empty.nii.gz", np.zeros(SHAPE))
 

@@ -68,6 +68,15 @@ def test_the_bounding_box_is_what_is_centred_not_the_mass():
     assert torch.equal(view(mask), mask[:, :, 2:8, 2:8].float())
 
 
+def test_the_box_lies_around_the_main_part_and_counts_the_rest_as_outside():
+    heart, island = foreground((3, 6, 3, 6)), foreground((0, 0, 6, 9))
+    everything = heart | island
+    view = box((4, 4)).around(everything, main=heart)
+    assert torch.equal(view(everything), everything[:, :, 3:7, 3:7].float())
+    assert view.valid.tolist() == [True]  # only what is looked at must lie whole in the patch
+    assert view.outside_share.tolist() == pytest.approx([4 / 20])
+
+
 def test_rounding_errors_of_a_spacing_do_not_blur():
     maps = torch.rand(1, 1, 10, 10)
     view = box((4, 4), spacing_mm=(0.6999999, 0.7), patch_spacing_mm=(0.7, 0.7)).around(foreground((3, 6, 3, 6)))
