@@ -10,7 +10,9 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from acnn_nnunet.shape_prior.roi_box import RoiBox, fit_box
 
-_MAIN_SHARE = 0.1  # of the largest piece: what is smaller is an island
+# Of the largest piece: what is smaller is an island. Spearman of the reconstruction's Dice with the true one, 64
+# predictions of hearts with islands: −0.14 around everything, 0.76 with a tenth, 0.91 with a quarter, 0.88 with a half.
+_MAIN_SHARE = 0.25
 
 
 def labels_present(dataset, identifiers: Iterable[str]) -> set[int | tuple[int, ...]]:
@@ -112,7 +114,7 @@ def centred_patch(data: np.ndarray, segmentation: np.ndarray, size: tuple[int, .
 
 
 def main_pieces(anatomy: np.ndarray) -> np.ndarray:
-    """Return the mask of an anatomy, bool (Z, Y, X), without its islands: pieces under a tenth of the largest one.
+    """Return the mask of an anatomy, bool (Z, Y, X), without its islands: pieces under a quarter of the largest one.
 
     An anatomy may come in several pieces, as two kidneys do. Voxels that share a corner belong together.
     """

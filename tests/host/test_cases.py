@@ -59,13 +59,13 @@ def test_the_box_of_cases(cases, identifier, expected):
     assert fit_box_to_cases(cases, configuration, margin=1.2, spacing_factor=2.0, ignore_label=9) == expected
 
 
-def test_islands_are_pieces_under_a_tenth_of_the_largest():
+def test_islands_are_pieces_under_a_quarter_of_the_largest():
     anatomy = np.zeros((3, 12, 12), dtype=bool)
     anatomy[0, :4, :5] = True  # 20 voxels
     anatomy[1, 4, 5] = True  # and one at its corner
     kidney, island = np.zeros_like(anatomy), np.zeros_like(anatomy)
-    kidney[2, 8, 8:11] = True  # 3 of 21
-    island[0, 10, :2] = True  # 2 of 21
+    kidney[2, 8:10, 8:11] = True  # 6 of 21
+    island[0, 10, :5] = True  # 5 of 21
 
     assert np.array_equal(main_pieces(anatomy | kidney | island), anatomy | kidney)
     assert not main_pieces(np.zeros_like(anatomy)).any()
