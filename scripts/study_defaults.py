@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from study_defaults_arms import ALL_FOLD, ARMS, FEW_FOLD, PRIORS, STUDIES
+from study_defaults_arms import ALL_FOLD, ARMS, FEW_FOLD, FEW_FOLD_OF_ALL, PRIORS, STUDIES
 from study_workplace import ROOT, HostFolders
 
 from acnn_nnunet.files import write_json
@@ -106,7 +106,10 @@ class Workplace(HostFolders):
         self.plans_file.write_text(json.dumps(plans, indent=2))
 
     def write_split(self) -> None:
-        """Append the fold of few cases: to train on, and to choose arms on; both from fold 0's training part."""
+        """Append the fold of few cases: to train on, and to choose arms on; both from fold 0's training part.
+
+        Behind it comes the fold of the same few cases and fold 0's held-out ones.
+        """
         path = self.preprocessed / "splits_final.json"
         if path.is_file():
             splits = json.loads(path.read_text())[:FEW_FOLD]
@@ -122,12 +125,9 @@ class Workplace(HostFolders):
             order = self.balanced(units, order)
         few = {units[i] for i in order[: self.study.num_train]}
         selection = {units[i] for i in order[self.study.num_train : self.study.num_train + self.study.num_selection]}
-        splits.append(
-            {
-                "train": [case for case in training if self.unit(case) in few],
-                "val": [case for case in training if self.unit(case) in selection],
-            }
-        )
+        trained_on = [case for case in training if self.unit(case) in few]
+        splits.append({"train": trained_on, "val": [case for case in training if self.unit(case) in selection]})
+        splits.append({"train": trained_on, "val": splits[ALL_FOLD]["val"]})
         path.write_text(json.dumps(splits, indent=2))
 
     def balanced(self, units: list[str], order: np.ndarray) -> list[int]:
@@ -201,8 +201,9 @@ class Workplace(HostFolders):
     def run_arm(self, arm: str, seed: int) -> None:
         """Train, predict clean and corrupted images, score, and write the run's JSON."""
         configuration, settings = self.configuration_of(arm, seed), self.settings_of(arm, seed)
-        seconds = self.train(configuration, FEW_FOLD, "ACNNTrainer")
-        scores = self.predict_and_score(configuration)
+        fold = FEW_FOLD_OF_ALL if PRIORS.get(ARMS[arm].get("prior_of"), (FEW_FOLD,))[0] == ALL_FOLD else FEW_FOLD
+        seconds = self.train(configuration, fold, "ACNNTrainer")
+        scores = self.predict_and_score(configuration, fold)
         result = self.result_file(arm, seed)
         result.parent.mkdir(parents=True, exist_ok=True)
         content = {"arm": arm, "seed": seed, "settings": settings, "prior": ARMS[arm].get("prior_of")}
@@ -262,14 +263,14 @@ class Workplace(HostFolders):
         arguments |= {"fold": fold if fold == "all" else int(fold), "resumed": resumed}
         return self.child("train", arguments, configuration)["wall_s"]
 
-    def predict_and_score(self, configuration: str) -> dict:
+    def predict_and_score(self, configuration: str, fold: int) -> dict:
         """Return the rows of both tables of `acnn-nnunet evaluate`, by part and corruption."""
         from acnn_nnunet.evaluation.score_table import CASES_FILE, LARGEST_COMPONENT_FILE
 
         predictions, evaluation = (self.folder / name / configuration for name in ("predictions", "evaluations"))
-        model = self.trainer_folder(self.raw.name, "ACNNTrainer", configuration, FEW_FOLD).parent
+        model = self.trainer_folder(self.raw.name, "ACNNTrainer", configuration, fold).parent
         where = {"images": str(self.test / "images"), "output": str(predictions)}
-        self.child("predict", {"model": str(model), "fold": FEW_FOLD, **where}, configuration)
+        self.child("predict", {"model": str(model), "fold": fold, **where}, configuration)
         shutil.rmtree(evaluation, ignore_errors=True)
         self.command(
             f"acnn-nnunet evaluate {self.test / 'labels'} {predictions} -o {evaluation} "
