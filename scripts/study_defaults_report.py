@@ -44,7 +44,8 @@ says what an arm is.
 Few cases to train on, coarse voxels, the U-Net at half width, {iterations} iterations; the same networks tested on
 clean images and on corrupted ones (noise, an occluded slab, slice motion, dropped slices), mean over the labels, every
 arm against `prior_weight=0` (`none`, which mirrors as nnU-Net does) on the same cases, corruptions and seeds, and those
-that do not mirror against `none_unmirrored` too, and those with the paper's cross-entropy against `none_ce_unmirrored`. Intervals: 95 %, bootstrap over patients.
+that do not mirror against `none_unmirrored` too, and those with the paper's cross-entropy against `none_ce_unmirrored`.
+Intervals: 95 %, bootstrap over patients.
 A dark slab and dark slices shift the z-score of everything else in an image as small as a hippocampus's, which costs
 a network most; filled with the image's mean they hide as much and shift nothing.
 "Selection" cases are of fold 0's training part and choose the defaults; "confirmation" cases are its held-out ones.
