@@ -214,8 +214,8 @@ class Coder:
         if not self.has_predictor:
             raise ValueError(
                 f"The shape prior {self.prior.path} has no trained predictor, so that images have no codes: its "
-                "training ended with the autoencoder's stage. Train with train_predictor=true and prior_num_epochs=3 or "
-                "more, or take labels."
+                "training ended with the autoencoder's stage. Train with train_predictor=true and prior_num_epochs=3 "
+                "or more, or take labels."
             )
 
     def _load_image(self, image_files: Sequence[Path], label_map: LabelMap | None) -> GridCase:
