@@ -40,7 +40,7 @@ class GridCase:
         maps: label maps (C, …), background everywhere where there is no label map.
         image: (C', …), or None where there is no image.
         empty: no voxel on the grid is anatomy.
-        cut_off: the anatomy reaches beyond the grid or touches its patch's face.
+        cut_off: the anatomy, islands aside, reaches beyond the grid or touches its patch's face.
         outside_share: of the anatomy's voxels that the patch holds, those beyond the grid.
     """
 
