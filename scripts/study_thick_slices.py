@@ -25,6 +25,7 @@ from thick_slice_arms import (
     ARMS,
     COMMON_SETTINGS,
     FOLD,
+    GRIDS,
     HR,
     HR_ID,
     INTERPOLATED_ID,
@@ -158,7 +159,8 @@ class Workplace(HostFolders):
         if known.get("budget_cpu_s", budget_s) != budget_s:
             sys.exit(f"{path} is for {known['budget_cpu_s']} s: remove it to measure anew, or leave --budget at that")
         sources = [source for arm in arms if (source := ARMS[arm].source)]
-        names = {training for arm in [*arms, *sources] if (training := ARMS[arm].training)}
+        trainings = {training for arm in [*arms, *sources] if (training := ARMS[arm].training)}
+        names = {TRAININGS[name].iterations_of or name for name in trainings}
         seconds = known["seconds_per_iteration"]
         wanted = {}
         for name in sorted(names - set(seconds)):
@@ -237,7 +239,7 @@ class Workplace(HostFolders):
         with self.locked(took.stem):
             if not took.is_file():
                 calibration = json.loads((self.results / CALIBRATION).read_text())
-                iterations = calibration["iterations_per_epoch"][name]
+                iterations = training.times * calibration["iterations_per_epoch"][training.iterations_of or name]
                 configuration = self.configured(name, seed, iterations=iterations)
                 measured = self.train(training.dataset_id, configuration, training.trainer)
                 content = {"name": name, "settings": COMMON_SETTINGS | training.settings, "num_epochs": NUM_EPOCHS}
@@ -249,8 +251,8 @@ class Workplace(HostFolders):
         training = TRAININGS[name]
         settings = {**COMMON_SETTINGS, **training.settings, "seed": seed, "num_epochs": NUM_EPOCHS}
         settings |= {"num_iterations_per_epoch": iterations, "num_val_iterations_per_epoch": 1}
-        if training.needs_prior:
-            settings |= {"prior": str(self.trained_prior()), "grid": PRIOR_SETTINGS["grid"]}
+        if training.prior:
+            settings |= {"prior": str(self.trained_prior(training.prior)), "grid": GRIDS[training.prior]}
             settings |= {key: PRIOR_SETTINGS[key] for key in ("architecture", "code_size")}
         configuration = self.configuration_of(name, seed)
         self.configure(training.dataset_id, training.configuration, configuration, settings)
@@ -260,16 +262,17 @@ class Workplace(HostFolders):
         """Return the name of a training's configuration."""
         return f"{TRAININGS[training].configuration}_{training}_seed{seed}"
 
-    def trained_prior(self) -> Path:
-        """Return the prior that all arms share, trained now if it is not there."""
-        configuration = f"{PRIOR}_all"
+    def trained_prior(self, name: str) -> Path:
+        """Return one of the priors that arms share, trained now if it is not there."""
+        configuration = f"{PRIOR}_{name}"
         path = self.host_folder(HR_ID, "ShapePriorTrainer", configuration) / "checkpoint_final.pth"
-        with self.locked("prior"):
+        with self.locked(f"prior_{name}"):
             if not path.is_file():
-                self.configure(HR_ID, PRIOR, configuration, self.prior_settings)
+                settings = {**self.prior_settings, "grid": GRIDS[name]}
+                self.configure(HR_ID, PRIOR, configuration, settings)
                 measured = self.train(HR_ID, configuration, "ShapePriorTrainer")
                 self.results.mkdir(parents=True, exist_ok=True)
-                write_json(self.results / "prior.json", {"settings": self.prior_settings, **measured})
+                write_json(self.results / f"prior_{name}.json", {"settings": settings, **measured})
         return path
 
     def train(self, dataset_id: int, configuration: str, trainer: str) -> dict:

@@ -8,33 +8,39 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from thick_slice_arms import ARMS, SEEDLESS
+from thick_slice_arms import ARMS, GRIDS, SEEDLESS
 from thick_slice_images import MOTION_MM, ROTATION_DEG, TESTS
 
 from acnn_nnunet.datasets.groups import CaseGroup, write_groups
 from acnn_nnunet.evaluation.comparison import Comparison, compare_scores
-from acnn_nnunet.evaluation.paired_scores import NO_CLEAN_UP, read_paired_scores
+from acnn_nnunet.evaluation.paired_scores import LARGEST_COMPONENT, NO_CLEAN_UP, read_paired_scores
 from acnn_nnunet.evaluation.score_table import CASES_FILE, LARGEST_COMPONENT_FILE
 from acnn_nnunet.evaluation.statistics import bootstrap_intervals
 from acnn_nnunet.evaluation.super_resolution import METRICS as IMAGE_METRICS
 from acnn_nnunet.evaluation.super_resolution import TABLE_FILE
 from acnn_nnunet.files import write_text
 
-METRICS = {
-    "dice": "Dice",
-    "hausdorff_mm": "Hausdorff, mm",
-    "hd95_mm": "HD95, mm",
-    "mean_surface_distance_mm": "mean surface distance, mm",
-}
+# Metric, clean-up, title.
+COLUMNS = (
+    ("dice", NO_CLEAN_UP, "Dice"),
+    ("hausdorff_mm", NO_CLEAN_UP, "Hausdorff, mm"),
+    ("hausdorff_mm", LARGEST_COMPONENT, "of the largest component"),
+    ("hd95_mm", NO_CLEAN_UP, "HD95, mm"),
+    ("mean_surface_distance_mm", NO_CLEAN_UP, "mean surface distance, mm"),
+)
 # Arm, the arm it is measured against, and the bounds of the target: lowest Dice, highest share of Hausdorff; None where
 # there is no target.
 PAIRS: tuple[tuple[str, str, tuple[float, float] | None], ...] = (
     ("sub_pixel", "unet_interpolated", (0.0, 0.0)),
+    ("sub_pixel", "unet_interpolated_long", None),
     ("sub_pixel", "unet_2d", (0.0, 0.0)),
     ("sub_pixel_motion", "unet_interpolated", (0.0, 0.0)),
     ("sub_pixel_motion", "unet_2d", (0.0, 0.0)),
     ("acnn_sub_pixel", "sub_pixel", (-0.005, 0.05)),
     ("acnn_sub_pixel_motion", "sub_pixel_motion", (-0.005, 0.05)),
+    ("acnn_sub_pixel_steps", "sub_pixel", None),
+    ("acnn_sub_pixel_box", "sub_pixel", None),
+    ("sub_pixel_motion", "unet_interpolated_long", None),
     ("sub_pixel_motion", "sub_pixel", None),
     ("acnn_sub_pixel_motion", "acnn_sub_pixel", None),
     ("acnn_sub_pixel", "sub_pixel_motion", None),
@@ -51,12 +57,13 @@ INTRODUCTION = f"""# Thick slices: what came out
 
 Made from `benchmarks/thick_slices/*.json` by `python scripts/study_thick_slices.py report`; `docs/thick_slices.md` says
 what the commands do and `scripts/thick_slice_arms.py` what an arm is. Hippocampi, fold 0: networks of half nnU-Net's
-width, trained for equal CPU time on one thread without mirroring, tested on 5 mm stacks simulated from the held-out
-cases' 1 mm images.
+width, trained for equal CPU time on one thread (but where an arm says otherwise), without mirroring, tested on 5 mm
+stacks simulated from the held-out cases' 1 mm images.
 "Motion": every slice of the test stacks moved by up to {MOTION_MM:g} mm along each axis and turned by up to
 {ROTATION_DEG:g}°; "still": it did not. The stacks are the same for all arms. The U-Nets on interpolated images and on
 slices were trained on stacks that had moved so, once each. Scores are means over the labels. Differences are paired by
-case and seed; intervals: 95 %, bootstrap over cases, each with all of its seeds.
+case and seed; intervals: 95 %, bootstrap over cases, each with all of its seeds. Hard labels interpolated along one axis
+come to those of the nearest slice, linear or B-spline: for an odd K these rows agree.
 """
 
 Runs = dict[tuple[str, int], dict]
@@ -92,23 +99,23 @@ def effort(results: Path, runs: Runs) -> str:
         spread = f"{min(seconds):.0f} to {max(seconds):.0f}" if seconds else "resumed"
         iterations = each[0]["num_epochs"] * each[0]["iterations_per_epoch"]
         lines.append(f"| {name} | {each[0]['parameters']:,} | {iterations} | {spread} |")
-    prior = results / "prior.json"
-    if prior.is_file():
-        found = json.loads(prior.read_text())
-        lines.append(f"| the prior of all ACNN arms | {found['parameters']:,} | | {found['cpu_s']:.0f} |")
+    for name, grid in GRIDS.items():
+        if (prior := results / f"prior_{name}.json").is_file():
+            found = json.loads(prior.read_text())
+            lines.append(f"| prior, `grid={grid}` | {found['parameters']:,} | | {found['cpu_s']:.0f} |")
     return "## Training\n\n" + "\n".join(lines) + "\n"
 
 
 def label_table(runs: Runs, test: str) -> str:
     """Return a table of every arm's own scores: mean ± standard deviation over cases and seeds."""
-    lines = header("arm", "seeds", *METRICS.values())
+    lines = header("arm", "seeds", *(title for *_, title in COLUMNS))
     for arm in ARMS:
         if ARMS[arm].image or not (seeds := seeds_of(runs, arm)):
             continue
         rows = compare_arms(runs, arm, arm, seeds, test)
         cells = []
-        for metric in METRICS:
-            row, digits = find(rows, metric, "baseline"), digits_of(metric)
+        for metric, clean_up, _ in COLUMNS:
+            row, digits = find(rows, metric, "baseline", clean_up), digits_of(metric)
             cells.append(f"{row.mean:.{digits}f} ± {row.sd:.{digits}f}")
         lines.append("| " + " | ".join([ARMS[arm].title, str(len(seeds)), *cells]) + " |")
     return "\n".join(lines)
@@ -116,12 +123,14 @@ def label_table(runs: Runs, test: str) -> str:
 
 def pair_table(runs: Runs, test: str) -> str:
     """Return a table of paired differences, with the targets' verdicts."""
-    lines = header("arm − other", "seeds", *(f"{title}, difference" for title in METRICS.values()), "target")
+    lines = header("arm − other", "seeds", *(f"{title}, difference" for *_, title in COLUMNS), "target")
     for arm, other, target in PAIRS:
         if not (seeds := common_seeds(runs, arm, other)):
             continue
         rows = compare_arms(runs, arm, other, seeds, test)
-        cells = [describe(find(rows, metric, "arm"), find(rows, metric, "baseline")) for metric in METRICS]
+        cells = []
+        for metric, clean_up, _ in COLUMNS:
+            cells.append(describe(*(find(rows, metric, each, clean_up) for each in ("arm", "baseline"))))
         met = "" if target is None else verdict(rows, *target)
         lines.append("| " + " | ".join([f"`{arm}` − `{other}`", str(len(seeds)), *cells, met]) + " |")
     return "\n".join(lines)
@@ -228,9 +237,9 @@ def common_seeds(runs: Runs, arm: str, other: str) -> list[int]:
     return sorted(mine & theirs)
 
 
-def find(rows: list[Comparison], metric: str, arm: str) -> Comparison:
+def find(rows: list[Comparison], metric: str, arm: str, clean_up: str = NO_CLEAN_UP) -> Comparison:
     """Return the row over all cases and the mean of the labels."""
-    wanted = ("all", "foreground", metric, NO_CLEAN_UP, arm)
+    wanted = ("all", "foreground", metric, clean_up, arm)
     return next(row for row in rows if (row.stratum, row.label, row.metric, row.clean_up, row.arm) == wanted)
 
 

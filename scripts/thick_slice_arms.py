@@ -11,16 +11,16 @@ MOTION = {"slice_motion_mm": MOTION_MM, "slice_rotation_deg": ROTATION_DEG}
 # Of all arms: mirrored, a hippocampus's two ends are told apart late, which a training of minutes spends itself on.
 COMMON_SETTINGS = {"mirroring": False}
 
-# The prior's training does not count as an arm's: it is made once, for all of them.
+# A prior's training does not count as an arm's: each is made once, for all arms that have it.
 PRIOR_SETTINGS = {
     **COMMON_SETTINGS,
-    "grid": "patch",
     "architecture": "hybrid",
     "code_size": 128,
     "prior_num_epochs": 32,
     "num_iterations_per_epoch": 50,
     "seed": 0,
 }
+GRIDS = {"all": "patch", "box": "roi"}  # of the priors, by name
 
 
 @dataclass(frozen=True)
@@ -32,26 +32,35 @@ class Training:
         configuration: of its plans.
         trainer: named on -tr.
         settings: of the `acnn` block, beside the lengths of the training and the seed.
-        needs_prior: whether the study's prior is in its loss.
+        prior: which of the study's priors is in its loss, by name.
+        iterations_of: the training whose number of iterations it has, where that is not its own of equal time.
+        times: how many times that number.
     """
 
     dataset_id: int
     configuration: str
     trainer: str
     settings: dict = field(default_factory=dict)
-    needs_prior: bool = False
+    prior: str | None = None
+    iterations_of: str | None = None
+    times: int = 1
 
 
 TRAININGS = {
     "sub_pixel": Training(HR_ID, THICK, "SubPixelSegTrainer"),
     "sub_pixel_motion": Training(HR_ID, THICK, "SubPixelSegTrainer", MOTION),
-    "acnn_sub_pixel": Training(HR_ID, THICK, "ACNNSubPixelSegTrainer", {}, needs_prior=True),
-    "acnn_sub_pixel_motion": Training(HR_ID, THICK, "ACNNSubPixelSegTrainer", MOTION, needs_prior=True),
+    "acnn_sub_pixel": Training(HR_ID, THICK, "ACNNSubPixelSegTrainer", {}, prior="all"),
+    "acnn_sub_pixel_motion": Training(HR_ID, THICK, "ACNNSubPixelSegTrainer", MOTION, prior="all"),
+    "acnn_sub_pixel_steps": Training(HR_ID, THICK, "ACNNSubPixelSegTrainer", prior="all", iterations_of="sub_pixel"),
+    "acnn_sub_pixel_box": Training(HR_ID, THICK, "ACNNSubPixelSegTrainer", prior="box", iterations_of="acnn_sub_pixel"),
     "unet_interpolated": Training(INTERPOLATED_ID, HR, "ACNNTrainer", {"prior_weight": 0}),
+    "unet_interpolated_long": Training(
+        INTERPOLATED_ID, HR, "ACNNTrainer", {"prior_weight": 0}, iterations_of="unet_interpolated", times=4
+    ),
     "unet_2d": Training(STACKS_ID, SLICES, "ACNNTrainer", {"prior_weight": 0}),
     "unet_hr": Training(HR_ID, HR, "ACNNTrainer", {"prior_weight": 0}),
     "sr": Training(HR_ID, THICK, "SRTrainer", MOTION),
-    "acnn_sr": Training(HR_ID, THICK, "ACNNSRTrainer", MOTION, needs_prior=True),
+    "acnn_sr": Training(HR_ID, THICK, "ACNNSRTrainer", MOTION, prior="all"),
     "sr_cnn": Training(HR_ID, THICK, "SRCNNTrainer", MOTION),
     "ae": Training(HR_ID, HR, "AESegTrainer"),
     "ae_m": Training(HR_ID, HR, "AESegMTrainer"),
@@ -87,7 +96,10 @@ ARMS = {
     "sub_pixel_motion": Arm("3D-Seg-MAug: with slice motion", "sub_pixel_motion", "stack"),
     "acnn_sub_pixel": Arm("ACNN-Seg: ACNNSubPixelSegTrainer", "acnn_sub_pixel", "stack"),
     "acnn_sub_pixel_motion": Arm("ACNN-Seg with slice motion", "acnn_sub_pixel_motion", "stack"),
+    "acnn_sub_pixel_steps": Arm("ACNN-Seg, as many steps as 3D-Seg", "acnn_sub_pixel_steps", "stack"),
+    "acnn_sub_pixel_box": Arm("ACNN-Seg, prior on the box", "acnn_sub_pixel_box", "stack"),
     "unet_interpolated": Arm("3D U-Net on linear interpolation", "unet_interpolated", "interpolated"),
+    "unet_interpolated_long": Arm("the same, four times as long", "unet_interpolated_long", "interpolated"),
     "unet_2d": Arm("2d slice by slice, labels linear", "unet_2d", "slices"),
     "unet_2d_bspline": Arm("2d slice by slice, labels B-spline", "unet_2d", "slices", method="bspline"),
     "labels_linear": Arm("true labels of thick slices, linear", None, "interpolation"),

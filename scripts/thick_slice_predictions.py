@@ -25,7 +25,7 @@ def predict(place: "Workplace", arm: Arm, seed: int, test: str, output: Path) ->
         place.interpolate(source, output, arm.method, labels=not arm.image)
         return output
     if arm.kind == "decoded":
-        place.trained_prior()
+        place.trained_prior("all")
         _predict_as_host(place, Training(HR_ID, PRIOR, "ShapePriorTrainer"), f"{PRIOR}_all", linear, output)
         return output
     assert arm.training is not None

@@ -39,6 +39,9 @@ def test_arms_name_trainings_and_arms_that_there_are(scripts):
     for arm in arms.ARMS.values():
         assert arm.training is None or arm.training in arms.TRAININGS
         assert arm.source is None or arm.source in arms.ARMS
+    for training in arms.TRAININGS.values():
+        assert training.prior is None or training.prior in arms.GRIDS
+        assert training.iterations_of is None or training.iterations_of in arms.TRAININGS
     for arm, other, _ in scripts["study_thick_slices_report"].PAIRS:
         assert not arms.ARMS[arm].image
         assert not arms.ARMS[other].image
