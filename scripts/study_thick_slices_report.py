@@ -62,8 +62,8 @@ stacks simulated from the held-out cases' 1 mm images.
 "Motion": every slice of the test stacks moved by up to {MOTION_MM:g} mm along each axis and turned by up to
 {ROTATION_DEG:g}°; "still": it did not. The stacks are the same for all arms. The U-Nets on interpolated images and on
 slices were trained on stacks that had moved so, once each. Scores are means over the labels. Differences are paired by
-case and seed; intervals: 95 %, bootstrap over cases, each with all of its seeds. Hard labels interpolated along one axis
-come to those of the nearest slice, linear or B-spline: for an odd K these rows agree.
+case and seed; intervals: 95 %, bootstrap over cases, each with all of its seeds. Hard labels interpolated along one
+axis are those of the nearest slice, linear or B-spline: for an odd K these rows agree.
 """
 
 Runs = dict[tuple[str, int], dict]
