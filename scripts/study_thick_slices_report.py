@@ -53,6 +53,7 @@ PAIRS: tuple[tuple[str, str, tuple[float, float] | None], ...] = (
     ("labels_linear", "sub_pixel", None),
 )
 IMAGE_CHAIN = ("acnn_sr", "sr", "sr_cnn", "image_bspline", "image_linear")
+IMAGE_PAIRS = (*itertools.pairwise(IMAGE_CHAIN), ("acnn_sr_steps", "sr"))
 INTRODUCTION = f"""# Thick slices: what came out
 
 Made from `benchmarks/thick_slices/*.json` by `python scripts/study_thick_slices.py report`; `docs/thick_slices.md` says
@@ -185,8 +186,8 @@ def merge(runs: Runs, arm: str, seeds: list[int], test: str, file: str) -> str:
 def image_table(runs: Runs, test: str) -> str:
     """Return a table of image quality: mean ± standard deviation over cases and seeds."""
     lines = header("arm", "seeds", *IMAGE_METRICS.values())
-    for arm in reversed(IMAGE_CHAIN):
-        if not (seeds := seeds_of(runs, arm)):
+    for arm in ARMS:
+        if not ARMS[arm].image or not (seeds := seeds_of(runs, arm)):
             continue
         values = {metric: image_values(runs, arm, seeds, test, metric) for metric in IMAGE_METRICS}
         cells = [f"{np.nanmean(each):.4g} ± {np.nanstd(each, ddof=1):.2g}" for each in values.values()]
@@ -195,9 +196,9 @@ def image_table(runs: Runs, test: str) -> str:
 
 
 def image_pairs(runs: Runs, test: str) -> str:
-    """Return a table of the target's chain: each arm against the next one, paired by case and seed."""
+    """Return a table of the target's chain, each arm against the next one, and one more; paired by case and seed."""
     lines = header("arm − other", "seeds", *(f"{title}, difference" for title in IMAGE_METRICS.values()))
-    for arm, other in itertools.pairwise(IMAGE_CHAIN):
+    for arm, other in IMAGE_PAIRS:
         if not (seeds := common_seeds(runs, arm, other)):
             continue
         cells = []
