@@ -63,8 +63,9 @@ stacks simulated from the held-out cases' 1 mm images.
 "Motion": every slice of the test stacks moved by up to {MOTION_MM:g} mm along each axis and turned by up to
 {ROTATION_DEG:g}°; "still": it did not. The stacks are the same for all arms. The U-Nets on interpolated images and on
 slices were trained on stacks that had moved so, once each. Scores are means over the labels. Differences are paired by
-case and seed; intervals: 95 %, bootstrap over cases, each with all of its seeds. Hard labels interpolated along one
-axis are those of the nearest slice, linear or B-spline: for an odd K these rows agree.
+case and seed; intervals: 95 %, bootstrap over cases, each with all of its seeds: they do not tell how much a seed decides,
+the last but one column does. Hard labels interpolated along one axis are those of the nearest slice, linear or B-spline:
+for an odd K these rows agree.
 """
 
 Runs = dict[tuple[str, int], dict]
@@ -124,7 +125,8 @@ def label_table(runs: Runs, test: str) -> str:
 
 def pair_table(runs: Runs, test: str) -> str:
     """Return a table of paired differences, with the targets' verdicts."""
-    lines = header("arm − other", "seeds", *(f"{title}, difference" for *_, title in COLUMNS), "target")
+    titles = (f"{title}, difference" for *_, title in COLUMNS)
+    lines = header("arm − other", "seeds", *titles, "Dice, difference seed by seed", "target")
     for arm, other, target in PAIRS:
         if not (seeds := common_seeds(runs, arm, other)):
             continue
@@ -132,6 +134,7 @@ def pair_table(runs: Runs, test: str) -> str:
         cells = []
         for metric, clean_up, _ in COLUMNS:
             cells.append(describe(*(find(rows, metric, each, clean_up) for each in ("arm", "baseline"))))
+        cells.append(", ".join(f"{mean_dice(runs, arm, s, test) - mean_dice(runs, other, s, test):+.3f}" for s in seeds))
         met = "" if target is None else verdict(rows, *target)
         lines.append("| " + " | ".join([f"`{arm}` − `{other}`", str(len(seeds)), *cells, met]) + " |")
     return "\n".join(lines)
@@ -169,6 +172,12 @@ def compare_arms(runs: Runs, arm: str, other: str, seeds: list[int], test: str) 
         groups = Path(scratch) / "groups.csv"
         write_groups(groups, [CaseGroup(case, case.split("__")[0], "", "") for case in cases])
         return compare_scores(read_paired_scores(folders, groups=groups))
+
+
+def mean_dice(runs: Runs, arm: str, seed: int, test: str) -> float:
+    """Return a run's mean Dice over cases and labels."""
+    rows = read_csv("\n".join(run_of(runs, arm, seed)["scores"][test][CASES_FILE]))
+    return float(np.mean([float(row["dice"]) for row in rows if row["dice"]]))
 
 
 def merge(runs: Runs, arm: str, seeds: list[int], test: str, file: str) -> str:
