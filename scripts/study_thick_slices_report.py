@@ -63,9 +63,9 @@ stacks simulated from the held-out cases' 1 mm images.
 "Motion": every slice of the test stacks moved by up to {MOTION_MM:g} mm along each axis and turned by up to
 {ROTATION_DEG:g}°; "still": it did not. The stacks are the same for all arms. The U-Nets on interpolated images and on
 slices were trained on stacks that had moved so, once each. Scores are means over the labels. Differences are paired by
-case and seed; intervals: 95 %, bootstrap over cases, each with all of its seeds: they do not tell how much a seed decides,
-the last but one column does. Hard labels interpolated along one axis are those of the nearest slice, linear or B-spline:
-for an odd K these rows agree.
+case and seed; intervals: 95 %, bootstrap over cases, each with all of its seeds: they do not tell how much a seed
+decides, the last but one column does. Hard labels interpolated along one axis are those of the nearest slice, linear or
+B-spline: for an odd K these rows agree.
 """
 
 Runs = dict[tuple[str, int], dict]
@@ -134,7 +134,8 @@ def pair_table(runs: Runs, test: str) -> str:
         cells = []
         for metric, clean_up, _ in COLUMNS:
             cells.append(describe(*(find(rows, metric, each, clean_up) for each in ("arm", "baseline"))))
-        cells.append(", ".join(f"{mean_dice(runs, arm, s, test) - mean_dice(runs, other, s, test):+.3f}" for s in seeds))
+        means = ([mean_dice(runs, each, seed, test) for seed in seeds] for each in (arm, other))
+        cells.append(", ".join(f"{mine - theirs:+.3f}" for mine, theirs in zip(*means, strict=True)))
         met = "" if target is None else verdict(rows, *target)
         lines.append("| " + " | ".join([f"`{arm}` − `{other}`", str(len(seeds)), *cells, met]) + " |")
     return "\n".join(lines)
