@@ -35,6 +35,7 @@ from thick_slice_arms import (
     SLICES,
     STACKS_ID,
     THICK,
+    THICK_IN_TWOS,
     TRAININGS,
     Arm,
 )
@@ -111,6 +112,7 @@ class Workplace(HostFolders):
             self.write_configurations(dataset_id, base)
             self.write_splits(dataset_id)
         self.command(f"acnn-nnunet plan-hr {HR_ID} --factor {FACTOR} -c {HR} -n {THICK}")
+        self.write_batches_of_two()
         splits = json.loads((self.preprocessed(HR_ID) / "splits_final.json").read_text())
         for case in sorted(splits[FOLD]["val"])[:num_cases]:
             self.write_test_case(case)
@@ -129,6 +131,13 @@ class Workplace(HostFolders):
         plans["configurations"][name] = entry
         if dataset_id == HR_ID:
             plans["configurations"][PRIOR] = {"inherits_from": HR, "batch_size": BATCH_SIZES[PRIOR]}
+        path.write_text(json.dumps(plans, indent=2))
+
+    def write_batches_of_two(self) -> None:
+        """Add the configuration of stacks in batches as small as the U-Nets'."""
+        path = self.preprocessed(HR_ID) / "nnUNetPlans.json"
+        plans = json.loads(path.read_text())
+        plans["configurations"][THICK_IN_TWOS] = {"inherits_from": THICK, "batch_size": BATCH_SIZES[HR]}
         path.write_text(json.dumps(plans, indent=2))
 
     def write_splits(self, dataset_id: int) -> None:

@@ -7,6 +7,7 @@ from thick_slice_images import MOTION_MM, ROTATION_DEG
 HR_ID, INTERPOLATED_ID, STACKS_ID = 4, 504, 505
 FOLD = 0
 HR, THICK, SLICES, PRIOR = "3d_study", "3d_study_x5", "2d_study", "3d_study_prior"
+THICK_IN_TWOS = f"{THICK}_b2"  # batches of two, as the U-Nets have; plan-hr gives THICK five
 MOTION = {"slice_motion_mm": MOTION_MM, "slice_rotation_deg": ROTATION_DEG}
 # Of all arms: mirrored, a hippocampus's two ends are told apart late, which a training of minutes spends itself on.
 COMMON_SETTINGS = {"mirroring": False}
@@ -51,6 +52,9 @@ TRAININGS = {
     "sub_pixel_motion": Training(HR_ID, THICK, "SubPixelSegTrainer", MOTION),
     "acnn_sub_pixel": Training(HR_ID, THICK, "ACNNSubPixelSegTrainer", {}, prior="all"),
     "acnn_sub_pixel_motion": Training(HR_ID, THICK, "ACNNSubPixelSegTrainer", MOTION, prior="all"),
+    "sub_pixel_b2": Training(HR_ID, THICK_IN_TWOS, "SubPixelSegTrainer"),
+    "sub_pixel_motion_b2": Training(HR_ID, THICK_IN_TWOS, "SubPixelSegTrainer", MOTION),
+    "acnn_sub_pixel_motion_b2": Training(HR_ID, THICK_IN_TWOS, "ACNNSubPixelSegTrainer", MOTION, prior="all"),
     "acnn_sub_pixel_steps": Training(HR_ID, THICK, "ACNNSubPixelSegTrainer", prior="all", iterations_of="sub_pixel"),
     "acnn_sub_pixel_box": Training(HR_ID, THICK, "ACNNSubPixelSegTrainer", prior="box", iterations_of="acnn_sub_pixel"),
     "unet_interpolated": Training(INTERPOLATED_ID, HR, "ACNNTrainer", {"prior_weight": 0}),
@@ -97,6 +101,9 @@ ARMS = {
     "sub_pixel_motion": Arm("3D-Seg-MAug: with slice motion", "sub_pixel_motion", "stack"),
     "acnn_sub_pixel": Arm("ACNN-Seg: ACNNSubPixelSegTrainer", "acnn_sub_pixel", "stack"),
     "acnn_sub_pixel_motion": Arm("ACNN-Seg with slice motion", "acnn_sub_pixel_motion", "stack"),
+    "sub_pixel_b2": Arm("3D-Seg, batches of two", "sub_pixel_b2", "stack"),
+    "sub_pixel_motion_b2": Arm("3D-Seg-MAug, batches of two", "sub_pixel_motion_b2", "stack"),
+    "acnn_sub_pixel_motion_b2": Arm("ACNN-Seg with slice motion, batches of two", "acnn_sub_pixel_motion_b2", "stack"),
     "acnn_sub_pixel_steps": Arm("ACNN-Seg, as many steps as 3D-Seg", "acnn_sub_pixel_steps", "stack"),
     "acnn_sub_pixel_box": Arm("ACNN-Seg, prior on the box", "acnn_sub_pixel_box", "stack"),
     "unet_interpolated": Arm("3D U-Net on linear interpolation", "unet_interpolated", "interpolated"),
