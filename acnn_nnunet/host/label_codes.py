@@ -41,7 +41,8 @@ class GridCase:
         image: (C', …), or None where there is no image.
         empty: no voxel on the grid is anatomy.
         cut_off: the anatomy, islands aside, reaches beyond the grid or touches its patch's face.
-        outside_share: of the anatomy's voxels that the patch holds, those beyond the grid.
+        outside_share: of the case's anatomy, islands included, what lies beyond the grid; of a 2D prior, of the
+            anatomy of its slice's patch.
     """
 
     maps: Tensor
@@ -253,15 +254,18 @@ class Coder:
         layers, main = centred_patch(layers, main, self.grid.reach)
         cut = np.maximum(layers[:1], 0).astype(np.int16)
         maps = labels.target_maps(as_target(cut, self.prior.spec.labels, labels)[None])
-        view: View = self.grid.around(labels.foreground(maps), main=torch.from_numpy(main > 0)[None])
+        anatomy = labels.foreground(maps)
+        whole = len(self.grid.size) == segmentation.ndim - 1  # a 2D prior sees one slice
+        view: View = self.grid.around(anatomy, main=torch.from_numpy(main > 0)[None])
+        num_held = int(anatomy.sum())
+        num_all = int(foreground.sum()) if whole else num_held
         on_grid = view(maps, beyond=labels.background)
         return GridCase(
             maps=on_grid[0],
             image=None if image is None else view(torch.from_numpy(layers[1:]).float()[None])[0],
             empty=not bool(labels.foreground(on_grid).any()),
-            cut_off=bool(view.cut_off.item())
-            or (len(self.grid.size) == segmentation.ndim - 1 and int((main > 0).sum()) < num_main),
-            outside_share=float(view.outside_share.item()),
+            cut_off=bool(view.cut_off.item()) or (whole and int((main > 0).sum()) < num_main),
+            outside_share=1 - (1 - view.outside_share.item()) * num_held / num_all if num_all else 0.0,
         )
 
     def _check_axes(self, shape: Sequence[int], spacing_mm: Sequence[float], file: Path) -> None:

@@ -116,6 +116,9 @@ def test_islands_do_not_draw_the_grid(kind, priors):
     assert alone.maps[1:].sum() > 50
     assert torch.equal(with_island.maps, alone.maps)
     assert (with_island.cut_off, with_island.empty) == (alone.cut_off, False)
+    if kind != "2d":  # 48 of 648 voxels, before they are resampled
+        assert alone.outside_share == 0
+        assert with_island.outside_share == pytest.approx(48 / 648, abs=0.02)
 
 
 def test_an_empty_label_map_is_known_as_such(coder, tmp_path):
