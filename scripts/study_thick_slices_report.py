@@ -38,6 +38,8 @@ PAIRS: tuple[tuple[str, str, tuple[float, float] | None], ...] = (
     ("sub_pixel_motion", "unet_2d", (0.0, 0.0)),
     ("sub_pixel_b2", "unet_interpolated", (0.0, 0.0)),
     ("sub_pixel_motion_b2", "unet_interpolated", (0.0, 0.0)),
+    ("sub_pixel_motion_b2", "unet_2d", (0.0, 0.0)),
+    ("sub_pixel_motion_b2", "sub_pixel_motion", None),
     ("acnn_sub_pixel", "sub_pixel", (-0.005, 0.05)),
     ("acnn_sub_pixel_motion", "sub_pixel_motion", (-0.005, 0.05)),
     ("acnn_sub_pixel_motion_b2", "sub_pixel_motion_b2", (-0.005, 0.05)),
