@@ -248,7 +248,7 @@ class Workplace(HostFolders):
         with self.locked(took.stem):
             if not took.is_file():
                 calibration = json.loads((self.results / CALIBRATION).read_text())
-                iterations = training.times * calibration["iterations_per_epoch"][training.iterations_of or name]
+                iterations = calibration["iterations_per_epoch"][training.iterations_of or name]
                 configuration = self.configured(name, seed, iterations=iterations)
                 measured = self.train(training.dataset_id, configuration, training.trainer)
                 content = {"name": name, "settings": COMMON_SETTINGS | training.settings, "num_epochs": NUM_EPOCHS}

@@ -32,7 +32,6 @@ COLUMNS = (
 # there is no target.
 PAIRS: tuple[tuple[str, str, tuple[float, float] | None], ...] = (
     ("sub_pixel", "unet_interpolated", (0.0, 0.0)),
-    ("sub_pixel", "unet_interpolated_long", None),
     ("sub_pixel", "unet_2d", (0.0, 0.0)),
     ("sub_pixel_motion", "unet_interpolated", (0.0, 0.0)),
     ("sub_pixel_motion", "unet_2d", (0.0, 0.0)),
@@ -45,7 +44,6 @@ PAIRS: tuple[tuple[str, str, tuple[float, float] | None], ...] = (
     ("acnn_sub_pixel_motion_b2", "sub_pixel_motion_b2", (-0.005, 0.05)),
     ("acnn_sub_pixel_steps", "sub_pixel", (-0.005, 0.05)),
     ("acnn_sub_pixel_box", "sub_pixel", (-0.005, 0.05)),
-    ("sub_pixel_motion", "unet_interpolated_long", None),
     ("sub_pixel_motion", "sub_pixel", None),
     ("acnn_sub_pixel_motion", "acnn_sub_pixel", None),
     ("acnn_sub_pixel", "sub_pixel_motion", None),

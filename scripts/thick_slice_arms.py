@@ -35,7 +35,6 @@ class Training:
         settings: of the `acnn` block, beside the lengths of the training and the seed.
         prior: which of the study's priors is in its loss, by name.
         iterations_of: the training whose number of iterations it has, where that is not its own of equal time.
-        times: how many times that number.
     """
 
     dataset_id: int
@@ -44,7 +43,6 @@ class Training:
     settings: dict = field(default_factory=dict)
     prior: str | None = None
     iterations_of: str | None = None
-    times: int = 1
 
 
 TRAININGS = {
@@ -58,9 +56,6 @@ TRAININGS = {
     "acnn_sub_pixel_steps": Training(HR_ID, THICK, "ACNNSubPixelSegTrainer", prior="all", iterations_of="sub_pixel"),
     "acnn_sub_pixel_box": Training(HR_ID, THICK, "ACNNSubPixelSegTrainer", prior="box", iterations_of="acnn_sub_pixel"),
     "unet_interpolated": Training(INTERPOLATED_ID, HR, "ACNNTrainer", {"prior_weight": 0}),
-    "unet_interpolated_long": Training(
-        INTERPOLATED_ID, HR, "ACNNTrainer", {"prior_weight": 0}, iterations_of="unet_interpolated", times=4
-    ),
     "unet_2d": Training(STACKS_ID, SLICES, "ACNNTrainer", {"prior_weight": 0}),
     "unet_hr": Training(HR_ID, HR, "ACNNTrainer", {"prior_weight": 0}),
     "sr": Training(HR_ID, THICK, "SRTrainer", MOTION),
@@ -107,7 +102,6 @@ ARMS = {
     "acnn_sub_pixel_steps": Arm("ACNN-Seg, as many steps as 3D-Seg", "acnn_sub_pixel_steps", "stack"),
     "acnn_sub_pixel_box": Arm("ACNN-Seg, prior on the box", "acnn_sub_pixel_box", "stack"),
     "unet_interpolated": Arm("3D U-Net on linear interpolation", "unet_interpolated", "interpolated"),
-    "unet_interpolated_long": Arm("the same, four times as long", "unet_interpolated_long", "interpolated"),
     "unet_2d": Arm("2d slice by slice, labels linear", "unet_2d", "slices"),
     "unet_2d_bspline": Arm("2d slice by slice, labels B-spline", "unet_2d", "slices", method="bspline"),
     "labels_linear": Arm("true labels of thick slices, linear", None, "interpolation"),
