@@ -64,10 +64,15 @@ def write_report() -> None:
         for part in ("selection", "confirmation"):
             for which in SETS:
                 parts.append(f"### {part.capitalize()} cases, {which} images\n")
-                for baseline in (each for each in BASELINES if common_seeds(runs, each)):
-                    parts.append(f"{table(name, runs, part, which, baseline)}\n")
-                    if STUDIES[name].grouped:
-                        parts.append(f"{group_table(name, runs, part, which, baseline)}\n")
+                for baseline in BASELINES:
+                    seeds = common_seeds(runs, baseline)
+                    rows = {
+                        arm: compare_arms(name, runs, (baseline, arm), each, part, which) for arm, each in seeds.items()
+                    }
+                    if rows:
+                        parts.append(f"{table(rows, seeds, baseline)}\n")
+                    if rows and STUDIES[name].grouped:
+                        parts.append(f"{group_table(rows, baseline)}\n")
     PAGE.write_text("\n".join(parts))
     print(PAGE)
 
@@ -78,35 +83,27 @@ def load_runs(name: str) -> dict[tuple[str, int], dict]:
     return {(run["arm"], run["seed"]): run for run in runs}
 
 
-def table(name: str, runs: dict, part: str, which: str, baseline: str) -> str:
-    """Return a Markdown table: one row an arm, differences to the baseline with their intervals."""
+def table(comparisons: dict[str, list[Comparison]], seeds: dict[str, list[int]], baseline: str) -> str:
+    """Return a Markdown table: the baseline's own means, then one row an arm, differences with their intervals."""
     header = ["arm", "seeds", *(f"{title}, difference" for title in METRICS.values()), "Hausdorff, largest component"]
+    shown = [*((metric, NO_CLEAN_UP) for metric in METRICS), ("hausdorff_mm", LARGEST_COMPONENT)]
     lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
-    for arm, seeds in common_seeds(runs, baseline).items():
-        if arm == baseline:
-            baseline_means = means(name, runs, seeds, part, which, baseline)
-            lines.append(f"| {arm} | {len(seeds)} | " + " | ".join(baseline_means) + " |")
-            continue
-        rows = compare_arms(name, runs, (baseline, arm), seeds, part, which)
-        cells = [
-            describe(find(rows, metric, NO_CLEAN_UP, PRIOR), find(rows, metric, NO_CLEAN_UP, BASELINE))
-            for metric in METRICS
-        ]
-        cleaned = [find(rows, "hausdorff_mm", LARGEST_COMPONENT, each) for each in (PRIOR, BASELINE)]
-        lines.append(f"| {arm} | {len(seeds)} | " + " | ".join([*cells, describe(*cleaned)]) + " |")
+    for arm, rows in comparisons.items():
+        pairs = [(find(rows, *each, PRIOR), find(rows, *each, BASELINE)) for each in shown]
+        cells = [f"{own.mean:.3f}" if arm == baseline else describe(other, own) for other, own in pairs]
+        lines.append(f"| {arm} | {len(seeds[arm])} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def group_table(name: str, runs: dict, part: str, which: str, baseline: str) -> str:
+def group_table(comparisons: dict[str, list[Comparison]], baseline: str) -> str:
     """Return a Markdown table of every arm by group: does a prior of all hearts "heal" the sick ones?"""
     lines = [
         f"| arm | group | Dice, {baseline} | Dice, difference | Hausdorff, difference |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
-    for arm, seeds in common_seeds(runs, baseline).items():
+    for arm, rows in comparisons.items():
         if arm == baseline:
             continue
-        rows = compare_arms(name, runs, (baseline, arm), seeds, part, which)
         for group in sorted({row.stratum for row in rows} - {"all"}):
             cells = [f"{find(rows, 'dice', NO_CLEAN_UP, BASELINE, stratum=group).mean:.3f}"]
             for metric in ("dice", "hausdorff_mm"):
@@ -123,14 +120,6 @@ def common_seeds(runs: dict, baseline: str) -> dict[str, list[int]]:
         for arm in BASELINES[baseline]
     }
     return {arm: each for arm, each in seeds.items() if each}
-
-
-def means(name: str, runs: dict, seeds: list[int], part: str, which: str, baseline: str) -> list[str]:
-    """Return the baseline's own means, the reference of the rows below it."""
-    rows = compare_arms(name, runs, (baseline, baseline), seeds, part, which)
-    found = [find(rows, metric, NO_CLEAN_UP, BASELINE) for metric in METRICS]
-    found.append(find(rows, "hausdorff_mm", LARGEST_COMPONENT, BASELINE))
-    return [f"{row.mean:.3f}" for row in found]
 
 
 def describe(row: Comparison, baseline: Comparison) -> str:
