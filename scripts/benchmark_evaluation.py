@@ -45,7 +45,7 @@ from other_evaluators import (
 )
 from scipy.ndimage import shift
 
-from acnn_nnunet.evaluation.score_table import CASES_FILE, read_scores
+from acnn_nnunet.evaluation.table import CASES_FILE, read_scores
 
 ROOT = Path(__file__).parents[1]
 LABEL_NAMES = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
@@ -229,9 +229,9 @@ def write_acdc_dataset(raw: Path, predictions: Path) -> None:
 
 def score_folders_with_ours(reference: Path, prediction: Path, dataset_json: Path, output: Path) -> None:
     """Score all cases and write them down, as `evaluate` does before its tables and page."""
-    from acnn_nnunet.evaluation.evaluation_plan import plan_evaluation
-    from acnn_nnunet.evaluation.folder_evaluation import evaluate_cases, prepare_workers
-    from acnn_nnunet.evaluation.journal import Journal
+    from acnn_nnunet.casewise.journal import Journal
+    from acnn_nnunet.evaluation.cases import evaluate_cases, prepare_workers
+    from acnn_nnunet.evaluation.plan import plan_evaluation
 
     prepare_workers()
     plan = plan_evaluation(

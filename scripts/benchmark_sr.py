@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from acnn_nnunet.files import write_json
+from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.sr.network import FIGURE_2, SubPixelUNet
 from acnn_nnunet.sr.srcnn import SRCNN, features_for
 from acnn_nnunet.sr.upsampling import interpolate_slices

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from acnn_nnunet.datasets.phantom import GROUPS, make_case
-from acnn_nnunet.demo import draw_slices
+from acnn_nnunet.demo.command import draw_slices
+from acnn_nnunet.demo.phantom import GROUPS, make_case
 
 SHAPE, SPACING_MM = (60, 64, 64), (2.0, 2.0, 2.0)
 

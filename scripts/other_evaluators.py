@@ -12,9 +12,9 @@ import numpy as np
 import SimpleITK
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter, shift
 
-from acnn_nnunet.evaluation.case_scores import score_case
-from acnn_nnunet.geometry import Geometry
-from acnn_nnunet.host.label_files import LabelMap
+from acnn_nnunet.evaluation.masks.case_scores import score_case
+from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.nnunet.label_files import LabelMap
 
 DATA = Path(os.environ.get("ACNN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 LABELS = (1, 2, 3)  # of ACDC

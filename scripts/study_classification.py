@@ -21,7 +21,7 @@ from study_defaults import BASE, PRIOR_CONFIGURATION, Workplace
 from study_defaults import CONFIGURATION as COARSE
 from study_workplace import ROOT
 
-from acnn_nnunet.files import write_json
+from acnn_nnunet.files.safe_writes import write_json
 
 NUM_FOLDS = 10
 CONFIGURATION = "3d_classification"
@@ -83,9 +83,9 @@ def prepare(workplace: Workplace, raw: Path) -> None:
 
 def write_splits(workplace: Workplace) -> None:
     """Write the study's folds where the host looks for them: stratified by group, all cases of a person in one fold."""
-    from acnn_nnunet.datasets.conversion import read_report
-    from acnn_nnunet.datasets.groups import GROUPS_FILE, read_groups
-    from acnn_nnunet.datasets.patient_splits import split_by_patient
+    from acnn_nnunet.challenges.conversion import read_report
+    from acnn_nnunet.files.patient_splits import split_by_patient
+    from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
 
     twins = read_report(workplace.raw)["twins"]
     rows = read_groups(workplace.raw / GROUPS_FILE)
@@ -130,12 +130,12 @@ def encode(workplace: Workplace, fold: str | int) -> None:
     from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    from acnn_nnunet.datasets.groups import GROUPS_FILE, read_groups
-    from acnn_nnunet.host.held_out import load_on_grid
-    from acnn_nnunet.host.label_pca import foreground_values
-    from acnn_nnunet.shape_prior.alignment import align_to
+    from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
+    from acnn_nnunet.fold_prior.alignment import align_to
+    from acnn_nnunet.fold_prior.held_out import load_on_grid
+    from acnn_nnunet.latent.codes.table import CodeTable, write_codes
+    from acnn_nnunet.latent.pca_codes import foreground_values
     from acnn_nnunet.shape_prior.label_map_pca import pca_codes
-    from acnn_nnunet.shape_prior.latent_codes import CodeTable, write_codes
     from acnn_nnunet.shape_prior.prior_file import load_prior
 
     prior = load_prior(prior_file(workplace, fold))
@@ -165,9 +165,9 @@ def write_hand_made(workplace: Workplace) -> None:
     """Write volumes, ejection fractions, mass and wall thickness of every patient, from the raw label maps."""
     import SimpleITK
 
-    from acnn_nnunet.datasets.groups import GROUPS_FILE, read_groups
-    from acnn_nnunet.evaluation.clinical import MYOCARDIUM_G_PER_ML
-    from acnn_nnunet.shape_prior.latent_measures import wall_thickness_mm
+    from acnn_nnunet.evaluation.clinical.indices import MYOCARDIUM_G_PER_ML
+    from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
+    from acnn_nnunet.latent.report.measures import wall_thickness_mm
 
     if hand_made_file(workplace).is_file():
         return

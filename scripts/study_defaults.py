@@ -21,7 +21,7 @@ import numpy as np
 from study_defaults_arms import ALL_FOLD, ARMS, FEW_FOLD, FEW_FOLD_OF_ALL, PRIORS, STUDIES
 from study_workplace import ROOT, HostFolders
 
-from acnn_nnunet.files import write_json
+from acnn_nnunet.files.safe_writes import write_json
 
 RESULTS = ROOT / "benchmarks" / "defaults"
 CORRUPTIONS = ("clean", "noise", "slab", "motion", "dropped", "slab_mean", "dropped_mean")
@@ -265,7 +265,7 @@ class Workplace(HostFolders):
 
     def predict_and_score(self, configuration: str, fold: int) -> dict:
         """Return the rows of both tables of `acnn-nnunet evaluate`, by part and corruption."""
-        from acnn_nnunet.evaluation.score_table import CASES_FILE, LARGEST_COMPONENT_FILE
+        from acnn_nnunet.evaluation.table import CASES_FILE, LARGEST_COMPONENT_FILE
 
         predictions, evaluation = (self.folder / name / configuration for name in ("predictions", "evaluations"))
         model = self.trainer_folder(self.raw.name, "ACNNTrainer", configuration, fold).parent
@@ -326,8 +326,8 @@ def corrupt(
     """
     import torch
 
-    from acnn_nnunet.sr.degradation import add_noise
-    from acnn_nnunet.sr.motion import draw_motion, drop_slices, move_slices
+    from acnn_nnunet.sr.degradation.acquisition import add_noise
+    from acnn_nnunet.sr.degradation.motion import draw_motion, drop_slices, move_slices
 
     volume = torch.from_numpy(image)[None, None]
     kind, _, filled = kind.partition("_")

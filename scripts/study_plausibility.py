@@ -31,19 +31,19 @@ import numpy as np
 from study_defaults import CORRUPTIONS, Workplace
 from study_defaults_arms import ALL_FOLD, FEW_FOLD, STUDIES
 
-from acnn_nnunet.files import write_json, write_text
-from acnn_nnunet.host.label_codes import load_coder
-from acnn_nnunet.host.plausibility import calibration_cases, calibration_rows
-from acnn_nnunet.host.plausibility_inputs import Predictions, find_predictions, find_rules, patients_of_cases
-from acnn_nnunet.host.plausibility_scores import PlausibilityScorer
-from acnn_nnunet.host.plausibility_table import EMPTY, SCORED, PlausibilityRow
-from acnn_nnunet.host.plausibility_truth import References
-from acnn_nnunet.shape_prior.plausibility_calibration import (
+from acnn_nnunet.files.safe_writes import write_json, write_text
+from acnn_nnunet.fold_prior.coder import load_coder
+from acnn_nnunet.plausibility.calibration import (
     Calibration,
     calibrate,
     judge_flags,
     judge_plausibilities,
 )
+from acnn_nnunet.plausibility.command import calibration_cases, calibration_rows
+from acnn_nnunet.plausibility.inputs import Predictions, find_predictions, find_rules, patients_of_cases
+from acnn_nnunet.plausibility.scores import PlausibilityScorer
+from acnn_nnunet.plausibility.table import EMPTY, SCORED, PlausibilityRow
+from acnn_nnunet.plausibility.truth import References
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "latent" / "plausibility.json"

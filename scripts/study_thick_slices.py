@@ -49,7 +49,7 @@ from thick_slice_images import (
     write_stack_labels,
 )
 
-from acnn_nnunet.files import write_json
+from acnn_nnunet.files.safe_writes import write_json
 
 RESULTS = ROOT / "benchmarks" / "thick_slices"
 PAGE = ROOT / "docs" / "thick_slices_results.md"
@@ -227,8 +227,8 @@ class Workplace(HostFolders):
 
     def score(self, arm: Arm, predictions: Path) -> dict:
         """Return the rows of the tables that `acnn-nnunet evaluate` or `evaluate-sr` writes."""
-        from acnn_nnunet.evaluation.score_table import CASES_FILE, LARGEST_COMPONENT_FILE
-        from acnn_nnunet.evaluation.super_resolution import TABLE_FILE
+        from acnn_nnunet.evaluation.images.command import TABLE_FILE
+        from acnn_nnunet.evaluation.table import CASES_FILE, LARGEST_COMPONENT_FILE
 
         evaluation = predictions.parent / "evaluation"
         shutil.rmtree(evaluation, ignore_errors=True)

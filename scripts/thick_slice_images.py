@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from acnn_nnunet.sr.degrade_folder import Acquisition, degrade_volume, generator_of
-from acnn_nnunet.sr.interpolation import interpolate_folder
+from acnn_nnunet.sr.degradation.command import Acquisition, degrade_volume, generator_of
+from acnn_nnunet.sr.inference.interpolation import interpolate_folder
 from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_lr, with_slices
 from acnn_nnunet.sr.stacks import Volume, read_volume, write_volume
 from acnn_nnunet.sr.training_stacks import pad_slices

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from acnn_nnunet.cli import _parse
-from acnn_nnunet.host.settings import PRESETS, Settings, parse_assignments
-from acnn_nnunet.shape_prior.stages import StageSchedule
+from acnn_nnunet.nnunet.settings import PRESETS, Settings, parse_assignments
+from acnn_nnunet.shape_prior.training.stages import StageSchedule
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])

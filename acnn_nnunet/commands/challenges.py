@@ -19,8 +19,8 @@ def _add_convert(commands) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.datasets.acdc import convert_acdc
-    from acnn_nnunet.datasets.cetus import convert_cetus
+    from acnn_nnunet.challenges.acdc import convert_acdc
+    from acnn_nnunet.challenges.cetus import convert_cetus
 
     converters = {"acdc": convert_acdc, "cetus": convert_cetus}
     print(converters[arguments.challenge](arguments.source, arguments.dataset_id))
@@ -37,8 +37,8 @@ def _add_submit(commands) -> None:
 
 
 def _submit(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.datasets.acdc import submit_acdc
-    from acnn_nnunet.datasets.cetus import submit_cetus
+    from acnn_nnunet.challenges.acdc import submit_acdc
+    from acnn_nnunet.challenges.cetus import submit_cetus
 
     submit = {"acdc": submit_acdc, "cetus": submit_cetus}
     print(submit[arguments.challenge](arguments.predictions, arguments.output, dataset=arguments.dataset))

@@ -32,7 +32,7 @@ def _add_evaluate(commands) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.evaluation.evaluate import evaluate
+    from acnn_nnunet.evaluation.command import evaluate
 
     outcome = evaluate(
         arguments.reference,
@@ -61,7 +61,7 @@ def _add_merge(commands) -> None:
 
 
 def _merge(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.evaluation.evaluate import merge_parts
+    from acnn_nnunet.evaluation.command import merge_parts
 
     outcome = merge_parts(arguments.output)
     print(outcome.text)
@@ -89,7 +89,7 @@ def _data_range(word: str) -> float | None:
 
 
 def _evaluate_sr(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.evaluation.super_resolution import evaluate_super_resolution
+    from acnn_nnunet.evaluation.images.command import evaluate_super_resolution
 
     print(
         evaluate_super_resolution(
@@ -114,8 +114,8 @@ def _add_compare(commands) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.evaluation.comparison import compare
-    from acnn_nnunet.evaluation.paired_scores import parse_arms
+    from acnn_nnunet.evaluation.comparison.command import compare
+    from acnn_nnunet.evaluation.comparison.paired_scores import parse_arms
 
     print(compare(parse_arms(arguments.arms), arguments.output, groups=arguments.groups, published=arguments.published))
     return 0

@@ -25,7 +25,7 @@ def add_prior_options(parser) -> None:
 
 def prior_of(arguments: argparse.Namespace) -> Path:
     """Return the prior file that the options name."""
-    from acnn_nnunet.host.label_codes import choose_prior
+    from acnn_nnunet.fold_prior.coder import choose_prior
 
     return choose_prior(
         arguments.prior,
@@ -49,7 +49,7 @@ def _add_codes(commands) -> None:
 
 
 def _codes(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.host.latent_folder import write_folder_codes
+    from acnn_nnunet.latent.codes.command import write_folder_codes
 
     print(
         write_folder_codes(
@@ -79,7 +79,7 @@ def _add_latent_report(commands) -> None:
 
 
 def _latent_report(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.host.latent_report import latent_report
+    from acnn_nnunet.latent.report.command import latent_report
 
     print(
         latent_report(
@@ -115,7 +115,7 @@ def _add_classify(commands) -> None:
 
 
 def _classify(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.evaluation.classification_task import run_classification
+    from acnn_nnunet.latent.classification.command import run_classification
 
     print(
         run_classification(
@@ -154,7 +154,7 @@ def _add_plausibility(commands) -> None:
 
 
 def _plausibility(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.host.plausibility import CalibrationOptions, plausibility
+    from acnn_nnunet.plausibility.command import CalibrationOptions, plausibility
 
     options = None
     if arguments.calibrate is not None:
@@ -190,7 +190,7 @@ def _add_refine(commands) -> None:
 
 
 def _refine(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.host.refinement import load_refiner, refine_folder
+    from acnn_nnunet.refinement.command import load_refiner, refine_folder
 
     refiner = load_refiner(
         arguments.dataset,

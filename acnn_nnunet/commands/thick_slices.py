@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from acnn_nnunet.sr.folder_work import FolderOutcome
+    from acnn_nnunet.casewise.run import FolderOutcome
 
 
 def add_parsers(commands) -> None:
@@ -32,7 +32,7 @@ def _add_plan_hr(commands) -> None:
 
 
 def _plan_hr(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.sr.planning import plan_hr
+    from acnn_nnunet.sr.planning.command import plan_hr
 
     print(
         plan_hr(
@@ -66,7 +66,7 @@ def _add_degrade(commands) -> None:
 
 
 def _degrade(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.sr.degrade_folder import Acquisition, degrade_folder
+    from acnn_nnunet.sr.degradation.command import Acquisition, degrade_folder
 
     acquisition = Acquisition(
         factor=arguments.factor,
@@ -110,7 +110,7 @@ def _predict_hr(arguments: argparse.Namespace) -> int:
 
 
 def _interpolate(arguments: argparse.Namespace) -> "FolderOutcome":
-    from acnn_nnunet.sr.interpolation import interpolate_folder
+    from acnn_nnunet.sr.inference.interpolation import interpolate_folder
 
     given = [flag for flag, value in _model_options(arguments).items() if value is not None]
     if given:
@@ -129,7 +129,7 @@ def _interpolate(arguments: argparse.Namespace) -> "FolderOutcome":
 
 
 def _predict_with_model(arguments: argparse.Namespace) -> "FolderOutcome":
-    from acnn_nnunet.sr.prediction import Inference, predict_hr
+    from acnn_nnunet.sr.inference.command import Inference, predict_hr
 
     missing = [flag for flag, value in _model_options(arguments).items() if value is None]
     if missing:

@@ -21,7 +21,7 @@ def _add_doctor(commands) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.host.doctor import examine
+    from acnn_nnunet.nnunet.doctor import examine
 
     findings = examine(device=arguments.device)
     for finding in findings:
@@ -35,7 +35,7 @@ def _add_env(commands) -> None:
 
 
 def _env(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.host.registration import export_line
+    from acnn_nnunet.nnunet.registration import export_line
 
     print(export_line())
     return 0
@@ -49,7 +49,7 @@ def _add_demo(commands) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.demo import run_demo
+    from acnn_nnunet.demo.command import run_demo
 
     print(run_demo(arguments.output, device=arguments.device))
     return 0
@@ -66,7 +66,7 @@ def _add_configure(commands) -> None:
 
 
 def _configure(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.host.configure import configure
+    from acnn_nnunet.nnunet.configure import configure
 
     print(
         configure(
@@ -92,7 +92,7 @@ def _add_prior_report(commands) -> None:
 
 
 def _prior_report(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.host.prior_report import prior_report
+    from acnn_nnunet.prior_report.command import prior_report
 
     print(
         prior_report(
@@ -115,7 +115,7 @@ def _add_export_stock(commands) -> None:
 
 
 def _export_stock(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.host.export import export_stock
+    from acnn_nnunet.nnunet.export import export_stock
 
     print(export_stock(arguments.model_folder, arguments.output))
     return 0

@@ -1,1 +1,1 @@
-"""How good a prediction is: overlap, distances in mm, clinical indices, image quality, paired statistics."""
+"""How good a prediction is: overlap, distances in mm, anatomy, clinical indices, image quality, paired statistics."""

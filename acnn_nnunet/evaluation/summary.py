@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from acnn_nnunet.evaluation.evaluation_plan import EvaluationPlan
-from acnn_nnunet.evaluation.score_table import STATUSES
-from acnn_nnunet.host.dataset_labels import label_key
+from acnn_nnunet.evaluation.plan import EvaluationPlan
+from acnn_nnunet.evaluation.table import STATUSES
+from acnn_nnunet.nnunet.labels import label_key
 
 # Scores with a mean, in the order in which tables show them.
 METRICS = ("dice", "iou", "hausdorff_mm", "hd95_mm", "mean_surface_distance_mm", "surface_dice")

@@ -1,1 +1,1 @@
-"""The T-L network, its training stages, and the prior term it becomes in a segmentation loss."""
+"""The shape prior on tensors: label space, grids, networks, losses, training, the prior file."""

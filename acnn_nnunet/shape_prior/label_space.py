@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acnn_nnunet.shape_prior.autoencoder import one_hot
+from acnn_nnunet.shape_prior.networks.autoencoder import one_hot
 
 
 @dataclass(frozen=True)

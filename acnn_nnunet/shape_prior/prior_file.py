@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from acnn_nnunet.shape_prior.grids import PatchGrid, RoiGrid, make_grid
+from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid, make_grid
 from acnn_nnunet.shape_prior.label_space import LabelSpace
-from acnn_nnunet.shape_prior.tl_network import TLNetwork
+from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 
 FORMAT_VERSION = 3
 SPEC_KEY = "shape_prior"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from acnn_nnunet.geometry import SPACING_TOLERANCE, Geometry
+from acnn_nnunet.files.geometry import SPACING_TOLERANCE, Geometry
 
 
 @dataclass(frozen=True)

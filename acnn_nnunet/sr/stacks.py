@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import SimpleITK
 
-from acnn_nnunet.files import gzip_size, replace_atomically
-from acnn_nnunet.geometry import DIRECTION_TOLERANCE, Geometry
+from acnn_nnunet.files.geometry import DIRECTION_TOLERANCE, Geometry
+from acnn_nnunet.files.safe_writes import gzip_size, replace_atomically
 
 FILE_ENDINGS = (".nii.gz", ".nii")
 

@@ -7,18 +7,18 @@ import torch
 from nnunetv2.paths import nnUNet_results
 
 from acnn_nnunet import __version__
-from acnn_nnunet.files import write_json
-from acnn_nnunet.host.hidden_parts import HidePartsTransform
-from acnn_nnunet.host.prior_location import (
+from acnn_nnunet.files.safe_writes import write_json
+from acnn_nnunet.fold_prior.location import (
     check_prior_fits,
     check_prior_is_held_out,
     locate_prior,
     prior_command,
 )
-from acnn_nnunet.host.prior_verdict import LABEL_DICE
+from acnn_nnunet.prior_report.verdict import LABEL_DICE
+from acnn_nnunet.shape_prior.loss.prior_loss import ShapePriorLoss, Term
+from acnn_nnunet.shape_prior.loss.prior_term import make_prior_term
 from acnn_nnunet.shape_prior.prior_file import Prior, load_prior
-from acnn_nnunet.shape_prior.prior_loss import ShapePriorLoss, Term
-from acnn_nnunet.shape_prior.prior_term import make_prior_term
+from acnn_nnunet.shape_prior.training.hidden_parts import HidePartsTransform
 from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
 
 

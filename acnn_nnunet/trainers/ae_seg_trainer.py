@@ -8,15 +8,15 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import Tensor, nn
 
-from acnn_nnunet.files import write_json
-from acnn_nnunet.host.held_out import channel_names, load_patch
-from acnn_nnunet.shape_prior.corruption import keep_some_clean, swap_labels
-from acnn_nnunet.shape_prior.segmentation_autoencoder import (
+from acnn_nnunet.files.safe_writes import write_json
+from acnn_nnunet.fold_prior.held_out import channel_names, load_patch
+from acnn_nnunet.refinement.segmentation_autoencoder import (
     LARGE_PARAMETERS,
     SMALL_PARAMETERS,
     plan_segmentation_autoencoder,
 )
-from acnn_nnunet.shape_prior.segmentation_errors import draw_errors
+from acnn_nnunet.refinement.segmentation_errors import draw_errors
+from acnn_nnunet.shape_prior.training.corruption import keep_some_clean, swap_labels
 from acnn_nnunet.trainers.own_network_trainer import OwnNetworkTrainer
 
 ERROR_STRENGTH = 0.7

@@ -11,27 +11,27 @@ from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
-from acnn_nnunet.files import write_json
-from acnn_nnunet.host.cases import as_label, fit_box_to_cases, labels_present
-from acnn_nnunet.host.held_out import channel_names, held_out_report
-from acnn_nnunet.host.network_maps import PredictionPreprocessor, add_network_maps
-from acnn_nnunet.host.prior_spec import box_of_checkpoint, describe_prior
-from acnn_nnunet.host.settings import Settings
-from acnn_nnunet.shape_prior.corruption import AutoencoderInput
-from acnn_nnunet.shape_prior.grid_samples import GridSamples, samples_on_grid
-from acnn_nnunet.shape_prior.grids import PatchGrid, RoiGrid
-from acnn_nnunet.shape_prior.hybrid_autoencoder import HybridDecoder, HybridEncoder
-from acnn_nnunet.shape_prior.linear_start import start_linearly
+from acnn_nnunet.files.safe_writes import write_json
+from acnn_nnunet.fold_prior.held_out import channel_names, held_out_report
+from acnn_nnunet.fold_prior.specification import box_of_checkpoint, describe_prior
+from acnn_nnunet.nnunet.cases import as_label, fit_box_to_cases, labels_present
+from acnn_nnunet.nnunet.network_maps import PredictionPreprocessor, add_network_maps
+from acnn_nnunet.nnunet.settings import Settings
+from acnn_nnunet.shape_prior.code_statistics import measure_statistics
+from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
+from acnn_nnunet.shape_prior.grids.samples import GridSamples, samples_on_grid
+from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
+from acnn_nnunet.shape_prior.loss.prior_loss import FullPrecisionLoss
+from acnn_nnunet.shape_prior.loss.reconstruction_loss import ReconstructionLoss
+from acnn_nnunet.shape_prior.networks.hybrid_autoencoder import HybridDecoder, HybridEncoder
+from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, PriorSpec
-from acnn_nnunet.shape_prior.prior_loss import FullPrecisionLoss
-from acnn_nnunet.shape_prior.prior_statistics import measure_statistics
-from acnn_nnunet.shape_prior.reconstruction_loss import ReconstructionLoss
-from acnn_nnunet.shape_prior.roi_box import RoiBox
-from acnn_nnunet.shape_prior.stages import Stage, StageSchedule, set_training_mode, tl_loss
-from acnn_nnunet.shape_prior.tl_network import TLNetwork
-from acnn_nnunet.shape_prior.tl_validation import measure_batch, summarise_epoch
+from acnn_nnunet.shape_prior.training.corruption import AutoencoderInput
+from acnn_nnunet.shape_prior.training.linear_start import start_linearly
+from acnn_nnunet.shape_prior.training.optimizer import prior_optimizer
+from acnn_nnunet.shape_prior.training.stages import Stage, StageSchedule, set_training_mode, tl_loss
+from acnn_nnunet.shape_prior.training.validation import measure_batch, summarise_epoch
 from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
-from acnn_nnunet.trainers.prior_optimizer import prior_optimizer
 
 _SCHEDULE_KEY = "shape_prior_schedule"
 # Where a fitted box waits for the host to build the network, in the resolved configuration: in memory only.

@@ -14,13 +14,13 @@ from torch import distributed as dist
 from torch import nn
 from torch._dynamo import OptimizedModule
 
-from acnn_nnunet.host.raw_images import raw_images
-from acnn_nnunet.sr.degrade_folder import Acquisition
-from acnn_nnunet.sr.hr_model import HRModel
-from acnn_nnunet.sr.planning import ThroughPlane
-from acnn_nnunet.sr.prediction import Inference
+from acnn_nnunet.nnunet.raw_images import raw_images
+from acnn_nnunet.sr.degradation.command import Acquisition
+from acnn_nnunet.sr.inference.command import Inference
+from acnn_nnunet.sr.inference.hr_model import HRModel
+from acnn_nnunet.sr.inference.validation import SimulatedValidation, score_labels
+from acnn_nnunet.sr.planning.command import ThroughPlane
 from acnn_nnunet.sr.training_stacks import StackSimulation, StackUnits
-from acnn_nnunet.sr.validation import SimulatedValidation, score_labels
 from acnn_nnunet.trainers.own_network_trainer import OwnNetworkTrainer
 
 

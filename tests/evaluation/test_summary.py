@@ -12,10 +12,10 @@ from label_folders import DIAGONAL_MM, heart, make_folders, write_dataset, write
 from nnunetv2.evaluation import evaluate_predictions as host
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
-from acnn_nnunet.evaluation.evaluation_plan import plan_evaluation
-from acnn_nnunet.evaluation.folder_evaluation import evaluate_case
+from acnn_nnunet.evaluation.cases import evaluate_case
+from acnn_nnunet.evaluation.plan import plan_evaluation
 from acnn_nnunet.evaluation.summary import summarise
-from acnn_nnunet.files import write_json
+from acnn_nnunet.files.safe_writes import write_json
 
 HOST_KEYS = ("Dice", "IoU", "TP", "FP", "FN", "TN", "n_pred", "n_ref")
 

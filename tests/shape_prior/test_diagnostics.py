@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from acnn_nnunet.shape_prior.code_distance import SquaredDistance
 from acnn_nnunet.shape_prior.diagnostics import (
     code_spread,
     dimension_shapes,
@@ -18,6 +17,7 @@ from acnn_nnunet.shape_prior.diagnostics import (
     prediction_error,
     rank_correlation,
 )
+from acnn_nnunet.shape_prior.loss.code_distance import SquaredDistance
 
 
 def codes_of_variances(*variances: float, count: int = 400) -> np.ndarray:

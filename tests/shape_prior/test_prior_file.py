@@ -6,8 +6,8 @@ import re
 import pytest
 import torch
 
+from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 from acnn_nnunet.shape_prior.prior_file import FORMAT_VERSION, PriorSpec, load_prior
-from acnn_nnunet.shape_prior.tl_network import TLNetwork
 
 SPEC = PriorSpec(
     dataset="Dataset001_X",

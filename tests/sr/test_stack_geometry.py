@@ -7,7 +7,7 @@ from nnunetv2.imageio.nibabel_reader_writer import NibabelIOWithReorient
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO, SimpleITKIOWithReorient
 from stack_files import DIRECTIONS, OBLIQUE, image_of, write
 
-from acnn_nnunet.geometry import Geometry
+from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.sr.stack_geometry import find_slice_axis, reader_axes, to_hr, to_lr
 from acnn_nnunet.sr.stacks import read_volume
 

@@ -6,11 +6,11 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from tiny_hr_models import dataset_of, plans_of
 
-from acnn_nnunet.geometry import Geometry
-from acnn_nnunet.sr.degrade_folder import Acquisition, degrade_volume
-from acnn_nnunet.sr.hr_model import HRModel
-from acnn_nnunet.sr.planning import ThroughPlane
-from acnn_nnunet.sr.stack_preprocessing import prepare_stack
+from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.sr.degradation.command import Acquisition, degrade_volume
+from acnn_nnunet.sr.inference.hr_model import HRModel
+from acnn_nnunet.sr.inference.stack_preprocessing import prepare_stack
+from acnn_nnunet.sr.planning.command import ThroughPlane
 from acnn_nnunet.sr.stacks import Volume
 from acnn_nnunet.sr.training_stacks import StackSimulation, StackUnits, pad_slices
 

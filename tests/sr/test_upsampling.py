@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.interpolate import CubicSpline
 
-from acnn_nnunet.sr.degradation import degrade
+from acnn_nnunet.sr.degradation.acquisition import degrade
 from acnn_nnunet.sr.upsampling import ThroughPlaneUpsampling, interpolate_slices, linear_taps
 
 FACTORS = range(2, 9)

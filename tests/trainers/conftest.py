@@ -13,8 +13,8 @@ import torch
 with warnings.catch_warnings():
     # The host's dependencies deprecate each other while they are imported.
     warnings.simplefilter("ignore")
-    from acnn_nnunet.datasets.phantom import write_dataset
-    from acnn_nnunet.sr.planning import plan_hr
+    from acnn_nnunet.demo.phantom import write_dataset
+    from acnn_nnunet.sr.planning.command import plan_hr
     from acnn_nnunet.trainers import ShapePriorTrainer
 
 DATASET_ID = 77

@@ -10,9 +10,9 @@ import torch
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from acnn_nnunet.host.hidden_parts import HidePartsTransform
+from acnn_nnunet.shape_prior.loss.prior_loss import ShapePriorLoss
 from acnn_nnunet.shape_prior.prior_file import load_prior
-from acnn_nnunet.shape_prior.prior_loss import ShapePriorLoss
+from acnn_nnunet.shape_prior.training.hidden_parts import HidePartsTransform
 from acnn_nnunet.trainers import ACNNTrainer, ShapePriorTrainer
 
 REGIONS = {

@@ -11,7 +11,7 @@ import SimpleITK
 import torch
 
 from acnn_nnunet.cli import main
-from acnn_nnunet.host.refinement import Refiner, load_refiner, refine_folder
+from acnn_nnunet.refinement.command import Refiner, load_refiner, refine_folder
 from acnn_nnunet.trainers import ACNNTrainer, AESegMTrainer, AESegTrainer
 
 DATASET = "77"

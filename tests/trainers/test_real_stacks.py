@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from acnn_nnunet.sr.prediction import Inference, predict_hr
+from acnn_nnunet.sr.inference.command import Inference, predict_hr
 from acnn_nnunet.trainers import SRTrainer, SubPixelSegTrainer
 
 pytestmark = pytest.mark.real_data

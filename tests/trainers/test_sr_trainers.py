@@ -9,7 +9,7 @@ import pytest
 import SimpleITK
 import torch
 
-from acnn_nnunet.sr.prediction import predict_hr
+from acnn_nnunet.sr.inference.command import predict_hr
 from acnn_nnunet.sr.srcnn import SRCNN
 from acnn_nnunet.sr.upsampling import interpolate_slices
 from acnn_nnunet.trainers import ACNNSRTrainer, SRCNNTrainer, SRTrainer

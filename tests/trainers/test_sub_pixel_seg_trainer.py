@@ -14,9 +14,9 @@ from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainer
     nnUNetTrainerNoDeepSupervision,
 )
 
-from acnn_nnunet.host.export import export_stock
-from acnn_nnunet.sr.prediction import predict_hr
-from acnn_nnunet.sr.sliding_window import predict_sliding_window
+from acnn_nnunet.nnunet.export import export_stock
+from acnn_nnunet.sr.inference.command import predict_hr
+from acnn_nnunet.sr.inference.sliding_window import predict_sliding_window
 from acnn_nnunet.trainers import ACNNSubPixelSegTrainer, ACNNTrainer, ShapePriorTrainer, SubPixelSegTrainer
 
 REGIONS = {

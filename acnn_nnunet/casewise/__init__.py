@@ -1,0 +1,1 @@
+"""Ground: one thing done to every case of a folder, in parallel, resumable, with an outcome for each."""

@@ -1,0 +1,1 @@
+"""Challenge data: conversion into a raw dataset, submissions out."""

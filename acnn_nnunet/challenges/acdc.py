@@ -1,0 +1,150 @@
+"""ACDC (MICCAI 2017): cine-MR of the heart at end-diastole and end-systole, in and out.
+
+Bernard et al., Deep Learning Techniques for Automatic MRI Cardiac Multi-Structures Segmentation and Diagnosis: Is the
+Problem Solved?, IEEE TMI 37(11), 2018.
+"""
+
+from pathlib import Path
+
+import SimpleITK
+
+from acnn_nnunet.challenges.conversion import (
+    PHASES,
+    Patient,
+    PatientFolder,
+    Volume,
+    convert_patients,
+    patient_folders,
+)
+from acnn_nnunet.challenges.submission import find_dataset, write_submission
+from acnn_nnunet.files.volumes import read_volume, write_volume
+
+LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+# What a short-axis label map keeps to (docs/plausibility.md).
+ANATOMICAL_RULES = [
+    {"rule": "one_piece", "label": "RV"},
+    {"rule": "one_piece", "label": "MYO"},
+    {"rule": "one_piece", "label": "LV"},
+    {"rule": "no_holes", "label": "RV", "in_plane": True},
+    {"rule": "no_holes", "label": ["MYO", "LV"], "in_plane": True},
+    {"rule": "enclosed_by", "label": "LV", "other": "MYO", "in_plane": True},
+    {"rule": "touches", "label": "LV", "other": "MYO", "in_plane": True},
+    {"rule": "touches", "label": "RV", "other": "MYO", "in_plane": True},
+]
+_DESCRIPTION = {
+    "channel_names": {"0": "cineMRI"},
+    "description": "Automated Cardiac Diagnosis Challenge: short-axis cine-MR at end-diastole and end-systole",
+    "reference": "Bernard et al., IEEE TMI 37(11), 2018, https://doi.org/10.1109/TMI.2018.2837502",
+    "license": "CC BY-NC-SA 4.0",
+    "anatomical_rules": ANATOMICAL_RULES,
+}
+
+
+def convert_acdc(source: Path, dataset_id: int) -> str:
+    """Make the raw dataset `Dataset<id>_ACDC` of the challenge's folder and return a summary to print.
+
+    Args:
+        source: holds training and, where there is one, testing; or is the folder with the training patients itself.
+        dataset_id: 1 to 999, not in use.
+
+    Raises:
+        FileNotFoundError: if there are no training patients in the source.
+        ValueError, FileExistsError, OSError: as `convert_patients` does.
+    """
+    source = Path(source)
+    training = source / "training" if (source / "training").is_dir() else source
+    folders = patient_folders(training, training=True) if training.is_dir() and training.name != "testing" else []
+    if not folders:
+        raise FileNotFoundError(
+            f"There are no folders training/patientNNN in {source}: give the folder that holds ACDC's training folder."
+        )
+    if training != source and (source / "testing").is_dir():
+        folders += patient_folders(source / "testing", training=False)
+    return convert_patients(
+        "ACDC", dataset_id, folders, read_patient, source=source, labels=LABELS, description=_DESCRIPTION
+    )
+
+
+def submit_acdc(predictions: Path, output: Path, *, dataset: str | None = None) -> str:
+    """Check the predictions of the test cases, zip `patientNNN_ED.nii.gz` and `patientNNN_ES.nii.gz`, return a summary.
+
+    Args:
+        predictions: folder of nnUNetv2_predict for the imagesTs of the converted dataset.
+        output: the zip.
+        dataset: id or name of that dataset; None for the only one called ACDC.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError: as `find_dataset` and `write_submission` do.
+    """
+    folder = find_dataset("ACDC", dataset)
+    return write_submission(folder, predictions, output, labels=LABELS.values(), write_case=_write_case)
+
+
+def read_patient(folder: PatientFolder) -> Patient:
+    """Read a patient's group and its images and labels at end-diastole and end-systole.
+
+    A frame that has no file of its own is taken from the `_4d` series; frames are counted from 1.
+
+    Raises:
+        ValueError, OSError: naming what is wrong with the patient's files.
+    """
+    info = _read_info(folder.path / "Info.cfg")
+    frames = {phase: _frame_number(info, phase) for phase in PHASES}
+    if frames["ED"] == frames["ES"]:
+        raise ValueError(f"Info.cfg says frame {frames['ED']} for both ED and ES")
+    # The test patients of the challenge came without their group.
+    if folder.training and not info.get("Group"):
+        raise ValueError("Info.cfg has no Group")
+    stems = {phase: f"{folder.path.name}_frame{frame:02d}" for phase, frame in frames.items()}
+    label_files = {phase: folder.path / f"{stem}_gt.nii.gz" for phase, stem in stems.items()}
+    labelled = folder.training or any(path.exists() for path in label_files.values())
+    return Patient(
+        name=f"patient{folder.number:03d}",
+        group=info.get("Group", ""),
+        images=_read_frames(folder.path, frames),
+        labels={phase: _read_file(label_files[phase]) for phase in PHASES if labelled},
+    )
+
+
+def _read_info(path: Path) -> dict[str, str]:
+    """Return the `key: value` lines of Info.cfg."""
+    if not path.is_file():
+        raise ValueError(f"{path.name} is missing")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is no text file ({error})") from error
+    pairs = (line.partition(":") for line in lines)
+    return {key.strip(): value.strip() for key, separator, value in pairs if separator}
+
+
+def _frame_number(info: dict[str, str], phase: str) -> int:
+    text = info.get(phase, "")
+    if not text.isdecimal() or int(text) < 1:
+        found = f"is {text!r}, not the number of a frame" if text else "is missing"
+        raise ValueError(f"Info.cfg: {phase} {found}")
+    return int(text)
+
+
+def _read_frames(folder: Path, frames: dict[str, int]) -> dict[str, Volume]:
+    files = {phase: folder / f"{folder.name}_frame{frame:02d}.nii.gz" for phase, frame in frames.items()}
+    series_path = folder / f"{folder.name}_4d.nii.gz"
+    if all(path.exists() for path in files.values()) or not series_path.exists():
+        return {phase: _read_file(path) for phase, path in files.items()}
+    series = read_volume(series_path, dimension=4)
+    if max(frames.values()) > series.GetSize()[3]:
+        raise ValueError(f"{series_path.name} has {series.GetSize()[3]} frames, Info.cfg says {max(frames.values())}")
+    return {
+        phase: _read_file(files[phase])
+        if files[phase].exists()
+        else Volume(series[:, :, :, frame - 1], f"frame {frame} of {series_path.name}")
+        for phase, frame in frames.items()
+    }
+
+
+def _read_file(path: Path) -> Volume:
+    return Volume(read_volume(path), path.name, file=path)
+
+
+def _write_case(label: SimpleITK.Image, case: str, folder: Path) -> None:
+    write_volume(label, folder / f"{case}.nii.gz")

@@ -1,0 +1,172 @@
+"""CETUS (MICCAI 2014): 3D echocardiography of the left ventricle at end-diastole and end-systole, in and out.
+
+Bernard et al., Standardized Evaluation System for Left Ventricular Segmentation Algorithms in 3D Echocardiography, IEEE
+TMI 35(4), 2016. The data cannot be had without an agreement: this is proved on generated files of its layout.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import SimpleITK
+
+from acnn_nnunet.challenges.conversion import (
+    PHASES,
+    Patient,
+    PatientFolder,
+    Volume,
+    convert_patients,
+    patient_folders,
+    read_report,
+)
+from acnn_nnunet.challenges.submission import find_dataset, write_submission
+from acnn_nnunet.challenges.surfaces import fill_surface, read_surface, write_surface
+from acnn_nnunet.files.volumes import read_volume, write_volume
+
+LABELS = {"background": 0, "LV": 1}
+_DESCRIPTION = {
+    # Any name but nnU-Net's special ones, such as CT, means z-scoring.
+    "channel_names": {"0": "ultrasound"},
+    "description": "Challenge on Endocardial Three-dimensional Ultrasound Segmentation: left ventricle at ED and ES",
+    "reference": "Bernard et al., IEEE TMI 35(4), 2016, https://doi.org/10.1109/TMI.2015.2503890",
+    "license": "the challenge's agreement; not to be passed on",
+}
+# No scanner of hearts has voxels this small: a spacing below it is in metres.
+_SMALLEST_SPACING_MM = 0.05
+_METRES_NOTE = "spacing in metres, converted to mm"
+_SURFACE_NOTE = "truth is a surface and was filled, look at it over the image"
+
+
+def convert_cetus(source: Path, dataset_id: int) -> str:
+    """Make the raw dataset `Dataset<id>_CETUS` of the challenge's folder and return a summary to print.
+
+    Args:
+        source: holds the folders PatientN: those with a truth are training patients, the others test patients; or holds
+            the folders training and testing, and these the patients.
+        dataset_id: 1 to 999, not in use.
+
+    Raises:
+        FileNotFoundError: if there are no patients in the source.
+        ValueError, FileExistsError, OSError: as `convert_patients` does.
+    """
+    source = Path(source)
+    folders = _find_patients(source)
+    if not folders:
+        raise FileNotFoundError(
+            f"There are no folders PatientN in {source}: give the folder that holds CETUS's patients."
+        )
+    return convert_patients(
+        "CETUS", dataset_id, folders, read_patient, source=source, labels=LABELS, description=_DESCRIPTION
+    )
+
+
+def submit_cetus(predictions: Path, output: Path, *, dataset: str | None = None) -> str:
+    """Check the predictions of the test cases, zip what the platform takes, return a summary.
+
+    For ED and likewise for ES: the surface `PatientN_ED_result.vtk` and the mask `PatientN_ED.mhd` with its `.raw`, on
+    the grid of the challenge's images and in their unit of length.
+
+    Args:
+        predictions: folder of nnUNetv2_predict for the imagesTs of the converted dataset.
+        output: the zip.
+        dataset: id or name of that dataset; None for the only one called CETUS.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError: as `find_dataset` and `write_submission` do.
+    """
+    folder = find_dataset("CETUS", dataset)
+    in_metres = {patient for patient, notes in read_report(folder)["notes"].items() if _METRES_NOTE in notes}
+
+    def write_case(label: SimpleITK.Image, case: str, into: Path) -> None:
+        if case.rpartition("_")[0] in in_metres:
+            label = _scaled(label, 0.001)
+        write_volume(label, into / f"{case}.mhd")
+        write_surface(label, into / f"{case}_result.vtk")
+
+    return write_submission(folder, predictions, output, labels=LABELS.values(), write_case=write_case)
+
+
+def read_patient(folder: PatientFolder) -> Patient:
+    """Read a patient's images and label maps at end-diastole and end-systole, with spacing in mm.
+
+    Raises:
+        ValueError, OSError: naming what is wrong with the patient's files.
+    """
+    prefix = folder.path / folder.path.name
+    images = {phase: _read_image(prefix, phase) for phase in PHASES}
+    labelled = folder.training or _has_truth(folder.path)
+    labels = {phase: _read_truth(prefix, phase, images[phase].image) for phase in PHASES if labelled}
+    notes = [_SURFACE_NOTE] if any(label.name.endswith(".vtk") for label in labels.values()) else []
+    if max(max(each.image.GetSpacing()) for each in images.values()) < _SMALLEST_SPACING_MM:
+        notes.append(_METRES_NOTE)
+        images, labels = (
+            {phase: Volume(_scaled(volume.image, 1000.0), volume.name) for phase, volume in volumes.items()}
+            for volumes in (images, labels)
+        )
+    return Patient(name=f"Patient{folder.number}", group="", images=images, labels=labels, notes=tuple(notes))
+
+
+def _find_patients(source: Path) -> list[PatientFolder]:
+    """Return training patients before test patients."""
+    if not source.is_dir():
+        return []
+    parts = {path.name.lower(): path for path in source.iterdir() if path.is_dir()}
+    found = [
+        PatientFolder(each.path, each.number, training=_has_truth(each.path))
+        for each in patient_folders(source, training=True)
+    ]
+    for part in ("training", "testing"):
+        if part in parts:
+            found += patient_folders(parts[part], training=part == "training")
+    return sorted(found, key=lambda each: not each.training)
+
+
+def _has_truth(folder: Path) -> bool:
+    return any(folder.glob("*_truth.*"))
+
+
+def _read_image(prefix: Path, phase: str) -> Volume:
+    """Read `PatientN_ED.mhd`; where there is none, the frame that `PatientN_ED_ES_time.txt` names."""
+    path = prefix.with_name(f"{prefix.name}_{phase}.mhd")
+    times = prefix.with_name(f"{prefix.name}_ED_ES_time.txt")
+    if not path.exists() and times.exists():
+        path = prefix.with_name(f"{prefix.name}_frame{_frame_numbers(times)[phase]:02d}.mhd")
+    return Volume(read_volume(path), path.name)
+
+
+def _frame_numbers(times: Path) -> dict[str, int]:
+    """Return the last number of the first line, which is ED's, and of the second, which is ES's."""
+    lines = [line for line in times.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    numbers = [re.findall(r"\d+", line)[-1:] for line in lines[:2]]
+    if len(numbers) < 2 or not all(numbers) or numbers[0] == numbers[1]:
+        raise ValueError(
+            f"{times.name} does not say which frame is ED, in its first line, and which is ES, in its second"
+        )
+    return {phase: int(number[0]) for phase, number in zip(PHASES, numbers, strict=True)}
+
+
+def _read_truth(prefix: Path, phase: str, image: SimpleITK.Image) -> Volume:
+    """Read `PatientN_ED_truth.mhd`, a mask; where there is none, fill the surface `PatientN_ED_truth.vtk`."""
+    path = prefix.with_name(f"{prefix.name}_{phase}_truth.mhd")
+    surface = path.with_suffix(".vtk")
+    if surface.exists() and not path.exists():
+        try:
+            return Volume(fill_surface(*read_surface(surface), image), surface.name)
+        except ValueError as error:
+            raise ValueError(f"{surface.name}: {error}") from error
+    label = read_volume(path)
+    values = np.unique(SimpleITK.GetArrayViewFromImage(label)).tolist()
+    if len(values) == 1:
+        raise ValueError(f"{path.name} has the value {values[0]} everywhere: no ventricle")
+    if "integer" in label.GetPixelIDTypeAsString() and len(values) == 2 and values[0] == 0:
+        # Written as 0 and 1 or as 0 and 255.
+        label = SimpleITK.Cast(label == values[1], SimpleITK.sitkUInt8)
+    return Volume(label, path.name)
+
+
+def _scaled(image: SimpleITK.Image, factor: float) -> SimpleITK.Image:
+    """Return the image with another unit of length."""
+    scaled = SimpleITK.Image(image)
+    scaled.SetSpacing([factor * spacing for spacing in image.GetSpacing()])
+    scaled.SetOrigin([factor * coordinate for coordinate in image.GetOrigin()])
+    return scaled

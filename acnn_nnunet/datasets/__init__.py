@@ -1,1 +1,0 @@
-"""Datasets: conversion in, submission out, and the generated phantom."""

@@ -1,0 +1,1 @@
+"""`acnn-nnunet demo`: the whole job on a generated phantom."""

@@ -1,0 +1,1 @@
+"""Anatomical rules that a label map has to keep."""

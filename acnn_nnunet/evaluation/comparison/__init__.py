@@ -1,0 +1,1 @@
+"""`acnn-nnunet compare`: paired statistics of arms evaluated on the same cases."""

@@ -1,0 +1,1 @@
+"""`acnn-nnunet evaluate-sr`: reconstructed images against their references."""

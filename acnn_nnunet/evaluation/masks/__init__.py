@@ -1,0 +1,1 @@
+"""Scores of one mask, and of all labels of a case, against a reference."""

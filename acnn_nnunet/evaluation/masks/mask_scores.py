@@ -1,0 +1,112 @@
+"""All scores of one mask against another, with the policy for empty masks."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import cc3d
+import numpy as np
+
+from acnn_nnunet.evaluation.masks.surface_distance import surface_distances
+from acnn_nnunet.evaluation.table import BOTH_EMPTY, MISSED, OK, SPURIOUS
+from acnn_nnunet.files.geometry import Geometry
+
+_FULL_CONNECTIVITY: dict[int, Literal[8, 26]] = {2: 8, 3: 26}
+_FACE_CONNECTIVITY: dict[int, Literal[4, 6]] = {2: 4, 3: 6}
+
+
+@dataclass(frozen=True)
+class MaskScores:
+    """Scores of a prediction's mask; the fields are those of `score_table.CaseScore`, None where one does not apply."""
+
+    status: str
+    volume_reference_ml: float | None
+    volume_prediction_ml: float | None
+    components: int
+    holes: int
+    dice: float | None = None
+    iou: float | None = None
+    hausdorff_mm: float | None = None
+    hd95_mm: float | None = None
+    mean_surface_distance_mm: float | None = None
+    surface_dice: float | None = None
+
+
+def score_masks(
+    reference: np.ndarray, prediction: np.ndarray, geometry: Geometry, *, tolerance_mm: float
+) -> MaskScores:
+    """Score a predicted mask against a reference.
+
+    Both empty: no score applies. One empty: overlap and surface Dice are 0 and the distances are the image's diagonal.
+
+    Args:
+        reference: bool; the image, or a box of it that holds both masks.
+        prediction: bool, the same shape.
+        geometry: of the whole image.
+        tolerance_mm: of the surface Dice.
+    """
+    num_reference, num_prediction = int(np.count_nonzero(reference)), int(np.count_nonzero(prediction))
+    scores = MaskScores(
+        status=_status(num_reference, num_prediction),
+        volume_reference_ml=_volume_ml(num_reference, geometry),
+        volume_prediction_ml=_volume_ml(num_prediction, geometry),
+        components=count_components(prediction),
+        holes=count_holes(prediction),
+    )
+    if scores.status == BOTH_EMPTY:
+        return scores
+    if scores.status != OK:
+        miss_mm = geometry.diagonal_mm
+        return replace(
+            scores,
+            dice=0.0,
+            iou=0.0,
+            surface_dice=0.0,
+            hausdorff_mm=miss_mm,
+            hd95_mm=miss_mm,
+            mean_surface_distance_mm=miss_mm,
+        )
+    overlap = int(np.count_nonzero(reference & prediction))
+    distances = surface_distances(reference, prediction, geometry.spacing_mm)
+    return replace(
+        scores,
+        dice=2 * overlap / (num_reference + num_prediction),
+        iou=overlap / (num_reference + num_prediction - overlap),
+        hausdorff_mm=distances.hausdorff_mm,
+        hd95_mm=distances.hd95_mm,
+        mean_surface_distance_mm=distances.mean_mm,
+        surface_dice=distances.surface_dice(tolerance_mm),
+    )
+
+
+def count_components(mask: np.ndarray) -> int:
+    """Return the number of pieces of a bool mask; voxels that share a corner belong together."""
+    return int(cc3d.connected_components(mask, connectivity=_FULL_CONNECTIVITY[mask.ndim], return_N=True)[1])
+
+
+def count_holes(mask: np.ndarray) -> int:
+    """Return the number of cavities: background that no path across faces joins to the outside of the mask's box."""
+    if not mask.any():
+        return 0
+    background = np.pad(~mask, 1, constant_values=True)
+    return int(cc3d.connected_components(background, connectivity=_FACE_CONNECTIVITY[mask.ndim], return_N=True)[1]) - 1
+
+
+def largest_component(mask: np.ndarray) -> np.ndarray:
+    """Return the piece of a bool mask with most voxels (the first of several equal ones in array order)."""
+    # Pieces are numbered in the order of memory.
+    pieces = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=_FULL_CONNECTIVITY[mask.ndim])
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return (pieces == sizes.argmax()) & mask
+
+
+def _status(num_reference: int, num_prediction: int) -> str:
+    if num_reference and num_prediction:
+        return OK
+    if num_reference:
+        return MISSED
+    return SPURIOUS if num_prediction else BOTH_EMPTY
+
+
+def _volume_ml(num_voxels: int, geometry: Geometry) -> float | None:
+    return None if geometry.voxel_ml is None else num_voxels * geometry.voxel_ml

@@ -1,0 +1,187 @@
+"""The page of an evaluation: tables, every case, and pictures of the worst."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acnn_nnunet import __version__
+from acnn_nnunet.evaluation.plan import EvaluationPlan
+from acnn_nnunet.evaluation.summary import METRICS
+from acnn_nnunet.evaluation.table import BOTH_EMPTY, MISSED, SPURIOUS, CaseScore
+from acnn_nnunet.files.safe_writes import write_text
+from acnn_nnunet.nnunet.label_files import LabelFileReader
+from acnn_nnunet.pages.overlays import draw_overlay
+from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, literal, new_figure, render_page
+
+METRIC_TITLES = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "hausdorff_mm": "Hausdorff, mm",
+    "hd95_mm": "HD95, mm",
+    "mean_surface_distance_mm": "mean surface distance, mm",
+    "surface_dice": "surface Dice",
+}
+_NUM_WORST = 6
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a label, its scores as text, and how many cases stand behind them."""
+
+    name: str
+    metrics: list[str]
+    num_cases: int
+    missed: int
+    spurious: int
+    both_empty: int
+
+
+def write_report(
+    path: Path,
+    plan: EvaluationPlan,
+    summary: dict[str, Any],
+    scores: Sequence[CaseScore],
+    cleaned: Sequence[CaseScore],
+    *,
+    images: Path | None,
+    clinical: str = "",
+) -> None:
+    """Write the page of an evaluation.
+
+    Args:
+        path: file to write.
+        plan: what was evaluated.
+        summary: content of `summary.json`.
+        scores: rows of `cases.csv`.
+        cleaned: rows of `cases_largest_component.csv`.
+        images: folder of the images to show under the outlines, if any.
+        clinical: HTML about clinical indices, if there are any.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    from markupsafe import Markup
+
+    tables = [("Scores", table_rows(plan, scores))]
+    if list(scores) != list(cleaned):
+        tables.append(("Scores of the largest component of each label", table_rows(plan, cleaned)))
+    page = render_page(
+        "evaluation.html",
+        version=__version__,
+        summary=summary,
+        num_scored=len(summary["metric_per_case"]),
+        tables=tables,
+        metric_titles=list(METRIC_TITLES.values()),
+        distributions=_draw_distributions(plan, scores),
+        clinical=Markup(clinical),
+        pictures=[_picture(plan, case, dice, images) for case, dice in worst_cases(scores)],
+    )
+    write_text(path, page)
+
+
+def table_rows(plan: EvaluationPlan, scores: Sequence[CaseScore]) -> list[Row]:
+    """Return one row a label: "mean ± SD (median)" of each metric over the cases to which it applies."""
+    rows = []
+    for key, name in plan.labels.names.items():
+        of_label = [score for score in scores if score.label == key]
+        counts = Counter(score.status for score in of_label)
+        rows.append(
+            Row(
+                name=name if name == key else f"{name} ({key})",
+                metrics=[
+                    _spread([getattr(score, metric) for score in of_label], digits=2 if metric.endswith("_mm") else 3)
+                    for metric in METRICS
+                ],
+                num_cases=len(of_label) - counts[BOTH_EMPTY],
+                missed=counts[MISSED],
+                spurious=counts[SPURIOUS],
+                both_empty=counts[BOTH_EMPTY],
+            )
+        )
+    return rows
+
+
+def worst_cases(scores: Sequence[CaseScore], count: int = _NUM_WORST) -> list[tuple[str, float]]:
+    """Return the cases of lowest mean Dice over the labels that apply, worst first, each with that mean."""
+    dice: dict[str, list[float]] = {}
+    for score in scores:
+        if score.dice is not None:
+            dice.setdefault(score.case, []).append(score.dice)
+    means = {case: float(np.mean(values)) for case, values in dice.items()}
+    return sorted(means.items(), key=lambda item: (item[1], item[0]))[:count]
+
+
+def find_image(images: Path | None, case: str, file_ending: str) -> Path | None:
+    """Return the first channel of a case's image, `<case>_0000` or `<case>`, if it is there."""
+    if images is None:
+        return None
+    candidates = (Path(images) / f"{case}{channel}{file_ending}" for channel in ("_0000", ""))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _spread(values: list[float | None], *, digits: int) -> str:
+    applicable = np.array([value for value in values if value is not None])
+    if not applicable.size:
+        return "–"
+    deviation = (
+        f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{applicable.std(ddof=1):.{digits}f}" if applicable.size > 1 else ""
+    )
+    return f"{applicable.mean():.{digits}f}{deviation} ({np.median(applicable):.{digits}f})"
+
+
+def _draw_distributions(plan: EvaluationPlan, scores: Sequence[CaseScore]) -> str:
+    """Dice and Hausdorff distance of every case, a column of dots a label."""
+    names = plan.labels.names
+    figure = new_figure(max(6.0, 2.0 + 0.8 * len(names)), 3.4)
+    rng = np.random.default_rng(0)
+    for axis, metric in zip(figure.subplots(1, 2), ("dice", "hausdorff_mm"), strict=True):
+        for position, key in enumerate(names):
+            found = [getattr(score, metric) for score in scores if score.label == key]
+            values = np.array([value for value in found if value is not None], dtype=float)
+            if not values.size:
+                continue
+            colour = LABEL_COLOURS[position % len(LABEL_COLOURS)]
+            axis.boxplot(values, positions=[position], widths=0.55, showfliers=False, medianprops={"color": "#222"})
+            axis.scatter(position + rng.uniform(-0.18, 0.18, values.size), values, s=9, color=colour, alpha=0.6, lw=0)
+        axis.set_xticks(
+            range(len(names)), [literal(name) for name in names.values()], rotation=30 if len(names) > 4 else 0
+        )
+        axis.set_xlim(-0.6, len(names) - 0.4)
+        axis.set_title(METRIC_TITLES[metric], fontsize=10)
+    return figure_data_uri(figure)
+
+
+def _picture(plan: EvaluationPlan, case: str, dice: float, images: Path | None) -> dict[str, str]:
+    """Return name, picture (empty where a file cannot be read any more) and caption of a case."""
+    reader = LabelFileReader(plan.reader_name)
+    path = plan.prediction_file(case)
+    try:
+        reference = reader.read(plan.reference_file(case))
+        prediction = reader.read(path).values if path.is_file() else np.zeros_like(reference.values)
+    except (ValueError, OSError) as error:  # parts may be merged where the files are not
+        return {"case": case, "source": "", "caption": f"{case}: mean Dice {dice:.3f}, no picture: {error}"}
+    source = draw_overlay(
+        reference.values,
+        {case: prediction},
+        reference.geometry.spacing_mm,
+        image=_read_image(plan, case, reference.values.shape, images),
+        label_names={int(key): name for key, name in plan.labels.names.items() if key.isdigit()},
+    )
+    note = "" if path.is_file() else ", no prediction"
+    return {"case": case, "source": source, "caption": f"{case}: mean Dice {dice:.3f}{note}"}
+
+
+def _read_image(plan: EvaluationPlan, case: str, shape: tuple[int, ...], images: Path | None) -> np.ndarray | None:
+    """Return the first channel, or None where it is missing, unreadable or on another grid: a picture is no result."""
+    path = find_image(images, case, plan.file_ending)
+    if path is None:
+        return None
+    try:
+        values = LabelFileReader(plan.reader_name).read_image(path)[0][0]
+    except ValueError:
+        return None
+    return values.reshape(shape) if values.size == np.prod(shape) else None

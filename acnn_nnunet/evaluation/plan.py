@@ -1,0 +1,184 @@
+"""What is to be evaluated: two folders, their common format, the labels, and which case has which files."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from acnn_nnunet.nnunet.label_files import choose_reader, find_file_ending
+from acnn_nnunet.nnunet.labels import DatasetLabels, labels_of_dataset, labels_of_words, read_dataset_json
+
+_PREDICTION_MARKS = ("predict_from_raw_data_args.json", "plans.json", "summary.json")
+
+
+@dataclass(frozen=True)
+class EvaluationPlan:
+    """A reference folder, a prediction folder, and how both are read and scored.
+
+    Attributes:
+        reference: folder of the reference label maps.
+        prediction: folder of the predicted ones.
+        labels: what is scored.
+        file_ending: of the label maps in both folders.
+        reader_name: the host's class that reads them.
+        tolerance_mm: of the surface Dice.
+        cases: names of all reference cases, sorted.
+        extra: predictions without a reference.
+    """
+
+    reference: Path
+    prediction: Path
+    labels: DatasetLabels
+    file_ending: str
+    reader_name: str
+    tolerance_mm: float
+    cases: tuple[str, ...] = ()
+    extra: tuple[str, ...] = field(default=())
+
+    def reference_file(self, case: str) -> Path:
+        """Where the reference of a case lies."""
+        return self.reference / f"{case}{self.file_ending}"
+
+    def prediction_file(self, case: str) -> Path:
+        """Where the prediction of a case should lie."""
+        return self.prediction / f"{case}{self.file_ending}"
+
+    def header(self) -> dict[str, Any]:
+        """Return what must be equal for results to belong together, as plain values."""
+        return {
+            "reference": str(self.reference),
+            "prediction": str(self.prediction),
+            "labels": [list(label) if isinstance(label, tuple) else label for label in self.labels.foreground],
+            "label_names": self.labels.names,
+            "ignore_label": self.labels.ignore,
+            "exhaustive": self.labels.exhaustive,
+            "file_ending": self.file_ending,
+            "reader": self.reader_name,
+            "tolerance_mm": self.tolerance_mm,
+            "cases": list(self.cases),
+            "extra_predictions": list(self.extra),
+        }
+
+    @classmethod
+    def from_header(cls, header: dict[str, Any]) -> "EvaluationPlan":
+        """Return the plan that `header` wrote down."""
+        foreground = tuple(tuple(label) if isinstance(label, list) else label for label in header["labels"])
+        return cls(
+            reference=Path(header["reference"]),
+            prediction=Path(header["prediction"]),
+            labels=DatasetLabels(foreground, header["label_names"], header["ignore_label"], header["exhaustive"]),
+            file_ending=header["file_ending"],
+            reader_name=header["reader"],
+            tolerance_mm=header["tolerance_mm"],
+            cases=tuple(header["cases"]),
+            extra=tuple(header["extra_predictions"]),
+        )
+
+
+def plan_evaluation(
+    reference: Path,
+    prediction: Path,
+    *,
+    labels: list[str] | None,
+    ignore_label: int | None,
+    dataset_json: Path | None,
+    tolerance_mm: float,
+    only_predicted: bool = False,
+) -> EvaluationPlan:
+    """Look at both folders and settle what is evaluated.
+
+    Labels, regions and the ignore label come from `labels` if given, else from the dataset.json that is given or lies
+    in or above either folder. With `only_predicted`, references without a prediction are no cases, instead of misses.
+
+    Raises:
+        FileNotFoundError: if a folder does not exist.
+        NotADirectoryError: if it is a file.
+        ValueError: if the folders are the same or seem swapped, hold no label maps, have no case in common, or if
+            nothing says which labels there are.
+    """
+    reference, prediction = (_existing_folder(folder) for folder in (reference, prediction))
+    _refuse_swapped(reference, prediction)
+    if not 0 <= tolerance_mm < math.inf:
+        raise ValueError(f"The tolerance of the surface Dice is {tolerance_mm} mm; it is 0 or more.")
+    if ignore_label is not None and not labels:
+        raise ValueError("-il goes with --labels: without them the dataset.json says which label is ignored.")
+    dataset_json = dataset_json or _find_dataset_json(reference, prediction)
+    content = {} if dataset_json is None else read_dataset_json(dataset_json)
+    if labels:
+        scored = labels_of_words(labels, ignore=ignore_label)
+    elif dataset_json is not None:
+        scored = labels_of_dataset(dataset_json)
+    else:
+        raise ValueError(
+            f"There is no dataset.json in or above {reference} or {prediction}: name one with -djfile, or the labels "
+            "with --labels."
+        )
+    ending = str(content.get("file_ending") or find_file_ending(_files(reference)))
+    cases, predicted = (_cases(folder, ending) for folder in (reference, prediction))
+    if not cases:
+        raise ValueError(f"{reference} holds no {ending} file: it should hold the reference label maps.")
+    if not set(cases) & set(predicted):
+        held = f"{predicted[0]}{ending}, …" if predicted else f"no {ending} file"
+        raise ValueError(
+            f"{prediction} holds no prediction of a case of {reference} (it has {held}; wanted are {cases[0]}{ending}, "
+            "…): are these the right folders?"
+        )
+    return EvaluationPlan(
+        reference=reference,
+        prediction=prediction,
+        labels=scored,
+        file_ending=ending,
+        reader_name=choose_reader(
+            ending,
+            asked_for=content.get("overwrite_image_reader_writer"),
+            examples=(reference / f"{case}{ending}" for case in cases),
+        ),
+        tolerance_mm=float(tolerance_mm),
+        cases=tuple(case for case in cases if case in set(predicted)) if only_predicted else tuple(cases),
+        extra=tuple(sorted(set(predicted) - set(cases))),
+    )
+
+
+def _existing_folder(folder: Path) -> Path:
+    folder = Path(folder)
+    if folder.is_file():
+        raise NotADirectoryError(f"{folder} is a file: GT and PRED are folders.")
+    if not folder.is_dir():
+        raise FileNotFoundError(f"The folder {folder} does not exist.")
+    return folder.resolve()
+
+
+def _refuse_swapped(reference: Path, prediction: Path) -> None:
+    if reference == prediction:
+        raise ValueError(f"{reference} was given as reference and as prediction.")
+    marks = [mark for mark in _PREDICTION_MARKS if (reference / mark).is_file()]
+    if marks and not any((prediction / mark).is_file() for mark in _PREDICTION_MARKS):
+        raise ValueError(
+            f"{reference} was given as the reference but holds {marks[0]}, as predictions of nnU-Net do: are the "
+            "folders swapped? It is `evaluate GT PRED`."
+        )
+
+
+def _find_dataset_json(reference: Path, prediction: Path) -> Path | None:
+    folders = (reference, reference.parent, prediction, prediction.parent, prediction.parent.parent)
+    return next((path for folder in folders if (path := folder / "dataset.json").is_file()), None)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _cases(folder: Path, ending: str) -> list[str]:
+    files = [path for path in _files(folder) if path.name.endswith(ending)]
+    for path in files:
+        if not _is_text(str(path)):
+            raise ValueError(f"The name of {str(path)!a} is not UTF-8: rename it.")  # SimpleITK aborts on it
+    return [path.name[: -len(ending)] for path in files]
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Ground: safe writes, geometry, volumes, patients and their splits, tables."""

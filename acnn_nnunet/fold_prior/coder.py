@@ -1,0 +1,377 @@
+"""From files of label maps and images, as they were acquired, to a prior's grid and its codes."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.configuration import ANISO_THRESHOLD
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import Tensor
+
+from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.fold_prior.alignment import align_to
+from acnn_nnunet.fold_prior.held_out import as_target, channel_names
+from acnn_nnunet.fold_prior.location import locate_prior
+from acnn_nnunet.fold_prior.orientations import common_orientation, orientation_of
+from acnn_nnunet.nnunet.cases import centred_patch, main_pieces
+from acnn_nnunet.nnunet.devices import check_device
+from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap, choose_reader
+from acnn_nnunet.nnunet.labels import known_values
+from acnn_nnunet.nnunet.plans import find_plans
+from acnn_nnunet.nnunet.resampling import resample_labels
+from acnn_nnunet.shape_prior.grids.views import View
+from acnn_nnunet.shape_prior.prior_file import Prior, load_prior
+from acnn_nnunet.shape_prior.training.stages import Stage
+
+_BATCH_SIZE = 8
+
+
+@dataclass(frozen=True)
+class GridCase:
+    """A case on the prior's grid.
+
+    Attributes:
+        maps: label maps (C, …), background everywhere where there is no label map.
+        image: (C', …), or None where there is no image.
+        empty: no voxel on the grid is anatomy.
+        cut_off: the anatomy, islands aside, reaches beyond the grid or touches its patch's face.
+        outside_share: of the case's anatomy, islands included, what lies beyond the grid; of a 2D prior, of the
+            anatomy of its slice's patch.
+    """
+
+    maps: Tensor
+    image: Tensor | None
+    empty: bool
+    cut_off: bool
+    outside_share: float
+
+
+@dataclass(frozen=True)
+class Coder:
+    """Takes label maps and images to a prior's grid, as nnU-Net preprocesses them, and to its codes and back.
+
+    Attributes:
+        prior: on `device`, in eval mode.
+        plans, configuration, dataset_json: of the prior's training.
+        device: where its networks are.
+    """
+
+    prior: Prior
+    plans: PlansManager
+    configuration: ConfigurationManager
+    dataset_json: dict[str, Any]
+    device: str
+
+    @cached_property
+    def grid(self):
+        """Where the prior looks."""
+        return self.prior.spec.make_grid(self.configuration.spacing)
+
+    @cached_property
+    def labels(self):
+        """What the channels of a label map mean."""
+        return self.prior.spec.label_space
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """Name of the label of each channel but the background's."""
+        return channel_names(self.prior.spec.labels, self.labels)
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """Size and spacing of the grid."""
+        return Geometry(self.grid.size, tuple(float(s) for s in self.prior.spec.spacing_mm))
+
+    @cached_property
+    def mean_shape(self) -> Tensor:
+        """Label map (C, …), on the CPU, that the mean code of the training cases decodes to."""
+        return self.labels.hardened(self.decode(self.prior.network.code_mean[None].cpu()))[0]
+
+    @property
+    def has_predictor(self) -> bool:
+        """Whether the predictor's stage came: p(x) is trained."""
+        return self.prior.spec.stage != Stage.AUTOENCODER.value
+
+    @property
+    def file_ending(self) -> str:
+        """The ending of the files of the prior's dataset."""
+        return self.dataset_json["file_ending"]
+
+    @cached_property
+    def reader(self) -> LabelFileReader:
+        """Reads files as the host did in training."""
+        return LabelFileReader(self._reader_name)
+
+    @cached_property
+    def _reader_name(self) -> str:
+        return choose_reader(self.file_ending, asked_for=self.plans.plans.get("image_reader_writer"))
+
+    @cached_property
+    def orientation(self) -> str | None:
+        """Such as LPS, that the prior's training cases share; None where nnUNet_raw does not tell."""
+        if "SimpleITK" not in self._reader_name:
+            return None  # others turn axes and count them the other way round
+        folder = Path(nnUNet_raw.get() or "") / self.prior.spec.dataset / "labelsTr"
+        files = [folder / f"{case}{self.file_ending}" for case in self.prior.spec.training_cases]
+        return common_orientation([file for file in files if file.is_file()])
+
+    def maps_of(self, label_file: Path) -> Tensor:
+        """Return the label maps (C, …) of a file on the grid, laid around its anatomy.
+
+        Raises:
+            ValueError: as `load`, and if the file has no anatomy.
+        """
+        case = self.load(label_file)
+        if case.empty:
+            raise ValueError(f"{label_file} holds no label: there is nothing to encode.")
+        return case.maps
+
+    def load(self, label_file: Path | None, *, image_files: Sequence[Path] = ()) -> GridCase:
+        """Bring a case to the grid, laid around the label map's anatomy, or in the image's middle without one.
+
+        Args:
+            label_file: in the label values of the prior's dataset; may be empty.
+            image_files: one a channel.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: naming the file, if it cannot be read, has other labels, other dimensions or another orientation
+                than the prior's training cases, or voxels that are not finite.
+        """
+        label_map = None
+        if label_file is not None:
+            label_map = self.reader.read(label_file)
+            self.check(label_map, label_file)
+        return self.bring(label_map, image_files=image_files)
+
+    def bring(self, label_map: LabelMap | None, *, image_files: Sequence[Path] = ()) -> GridCase:
+        """Bring a case whose label map is in memory, checked, to the grid; otherwise as `load`."""
+        if not image_files:
+            assert label_map is not None
+            return self.place(_volume(label_map.values), _spacing_mm(label_map.geometry))
+        return self._load_image(image_files, label_map)
+
+    def check(self, label_map: LabelMap, label_file: Path) -> None:
+        """Refuse a label map that the prior cannot know.
+
+        Raises:
+            ValueError: naming the file and what is the matter.
+        """
+        spec = self.prior.spec
+        if other := sorted(set(np.unique(label_map.values).tolist()) - known_values(spec.labels.values())):
+            raise ValueError(
+                f"{label_file} holds the label {other[0]}, which the prior of {spec.dataset} does not know; its labels "
+                f"are {', '.join(f'{name} {value}' for name, value in spec.labels.items())}."
+            )
+        self._check_axes(label_map.values.shape, _spacing_mm(label_map.geometry), label_file)
+        self._check_orientation(label_map.geometry.direction, label_file)
+
+    def place(self, values: np.ndarray, spacing_mm: Sequence[float]) -> GridCase:
+        """Bring a label map in memory to the grid: transposed and resampled as the host preprocesses labels.
+
+        Args:
+            values: integers (Z, Y, X), axes as the host's reader gives them.
+            spacing_mm: in the same order.
+        """
+        return self._on_grid(None, resample_labels(values, spacing_mm, self.plans, self.configuration))
+
+    def aligned(self, maps: Tensor) -> Tensor:
+        """Return label maps (N, C, …), on the CPU, shifted and turned in the plane to lie as the mean shape does."""
+        spacing_mm = self.geometry.spacing_mm
+        return align_to(maps.cpu(), self.mean_shape, spacing_mm=spacing_mm, regions=self.labels.regions)
+
+    @torch.no_grad()
+    def codes_of(self, maps: Tensor) -> Tensor:
+        """Return codes (N, K), on the CPU, of label maps (N, C, …) in 0…1."""
+        return self._in_batches(self.prior.network.encoder, maps)
+
+    @torch.no_grad()
+    def image_codes_of(self, images: Tensor) -> Tensor:
+        """Return codes (N, K), on the CPU, that the predictor gives images (N, C', …).
+
+        Raises:
+            ValueError: if the prior's training ended before the predictor's stage.
+        """
+        self.require_predictor()
+        return self._in_batches(self.prior.network.predictor, images)
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return probabilities (N, C, …), on the CPU, of codes (N, K)."""
+        return self.labels.probabilities(self._in_batches(self.prior.network.decoder, codes))
+
+    def reconstruct(self, maps: Tensor) -> Tensor:
+        """Return hard label maps (N, C, …), on the CPU, of label maps (N, C, …): g(f(y))."""
+        return self.labels.hardened(self.decode(self.codes_of(maps)))
+
+    def require_predictor(self) -> None:
+        """Raise ValueError, naming the file and the remedy, if the predictor was not trained."""
+        if not self.has_predictor:
+            raise ValueError(
+                f"The shape prior {self.prior.path} has no trained predictor, so that images have no codes: its "
+                "training ended with the autoencoder's stage. Train with train_predictor=true and prior_num_epochs=3 "
+                "or more, or take labels."
+            )
+
+    def _load_image(self, image_files: Sequence[Path], label_map: LabelMap | None) -> GridCase:
+        channels = self.prior.spec.image_channels
+        if len(image_files) != channels:
+            raise ValueError(f"{image_files[0]}: the case has {len(image_files)} channels, the prior takes {channels}.")
+        read = [self.reader.read_image(path) for path in image_files]
+        if different := next((i for i, (v, _) in enumerate(read) if v.shape != read[0][0].shape), None):
+            raise ValueError(f"{image_files[different]} is of another size than {image_files[0]}.")
+        data, properties = np.concatenate([values for values, _ in read]), read[0][1]
+        if not np.isfinite(data).all():
+            raise ValueError(f"{image_files[0]} holds voxels that are not finite.")
+        self._check_axes(data.shape[1:], properties["spacing"], image_files[0])
+        self._check_orientation(properties.get("sitk_stuff", {}).get("direction"), image_files[0])
+        segmentation = None if label_map is None else _volume(label_map.values)[None].astype(np.int16)
+        if segmentation is not None and segmentation.shape[1:] != data.shape[1:]:
+            raise ValueError(
+                f"{image_files[0]} is of {data.shape[1:]} voxels, its label map of {segmentation.shape[1:]}."
+            )
+        preprocessor = self.configuration.preprocessor_class(verbose=False)
+        image, segmentation, _ = preprocessor.run_case_npy(
+            data, segmentation, dict(properties), self.plans, self.configuration, self.dataset_json
+        )
+        return self._on_grid(np.asarray(image), np.asarray(segmentation))
+
+    def _on_grid(self, image: np.ndarray | None, segmentation: np.ndarray) -> GridCase:
+        """Cut a preprocessed case (C', Z, Y, X) and (1, Z, Y, X) around its anatomy and lay it on the grid."""
+        labels = self.labels
+        foreground = segmentation > 0
+        if labels.ignore_label is not None:
+            foreground &= segmentation != labels.ignore_label
+        main = main_pieces(foreground[0])[None]
+        num_main = int(main.sum())
+        layers = segmentation if image is None else np.concatenate([segmentation, image])
+        layers, main = centred_patch(layers, main, self.grid.reach)
+        cut = np.maximum(layers[:1], 0).astype(np.int16)
+        maps = labels.target_maps(as_target(cut, self.prior.spec.labels, labels)[None])
+        anatomy = labels.foreground(maps)
+        whole = len(self.grid.size) == segmentation.ndim - 1  # a 2D prior sees one slice
+        view: View = self.grid.around(anatomy, main=torch.from_numpy(main > 0)[None])
+        num_held = int(anatomy.sum())
+        num_all = int(foreground.sum()) if whole else num_held
+        on_grid = view(maps, beyond=labels.background)
+        return GridCase(
+            maps=on_grid[0],
+            image=None if image is None else view(torch.from_numpy(layers[1:]).float()[None])[0],
+            empty=not bool(labels.foreground(on_grid).any()),
+            cut_off=bool(view.cut_off.item()) or (whole and int((main > 0).sum()) < num_main),
+            outside_share=1 - (1 - view.outside_share.item()) * num_held / num_all if num_all else 0.0,
+        )
+
+    def _check_axes(self, shape: Sequence[int], spacing_mm: Sequence[float], file: Path) -> None:
+        slices = 1 if len(shape) == 2 else shape[0]
+        if len(self.grid.size) == 3 and slices == 1:
+            raise ValueError(f"{file} has one slice, the prior of {self.prior.spec.dataset} is of volumes.")
+        planned = self.plans.plans.get("original_median_spacing_after_transp")
+        own = [float(spacing_mm[axis]) for axis in self.plans.transpose_forward]
+        if planned is None or slices == 1 or min(_anisotropy(planned), _anisotropy(own)) < ANISO_THRESHOLD:
+            return
+        if int(np.argmax(own)) != int(np.argmax(planned)):
+            raise ValueError(
+                f"{file} has its thick slices along another axis than the prior's training cases "
+                f"({', '.join(f'{s:g}' for s in own)} mm, theirs {', '.join(f'{s:g}' for s in planned)} mm): "
+                "permute its axes."
+            )
+
+    def _check_orientation(self, direction: Sequence[float] | None, file: Path) -> None:
+        own = orientation_of(direction)
+        if own and self.orientation and own != self.orientation:
+            raise ValueError(
+                f"{file} lies {own}, the prior's training cases of {self.prior.spec.dataset} lie {self.orientation}: "
+                "reorient it, voxels and header, as with SimpleITK.DICOMOrient."
+            )
+
+    def _in_batches(self, network: torch.nn.Module, tensors: Tensor) -> Tensor:
+        return torch.cat([network(batch.to(self.device)).float().cpu() for batch in tensors.split(_BATCH_SIZE)])
+
+
+def load_coder(prior_file: Path, *, device: str = "cpu") -> Coder:
+    """Return the coder of a prior, with the plans and dataset.json that lie beside it or in nnUNet_preprocessed.
+
+    Raises:
+        FileNotFoundError: if there is no such prior, or no plans of it.
+        ValueError: if it cannot be read, its training has not ended, or there is no such device.
+    """
+    check_device(device)
+    prior = load_prior(Path(prior_file), device=device)
+    if not prior.spec.complete:
+        raise ValueError(
+            f"The shape prior {prior.path} was saved before its training ended: take its checkpoint_final.pth."
+        )
+    plans, dataset_json = _plans_of(prior)
+    if prior.spec.configuration not in plans.plans["configurations"]:
+        known = ", ".join(plans.plans["configurations"])
+        raise ValueError(f"{prior.path} was trained on {prior.spec.configuration}; its plans only have {known}.")
+    if device == "cpu" and len(prior.spec.grid_size) == 3:
+        # The layout that convolves faster there.
+        prior.network.to(memory_format=torch.channels_last_3d)
+    return Coder(prior, plans, plans.get_configuration(prior.spec.configuration), dataset_json, device)
+
+
+def choose_prior(
+    prior_file: Path | None, *, dataset: str | None, configuration: str | None, fold: str | None, plans_identifier: str
+) -> Path:
+    """Return the file that `--prior` names, or the prior of a dataset, configuration and fold.
+
+    Raises:
+        ValueError: if neither or both are given, or there is no such dataset.
+        FileNotFoundError: if there is no prior or no plans.
+    """
+    words = {"-d": dataset, "-c": configuration, "-f": fold}
+    if prior_file is not None:
+        if given := [flag for flag, word in words.items() if word is not None]:
+            raise ValueError(f"--prior names the prior: leave out {', '.join(given)}.")
+        return prior_file
+    if dataset is None or configuration is None or fold is None:
+        missing = ", ".join(flag for flag, word in words.items() if word is None)
+        raise ValueError(f"Name a prior with --prior, or with -d, -c and -f ({missing} missing).")
+    _, plans_file = find_plans(dataset, plans_identifier)
+    plans = json.loads(plans_file.read_text())
+    if configuration not in plans["configurations"]:
+        raise ValueError(
+            f"{plans_file} has no configuration {configuration}, only {', '.join(plans['configurations'])}."
+        )
+    return locate_prior(nnUNet_results.require(), plans, configuration, fold)
+
+
+def _plans_of(prior: Prior) -> tuple[PlansManager, dict[str, Any]]:
+    for plans_file, dataset_file in _candidates(prior):
+        if plans_file.is_file() and dataset_file.is_file():
+            return PlansManager(json.loads(plans_file.read_text())), json.loads(dataset_file.read_text())
+    raise FileNotFoundError(
+        f"The plans of the shape prior {prior.path} are missing: put plans.json and dataset.json into "
+        f"{prior.path.absolute().parents[1]}, where nnUNetv2_train writes them, or set nnUNet_preprocessed."
+    )
+
+
+def _candidates(prior: Prior) -> Iterator[tuple[Path, Path]]:
+    folder = prior.path.absolute().parents[1]
+    yield folder / "plans.json", folder / "dataset.json"
+    if preprocessed := nnUNet_preprocessed.get():
+        folder = Path(preprocessed) / prior.spec.dataset
+        yield folder / f"{prior.spec.plans}.json", folder / "dataset.json"
+
+
+def _volume(values: np.ndarray) -> np.ndarray:
+    return values[None] if values.ndim == 2 else values
+
+
+def _spacing_mm(geometry: Geometry) -> tuple[float, ...]:
+    """Return the spacing of three axes; a slice of unknown thickness gets the host's 999."""
+    if len(geometry.spacing_mm) == 3:
+        return geometry.spacing_mm
+    return (geometry.thickness_mm or 999.0, *geometry.spacing_mm)
+
+
+def _anisotropy(spacing_mm: Sequence[float]) -> float:
+    return max(spacing_mm) / min(spacing_mm)

@@ -1,0 +1,120 @@
+"""How well a prior knows cases that it never saw: reconstructions and codes of a fold's validation labels."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from batchgeneratorsv2.transforms.utils.seg_to_regions import ConvertSegmentationToRegionsTransform
+from torch import Tensor
+
+from acnn_nnunet.nnunet.cases import centred_patch
+from acnn_nnunet.shape_prior.grids.views import Grid, View
+from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.loss.code_distance import WhitenedDistance
+from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
+
+
+def held_out_report(
+    network: TLNetwork, dataset, labels: LabelSpace, names: dict[str, Any], *, grid: Grid, device
+) -> dict[str, Any]:
+    """Reconstruct the label maps of a host dataset and compare codes of labels with codes of images.
+
+    Args:
+        network: the T-L network.
+        dataset: a host dataset, limited to the cases in question.
+        labels: what the network's channels mean.
+        names: the labels entry of dataset.json.
+        grid: where the prior looks; images are laid into it by the labels' anatomy.
+        device: where the network is.
+
+    Returns:
+        Dice per label and case (None where a label is in neither map), their means, squared whitened code distances
+        between prediction and label and between different cases, the number of cases that the grid cuts off, and the
+        share of the anatomy that lies beyond it.
+    """
+    channels = channel_names(names, labels)
+    network.eval()
+    whitened = WhitenedDistance(network.code_covariance).to(device)
+    cases, codes, distances, cut_off, outside = {}, [], [], 0, []
+    for identifier in dataset.identifiers:
+        image, maps, view = load_on_grid(dataset, identifier, names, labels, grid, device=device)
+        with torch.no_grad():
+            code = network.encoder(maps)
+            decisions = labels.decisions(network.decoder(code))
+            distances.append(whitened(network.predictor(image), code).item())
+        codes.append(code[0])
+        outside.append(view.outside_share.item())
+        cut_off += int(view.cut_off.item() or outside[-1] > 0)
+        truth = labels.hardened(maps)
+        cases[identifier] = {name: _dice(decisions[0, i], truth[0, i]) for i, name in channels.items()}
+    per_label = {name: _mean([case[name] for case in cases.values()]) for name in channels.values()}
+    return {
+        "mean_reconstruction_dice": _mean(list(per_label.values())),
+        "reconstruction_dice": per_label,
+        "predictor_distance": float(np.mean(distances)),
+        "between_cases_distance": _mean_distance(whitened, torch.stack(codes)),
+        "cut_off_cases": cut_off,
+        "outside_share": float(np.mean(outside)),
+        "cases": {
+            identifier: {"reconstruction_dice": dice, "predictor_distance": distance}
+            for (identifier, dice), distance in zip(cases.items(), distances, strict=True)
+        },
+    }
+
+
+def load_on_grid(
+    dataset, identifier: str, names: dict[str, Any], labels: LabelSpace, grid: Grid, *, device="cpu"
+) -> tuple[Tensor, Tensor, View]:
+    """Return image (1, C', …) and label maps (1, C, …) of a case on a prior's grid, and the view that laid them there.
+
+    Unannotated voxels are background.
+    """
+    image, target = load_patch(dataset, identifier, names, labels, grid.reach)
+    maps = labels.target_maps(target.to(device))
+    view = grid.around(labels.foreground(maps))
+    return view(image.to(device)), view(maps, beyond=labels.background), view
+
+
+def load_patch(
+    dataset, identifier: str, names: dict[str, Any], labels: LabelSpace, size: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """Return image (1, C', …) and target (1, 1, …), or (1, R[+1], …) with regions, around a case's anatomy."""
+    data, segmentation, _, _ = dataset.load_case(identifier)
+    image, segmentation = centred_patch(data[:], segmentation[:], size)
+    return torch.from_numpy(image).float()[None], as_target(segmentation, names, labels)[None]
+
+
+def as_target(segmentation: np.ndarray, names: dict[str, Any], labels: LabelSpace) -> Tensor:
+    """Return the target (1, …), or (R[+1], …) with regions, of a label map (1, …), as the host makes it in training."""
+    target = torch.from_numpy(segmentation)
+    if not labels.regions:
+        return target
+    regions = [value for name, value in names.items() if name not in ("background", "ignore")]
+    if labels.ignore_label is not None:
+        regions.append(labels.ignore_label)
+    return ConvertSegmentationToRegionsTransform(regions, channel_in_seg=0)(segmentation=target)["segmentation"]
+
+
+def channel_names(names: dict[str, Any], labels: LabelSpace) -> dict[int, str]:
+    """Return channel to label name, of everything but background and ignored voxels."""
+    foreground = [name for name in names if name not in ("background", "ignore")]
+    if labels.regions:
+        return dict(enumerate(foreground))
+    return {int(names[name]): name for name in sorted(foreground, key=lambda name: int(names[name]))}
+
+
+def _dice(first: Tensor, second: Tensor) -> float | None:
+    size = (first.sum() + second.sum()).item()
+    return 2 * (first * second).sum().item() / size if size else None
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _mean_distance(distance: torch.nn.Module, codes: Tensor) -> float | None:
+    if len(codes) < 2:
+        return None
+    first, second = torch.triu_indices(len(codes), len(codes), offset=1)
+    return distance(codes[first], codes[second]).mean().item()

@@ -1,0 +1,1 @@
+"""`acnn-nnunet classify`: can codes tell groups of patients apart?"""

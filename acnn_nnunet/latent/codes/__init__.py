@@ -1,0 +1,1 @@
+"""`acnn-nnunet codes`: codes of a folder of label maps or images."""

@@ -1,0 +1,1 @@
+"""`acnn-nnunet latent-report`: what a code's numbers stand for."""

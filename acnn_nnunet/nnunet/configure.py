@@ -1,0 +1,48 @@
+"""Derived configurations: nnU-Net's inheritance plus an `acnn` block, written into the plans."""
+
+import json
+from typing import Any
+
+from acnn_nnunet.files.safe_writes import write_json
+from acnn_nnunet.nnunet.plans import find_plans
+from acnn_nnunet.nnunet.settings import PLANS_KEY, Settings, parse_assignments
+
+
+def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assignments: list[str]) -> str:
+    """Write a configuration that inherits from `base`, with its block merged and changed by `assignments`.
+
+    The host lets a child's block replace its parent's, so the whole block is written. Preprocessed data is shared.
+    A configuration that was written so before is replaced, its settings included; any other is left alone.
+
+    Returns:
+        A sentence that says what was written.
+
+    Raises:
+        ValueError: for an unknown dataset or configuration, a name that is taken, or a bad setting.
+        FileNotFoundError: if there are no such plans.
+    """
+    dataset_name, plans_file = find_plans(dataset, plans_identifier)
+    plans = json.loads(plans_file.read_text())
+    configurations = plans["configurations"]
+    if base not in configurations:
+        raise ValueError(f"{plans_file} has no configuration {base}, only {', '.join(configurations)}.")
+    if name == base or (name in configurations and set(configurations[name]) - {"inherits_from", PLANS_KEY}):
+        raise ValueError(f"{name} is a configuration of its own in {plans_file}: choose another name with -n.")
+    block = {**_inherited_block(configurations, base), **parse_assignments(assignments)}
+    Settings.from_block(block)
+    configurations[name] = {"inherits_from": base, PLANS_KEY: block}
+    write_json(plans_file, plans)
+    settings = ", ".join(f"{key}={json.dumps(value)}" for key, value in block.items()) or "defaults"
+    return f"{dataset_name}: wrote configuration {name} (from {base}; {settings}) to {plans_file}"
+
+
+def _inherited_block(configurations: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the block that the host would resolve for a configuration: the nearest one up its line."""
+    visited: set[str] = set()
+    current: str | None = name
+    while current is not None and current not in visited:
+        visited.add(current)
+        if PLANS_KEY in configurations[current]:
+            return dict(configurations[current][PLANS_KEY])
+        current = configurations[current].get("inherits_from")
+    return {}

@@ -1,0 +1,174 @@
+"""A configuration's fold as the host's trainer sees it: cases, patches, loss; nothing is trained or written."""
+
+import contextlib
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.paths import nnUNet_preprocessed
+from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+from acnn_nnunet.nnunet.plans import full_dataset_name
+from acnn_nnunet.nnunet.settings import Settings
+
+# The host's, which it sets in its trainer's constructor.
+_OVERSAMPLED_FOREGROUND = 0.33
+
+
+@dataclass(frozen=True)
+class FoldView:
+    """What belongs to a dataset, configuration and fold.
+
+    Attributes:
+        plans, configuration, dataset_json: the host's.
+        name: of the configuration.
+        fold: its number.
+        settings: the configuration's `acnn` block.
+        folder: of the preprocessed cases.
+        training_cases, validation_cases: their identifiers.
+    """
+
+    plans: PlansManager
+    configuration: ConfigurationManager
+    dataset_json: dict[str, Any]
+    name: str
+    fold: int
+    settings: Settings
+    folder: Path
+    training_cases: tuple[str, ...]
+    validation_cases: tuple[str, ...]
+
+    @property
+    def label_names(self) -> dict[str, Any]:
+        """The labels entry of dataset.json."""
+        return self.dataset_json["labels"]
+
+    def dataset(self, cases: tuple[str, ...]):
+        """Return the host's dataset, limited to some cases."""
+        return infer_dataset_class(str(self.folder))(str(self.folder), list(cases))
+
+    def training_targets(self, num_batches: int, *, seed: int) -> Iterator[torch.Tensor]:
+        """Yield targets (B, 1, …), or (B, R[+1], …) with regions, cropped and augmented as the host trains on them."""
+        host = self._stand_in()
+        rotation, dummy_2d, initial_size, mirror_axes = (
+            host.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        )
+        labels = self.plans.get_label_manager(self.dataset_json)
+        transforms = host.get_training_transforms(
+            self.configuration.patch_size,
+            rotation,
+            None,
+            mirror_axes,
+            dummy_2d,
+            use_mask_for_norm=self.configuration.use_mask_for_norm,
+            is_cascaded=False,
+            foreground_labels=labels.foreground_labels,
+            regions=labels.foreground_regions if labels.has_regions else None,
+            ignore_label=labels.ignore_label,
+        )
+        loader = nnUNetDataLoader(
+            self.dataset(self.training_cases),
+            self.configuration.batch_size,
+            initial_size,
+            self.configuration.patch_size,
+            labels,
+            oversample_foreground_percent=_OVERSAMPLED_FOREGROUND,
+            transforms=transforms,
+        )
+        for batch in range(num_batches):
+            # Seeded batch by batch: what is drawn does not depend on what the caller draws in between.
+            with _seeded(seed + batch):
+                target = next(loader)["target"]
+            yield target
+
+    def segmentation_loss(self) -> torch.nn.Module:
+        """Return the host's loss of logits and target, both at full resolution."""
+        return self._stand_in()._build_loss()
+
+    def _stand_in(self) -> nnUNetTrainer:
+        """Return a host trainer whose constructor did not run, since that writes a log into nnUNet_results."""
+        host = object.__new__(nnUNetTrainer)
+        host.configuration_manager = self.configuration
+        host.label_manager = self.plans.get_label_manager(self.dataset_json)
+        host.device = torch.device("cpu")
+        host.is_ddp = host.enable_deep_supervision = False
+        host.print_to_log_file = lambda *_, **__: None
+        return host
+
+
+def view_fold(dataset: str, configuration: str, fold: int | str, *, plans_identifier: str) -> FoldView:
+    """Return the view of a dataset (id or name), configuration and fold that has held-out cases.
+
+    Raises:
+        ValueError: for an unknown dataset, configuration or fold, and for fold all.
+        FileNotFoundError: if there are no plans, splits or preprocessed cases.
+    """
+    name = full_dataset_name(dataset)
+    base = Path(nnUNet_preprocessed.require()) / name
+    plans_file, dataset_file = base / f"{plans_identifier}.json", base / "dataset.json"
+    for file in (plans_file, dataset_file):
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"There is no {file}: make it with nnUNetv2_plan_and_preprocess -d {dataset}, or name other plans "
+                f"with -p."
+            )
+    plans = PlansManager(json.loads(plans_file.read_text()))
+    if configuration not in plans.plans["configurations"]:
+        known = ", ".join(plans.plans["configurations"])
+        raise ValueError(f"{plans_file} has no configuration {configuration}, only {known}.")
+    manager = plans.get_configuration(configuration)
+    folder = base / manager.data_identifier
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"There are no preprocessed cases in {folder}: make them with nnUNetv2_plan_and_preprocess -d {dataset}."
+        )
+    fold, training, validation = _split(base / "splits_final.json", fold)
+    return FoldView(
+        plans=plans,
+        configuration=manager,
+        dataset_json=json.loads(dataset_file.read_text()),
+        name=configuration,
+        fold=fold,
+        settings=Settings.from_configuration(manager.configuration, where=f"{plans_file}, {configuration}"),
+        folder=folder,
+        training_cases=training,
+        validation_cases=validation,
+    )
+
+
+def _split(splits_file: Path, fold: int | str) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
+    """Return the fold's number, training and validation cases."""
+    if str(fold) == "all":
+        raise ValueError("Fold all has no held-out cases to judge a prior on: train and report a numbered fold.")
+    if not splits_file.is_file():
+        raise FileNotFoundError(f"There is no {splits_file}: nnUNetv2_train writes it when it trains the first fold.")
+    splits = json.loads(splits_file.read_text())
+    if not str(fold).isdigit() or int(fold) >= len(splits):
+        raise ValueError(f"There is no fold {fold}: {splits_file} has folds 0 to {len(splits) - 1}.")
+    split = splits[int(fold)]
+    if not split["val"]:
+        raise ValueError(f"Fold {fold} of {splits_file} has no held-out cases to judge a prior on: add some to it.")
+    return int(fold), tuple(split["train"]), tuple(split["val"])
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed all three generators that the host's augmentation draws from, and put them back."""
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])

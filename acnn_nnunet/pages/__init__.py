@@ -1,0 +1,1 @@
+"""Ground: self-contained HTML pages, pictures and plots."""

@@ -1,0 +1,1 @@
+"""`acnn-nnunet plausibility`: which predictions to look at, without ground truth."""

@@ -1,0 +1,1 @@
+"""`acnn-nnunet prior-report`: is this prior worth using?"""

@@ -1,0 +1,124 @@
+"""`acnn-nnunet prior-report`: is this prior worth using?"""
+
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from nnunetv2.paths import nnUNet_results
+from tqdm import tqdm
+
+from acnn_nnunet import __version__
+from acnn_nnunet.files.safe_writes import make_output_folder, refuse_file, write_json, write_text
+from acnn_nnunet.fold_prior.location import (
+    PRIOR_TRAINER,
+    check_prior_fits,
+    check_prior_is_held_out,
+    locate_prior,
+    prior_command,
+)
+from acnn_nnunet.fold_prior.specification import describe_prior
+from acnn_nnunet.nnunet.devices import check_device
+from acnn_nnunet.nnunet.folds import FoldView, view_fold
+from acnn_nnunet.nnunet.plans import dataset_id, train_command
+from acnn_nnunet.prior_report.examination import Examination
+from acnn_nnunet.prior_report.page import render_prior_page
+from acnn_nnunet.prior_report.verdict import how_to_change, judge, overall, verdict_text
+from acnn_nnunet.shape_prior.prior_file import Prior, PriorSpec, load_prior
+
+JSON_FILE, PAGE_FILE = "prior_report.json", "report.html"
+_REPORTED_SETTINGS = (
+    "prior_num_epochs",
+    "prior_weight",
+    "prior_weighting",
+    "prior_distance",
+    "feature_weight",
+    "reconstruction_weight",
+)
+
+
+def prior_report(
+    dataset: str, configuration: str, fold: int | str, *, plans_identifier: str, output: Path, device: str
+) -> str:
+    """Measure the prior of a configuration and fold on held-out cases and write `prior_report.json` and `report.html`.
+
+    Args:
+        dataset: id or name.
+        configuration: the one that would be trained with this prior.
+        fold: its number.
+        plans_identifier: as on the host's -p.
+        output: folder to write; it may be there if it is empty or holds an earlier report.
+        device: cpu, cuda or mps.
+
+    Returns:
+        The verdict, to be printed.
+
+    Raises:
+        ValueError: for an unknown dataset, configuration or fold, a prior that does not fit, a missing device, or an
+            output folder with other content.
+        FileNotFoundError: if there is no prior, no plans or no preprocessed cases.
+        OSError: if the output cannot be written.
+    """
+    start = perf_counter()
+    _refuse_other_content(output)
+    check_device(device)
+    view = view_fold(dataset, configuration, fold, plans_identifier=plans_identifier)
+    expected = describe_prior(view.plans, view.configuration, view.name, view.dataset_json, view.fold)
+    prior = _fitting_prior(view, expected, device=device)
+    with tqdm(desc="prior-report", unit="case") as progress:
+        examination = Examination(view, prior, expected.label_space, device=device, advance=progress.update)
+        progress.reset(examination.num_steps)
+        measures, _ = examination.run()
+    report = {
+        "acnn_nnunet": __version__,
+        "where": {
+            "dataset": view.plans.dataset_name,
+            "id": dataset_id(view.plans.dataset_name),
+            "configuration": view.name,
+            "plans": view.plans.plans_name,
+            "plans_flag": "" if view.plans.plans_name == "nnUNetPlans" else f" -p {view.plans.plans_name}",
+            "fold": view.fold,
+            "new_command": train_command(
+                view.plans.dataset_name, "NEW", view.fold, PRIOR_TRAINER, view.plans.plans_name
+            ),
+        },
+        "prior": {"path": str(prior.path), "sha256": prior.sha256, **prior.spec.as_plain()},
+        "settings": {name: getattr(view.settings, name) for name in _REPORTED_SETTINGS},
+        **measures,
+    }
+    checks = judge(report)
+    report["verdict"] = {
+        "overall": overall(checks),
+        "how": how_to_change(report, checks),
+        "checks": [asdict(check) for check in checks],
+    }
+    page = render_prior_page(report, examination)
+    report["seconds"] = perf_counter() - start
+    make_output_folder(output)
+    write_json(output / JSON_FILE, report)
+    write_text(output / PAGE_FILE, page)
+    return f"{verdict_text(report)}\nreport: {output / PAGE_FILE}"
+
+
+def _fitting_prior(view: FoldView, expected: PriorSpec, *, device: str) -> Prior:
+    """Return the prior that a training of this configuration and fold would take."""
+    command = prior_command(view.plans.plans, view.name, view.fold)
+    path = view.settings.prior or locate_prior(nnUNet_results.require(), view.plans.plans, view.name, view.fold)
+    try:
+        prior = load_prior(Path(path), device=device)
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(f"{error} Train one with: {command}") from error
+    check_prior_fits(prior, expected, command=command)
+    if device == "cpu" and len(prior.spec.grid_size) == 3:
+        # The layout that convolves faster there.
+        prior.network.to(memory_format=torch.channels_last_3d)
+    check_prior_is_held_out(
+        prior, list(view.validation_cases), dataset=view.plans.dataset_name, fold=view.fold, command=command
+    )
+    return prior
+
+
+def _refuse_other_content(output: Path) -> None:
+    refuse_file(output)
+    if output.is_dir() and (others := sorted({path.name for path in output.iterdir()} - {JSON_FILE, PAGE_FILE})):
+        raise ValueError(f"{output} holds other things, such as {others[0]}: name another folder with -o.")

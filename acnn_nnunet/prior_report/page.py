@@ -1,0 +1,193 @@
+"""The page of a prior's report: verdict, pictures, plots."""
+
+from typing import Any
+
+import numpy as np
+
+from acnn_nnunet import __version__
+from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, new_figure, render_page
+from acnn_nnunet.pages.plots import code_panels
+from acnn_nnunet.prior_report.examination import Examination, HeldOutCase
+
+MODEL_TITLES = {"autoencoder": "autoencoder", "pca": "PCA", "predictor": "from the image"}
+MEASURE_TITLES = {
+    "l2": "plain code distance",
+    "whitened": "whitened code distance",
+    "decoded": "decoded code distance",
+    "features": "feature maps",
+}
+_MEASURE_COLOURS = {
+    "l2": "#0072b2",
+    "whitened": "#cc3311",
+    "decoded": "#aa4499",
+    "features": "#009e73",
+    "dice_loss": "#999999",
+}
+# Two unrelated label maps are about 2 apart in feature maps that are scaled by their variance.
+_UNRELATED_FEATURES = 2.0
+
+
+def render_prior_page(report: dict[str, Any], examination: Examination) -> str:
+    """Return the page of a report; the examination that made it gives the pictures."""
+    ranking = report["reconstruction"]["ranking"]
+    shown = dict.fromkeys(
+        (ranking[index], title)
+        for index, title in ((0, "best"), (len(ranking) // 2, "median"), (len(ranking) - 1, "worst"))
+        if ranking
+    )
+    pictures = [
+        {
+            "source": _draw_case(examination.load(case), examination.geometry.spacing_mm),
+            "caption": f"{title}: {case}, Dice {_case_dice(report, case)}",
+        }
+        for case, title in shown
+    ]
+    return render_page(
+        "prior_report.html",
+        version=__version__,
+        report=report,
+        model_titles={m: MODEL_TITLES[m] for m in report["reconstruction"]["mean"]},
+        label_colours=_label_colours(list(examination.names.values())),
+        pictures=pictures,
+        scatter=_draw_cases(report) if ranking else None,
+        defects=_draw_defects(report["code_distance"]),
+        measure_titles={
+            name: title
+            for name, title in MEASURE_TITLES.items()
+            if name in report["code_distance"]["rank_correlation_with_dice_loss"]
+        },
+        histograms=_draw_histograms(report["codes"]),
+    )
+
+
+def _case_dice(report: dict[str, Any], case: str) -> str:
+    scores = report["reconstruction"]["cases"][case]
+    return ", ".join(
+        f"{np.mean([s['dice'] for s in scores[model].values() if s['dice'] is not None]):.3f} ({MODEL_TITLES[model]})"
+        for model in scores
+    )
+
+
+def _label_colours(names: list[str]) -> dict[str, str]:
+    return {name: LABEL_COLOURS[index % len(LABEL_COLOURS)] for index, name in enumerate(names)}
+
+
+def _draw_case(case: HeldOutCase, spacing_mm: tuple[float, ...]) -> str:
+    """Draw the anatomy's middle slices: a row a plane, over the image the label and then each reconstruction."""
+    columns = {"label": case.truth, **{MODEL_TITLES[name]: masks for name, masks in case.models.items()}}
+    planes = _middle_planes(case.truth, spacing_mm)
+    heights = [shape[0] / shape[1] for _, _, shape in planes]
+    width = 1.6
+    figure = new_figure(width * len(columns), width * sum(heights) + 0.4)
+    axes = figure.subplots(len(planes), len(columns), squeeze=False, height_ratios=heights)
+    for row, (index, aspect, _) in zip(axes, planes, strict=True):
+        plane = (slice(None), *index)
+        for axis, (title, masks) in zip(row, columns.items(), strict=True):
+            axis.imshow(case.image[index], cmap="gray", aspect=aspect, interpolation="nearest")
+            axis.imshow(_painted(masks[plane]), aspect=aspect, interpolation="nearest")
+            _outline(axis, case.truth[plane])
+            axis.set(xticks=[], yticks=[])
+            if row is axes[0]:
+                axis.set_title(title, fontsize=8)
+    return figure_data_uri(figure, dpi=90)
+
+
+def _middle_planes(
+    truth: np.ndarray, spacing_mm: tuple[float, ...]
+) -> list[tuple[tuple[Any, ...], float, tuple[float, float]]]:
+    """Return, for each plane through the middle of the anatomy, its index, pixel aspect and size in mm."""
+    shape = truth.shape[1:]
+    voxels = np.argwhere(truth.any(0))
+    middle = (voxels.min(0) + voxels.max(0)) // 2 if len(voxels) else np.array(shape) // 2
+    planes = []
+    for axis in range(3) if len(shape) == 3 else (None,):
+        index = tuple(int(middle[i]) if i == axis else slice(None) for i in range(len(shape)))
+        rows, columns = (i for i in range(len(shape)) if i != axis)
+        size = shape[rows] * spacing_mm[rows], shape[columns] * spacing_mm[columns]
+        planes.append((index, spacing_mm[rows] / spacing_mm[columns], size))
+    return planes
+
+
+def _painted(masks: np.ndarray) -> np.ndarray:
+    """Return an RGBA picture (…, 4) of masks (K, …); where they overlap the last is seen."""
+    from matplotlib.colors import to_rgba
+
+    picture = np.zeros((*masks.shape[1:], 4))
+    for index, mask in enumerate(masks):
+        picture[mask] = to_rgba(LABEL_COLOURS[index % len(LABEL_COLOURS)], 0.6)
+    return picture
+
+
+def _outline(axis: Any, masks: np.ndarray) -> None:
+    for mask in masks:
+        if mask.any() and not mask.all():
+            axis.contour(mask.astype(float), levels=[0.5], colors="white", linewidths=0.7)
+
+
+def _draw_cases(report: dict[str, Any]) -> str:
+    """Dice of each case: PCA against the autoencoder, and the share of the code's variance."""
+    figure = new_figure(8.0, 3.2)
+    dice, spectrum = figure.subplots(1, 2)
+    reconstruction, codes = report["reconstruction"], report["codes"]
+    for label, colour in _label_colours(list(reconstruction["per_label"]["autoencoder"])).items():
+        scores = [(c["pca"][label]["dice"], c["autoencoder"][label]["dice"]) for c in reconstruction["cases"].values()]
+        pairs = np.array([pair for pair in scores if None not in pair], dtype=float).reshape(-1, 2)
+        dice.scatter(*pairs.T, s=12, color=colour, alpha=0.7, lw=0, label=label)
+    low = min([0.95, *dice.get_xlim(), *dice.get_ylim()])
+    dice.plot([low, 1], [low, 1], color="#999", lw=0.8)
+    dice.set(xlim=(low, 1), ylim=(low, 1), xlabel="Dice of PCA", ylabel="Dice of the autoencoder")
+    dice.set_aspect("equal")
+    dice.set_title("Every held-out case", fontsize=10)
+    dice.legend(fontsize=8, frameon=False)
+    shares = np.cumsum(codes["eigenvalue_shares"])
+    spectrum.plot(np.arange(1, len(shares) + 1), shares, color="#222", lw=1.5)
+    spectrum.axvline(codes["effective_rank"], color="#cc3311", lw=1, ls="--", label="effective rank")
+    spectrum.set(xlabel="principal directions of the codes", ylabel="share of their variance", ylim=(0, 1.02))
+    spectrum.set_title("How many directions the codes fill", fontsize=10)
+    spectrum.legend(fontsize=8, frameon=False)
+    return figure_data_uri(figure)
+
+
+def _draw_defects(code_distance: dict[str, Any]) -> str:
+    """A panel a defect: each distance over that of two cases, and what Dice says, over the amount of the defect."""
+    between = {**code_distance["between_cases"], "features": _UNRELATED_FEATURES}
+    strengths, defects = code_distance["strengths"], code_distance["defects"]
+    rows = -(-len(defects) // 3)
+    figure = new_figure(10.5, 2.9 * rows + 0.3)
+    axes = figure.subplots(rows, 3, squeeze=False).ravel()
+    for axis, (kind, measures) in zip(axes, defects.items(), strict=False):
+        for name, title in MEASURE_TITLES.items():
+            if between.get(name):
+                means = np.array(measures[name]["means"]) / between[name]
+                axis.plot(strengths, means, marker="o", ms=3, lw=1.4, color=_MEASURE_COLOURS[name], label=title)
+        right = axis.twinx()
+        right.plot(
+            strengths, measures["dice_loss"]["means"], marker="s", ms=3, lw=1.2, ls="--", color="#999", label="1 - Dice"
+        )
+        right.set_ylim(bottom=0)
+        right.tick_params(labelsize=7, colors="#777")
+        axis.set_ylim(bottom=0)
+        axis.tick_params(labelsize=7)
+        axis.set_title(kind, fontsize=9)
+    for axis in axes[len(defects) :]:
+        axis.set_visible(False)
+    figure.supxlabel("amount of the defect", fontsize=9)
+    figure.supylabel("distance over that of two different cases", fontsize=9)
+    handles = [*axes[0].get_legend_handles_labels()[0], *right.get_legend_handles_labels()[0]]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8, frameon=False)
+    return figure_data_uri(figure)
+
+
+def _draw_histograms(codes: dict[str, Any]) -> str:
+    """Histograms of 16 dimensions, from the most to the least varied; held-out cases as a line."""
+    figure, panels = code_panels(codes["variances"])
+    for index, axis in panels:
+        dimension = codes["dimensions"][index]
+        edges = dimension["edges"]
+        axis.stairs(_density(dimension["counts"]), edges, fill=True, color="#56b4e9")
+        axis.stairs(_density(dimension["held_out_counts"]), edges, color="#222", lw=1)
+    return figure_data_uri(figure)
+
+
+def _density(counts: list[int]) -> np.ndarray:
+    return np.array(counts) / max(1, sum(counts))

@@ -1,0 +1,1 @@
+"""`acnn-nnunet refine`: better label maps after the network."""

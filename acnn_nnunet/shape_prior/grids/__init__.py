@@ -1,0 +1,1 @@
+"""The grids on which a prior looks at label maps."""

@@ -1,0 +1,196 @@
+"""The prior as a term of a segmentation loss (paper Eq. 1)."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from acnn_nnunet.shape_prior.loss.prior_term import PriorValues
+
+Outputs = Tensor | Sequence[Tensor]
+
+
+class Term(Protocol):
+    """A prior as a term of the loss, such as PriorTerm.
+
+    Attributes:
+        weights: of the terms that it returns, by their names.
+    """
+
+    weights: dict[str, float]
+
+    def __call__(self, output: Tensor, target: Any) -> PriorValues:
+        """Return the terms of a full-resolution output and its target."""
+        ...
+
+
+class ShapePriorLoss(nn.Module):
+    """Segmentation loss plus the prior on the full-resolution output: L + λ1·w·Σ s_k·w_k·d_k over the prior's terms.
+
+    All gradients are taken at the logits, where they cost next to nothing, added there, and sent back through the
+    network once. In between their norms are known. With `balance_gradients` s_k brings the gradients of the terms to
+    one norm, so that w_k compares them, and then their sum to the norm of the segmentation loss's, so that λ1 is the
+    ratio of the two. Otherwise s_k is 1 (the paper, whose only term is the distance of the codes).
+
+    Args:
+        segmentation_loss: the host's, with or without deep supervision.
+        prior: the terms d_k and their weights w_k, as a function of full-resolution logits and target.
+        weight: λ1.
+        balance_gradients: whether λ1 is the ratio of the gradient norms rather than a constant factor.
+        loss_name: of the segmentation loss in the statistics; in super-resolution it is an image's.
+    """
+
+    def __init__(
+        self,
+        segmentation_loss: nn.Module,
+        prior: Term,
+        *,
+        weight: float,
+        balance_gradients: bool,
+        loss_name: str = "segmentation_loss",
+    ):
+        super().__init__()
+        self.loss_name = loss_name
+        self.segmentation_loss = segmentation_loss
+        self.prior = prior
+        self.weight = weight
+        self.balance_gradients = balance_gradients
+        self.warm_up = 1.0
+        self._scales = torch.tensor(list(prior.weights.values()), dtype=torch.float64)
+        self._sums: dict[str, float] = {}
+        self._steps = 0
+
+    # torch.compile must not trace the inner calls of autograd; the network and the host's Dice are compiled for
+    # themselves.
+    @torch.compiler.disable
+    def forward(self, output: Outputs, target: Outputs) -> Tensor:
+        """Return the scalar loss of logits (B, C, …) and a target, or lists of both, the full resolution first."""
+        with torch.autocast(_first(output).device.type, enabled=False):
+            if torch.is_grad_enabled():
+                return self._forward_with_gradients(output, target)
+            segmentation = self.segmentation_loss(_map(output, Tensor.float), target)
+            terms = self.prior(_first(output), _first(target)).terms.values()
+            return segmentation + _weighted(terms, self.weight * self.warm_up * self._scales)
+
+    def take_statistics(self) -> dict[str, float]:
+        """Return the means over the training steps since the last call, none if there were none, and start anew."""
+        means = {name: total / self._steps for name, total in self._sums.items()}
+        self._sums, self._steps = {}, 0
+        return means
+
+    def _forward_with_gradients(self, output: Outputs, target: Outputs) -> Tensor:
+        # Leaves in float32: half-precision gradients would underflow before the gradient scaler can help.
+        leaves = _map(output, lambda logits: logits.detach().float().requires_grad_())
+        full_resolution = _first(leaves)
+        segmentation = self.segmentation_loss(leaves, target)
+        gradients = torch.autograd.grad(segmentation, _as_list(leaves), allow_unused=True)
+        segmentation_gradient = torch.zeros_like(full_resolution) if gradients[0] is None else gradients[0]
+        values = self.prior(full_resolution, _first(target))
+        # The terms share the encoder's pass.
+        prior_gradients = [
+            torch.autograd.grad(term, full_resolution, retain_graph=i + 1 < len(values.terms))[0]
+            for i, term in enumerate(values.terms.values())
+        ]
+        segmentation_norm, products = _norm_and_products(segmentation_gradient, prior_gradients)
+        if self.balance_gradients:
+            self._scales = _balanced(self.prior.weights.values(), segmentation_norm, products)
+        factors = self.weight * self.warm_up * self._scales
+        total = segmentation.detach() + _weighted((term.detach() for term in values.terms.values()), factors)
+        self._add_to_statistics(segmentation.item(), values, factors, segmentation_norm, products)
+        summed = [segmentation_gradient + _weighted(prior_gradients, factors), *gradients[1:]]
+        # An output without a gradient stays out of the graph, as it does in the host's loss.
+        used = [(logits, g) for logits, g in zip(_as_list(output), summed, strict=True) if g is not None]
+        return _LossWithGradients.apply(total, [g for _, g in used], *(logits for logits, _ in used))
+
+    def _add_to_statistics(
+        self, segmentation: float, values: PriorValues, factors: Tensor, segmentation_norm: float, products: Tensor
+    ) -> None:
+        terms = {f"prior_{name}": term.item() for name, term in values.terms.items()}
+        prior_norm = _combined_norm(factors, products)
+        step = {
+            self.loss_name: segmentation,
+            **terms,
+            "prior_loss": float(factors @ torch.tensor(list(terms.values()), dtype=factors.dtype)),
+            "gradient_ratio": prior_norm / segmentation_norm if segmentation_norm > 0 else 0.0,
+            **{name: share.item() for name, share in values.shares.items()},
+        }
+        self._sums = {name: self._sums.get(name, 0.0) + value for name, value in step.items()}
+        self._steps += 1
+
+
+class FullPrecisionLoss(nn.Module):
+    """A loss in float32 under an outer autocast.
+
+    Args:
+        loss: of logits and targets, or lists of both.
+    """
+
+    def __init__(self, loss: Callable[..., Tensor]):
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, output: Outputs, target: Outputs) -> Tensor:
+        """Return the wrapped loss of the logits in float32."""
+        with torch.autocast(_first(output).device.type, enabled=False):
+            return self.loss(_map(output, Tensor.float), target)
+
+
+class _LossWithGradients(torch.autograd.Function):
+    """A loss whose gradients at its inputs are already known."""
+
+    @staticmethod
+    def forward(ctx, value: Tensor, gradients: list[Tensor], *outputs: Tensor) -> Tensor:
+        ctx.save_for_backward(*gradients)
+        ctx.dtypes = [output.dtype for output in outputs]
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, grad_output: Tensor):
+        # The gradient scaler's factor comes in here, before the gradient is rounded to the network's precision.
+        gradients = [
+            (grad_output * gradient).to(dtype) for gradient, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        ]
+        return None, None, *gradients
+
+
+def _norm_and_products(segmentation: Tensor, terms: list[Tensor]) -> tuple[float, Tensor]:
+    """Return the norm of one gradient and the inner products (k, k) of the others, over the batch of all processes."""
+    flat = [gradient.flatten() for gradient in terms]
+    entries = [torch.linalg.vector_norm(segmentation).square()]
+    entries += [torch.dot(first, second) for first in flat for second in flat]
+    sums = torch.stack(entries)
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(sums)
+    sums = sums.cpu().double()
+    return sums[0].sqrt().item(), sums[1:].view(len(terms), len(terms))
+
+
+def _balanced(weights: Iterable[float], segmentation_norm: float, products: Tensor) -> Tensor:
+    """Return the factors (k,) that give the terms' gradients lengths as their weights, and their sum the given norm."""
+    norms = products.diagonal().sqrt()
+    factors = torch.where(norms > 0, torch.tensor(list(weights), dtype=norms.dtype) / norms, 0.0)
+    norm = _combined_norm(factors, products)
+    return factors * (segmentation_norm / norm if norm > 0 else 0.0)
+
+
+def _combined_norm(factors: Tensor, products: Tensor) -> float:
+    """Return the norm of the sum of gradients with these factors (k,) and inner products (k, k)."""
+    return (factors @ products @ factors).clamp(min=0).sqrt().item()
+
+
+def _weighted(values: Iterable[Tensor], factors: Tensor) -> Tensor:
+    return sum(factor * value for factor, value in zip(factors.tolist(), values, strict=True))
+
+
+def _as_list(outputs: Outputs) -> list[Tensor]:
+    return [outputs] if isinstance(outputs, Tensor) else list(outputs)
+
+
+def _first(outputs: Outputs) -> Tensor:
+    return outputs if isinstance(outputs, Tensor) else outputs[0]
+
+
+def _map(outputs: Outputs, function) -> Outputs:
+    return function(outputs) if isinstance(outputs, Tensor) else [function(output) for output in outputs]

@@ -1,0 +1,90 @@
+"""The T-L network: an autoencoder of label maps coupled with a predictor of its codes from images (paper §II-D)."""
+
+import torch
+from torch import Tensor, nn
+
+from acnn_nnunet.shape_prior.grids.views import RoiGrid
+from acnn_nnunet.shape_prior.networks.architecture import (
+    CODE_SIZE,
+    plan_autoencoder,
+    plan_hybrid_autoencoder,
+    plan_pooling,
+    plan_predictor,
+)
+from acnn_nnunet.shape_prior.networks.autoencoder import Decoder, Encoder
+from acnn_nnunet.shape_prior.networks.hybrid_autoencoder import AnyDecoder, AnyEncoder, HybridDecoder, HybridEncoder
+from acnn_nnunet.shape_prior.networks.predictor import Predictor
+
+
+class TLNetwork(nn.Module):
+    """Encoder f, decoder g and predictor p around one code.
+
+    As a module it is the network's path from an image to a segmentation, g(p(x)), so that nnU-Net's validation and
+    prediction run on it. The statistics of code and features over augmented training labels travel with the weights.
+
+    Args:
+        grid: spatial size in voxels on which the prior works.
+        num_classes: channels of a label map: classes with background, or regions without.
+        image_channels: channels of an image.
+        code_size: length of the code.
+        roi: the grid, where it is a box in the patch; images then come as whole patches.
+        architecture: of the autoencoder, "cnn" or "hybrid".
+        spacing_mm: of the grid's voxels: along which axes a hybrid pools. Without it they are cubes.
+    """
+
+    code_mean: Tensor
+    code_covariance: Tensor
+
+    def __init__(
+        self,
+        grid: tuple[int, ...],
+        *,
+        num_classes: int,
+        image_channels: int,
+        code_size: int = CODE_SIZE,
+        roi: RoiGrid | None = None,
+        architecture: str = "cnn",
+        spacing_mm: tuple[float, ...] | None = None,
+    ):
+        super().__init__()
+        grid = tuple(int(n) for n in grid)
+        self.encoder: AnyEncoder
+        self.decoder: AnyDecoder
+        if architecture == "hybrid":
+            spacing_mm = spacing_mm or (1.0,) * len(grid)
+            plan = plan_hybrid_autoencoder(grid, spacing_mm=spacing_mm, code_size=code_size)
+            pooling = plan_pooling(grid, spacing_mm=spacing_mm, channels=num_classes)
+            self.encoder = HybridEncoder(
+                plan, in_channels=num_classes, code_size=code_size, pooling=pooling, spacing_mm=spacing_mm
+            )
+            self.decoder = HybridDecoder(plan, out_channels=num_classes, code_size=code_size, pooling=pooling)
+        else:
+            plan = plan_autoencoder(grid, num_classes=num_classes, code_size=code_size)
+            self.encoder = Encoder(plan, in_channels=num_classes, code_size=code_size)
+            self.decoder = Decoder(plan, out_channels=num_classes, code_size=code_size)
+        self.predictor = Predictor(
+            plan_predictor(grid, code_size=code_size, halved=architecture == "hybrid"),
+            in_channels=image_channels,
+            code_size=code_size,
+        )
+        self.register_buffer("code_mean", torch.zeros(code_size))
+        self.register_buffer("code_covariance", torch.eye(code_size))
+        for scale, channels in enumerate((*plan.features, plan.bottleneck_channels)):
+            self.register_buffer(f"feature_variance_{scale}", torch.ones(channels))
+        self.roi = roi
+
+    @property
+    def feature_variances(self) -> list[Tensor]:
+        """Variance (C',) of every feature channel after each of the encoder's scales."""
+        return [self.get_buffer(f"feature_variance_{scale}") for scale in range(len(self.encoder.scales))]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return label logits (B, C, …) of images (B, C', …) by way of the code; zeros beyond the box of an ROI."""
+        if self.roi is None:
+            return self.decoder(self.predictor(image))
+        logits = self.decoder(self.predictor(self.roi.around_middle(image)(image)))
+        return self.roi.back_to_patch(logits, tuple(image.shape[2:]), beyond=0.0)
+
+    def reconstruct(self, labels: Tensor) -> Tensor:
+        """Return label logits (B, C, …) of label maps (B, C, …): g(f(y))."""
+        return self.decoder(self.encoder(labels))

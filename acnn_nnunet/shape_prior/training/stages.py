@@ -1,0 +1,157 @@
+"""The stages in which a T-L network is trained (paper §II-D), their boundaries and their losses."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
+
+
+class Stage(str, Enum):
+    """What is trained: f and g; p on the frozen codes; all three."""
+
+    AUTOENCODER = "autoencoder"
+    PREDICTOR = "predictor"
+    JOINT = "joint"
+
+
+@dataclass
+class StageSchedule:
+    """Moves from stage to stage within a fixed number of epochs.
+
+    A stage ends when its validation loss has not improved by `tolerance` (relative) for `patience` epochs, at the
+    latest after its share of the epochs; what an early end saves goes to the joint stage, which ends the training.
+
+    Attributes:
+        num_epochs: of the whole training.
+        with_predictor: false leaves all epochs to the autoencoder.
+        stage: the current one.
+        best: lowest validation loss of the stage, None before its first epoch.
+        stale_epochs: epochs since it last improved.
+        epochs_in_stage: epochs that the stage has had.
+        code_loss_scale: brings the code loss to the range of the reconstruction loss in the joint stage.
+    """
+
+    num_epochs: int
+    with_predictor: bool = True
+    stage: Stage = Stage.AUTOENCODER
+    best: float | None = None
+    stale_epochs: int = 0
+    epochs_in_stage: int = 0
+    code_loss_scale: float = 1.0
+
+    SHARES = {Stage.AUTOENCODER: 0.7, Stage.PREDICTOR: 0.1}  # noqa: RUF012 (a constant, not a field)
+    TOLERANCE = 0.005
+
+    @property
+    def patience(self) -> int:
+        """Epochs without improvement after which a stage has converged: a fifth of the training, at least three."""
+        return max(3, self.num_epochs // 5)
+
+    def end_epoch(self, losses: "TLLosses") -> bool:
+        """Take the epoch's validation losses into account; return whether the next epoch begins a new stage."""
+        self.epochs_in_stage += 1
+        if self.stage is Stage.JOINT or not self.with_predictor:
+            return False
+        loss = losses.reconstruction if self.stage is Stage.AUTOENCODER else losses.code
+        if self.best is None or loss < self.best * (1 - self.TOLERANCE):
+            self.best, self.stale_epochs = loss, 0
+        else:
+            self.stale_epochs += 1
+        if self.epochs_in_stage < self._longest() and self.stale_epochs < self.patience:
+            return False
+        self._move_on(losses)
+        return True
+
+    @property
+    def trained_stage(self) -> Stage:
+        """The stage of the last epoch that was trained."""
+        if self.epochs_in_stage > 0 or self.stage is Stage.AUTOENCODER:
+            return self.stage
+        return Stage.AUTOENCODER if self.stage is Stage.PREDICTOR else Stage.PREDICTOR
+
+    def state(self) -> dict:
+        """Return plain values for a checkpoint."""
+        return {**asdict(self), "stage": self.stage.value}
+
+    def load_state(self, state: dict) -> None:
+        """Go on where a checkpoint was written."""
+        for name, value in state.items():
+            setattr(self, name, Stage(value) if name == "stage" else value)
+
+    def _longest(self) -> int:
+        """Return the epochs that the stage may have; every later stage keeps at least one."""
+        predictor = max(1, round(self.SHARES[Stage.PREDICTOR] * self.num_epochs))
+        if self.stage is Stage.PREDICTOR:
+            return predictor
+        return max(1, min(round(self.SHARES[Stage.AUTOENCODER] * self.num_epochs), self.num_epochs - predictor - 1))
+
+    def _move_on(self, losses: "TLLosses") -> None:
+        self.stage = Stage.PREDICTOR if self.stage is Stage.AUTOENCODER else Stage.JOINT
+        self.best, self.stale_epochs, self.epochs_in_stage = None, 0, 0
+        # "Scaled to match their range", once: rescaled ever again, shrinking codes would be rewarded without end.
+        self.code_loss_scale = losses.reconstruction / losses.code if losses.code > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class TLLosses:
+    """Mean validation losses of an epoch: L_x, of the reconstruction, and L_h, squared code distance."""
+
+    reconstruction: float
+    code: float
+
+
+def tl_loss(
+    network: TLNetwork,
+    image: Tensor,
+    maps: Tensor,
+    *,
+    stage: Stage,
+    reconstruction_loss: Callable[[Tensor], Tensor],
+    code_loss_scale: float,
+    corrupt: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Return the scalar training loss of a stage.
+
+    In the joint stage the encoder gets the gradients of both losses in the one update.
+
+    Args:
+        network: the T-L network, in train mode.
+        image: (B, C', …) on the prior's grid.
+        maps: label maps (B, C, …) on it.
+        stage: the current one.
+        reconstruction_loss: of float32 logits (L_x).
+        code_loss_scale: factor of the code loss in the joint stage.
+        corrupt: takes label maps (B, C, …) to what the encoder is shown of them.
+    """
+    if stage is Stage.PREDICTOR:
+        with torch.no_grad():
+            code = network.encoder(maps)
+        return code_loss(network.predictor(image), code)
+    code = network.encoder(corrupt(maps))
+    logits = network.decoder(code)
+    with torch.autocast(logits.device.type, enabled=False):
+        reconstruction = reconstruction_loss(logits.float())
+    if stage is Stage.AUTOENCODER:
+        return reconstruction
+    return reconstruction + code_loss_scale * code_loss(network.predictor(image), code)
+
+
+def code_loss(prediction: Tensor, code: Tensor) -> Tensor:
+    """Return the squared Euclidean distance of codes (B, K), summed over the code, averaged over the batch (L_h)."""
+    with torch.autocast(code.device.type, enabled=False):
+        return (prediction.float() - code.float()).square().sum(1).mean()
+
+
+def set_training_mode(network: TLNetwork, stage: Stage) -> None:
+    """Put what the stage trains into train mode and freeze the rest, batch statistics included."""
+    trains_autoencoder, trains_predictor = stage is not Stage.PREDICTOR, stage is not Stage.AUTOENCODER
+    for module, trained in (
+        (network.encoder, trains_autoencoder),
+        (network.decoder, trains_autoencoder),
+        (network.predictor, trains_predictor),
+    ):
+        module.train(trained).requires_grad_(trained)

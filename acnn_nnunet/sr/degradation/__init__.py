@@ -1,0 +1,1 @@
+"""`acnn-nnunet degrade`: thick-slice stacks simulated from high-resolution volumes."""

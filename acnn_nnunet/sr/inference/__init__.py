@@ -1,0 +1,1 @@
+"""`acnn-nnunet predict-hr`: reconstruction from thick-slice stacks."""

@@ -1,0 +1,224 @@
+"""`acnn-nnunet predict-hr`: label maps or images on the HR grid, out of a folder of thick-slice stacks."""
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from acnn_nnunet.casewise.run import FolderOutcome, work_through
+from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.files.safe_writes import make_output_folder, write_json
+from acnn_nnunet.sr.inference.hr_model import HRModel, load_hr_model
+from acnn_nnunet.sr.inference.sliding_window import predict_sliding_window
+from acnn_nnunet.sr.inference.stack_preprocessing import prepare_stack, restore_image, restore_labels
+from acnn_nnunet.sr.stack_geometry import AxisOrder, reader_axes, to_hr
+from acnn_nnunet.sr.stacks import (
+    FILE_ENDINGS,
+    Volume,
+    file_ending,
+    find_volumes,
+    read_volume,
+    write_volume,
+)
+
+_CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How a model is run.
+
+    Attributes:
+        step_size: distance of neighbouring windows as a share of the patch.
+        mirroring: average over mirrored inputs, along the axes that training mirrored.
+        device: "cpu", "cuda" or "mps".
+        show_progress: show a bar over the windows of a stack.
+    """
+
+    step_size: float = 0.5
+    mirroring: bool = True
+    device: str = "cpu"
+    show_progress: bool = False
+
+    def __post_init__(self):
+        if not 0 < self.step_size <= 1:
+            raise ValueError(f"-step_size is more than 0 and at most 1, not {self.step_size}.")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("There is no CUDA device on this machine: choose -device cpu.")
+
+
+def predict_hr(
+    source: Path,
+    output: Path,
+    *,
+    dataset: str,
+    configuration: str,
+    trainer: str,
+    plans_identifier: str = "nnUNetPlans",
+    folds: Sequence[int | str] = (0, 1, 2, 3, 4),
+    checkpoint_name: str = "checkpoint_final.pth",
+    inference: Inference | None = None,
+    continue_prediction: bool = False,
+) -> FolderOutcome:
+    """Write the HR label map `CASE.nii.gz`, or the HR images `CASE_0000.nii.gz` …, of each stack of a folder.
+
+    Args:
+        source: folder of NIfTI stacks `CASE_0000.nii.gz`, one file a channel.
+        output: folder to write; dataset.json and plans.json go there too, as the host does it.
+        dataset: id or name.
+        configuration: planned by plan-hr.
+        trainer: name of its class.
+        plans_identifier: as in training.
+        folds: numbers, or "all"; their probabilities, or images, are averaged.
+        checkpoint_name: of each fold.
+        inference: how the model is run.
+        continue_prediction: leave out the cases whose files are there.
+
+    Returns:
+        What was done; not complete if a case could not be predicted.
+
+    Raises:
+        FileNotFoundError: if there is nothing to read, or no trained model.
+        ValueError: if the model cannot be used.
+        OSError: if the output cannot be written.
+    """
+    source, output = Path(source), Path(output)
+    inference = Inference(show_progress=True) if inference is None else inference
+    files = find_volumes(source)
+    model = load_hr_model(
+        dataset,
+        configuration,
+        trainer=trainer,
+        plans_identifier=plans_identifier,
+        folds=folds,
+        checkpoint_name=checkpoint_name,
+        device=inference.device,
+    )
+    make_output_folder(output, source=source)
+    write_json(output / "dataset.json", dict(model.dataset))
+    write_json(output / "plans.json", model.plans.plans)
+    cases, problems = group_channels(files, model.num_channels)
+    targets = {case: _targets(output, case, model) for case in cases}
+    open_cases = [
+        case for case in cases if not (continue_prediction and all(target.is_file() for target in targets[case]))
+    ]
+    work = {case: functools.partial(_predict_case, model, cases[case], targets[case], inference) for case in open_cases}
+    return work_through(work, output, done_before=len(cases) - len(open_cases), problems=tuple(problems))
+
+
+def predict_stack(
+    model: HRModel, values: np.ndarray, geometry: Geometry, inference: Inference
+) -> tuple[np.ndarray, Geometry]:
+    """Return what a model makes of a stack, and where its voxels lie.
+
+    Args:
+        model: of labels or images.
+        values: (C, Z, Y, X), float32, as in the file.
+        geometry: of the stack.
+        inference: how the model is run.
+
+    Returns:
+        (1, Z, Y, X) labels or (C, Z, Y, X) images in the stack's own intensities, K times as many slices.
+
+    Raises:
+        ValueError: if the stack does not fit the model; the rest of a sentence that begins with the file.
+    """
+    axes = _reader_axes(model, geometry)
+    spacing_mm = tuple(geometry.spacing_mm[axis] for axis in axes.axes)
+    prepared = prepare_stack(axes.from_file(values), spacing_mm, model)
+    prediction = predict_patches(model, torch.from_numpy(prepared.data), inference).numpy()
+    if model.predicts_image:
+        result = restore_image(prediction, prepared, model)
+    else:
+        result = restore_labels(prediction, prepared, model)[None]
+    return axes.to_file(result), to_hr(geometry, model.through_plane.factor, axis=slice_axis(model, geometry))
+
+
+def slice_axis(model: HRModel, geometry: Geometry) -> int:
+    """Return the array axis of an image, as in its file, along which the model's slices are stacked."""
+    return _reader_axes(model, geometry).axes[model.plans.transpose_forward[model.through_plane.axis]]
+
+
+def predict_patches(model: HRModel, stack: torch.Tensor, inference: Inference) -> torch.Tensor:
+    """Return the mean over the folds of probabilities, or of normalised images, for a preprocessed stack (C, …)."""
+    total: torch.Tensor | None = None
+    for weights in model.fold_weights:
+        model.network.load_state_dict(weights)
+        output = predict_sliding_window(
+            model.network.eval(),
+            stack,
+            patch_size=model.lr_patch_size,
+            factor=model.through_plane.factor,
+            axis=model.through_plane.axis,
+            step_size=inference.step_size,
+            mirror_axes=model.mirror_axes if inference.mirroring else (),
+            device=inference.device,
+            show_progress=inference.show_progress,
+        )
+        if not model.predicts_image:
+            output = torch.as_tensor(model.labels.apply_inference_nonlin(output))
+        total = output if total is None else total + output
+    assert total is not None
+    return total / len(model.fold_weights)
+
+
+def group_channels(files: dict[str, Path], num_channels: int) -> tuple[dict[str, list[Path]], list[str]]:
+    """Return the files of each case in the order of its channels, and a sentence about each case that is not whole.
+
+    Args:
+        files: by name without ending.
+        num_channels: that a case has to have.
+    """
+    channels: dict[str, dict[int, Path]] = {}
+    problems = []
+    for name, path in files.items():
+        match = _CHANNEL.fullmatch(name)
+        if match:
+            channels.setdefault(match["case"], {})[int(match["channel"])] = path
+        else:
+            problems.append(f"{path} has no channel number: rename it to {name}_0000{file_ending(path)}.")
+    cases = {}
+    wanted = list(range(num_channels))
+    for case, found in channels.items():
+        if sorted(found) == wanted:
+            cases[case] = [found[channel] for channel in wanted]
+            continue
+        names = " and ".join(path.name for path in found.values())
+        expected = " and ".join(f"{case}_{channel:04d}" for channel in wanted)
+        problems.append(
+            f"{next(iter(found.values())).parent} holds {names} of {case}, but the model takes {num_channels} "
+            f"channel{'s' if num_channels > 1 else ''} ({expected}): add what is missing or remove what is too much."
+        )
+    return cases, problems
+
+
+def _reader_axes(model: HRModel, geometry: Geometry) -> AxisOrder:
+    return reader_axes(geometry, reorients="Reorient" in model.plans.plans.get("image_reader_writer", ""))
+
+
+def _targets(output: Path, case: str, model: HRModel) -> list[Path]:
+    ending = model.dataset.get("file_ending")
+    ending = ending if ending in FILE_ENDINGS else FILE_ENDINGS[0]
+    if model.predicts_image:
+        return [output / f"{case}_{channel:04d}{ending}" for channel in range(model.num_channels)]
+    return [output / f"{case}{ending}"]
+
+
+def _predict_case(model: HRModel, files: list[Path], targets: list[Path], inference: Inference) -> None:
+    volumes = [read_volume(path) for path in files]
+    geometry = volumes[0].geometry
+    for path, volume in zip(files, volumes, strict=True):
+        if differences := volume.geometry.differences(geometry):
+            raise ValueError(
+                f"{path} is not on the grid of {files[0].name}: {'; '.join(differences)}: resample it to that grid."
+            )
+    try:
+        result, hr_geometry = predict_stack(model, np.stack([v.values for v in volumes]), geometry, inference)
+    except ValueError as error:
+        raise ValueError(f"{files[0]} {error}") from error
+    for target, values in zip(targets, result, strict=True):
+        write_volume(target, Volume(values, hr_geometry))

@@ -1,0 +1,105 @@
+"""`acnn-nnunet predict-hr --baseline`: interpolation along the slices of images or label maps, without a model."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from acnn_nnunet.casewise.run import FolderOutcome, work_through
+from acnn_nnunet.files.safe_writes import make_output_folder
+from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_hr
+from acnn_nnunet.sr.stacks import Volume, find_volumes, read_volume, write_volume
+from acnn_nnunet.sr.upsampling import INTERPOLATIONS, interpolate_slices
+
+_LARGEST_LABEL = 65535
+
+
+def interpolate_folder(
+    source: Path,
+    output: Path,
+    *,
+    method: str,
+    factor: int,
+    axis: int | None = None,
+    labels: bool = False,
+    continue_prediction: bool = False,
+) -> FolderOutcome:
+    """Write each stack of a folder with slices K times as dense, under the same name.
+
+    Args:
+        source: folder of NIfTI files.
+        output: folder to write.
+        method: "linear", or "bspline" for the interpolating cubic B-spline.
+        factor: K.
+        axis: the through-plane axis as the NIfTI file counts; None is the axis of the largest spacing, and the last
+            where all are equal.
+        labels: whether the files are label maps, of which each label is interpolated and the largest one taken.
+        continue_prediction: leave out what is there.
+
+    Returns:
+        What was done; not complete if a file could not be interpolated.
+
+    Raises:
+        FileNotFoundError: if there is nothing to read.
+        ValueError: for another method or a factor below 2.
+        OSError: if the output cannot be written.
+    """
+    source, output = Path(source), Path(output)
+    if method not in INTERPOLATIONS:
+        raise ValueError(f"There is no interpolation {method!r}; there are {', '.join(INTERPOLATIONS)}.")
+    if factor < 2:
+        raise ValueError(f"--factor says how many HR slices make a thick one: 2 or more, not {factor}.")
+    files = find_volumes(source)
+    make_output_folder(output, source=source)
+    open_files = {n: path for n, path in files.items() if not (continue_prediction and (output / path.name).is_file())}
+    work = {
+        name: functools.partial(
+            _interpolate_file, path, output / path.name, method=method, factor=factor, axis=axis, labels=labels
+        )
+        for name, path in open_files.items()
+    }
+    return work_through(work, output, done_before=len(files) - len(open_files))
+
+
+def interpolate_labels(labels: np.ndarray, factor: int, *, axis: int, method: str) -> np.ndarray:
+    """Return a label map (Z, Y, X) with slices K times as dense; of equal shares the lower label wins.
+
+    Args:
+        labels: whole numbers from 0 to 65535.
+        factor: K.
+        axis: the through-plane axis of the array.
+        method: with which the share of each label is interpolated.
+    """
+    present = np.unique(labels)
+    best, result = None, None
+    for label in present:  # one at a time: all shares at once would take many times the volume's memory
+        share = interpolate_slices(
+            torch.from_numpy((labels == label).astype(np.float32))[None, None], factor, axis=axis, method=method
+        )[0, 0].numpy()
+        if best is None or result is None:
+            best, result = share, np.full(share.shape, label)
+        else:
+            larger = share > best
+            result[larger], best[larger] = label, share[larger]
+    assert result is not None
+    return result.astype(np.uint8 if present[-1] < 256 else np.uint16)
+
+
+def _interpolate_file(source: Path, target: Path, *, method: str, factor: int, axis: int | None, labels: bool) -> None:
+    stack = read_volume(source)
+    slice_axis = find_slice_axis(stack.geometry, axis)
+    if stack.geometry.size[slice_axis] < 2:
+        raise ValueError(f"{source} has one slice along NIfTI axis {2 - slice_axis}: a stack has at least 2.")
+    if labels:
+        _check_labels(source, stack.values)
+        values = interpolate_labels(stack.values, factor, axis=slice_axis, method=method)
+    else:
+        image = torch.from_numpy(stack.values.copy())[None, None]
+        values = interpolate_slices(image, factor, axis=slice_axis, method=method)[0, 0].numpy()
+    write_volume(target, Volume(values, to_hr(stack.geometry, factor, axis=slice_axis)))
+
+
+def _check_labels(source: Path, values: np.ndarray) -> None:
+    if values.min() < 0 or values.max() > _LARGEST_LABEL or not np.array_equal(values, np.round(values)):
+        raise ValueError(f"{source} is no label map (whole numbers from 0 to {_LARGEST_LABEL}): leave out --labels.")

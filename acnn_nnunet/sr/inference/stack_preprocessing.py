@@ -1,0 +1,189 @@
+"""nnU-Net's preprocessing for a stack of thick slices, and the way back for what was predicted on the HR grid.
+
+As in training: axes, crop to what is not zero, normalisation, resampling. But slices are neither cut off, since what
+lies between a black slice and its neighbour is seen by both, nor resampled: HR spacing is theirs over K.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from acvl_utils.cropping_and_padding.bounding_boxes import get_bbox_from_mask
+from nnunetv2.preprocessing.cropping.cropping import create_nonzero_mask
+from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
+
+from acnn_nnunet.files.geometry import SPACING_TOLERANCE
+from acnn_nnunet.sr.inference.hr_model import HRModel
+
+_AFFINE_TOLERANCE = 1e-3  # of the intensities' range: normalisations compute in float32
+
+
+@dataclass(frozen=True)
+class PreparedStack:
+    """A stack as a network takes it, and what leads back. Axes are those of the plans, after their transpose.
+
+    Attributes:
+        data: (C, …), float32, normalised, resampled in plane.
+        raw: (C, …), cropped but otherwise as it came.
+        normalised: (C, …), of the same size.
+        outside: (…), of the same size: where all channels are 0 and no voxel around is not.
+        box: of the crop in the stack, the channels' slice first.
+        shape: of the stack.
+        spacing_mm: of the stack.
+    """
+
+    data: np.ndarray
+    raw: np.ndarray
+    normalised: np.ndarray
+    outside: np.ndarray
+    box: tuple[slice, ...]
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+
+
+def prepare_stack(values: np.ndarray, spacing_mm: tuple[float, ...], model: HRModel) -> PreparedStack:
+    """Preprocess a stack.
+
+    Args:
+        values: (C, Z, Y, X), float32, axes as the plans' reader gives them.
+        spacing_mm: in the same order.
+        model: whose plans are followed.
+
+    Raises:
+        ValueError: if its slice direction is not the planned one, it has one slice, or nothing but zeros; the rest of
+            a sentence that begins with the file.
+    """
+    order = list(model.plans.transpose_forward)
+    own_spacing = tuple(float(spacing_mm[axis]) for axis in order)
+    stack = np.transpose(values, (0, *(1 + axis for axis in order)))
+    _check(stack, own_spacing, model, order)
+    nonzero = create_nonzero_mask(stack)
+    bounds = get_bbox_from_mask(nonzero)
+    bounds[model.through_plane.axis] = [0, stack.shape[1 + model.through_plane.axis]]
+    box = (slice(None), *(slice(int(low), int(high)) for low, high in bounds))
+    outside = ~nonzero[box[1:]]
+    normalised = model.configuration.preprocessor_class(verbose=False)._normalize(
+        stack[box].astype(np.float32),
+        np.where(outside, -1, 0)[None],
+        model.configuration,
+        model.plans.foreground_intensity_properties_per_channel,
+    )
+
+    target = list(model.configuration.spacing)
+    target[model.through_plane.axis] = own_spacing[model.through_plane.axis]
+    shape = compute_new_shape(normalised.shape[1:], own_spacing, target)
+    data = model.configuration.resampling_fn_data(normalised, shape, own_spacing, target)
+    return PreparedStack(
+        data=np.asarray(data, dtype=np.float32),
+        raw=stack[box],
+        normalised=normalised,
+        outside=outside,
+        box=box,
+        shape=stack.shape[1:],
+        spacing_mm=own_spacing,
+    )
+
+
+def restore_labels(probabilities: np.ndarray, prepared: PreparedStack, model: HRModel) -> np.ndarray:
+    """Return the HR label map of a stack, axes as the plans' reader gives them.
+
+    Args:
+        probabilities: (classes or regions, …) on the HR grid of the preprocessed stack.
+        prepared: the stack.
+        model: whose plans are followed.
+
+    Returns:
+        (Z, Y, X), uint8, or uint16 where there are labels beyond 255.
+    """
+    on_grid = _to_stacks_plane(probabilities, prepared, model, model.configuration.resampling_fn_probabilities)
+    labels = np.asarray(model.labels.convert_probabilities_to_segmentation(on_grid))
+    dtype = np.uint8 if max(model.labels.all_labels) < 256 else np.uint16
+    return _uncrop(labels[None].astype(dtype), prepared, model)[0]
+
+
+def restore_image(image: np.ndarray, prepared: PreparedStack, model: HRModel) -> np.ndarray:
+    """Return the HR image of a stack in its own intensities, axes as the plans' reader gives them.
+
+    Args:
+        image: (C, …) on the HR grid of the preprocessed stack, normalised.
+        prepared: the stack.
+        model: whose plans are followed.
+
+    Returns:
+        (C, Z, Y, X), float32; 0 outside the crop, and outside the mask where the plans normalise inside one.
+
+    Raises:
+        ValueError: if a normalisation cannot be undone; the rest of a sentence that begins with the file.
+    """
+    factor, axis = model.through_plane.factor, model.through_plane.axis
+    on_grid = _to_stacks_plane(image, prepared, model, model.configuration.resampling_fn_data)
+    outside = np.repeat(prepared.outside, factor, axis=axis)
+    restored = np.empty_like(on_grid, dtype=np.float32)
+    for channel, use_mask in enumerate(model.configuration.use_mask_for_norm):
+        inside = ~prepared.outside if use_mask else np.ones_like(prepared.outside)
+        scale, offset = intensity_scale(prepared.raw[channel][inside], prepared.normalised[channel][inside])
+        restored[channel] = on_grid[channel] * scale + offset
+        if use_mask:
+            restored[channel][outside] = 0
+    return _uncrop(restored, prepared, model)
+
+
+def intensity_scale(raw: np.ndarray, normalised: np.ndarray) -> tuple[float, float]:
+    """Return scale and offset with which normalised intensities become raw ones.
+
+    They are fitted to the voxels between the extremes, which a normalisation may have clipped.
+
+    Raises:
+        ValueError: if the normalisation is more than a scale, an offset and a clip.
+    """
+    y, x = raw.astype(np.float64).ravel(), normalised.astype(np.float64).ravel()
+    between = (x > x.min()) & (x < x.max())
+    if between.any() and np.ptp(x[between]) > 0:
+        x, y = x[between], y[between]
+    centred = x - x.mean()
+    variance = float(centred @ centred)
+    scale = float(centred @ (y - y.mean())) / variance if variance > 0 else 0.0
+    offset = float(y.mean() - scale * x.mean())
+    if np.abs(scale * x + offset - y).max() > _AFFINE_TOLERANCE * np.ptp(y) + 1e-6 * np.abs(y).max():
+        raise ValueError(
+            "has been normalised in a way that cannot be undone: plan super-resolution with ZScoreNormalization."
+        )
+    return scale, offset
+
+
+def _check(stack: np.ndarray, spacing_mm: tuple[float, ...], model: HRModel, order: list[int]) -> None:
+    factor, axis = model.through_plane.factor, model.through_plane.axis
+    planned = [mm * factor if i == axis else mm for i, mm in enumerate(model.configuration.spacing)]
+    largest = max(range(3), key=lambda i: spacing_mm[i])
+    thicker_elsewhere = spacing_mm[largest] > spacing_mm[axis] * (1 + SPACING_TOLERANCE)
+    if thicker_elsewhere and planned[axis] >= max(planned) * (1 - SPACING_TOLERANCE):
+        raise ValueError(
+            f"has its thickest slices ({spacing_mm[largest]:g} mm) along axis {2 - order[largest]}, but the model is "
+            f"planned for slices along axis {2 - order[axis]} ({spacing_mm[axis]:g} mm here): permute its axes, or "
+            "train a model with acnn-nnunet plan-hr --axis."
+        )
+    if stack.shape[1 + axis] < 2:
+        raise ValueError(f"has {stack.shape[1 + axis]} slice along axis {2 - order[axis]}: a stack has at least 2.")
+    if not stack.any():
+        raise ValueError("holds nothing but zeros: there is nothing to predict.")
+
+
+def _to_stacks_plane(values: np.ndarray, prepared: PreparedStack, model: HRModel, resample) -> np.ndarray:
+    """Return HR values (C, …) resampled in plane to the cropped stack's own pixels."""
+    factor, axis = model.through_plane.factor, model.through_plane.axis
+    current, target = list(model.configuration.spacing), list(prepared.spacing_mm)
+    current[axis] = target[axis] = prepared.spacing_mm[axis] / factor
+    shape = list(prepared.raw.shape[1:])
+    shape[axis] *= factor
+    return np.asarray(resample(values, shape, current, target))
+
+
+def _uncrop(values: np.ndarray, prepared: PreparedStack, model: HRModel) -> np.ndarray:
+    """Return HR values (C, …) with zeros around the crop, axes as the plans' reader gives them."""
+    factor, axis = model.through_plane.factor, model.through_plane.axis
+    zooms = [factor if i == axis else 1 for i in range(3)]
+    whole = np.zeros(
+        (len(values), *(n * zoom for n, zoom in zip(prepared.shape, zooms, strict=True))), dtype=values.dtype
+    )
+    box = (slice(None), *(slice(s.start * z, s.stop * z) for s, z in zip(prepared.box[1:], zooms, strict=True)))
+    whole[box] = values
+    return np.transpose(whole, (0, *(1 + axis for axis in model.plans.transpose_backward)))

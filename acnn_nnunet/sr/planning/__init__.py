@@ -1,0 +1,1 @@
+"""`acnn-nnunet plan-hr`: LR-in/HR-out configurations."""

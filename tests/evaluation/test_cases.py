@@ -1,0 +1,226 @@
+"""Cases one by one and in a pool: a bad file costs its own case, a dead worker costs nothing that was scored."""
+
+import dataclasses
+import signal
+import subprocess
+import sys
+
+import label_folders
+import numpy as np
+import pytest
+from label_folders import DIAGONAL_MM, SPACING, heart, make_folders, write_dataset, write_labels
+
+from acnn_nnunet.casewise.journal import Journal
+from acnn_nnunet.evaluation import cases as folder_evaluation
+from acnn_nnunet.evaluation.cases import evaluate_case, evaluate_cases, finished_entries
+from acnn_nnunet.evaluation.plan import plan_evaluation
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return make_folders(tmp_path)
+
+
+def make_plan(folders, labels=None, ignore_label=None):
+    return plan_evaluation(*folders, labels=labels, ignore_label=ignore_label, dataset_json=None, tolerance_mm=1.0)
+
+
+def make_journal(tmp_path, plan):
+    journal = Journal.of_part(tmp_path / "out", num_parts=1, part_id=0)
+    journal.start(plan.header())
+    return journal
+
+
+def by_case(journal):
+    return {entry["case"]: entry for entry in journal.read()[1]}
+
+
+def test_an_entry_holds_the_scores(folders):
+    entry = evaluate_case(make_plan(folders), "case_1")
+
+    assert (entry["case"], entry["error"], entry["missing"]) == ("case_1", None, False)
+    assert entry["labels"]["2"]["scores"]["dice"] == 0.75  # a block of 4 columns, one off
+    assert entry["labels"]["2"]["scores"]["hausdorff_mm"] == 1.0
+    assert entry["labels"]["2"]["true_positives"] == 24
+
+
+def test_a_missing_prediction_is_a_miss(folders):
+    (folders[1] / "case_1.nii.gz").unlink()
+
+    entry = evaluate_case(make_plan(folders), "case_1")
+
+    assert (entry["error"], entry["missing"]) == (None, True)
+    assert entry["labels"]["1"]["scores"]["status"] == "missed"
+    assert entry["labels"]["1"]["scores"]["hausdorff_mm"] == pytest.approx(DIAGONAL_MM)
+
+
+@pytest.mark.parametrize(
+    ("name", "geometry"),
+    [
+        ("size", {}),
+        ("spacing", {"spacing": (1.0, 1.5, 5.0)}),
+        ("origin", {"origin": (0, 0, 7)}),
+        ("direction", {"direction": (-1, 0, 0, 0, -1, 0, 0, 0, 1)}),
+    ],
+)
+def test_another_grid_is_refused_by_name(folders, name, geometry):
+    values = heart()[:, 1:] if name == "size" else heart()
+    write_labels(folders[1] / "case_1.nii.gz", values, **{"spacing": SPACING, **geometry})
+
+    error = evaluate_case(make_plan(folders), "case_1")["error"]
+
+    assert f"case_1.nii.gz is not on its reference's grid: {name} (" in error
+    assert ";" not in error  # only that differs
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_labels_that_the_dataset_does_not_have(folders, side):
+    values = heart()
+    values[0, 0, 0] = 5
+    write_labels(folders[side] / "case_1.nii.gz", values)
+
+    plan = make_plan(folders)
+
+    assert (
+        f"{folders[side].name}/case_1.nii.gz holds the labels 5, which the dataset does not have (it has 1, 2)"
+        in (evaluate_case(plan, "case_1")["error"])
+    )
+    # Where a user names what is to be scored, the others are background.
+    assert evaluate_case(make_plan(folders, ["1", "2"]), "case_1")["error"] is None
+
+
+def test_an_image_in_place_of_a_label_map_is_described_in_a_line(folders):
+    write_labels(folders[1] / "case_1.nii.gz", np.arange(480).reshape(4, 12, 10).astype(np.int16))
+
+    error = evaluate_case(make_plan(folders), "case_1")["error"]
+
+    assert "3, 4, 5, " in error
+    assert ", …, which the dataset does not have" in error
+    assert len(error) < 400
+
+
+def test_the_ignore_label_is_for_references_only(tmp_path, folders):
+    write_dataset(tmp_path, {**label_folders.LABELS, "ignore": 3})
+    values = heart()
+    values[0] = 3
+    write_labels(folders[0] / "case_0.nii.gz", values)
+    write_labels(folders[1] / "case_1.nii.gz", values)
+    plan = make_plan(folders)
+
+    assert evaluate_case(plan, "case_0")["labels"]["1"]["true_negatives"] == 360 - 32
+    assert "holds the labels 3" in evaluate_case(plan, "case_1")["error"]
+
+
+def damage(folders):
+    """Make each of the cases 1, 2 and 3 unreadable in another way."""
+    reference, prediction = folders
+    content = (prediction / "case_1.nii.gz").read_bytes()
+    (prediction / "case_1.nii.gz").write_bytes(content[: len(content) // 2])
+    write_labels(prediction / "case_2.nii.gz", heart().astype(np.float32) / 3)
+    write_labels(reference / "case_3.nii.gz", heart().astype(np.int16) - 1)
+
+
+@pytest.mark.parametrize("num_processes", [1, 2])
+def test_bad_files_cost_their_own_case_only(tmp_path, folders, num_processes):
+    damage(folders)
+    plan = make_plan(folders)
+    journal = make_journal(tmp_path, plan)
+
+    evaluate_cases(plan, journal, list(plan.cases), num_processes=num_processes)
+
+    entries = by_case(journal)
+    assert entries["case_0"]["error"] is None
+    assert "case_1.nii.gz cannot be read" in entries["case_1"]["error"]
+    assert "case_2.nii.gz holds the value 0.333333" in entries["case_2"]["error"]
+    assert "labelsTs/case_3.nii.gz holds the negative label -1" in entries["case_3"]["error"]
+    assert [entry["case"] for entry in finished_entries(plan, journal)] == ["case_0"]
+
+
+def test_in_a_pool_as_one_by_one(tmp_path, folders):
+    plan = make_plan(folders)
+    alone, together = (make_journal(tmp_path / name, plan) for name in ("alone", "together"))
+
+    evaluate_cases(plan, alone, list(plan.cases), num_processes=1)
+    evaluate_cases(plan, together, list(plan.cases), num_processes=2)
+
+    assert by_case(alone) == by_case(together)
+
+
+def test_only_what_is_not_done_or_has_changed_is_scored(tmp_path, folders, monkeypatch):
+    (folders[1] / "case_3.nii.gz").rename(tmp_path / "late.nii.gz")
+    content = (folders[1] / "case_2.nii.gz").read_bytes()
+    (folders[1] / "case_2.nii.gz").write_bytes(content[:-9])
+    plan = make_plan(folders)
+    journal = make_journal(tmp_path, plan)
+    evaluate_cases(plan, journal, list(plan.cases), num_processes=1)
+    write_labels(folders[1] / "case_1.nii.gz", heart(3))  # another prediction
+    (folders[1] / "case_2.nii.gz").write_bytes(content)  # the whole of it
+    (tmp_path / "late.nii.gz").rename(folders[1] / "case_3.nii.gz")  # at last
+    scored = []
+
+    def evaluate(plan, case):
+        scored.append(case)
+        return evaluate_case(plan, case)
+
+    monkeypatch.setattr(folder_evaluation, "evaluate_case", evaluate)
+    evaluate_cases(plan, journal, list(plan.cases), num_processes=1)
+
+    assert scored == ["case_1", "case_2", "case_3"]
+    entries = by_case(journal)
+    assert entries["case_1"]["labels"]["2"]["scores"]["dice"] == 0.25
+    assert entries["case_2"]["error"] is None
+    assert entries["case_3"]["missing"] is False
+
+
+def test_a_worker_that_dies_keeps_what_was_scored(tmp_path, folders, monkeypatch):
+    plan = make_plan(folders)
+    journal = make_journal(tmp_path, plan)
+    monkeypatch.setattr(folder_evaluation, "evaluate_case", label_folders.die_at_case_2)
+
+    with pytest.raises(RuntimeError, match=r"A worker process died.* go on with --continue and a smaller -np"):
+        evaluate_cases(plan, journal, list(plan.cases), num_processes=2)
+
+    monkeypatch.undo()
+    kept = {entry["case"] for entry in finished_entries(plan, journal)}
+    assert "case_2" not in kept
+    evaluate_cases(plan, journal, list(plan.cases), num_processes=1)
+    assert len(finished_entries(plan, journal)) == 4
+
+
+def test_workers_end_with_a_command_that_is_killed(tmp_path):
+    script = tmp_path / "probe.py"
+    script.write_text(
+        "import os, signal, time\n"
+        "def work(case):\n"
+        "    return {'pid': os.getpid()}\n"
+        "if __name__ == '__main__':\n"
+        "    from acnn_nnunet.evaluation.cases import _entries\n"
+        "    for entry in _entries(work, ['a', 'b', 'c'], 2):\n"
+        "        print(entry['pid'], flush=True)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+
+    # The workers hold the other end of the pipe: it has an end, and `run` one without a timeout, when they are gone.
+    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, timeout=60, text=True)
+
+    assert done.returncode == -signal.SIGKILL
+    assert int(done.stdout)  # one case was scored
+
+
+def test_want_of_memory_costs_one_case(folders, monkeypatch):
+    def fail(*arguments, **keywords):
+        raise MemoryError
+
+    monkeypatch.setattr(folder_evaluation, "score_case", fail)
+
+    assert evaluate_case(make_plan(folders), "case_0")["error"] == "not enough memory: use a smaller -np"
+
+
+def test_another_plan_keeps_its_own_entries(tmp_path, folders):
+    plan = make_plan(folders)
+    journal = make_journal(tmp_path, plan)
+    few = dataclasses.replace(plan, cases=plan.cases[:2])
+
+    evaluate_cases(few, journal, list(few.cases), num_processes=1)
+
+    assert set(by_case(journal)) == {"case_0", "case_1"}

@@ -1,0 +1,60 @@
+import pytest
+
+from acnn_nnunet.files.patients import CaseGroup, read_groups, write_groups
+
+
+def _table(folder, text, encoding="utf-8"):
+    path = folder / "groups.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def test_written_file_is_plain_csv_and_is_read_back(tmp_path):
+    rows = [
+        CaseGroup("p1_ED", "p1", "ED", "DCM"),
+        CaseGroup("p1_ES", "p1", "ES", "DCM"),
+        CaseGroup("x", "x", "", "a,b"),
+    ]
+    write_groups(tmp_path / "groups.csv", rows)
+    text = (tmp_path / "groups.csv").read_bytes().decode()
+    assert text == 'case,patient,phase,group\np1_ED,p1,ED,DCM\np1_ES,p1,ES,DCM\nx,x,,"a,b"\n'
+    assert read_groups(tmp_path / "groups.csv") == rows
+
+
+def test_case_and_group_alone_make_each_case_its_own_patient(tmp_path):
+    path = _table(tmp_path, "case,group\na,healthy\nb,\n")
+    assert read_groups(path) == [CaseGroup("a", "a", "", "healthy"), CaseGroup("b", "b", "", "")]
+
+
+def test_spreadsheets_may_reorder_add_columns_a_mark_and_carriage_returns(tmp_path):
+    path = _table(tmp_path, "group,age,case,patient\r\nDCM , 61,p1_ED,p1\r\n", encoding="utf-8-sig")
+    assert read_groups(path) == [CaseGroup("p1_ED", "p1", "", "DCM")]
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"There is no .*groups.csv: .* columns case, patient, phase, group"):
+        read_groups(tmp_path / "groups.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"groups.csv, line 1: the column case is missing"),
+        ("case,diagnosis\na,DCM\n", r"groups.csv, line 1: the column group is missing"),
+        ("case,group\na,DCM\n,NOR\n", r"groups.csv, line 3: the case has no name"),
+        ("case,group\na,DCM\nb,NOR\na,DCM\n", r"groups.csv, line 4: case a is there already, in line 2"),
+        (
+            "case,patient,group\na,p1,DCM\nb,p1,NOR\n",
+            r"groups.csv, line 3: patient p1 is in group 'NOR' here and in 'DCM' above",
+        ),
+    ],
+)
+def test_bad_table_is_refused_by_file_and_line(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_groups(_table(tmp_path, text))
+
+
+def test_binary_file_is_refused(tmp_path):
+    (tmp_path / "groups.csv").write_bytes(b"\x89PNG\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"groups.csv is no CSV text file"):
+        read_groups(tmp_path / "groups.csv")

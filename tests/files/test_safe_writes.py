@@ -1,0 +1,74 @@
+"""Writing beside and renaming."""
+
+import json
+import math
+import os
+
+import numpy as np
+import pytest
+
+from acnn_nnunet.files.safe_writes import (
+    make_output_folder,
+    plain,
+    refuse_file,
+    replace_atomically,
+    write_json,
+    write_text,
+)
+
+
+def test_text_is_written_as_given(tmp_path):
+    write_text(tmp_path / "a.csv", "é\n1\r\n")
+
+    assert (tmp_path / "a.csv").read_bytes() == "é\n1\r\n".encode()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_a_failed_write_keeps_the_former_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+
+    def fail(partial):
+        with open(partial, "w") as file:
+            file.write("half")
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match=r"Could not write .*a\.txt \(No space left on device\).*previous file is kept"):
+        replace_atomically(path, fail)
+    assert path.read_text() == "before"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_that_is_not_there_is_an_error_of_one_line(tmp_path):
+    with pytest.raises(OSError, match="Could not write") as error:
+        write_text(tmp_path / "none" / "a.txt", "x")
+    assert "\n" not in str(error.value)
+    assert "kept" not in str(error.value)
+
+
+def test_json_of_numpy_values(tmp_path):
+    content = {"a": np.float32(0.5), "b": [np.int64(3), (np.bool_(True),)], "c": np.arange(3), np.int64(4): None}
+
+    write_json(tmp_path / "a.json", content)
+
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": 0.5, "b": [3, [True]], "c": [0, 1, 2], "4": None}
+    assert type(plain(np.float64(1.0))) is float
+
+
+def test_not_a_number_is_written_as_the_host_writes_it(tmp_path):
+    write_json(tmp_path / "a.json", {"Dice": math.nan})
+
+    assert math.isnan(json.loads((tmp_path / "a.json").read_text())["Dice"])
+
+
+def test_an_output_folder(tmp_path):
+    make_output_folder(tmp_path / "a" / "b", source=tmp_path)
+    assert os.listdir(tmp_path / "a" / "b") == []
+    with pytest.raises(ValueError, match="is the folder that is read from"):
+        make_output_folder(tmp_path / "a", source=tmp_path / "a" / "b" / "..")
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"file cannot be written to .*choose another folder with -o"):
+        make_output_folder(tmp_path / "file", source=tmp_path)
+    with pytest.raises(ValueError, match=r"file is a file: name a folder with -o"):
+        refuse_file(tmp_path / "file")
+    refuse_file(tmp_path / "nothing")

@@ -1,0 +1,157 @@
+"""Codes of a folder: what the command writes, whom it leaves out, and what it refuses."""
+
+import csv
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813 - as everyone writes it
+import torch
+from phantom_prior import CODE_SIZE, SPACING_MM, write_phantom_prior, write_raw
+
+from acnn_nnunet.cli import main
+from acnn_nnunet.fold_prior.coder import load_coder
+from acnn_nnunet.latent.codes.command import encode_folder, list_images
+from acnn_nnunet.shape_prior.training.stages import Stage
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    return write_raw(tmp_path_factory.mktemp("raw"), cases=10)
+
+
+@pytest.fixture(scope="module")
+def prior(raw, tmp_path_factory):
+    return write_phantom_prior(raw, tmp_path_factory.mktemp("results"), steps=0)
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.reader(file))
+
+
+def write_label(path, values):
+    image = sitk.GetImageFromArray(np.asarray(values, dtype=np.uint8))
+    image.SetSpacing(tuple(reversed(SPACING_MM)))
+    sitk.WriteImage(image, str(path))
+
+
+def test_label_maps_get_the_encoders_codes(raw, prior, tmp_path, capsys):
+    output = tmp_path / "new" / "codes.csv"
+    words = ["codes", raw / "labelsTr", "-o", output, "--prior", prior, "--groups", raw / "groups.csv"]
+
+    assert main([str(word) for word in words]) == 0
+
+    assert f"{output}: 10 cases, {CODE_SIZE} numbers each; 0 excluded" in capsys.readouterr().out
+    header, *rows = rows_of(output)
+    assert header == ["case", "patient", "phase", "group", *(f"code_{k}" for k in range(CODE_SIZE))]
+    assert rows[1][:4] == ["phantom_tr001", "phantom_tr001", "", "dilated"]
+    coder = load_coder(prior)
+    maps = coder.maps_of(raw / "labelsTr" / "phantom_tr009.nii.gz")
+    with torch.no_grad():
+        code = coder.prior.network.encoder(maps[None])[0]
+    np.testing.assert_allclose(np.array(rows[9][4:], dtype=float), code, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_images_get_the_predictors_codes(around, raw, prior):
+    coder = load_coder(prior)
+
+    table = encode_folder(coder, raw / "imagesTr", images=True, around=raw / "labelsTr" if around else None)
+
+    label_file = raw / "labelsTr" / "phantom_tr003.nii.gz" if around else None
+    case = coder.load(label_file, image_files=[raw / "imagesTr" / "phantom_tr003_0000.nii.gz"])
+    with torch.no_grad():
+        code = coder.prior.network.predictor(case.image[None])[0]
+    assert [row.case for row in table.cases] == [f"phantom_tr{n:03}" for n in range(10)]
+    np.testing.assert_allclose(table.codes[3], code, rtol=1e-4, atol=1e-4)
+
+
+def test_cases_that_cannot_be_encoded_are_left_out_and_counted(prior, tmp_path, capsys):
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    good = np.zeros((8, 20, 20))
+    good[2:6, 8:12, 8:12] = 3
+    for name, values in (("a_ED", good), ("a_ES", 0 * good), ("b_ED", 9 * good), ("c_ED", good[:1])):
+        write_label(labels / f"{name}.nii.gz", values)
+
+    assert main(["codes", str(labels), "-o", str(tmp_path / "codes.csv"), "--prior", str(prior)]) == 0
+
+    text = capsys.readouterr().out
+    assert "1 cases" in text
+    assert "3 excluded" in text
+    for words in ("a_ES: ", "holds no label", "b_ED: ", "holds the label 27", "c_ED: ", "has one slice"):
+        assert words in text
+    assert [row[:4] for row in rows_of(tmp_path / "codes.csv")[1:]] == [["a_ED", "a", "ED", ""]]
+
+
+def test_a_folder_without_any_good_case_is_refused(prior, tmp_path):
+    write_label(tmp_path / "empty.nii.gz", np.zeros((8, 20, 20)))
+
+    with pytest.raises(ValueError, match=r"None of the 1 cases of .* has a code; empty: .* holds no label"):
+        encode_folder(load_coder(prior), tmp_path)
+
+
+def test_folders_without_files_are_refused(raw, prior, tmp_path):
+    coder = load_coder(prior)
+    with pytest.raises(FileNotFoundError, match=r"There is no folder .*nowhere"):
+        encode_folder(coder, tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"holds no .nii.gz file"):
+        encode_folder(coder, tmp_path)
+    with pytest.raises(ValueError, match=r"holds no image named as nnU-Net names them, CASE_0000.nii.gz"):
+        encode_folder(coder, raw / "labelsTr", images=True)
+
+
+def test_channels_come_in_order(tmp_path):
+    for name in ("b_0001", "a_0000", "b_0000", "a_b_0000", "notes"):
+        (tmp_path / f"{name}.nii.gz").touch()
+
+    files = list_images(tmp_path, ".nii.gz")
+
+    assert [(file.case, [path.name[:-7] for path in file.images]) for file in files] == [
+        ("a", ["a_0000"]),
+        ("a_b", ["a_b_0000"]),
+        ("b", ["b_0000", "b_0001"]),
+    ]
+
+
+def test_a_prior_without_predictor_is_refused_before_anything_is_read(raw, tmp_path, capsys):
+    prior = write_phantom_prior(raw, tmp_path, steps=0, stage=Stage.AUTOENCODER)
+
+    words = ["codes", raw / "imagesTr", "--images", "-o", tmp_path / "codes.csv", "--prior", prior]
+
+    assert main([str(word) for word in words]) == 1
+    assert "has no trained predictor, so that images have no codes" in capsys.readouterr().err
+    assert not (tmp_path / "codes.csv").exists()
+
+
+def test_around_needs_images(raw, prior, tmp_path, capsys):
+    words = ["codes", raw / "labelsTr", "--around", raw / "labelsTr", "-o", tmp_path / "c.csv", "--prior", prior]
+
+    assert main([str(word) for word in words]) == 1
+    assert "--around goes with --images" in capsys.readouterr().err
+
+
+def test_align_needs_label_maps(raw, prior, tmp_path, capsys):
+    words = ["codes", raw / "imagesTr", "--images", "--align", "-o", tmp_path / "c.csv", "--prior", prior]
+
+    assert main([str(word) for word in words]) == 1
+    assert "--align goes with label maps" in capsys.readouterr().err
+
+
+def test_an_aligned_code_does_not_know_how_the_heart_was_turned(raw, prior, tmp_path):
+    coder = load_coder(prior)
+    folder = tmp_path / "turned"
+    folder.mkdir()
+    case = sorted((raw / "labelsTr").iterdir())[0]
+    values = sitk.GetArrayFromImage(sitk.ReadImage(str(case)))
+    for quarters in range(2):
+        write_label(folder / f"{quarters}.nii.gz", np.rot90(values, quarters, axes=(1, 2)))
+    plain, aligned = (encode_folder(coder, folder, align=align).codes for align in (False, True))
+    assert np.linalg.norm(aligned[0] - aligned[1]) < 0.3 * np.linalg.norm(plain[0] - plain[1])
+
+
+def test_a_table_of_another_format_is_refused(raw, prior, tmp_path, capsys):
+    words = ["codes", raw / "labelsTr", "-o", tmp_path / "codes.xlsx", "--prior", prior]
+
+    assert main([str(word) for word in words]) == 1
+    assert "codes.xlsx: a table of codes ends in .csv or .parquet" in capsys.readouterr().err

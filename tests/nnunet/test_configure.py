@@ -1,0 +1,71 @@
+"""Derived configurations in a plans file."""
+
+import json
+
+import pytest
+
+from acnn_nnunet.nnunet.configure import configure
+
+
+@pytest.fixture
+def plans_file(tmp_path, monkeypatch):
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    folder = tmp_path / "nnUNet_preprocessed" / "Dataset005_Toy"
+    folder.mkdir(parents=True)
+    plans = {"plans_name": "nnUNetPlans", "configurations": {"3d_fullres": {"batch_size": 2}}}
+    (folder / "nnUNetPlans.json").write_text(json.dumps(plans))
+    return folder / "nnUNetPlans.json"
+
+
+def run(name="quick", base="3d_fullres", assignments=("num_epochs=5",), dataset="5"):
+    return configure(dataset, base=base, name=name, plans_identifier="nnUNetPlans", assignments=list(assignments))
+
+
+def configurations(plans_file):
+    return json.loads(plans_file.read_text())["configurations"]
+
+
+def test_it_inherits_and_shares_everything_else(plans_file):
+    assert "wrote configuration quick" in run()
+    assert configurations(plans_file) == {
+        "3d_fullres": {"batch_size": 2},
+        "quick": {"inherits_from": "3d_fullres", "acnn": {"num_epochs": 5}},
+    }
+
+
+def test_a_child_gets_the_whole_merged_block(plans_file):
+    run()
+    run(name="child", base="quick", assignments=["prior_weight=0"], dataset="Dataset005_Toy")
+    assert configurations(plans_file)["child"] == {
+        "inherits_from": "quick",
+        "acnn": {"num_epochs": 5, "prior_weight": 0},
+    }
+
+
+def test_it_can_be_repeated_with_other_settings(plans_file):
+    run()
+    run(assignments=["num_epochs=6"])
+    assert configurations(plans_file)["quick"]["acnn"] == {"num_epochs": 6}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "3d_fullres"}, "3d_fullres is a configuration of its own"),
+        ({"base": "3d_lowres"}, "has no configuration 3d_lowres, only 3d_fullres"),
+        ({"dataset": "6"}, "There is no dataset 6"),
+        ({"assignments": ["num_epochs=-1"]}, "num_epochs must be an integer of at least 1, got -1"),
+    ],
+)
+def test_refusals_leave_the_plans_alone(plans_file, arguments, message):
+    before = plans_file.read_text()
+    with pytest.raises(ValueError, match=message):
+        run(**arguments)
+    assert plans_file.read_text() == before
+
+
+def test_missing_plans(plans_file):
+    plans_file.unlink()
+    with pytest.raises(FileNotFoundError, match="make them with nnUNetv2_plan_and_preprocess -d 5"):
+        run()

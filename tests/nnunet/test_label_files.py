@@ -1,0 +1,247 @@
+"""Label maps in the host's formats: grids in array order, and files that no score may be made of."""
+
+import gzip
+import json
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK
+import tifffile
+from skimage.io import imsave
+
+from acnn_nnunet.nnunet.label_files import LabelFileReader, choose_reader, find_file_ending
+
+LABELS = np.arange(2 * 3 * 4).reshape(2, 3, 4).astype(np.uint8) % 5
+
+
+def write(path, values, *, spacing=None, origin=None, direction=None):
+    image = SimpleITK.GetImageFromArray(values)
+    if spacing:
+        image.SetSpacing(spacing)
+    if origin:
+        image.SetOrigin(origin)
+    if direction:
+        image.SetDirection(direction)
+    SimpleITK.WriteImage(image, str(path), True)
+    return path
+
+
+def read(path, reader="SimpleITKIO"):
+    return LabelFileReader(reader).read(path)
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".mha", ".nrrd"])
+def test_volumes_that_simpleitk_reads(tmp_path, ending):
+    turned = (0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+    path = write(tmp_path / f"a{ending}", LABELS, spacing=(0.5, 0.75, 8.0), origin=(1, 2, 3), direction=turned)
+
+    label_map = read(path, choose_reader(ending, examples=[path]))
+
+    assert np.array_equal(label_map.values, LABELS)
+    assert label_map.values.dtype == np.uint8
+    assert label_map.geometry.size == (2, 3, 4)
+    assert label_map.geometry.spacing_mm == pytest.approx((8.0, 0.75, 0.5))
+    assert label_map.geometry.origin_mm == pytest.approx((1, 2, 3))
+    assert label_map.geometry.direction == pytest.approx(turned)
+
+
+@pytest.mark.parametrize("reader", ["NibabelIO", "NibabelIOWithReorient", "SimpleITKIOWithReorient"])
+def test_the_hosts_other_readers_of_nifti(tmp_path, reader):
+    path = write(tmp_path / "a.nii.gz", LABELS, spacing=(0.5, 0.75, 8.0), origin=(1, 2, 3))
+
+    geometry = read(path, reader).geometry
+
+    assert geometry.spacing_mm == pytest.approx((8.0, 0.75, 0.5))
+    assert len(geometry.direction) == 9
+    assert np.abs(geometry.direction).sum() == pytest.approx(3)  # a turned or mirrored identity
+
+
+def test_reoriented_maps_share_a_grid_however_they_lie_in_the_file(tmp_path):
+    mirrored = np.diag([-2.0, 1, 1, 1])
+    mirrored[0, 3] = 2.0 * 3  # the last of four voxels along x comes first
+    values = LABELS.transpose(2, 1, 0)
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([2.0, 1, 1, 1])), tmp_path / "a.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(values[::-1], mirrored), tmp_path / "b.nii.gz")
+
+    a, b = (read(tmp_path / name, "NibabelIOWithReorient") for name in ("a.nii.gz", "b.nii.gz"))
+
+    assert a.geometry.differences(b.geometry) == []
+    assert np.array_equal(a.values, b.values)
+    assert read(tmp_path / "a.nii.gz", "NibabelIO").geometry.differences(
+        read(tmp_path / "b.nii.gz", "NibabelIO").geometry
+    )
+
+
+def test_one_slice_of_a_volume_is_2d_and_keeps_its_thickness(tmp_path):
+    for reader in ("SimpleITKIO", "NibabelIO"):
+        label_map = read(write(tmp_path / "a.nii.gz", LABELS[:1], spacing=(0.5, 0.75, 8.0)), reader)
+
+        assert label_map.values.shape == label_map.geometry.size == (3, 4)
+        assert label_map.geometry.spacing_mm == pytest.approx((0.75, 0.5))
+        assert label_map.geometry.thickness_mm == pytest.approx(8)
+
+
+def test_a_flat_file_tells_no_thickness(tmp_path):
+    label_map = read(write(tmp_path / "a.mha", LABELS[0], spacing=(0.5, 0.75)))
+
+    assert label_map.geometry.size == (3, 4)
+    assert label_map.geometry.spacing_mm == pytest.approx((0.75, 0.5))
+    assert label_map.geometry.thickness_mm is None
+    assert label_map.geometry.voxel_ml is None
+
+
+def test_png(tmp_path):
+    imsave(tmp_path / "a.png", LABELS[0], check_contrast=False)
+
+    assert choose_reader(".png", examples=[tmp_path / "a.png"]) == "NaturalImage2DIO"
+    label_map = read(tmp_path / "a.png", "NaturalImage2DIO")
+    assert np.array_equal(label_map.values, LABELS[0])
+    assert label_map.geometry.spacing_mm == (1, 1)
+    assert label_map.geometry.voxel_ml is None
+
+
+def test_tif_of_a_volume_with_its_spacing_beside_it(tmp_path, capfd):
+    values = np.zeros((5, 6, 7), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", values)
+
+    assert choose_reader(".tif", examples=[tmp_path / "a.tif"]) == "Tiff3DIO"
+    assert read(tmp_path / "a.tif", "Tiff3DIO").geometry.spacing_mm == (1, 1, 1)
+    (tmp_path / "a.json").write_text(json.dumps({"spacing": [4, 0.5, 0.5]}))
+    assert read(tmp_path / "a.tif", "Tiff3DIO").geometry.spacing_mm == (4, 0.5, 0.5)
+    assert capfd.readouterr().out == ""
+
+
+def test_a_damaged_first_file_does_not_choose_the_reader(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"II*\0")
+    tifffile.imwrite(tmp_path / "b.tif", np.zeros((5, 6, 7), np.uint8))
+
+    assert choose_reader(".tif", examples=[tmp_path / "a.tif", tmp_path / "b.tif"]) == "Tiff3DIO"
+
+
+def test_a_tif_of_four_slices_is_no_picture_of_four_colours(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 6, 7), np.uint8), photometric="minisblack")
+    tifffile.imwrite(tmp_path / "flat.tif", np.zeros((6, 7), np.uint8))
+
+    assert choose_reader(".tif", examples=[tmp_path / "a.tif"]) == "Tiff3DIO"
+    assert choose_reader(".tif", examples=[tmp_path / "flat.tif"]) == "NaturalImage2DIO"
+
+
+def test_the_reader_that_the_dataset_asks_for(tmp_path):
+    assert choose_reader(".nii.gz", asked_for="NibabelIO") == "NibabelIO"
+    assert choose_reader(".nii.gz", asked_for="None") == "SimpleITKIO"
+    with pytest.raises(ValueError, match="names the reader NoIO, which nnU-Net does not have"):
+        choose_reader(".nii.gz", asked_for="NoIO")
+
+
+def test_an_ending_that_the_host_does_not_read():
+    with pytest.raises(ValueError, match=r"nnU-Net reads no \.jpg; it reads .*\.mha.*\.nii\.gz"):
+        choose_reader(".jpg")
+
+
+def test_the_ending_of_a_folder(tmp_path):
+    found = [tmp_path / name for name in ("a.nii.gz", "b.nii.gz", "notes.txt", "dataset.json")]
+
+    assert find_file_ending(found) == ".nii.gz"
+    with pytest.raises(ValueError, match=r"files of several formats \(\.mha, \.nii\.gz\)"):
+        find_file_ending([*found, tmp_path / "c.mha"])
+    with pytest.raises(ValueError, match="no file that nnU-Net reads"):
+        find_file_ending(found[2:])
+    with pytest.raises(ValueError, match="no file that nnU-Net reads"):
+        find_file_ending([])
+
+
+def test_large_labels_keep_their_value(tmp_path):
+    values = np.array([[[0, 255, 256, 65535]]], np.int32)
+
+    label_map = read(write(tmp_path / "a.nii.gz", values))
+
+    assert label_map.values.ravel().tolist() == [0, 255, 256, 65535]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (LABELS.astype(np.float32) / 2, "holds the value 0.5: label maps are whole numbers, not probabilities"),
+        (LABELS.astype(np.int16) - 1, "holds the negative label -1"),
+        (LABELS.astype(np.int32) * 20_000, "holds the label 80000: labels are 65535 or less"),
+        (np.where(LABELS == 4, 1e20, LABELS).astype(np.float32), "holds the label 1e\\+20"),
+        (np.where(LABELS == 4, np.nan, LABELS).astype(np.float32), "not finite"),
+        (np.where(LABELS == 4, np.inf, LABELS).astype(np.float32), "not finite"),
+        (np.stack([LABELS, LABELS]), "holds 2 volumes: a label map is 2D or 3D, so split it first"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".nii.gz", ".mha"])
+def test_values_that_are_no_labels(tmp_path, values, message, ending):
+    path = write(tmp_path / f"a{ending}", values)
+
+    with pytest.raises(ValueError, match=message) as error:
+        read(path)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("reader", ["SimpleITKIO", "NibabelIO"])
+@pytest.mark.parametrize("kept", [0.98, 0.6, 0.3, 0.01, 0])
+def test_a_cut_nifti_is_refused_wherever_it_was_cut(tmp_path, kept, reader):
+    # SimpleITK alone reads these without a word and makes the missing voxels up.
+    values = np.random.default_rng(0).integers(0, 4, (6, 30, 30)).astype(np.uint8)
+    path = write(tmp_path / "a.nii.gz", values)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+
+    with pytest.raises(ValueError, match=r"a\.nii\.gz cannot be read: is it damaged"):
+        read(path, reader)
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii"])
+def test_a_nifti_whose_stream_ends_well_but_early(tmp_path, name):
+    content = write(tmp_path / "whole.nii", LABELS).read_bytes()
+    cut = content[:-3]
+    (tmp_path / name).write_bytes(gzip.compress(cut) if name.endswith("gz") else cut)
+
+    with pytest.raises(ValueError, match=f"it ends after {len(content) - 3} of {len(content)} bytes"):
+        read(tmp_path / name, "NibabelIO" if name == "a.nii" else "SimpleITKIO")
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4, (6, 30, 30)).astype(np.uint8)
+    content = bytearray(write(tmp_path / "a.nii.gz", values).read_bytes())
+    content[-1000] ^= 1
+    (tmp_path / "a.nii.gz").write_bytes(content)
+
+    with pytest.raises(ValueError, match="cannot be read"):
+        read(tmp_path / "a.nii.gz")
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.mha", "a.nrrd"])
+def test_a_file_of_another_kind(tmp_path, name, capfd):
+    (tmp_path / name).write_text("not an image")
+
+    with pytest.raises(ValueError, match=f"{name} cannot be read"):
+        read(tmp_path / name)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"a\.nii\.gz does not exist"):
+        read(tmp_path / "a.nii.gz")
+
+
+def test_voxels_without_a_size(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6, 7), np.uint8))
+    (tmp_path / "a.json").write_text('{"spacing": [NaN, 1, 1]}')
+
+    with pytest.raises(ValueError, match=r"cannot be read|correct its header"):
+        read(tmp_path / "a.tif", "Tiff3DIO")
+
+
+def test_want_of_memory_is_not_called_a_damaged_file(tmp_path, monkeypatch):
+    reader = LabelFileReader("SimpleITKIO")
+
+    class Large:
+        def read_seg(self, path):
+            raise MemoryError
+
+    monkeypatch.setattr(reader, "_reader", Large)
+    with pytest.raises(MemoryError):
+        reader.read(write(tmp_path / "a.nii.gz", LABELS))

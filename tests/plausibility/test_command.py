@@ -1,0 +1,242 @@
+"""`acnn-nnunet plausibility` on folders of phantom hearts whose predictions are right, wrong, empty or unusable."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813 - as everyone writes it
+from phantom_prior import SPACING_MM, write_phantom_prior, write_raw
+
+from acnn_nnunet.challenges.acdc import ANATOMICAL_RULES
+from acnn_nnunet.cli import main
+from acnn_nnunet.fold_prior.coder import load_coder
+from acnn_nnunet.nnunet.label_files import LabelFileReader
+from acnn_nnunet.plausibility.inputs import find_rules
+from acnn_nnunet.plausibility.truth import spoil
+from acnn_nnunet.shape_prior.training.stages import Stage
+
+CASES = 14
+WRONG = ("phantom_tr001", "phantom_tr004", "phantom_tr009")
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    return write_raw(tmp_path_factory.mktemp("raw"), cases=CASES)
+
+
+@pytest.fixture(scope="module")
+def prior(raw, tmp_path_factory):
+    return write_phantom_prior(raw, tmp_path_factory.mktemp("results"), steps=40)
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory):
+    path = tmp_path_factory.mktemp("rules") / "rules.json"
+    path.write_text(json.dumps(ANATOMICAL_RULES))
+    return path
+
+
+@pytest.fixture(scope="module")
+def predictions(raw, tmp_path_factory):
+    """The labels themselves, three of them spoilt: what `calibrated` was made of."""
+    folder = tmp_path_factory.mktemp("predictions")
+    for file in sorted((raw / "labelsTr").iterdir()):
+        case = file.name.removesuffix(".nii.gz")
+        label_map = LabelFileReader("SimpleITKIO").read(file)
+        values = spoil(label_map, seed=WRONG.index(case)).values if case in WRONG else label_map.values
+        write_like(folder / file.name, values, file)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def calibrated(raw, prior, rules, predictions, tmp_path_factory):
+    """Output of a calibration with images and rules."""
+    output = tmp_path_factory.mktemp("calibrated") / "out"
+    words = ["--images", raw / "imagesTr", "--rules", rules, "--calibrate", raw / "labelsTr"]
+    assert run(predictions, "--prior", prior, *words, "-o", output) == 0
+    return output
+
+
+def run(*words):
+    return main(["plausibility", *map(str, words)])
+
+
+def write_like(path, values, file):
+    image = sitk.GetImageFromArray(np.asarray(values, dtype=np.uint8))
+    image.CopyInformation(sitk.ReadImage(str(file)))
+    sitk.WriteImage(image, str(path))
+
+
+def rows_of(output):
+    with open(output / "plausibility.csv", newline="") as file:
+        return {row["case"]: row for row in csv.DictReader(file)}
+
+
+def copy_some(predictions, folder, count=2):
+    folder.mkdir()
+    for file in sorted(predictions.iterdir())[:count]:
+        shutil.copy(file, folder)
+    return folder
+
+
+def test_a_calibration_knows_the_wrong_from_the_right(calibrated):
+    rows = rows_of(calibrated)
+    assert len(rows) == CASES
+    assert all(0 <= float(row["plausibility"]) <= 1 for row in rows.values())
+    assert all((float(row["dice"]) == 1) == (case not in WRONG) for case, row in rows.items())
+    order = [float(row["plausibility"]) for row in rows.values()]
+    assert order == sorted(order)
+    calibration = json.loads((calibrated / "calibration.json").read_text())
+    measured = calibration["measured"]
+    assert (measured["cases"], measured["spoilt_copies"], measured["patients"]) == (CASES, CASES, CASES)
+    assert "image_disagreement" in calibration["scores"]
+    assert "rule_violation" in calibration["scores"]
+    bad = {case for case, row in rows.items() if float(row["dice"]) <= calibration["bad_dice"]}
+    assert bad
+    assert bad <= set(WRONG)
+    page = (calibrated / "report.html").read_text()
+    assert page.count("data:image/png") == 1 + sum(row["flagged"] == "True" for row in rows.values())
+    assert "<script" not in page
+    assert 'src="http' not in page
+
+
+def test_a_calibration_judges_other_predictions(calibrated, raw, prior, rules, predictions, tmp_path, capsys):
+    folder = copy_some(predictions, tmp_path / "new", 3)
+    file = folder / "phantom_tr002.nii.gz"
+    write_like(file, np.zeros(sitk.GetArrayFromImage(sitk.ReadImage(str(file))).shape), file)
+    words = ["--images", raw / "imagesTr", "--rules", rules, "--calibration", calibrated / "calibration.json"]
+    assert run(folder, "--prior", prior, *words, "-o", tmp_path / "out") == 0
+    rows = rows_of(tmp_path / "out")
+    assert next(iter(rows)) == "phantom_tr002"
+    empty, wrong, right = (rows[f"phantom_tr00{number}"] for number in (2, 1, 0))
+    assert (empty["status"], empty["plausibility"], empty["flagged"]) == ("empty", "0.0", "True")
+    assert (wrong["status"], right["status"]) == ("scored", "scored")
+    assert float(wrong["plausibility"]) < float(right["plausibility"])
+    assert right["flagged"] == "False"
+    assert "dice" not in right  # there was no reference
+    assert "2 predictions scored, 1 empty, 0 left out" in capsys.readouterr().out
+    # The scores do not depend on the company.
+    assert right["mahalanobis"] == rows_of(calibrated)["phantom_tr000"]["mahalanobis"]
+
+
+def test_without_a_calibration_there_are_scores_but_no_verdict(prior, predictions, tmp_path, capsys):
+    assert run(copy_some(predictions, tmp_path / "pred"), "--prior", prior, "-o", tmp_path / "out") == 0
+    rows = list(rows_of(tmp_path / "out").values())
+    assert all((row["plausibility"], row["flagged"]) == ("", "") for row in rows)
+    assert "rule_violation" not in rows[0]  # the phantom declares no rules
+    assert "image_disagreement" not in rows[0]
+    dice = [float(row["reconstruction_dice"]) for row in rows]
+    assert dice == sorted(dice)
+    assert "not flagged" in capsys.readouterr().out
+    assert "Without a calibration" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_what_cannot_be_scored_is_left_out_and_counted(raw, prior, predictions, tmp_path, capsys):
+    folder = copy_some(predictions, tmp_path / "pred", 4)
+    files = sorted(folder.iterdir())
+    values = sitk.GetArrayFromImage(sitk.ReadImage(str(files[0])))
+    write_like(files[0], values * 5, files[0])
+    files[1].write_bytes(files[1].read_bytes()[:200])
+    slice_alone = sitk.GetImageFromArray(values[4:5])
+    slice_alone.SetSpacing(tuple(reversed(SPACING_MM)))
+    sitk.WriteImage(slice_alone, str(files[2]))
+    assert run(folder, "--prior", prior, "-o", tmp_path / "out") == 1
+    rows = rows_of(tmp_path / "out")
+    reasons = [rows[f"phantom_tr00{number}"]["reason"] for number in range(4)]
+    assert "holds the label 10, which the prior" in reasons[0] or "holds the label 5," in reasons[0]
+    assert "cannot be read" in reasons[1]
+    assert "has one slice, the prior of" in reasons[2]
+    assert reasons[3] == ""
+    assert "1 predictions scored, 0 empty, 3 left out" in capsys.readouterr().out
+    assert "Not scored: 3" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_prediction_without_its_image_is_left_out(raw, prior, predictions, tmp_path):
+    folder = copy_some(predictions, tmp_path / "pred", 2)
+    images = tmp_path / "images"
+    images.mkdir()
+    shutil.copy(raw / "imagesTr" / "phantom_tr000_0000.nii.gz", images)
+    assert run(folder, "--prior", prior, "--images", images, "-o", tmp_path / "out") == 1
+    rows = rows_of(tmp_path / "out")
+    assert rows["phantom_tr000"]["image_disagreement"] != ""
+    assert "holds no image phantom_tr001_0000.nii.gz" in rows["phantom_tr001"]["reason"]
+
+
+def test_empty_predictions_alone_are_no_error(prior, raw, tmp_path):
+    folder = tmp_path / "pred"
+    folder.mkdir()
+    file = raw / "labelsTr" / "phantom_tr000.nii.gz"
+    write_like(folder / file.name, np.zeros(sitk.GetArrayFromImage(sitk.ReadImage(str(file))).shape), file)
+    assert run(folder, "--prior", prior, "-o", tmp_path / "out") == 0
+    row = rows_of(tmp_path / "out")["phantom_tr000"]
+    assert (row["status"], row["plausibility"]) == ("empty", "0.0")
+
+
+def test_bad_words_are_one_line(calibrated, raw, prior, rules, predictions, tmp_path, capsys):
+    few = copy_some(predictions, tmp_path / "few")
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    no_rules = tmp_path / "dataset.json"
+    no_rules.write_text("{}")
+    calibration = ["--calibration", calibrated / "calibration.json"]
+    images = ["--images", raw / "imagesTr"]
+    for words, message in (
+        ([nothing], "holds no .nii.gz file"),
+        ([tmp_path / "absent"], "does not exist"),
+        ([broken], "is a file: name a folder"),
+        ([few, "--images", nothing], "holds no image of any prediction"),
+        ([few, "--rules", broken], "is no JSON"),
+        ([few, "--rules", no_rules], "declares no anatomical_rules"),
+        ([few, "--calibration", broken], "is no JSON"),
+        ([few, "--calibration", rules], "is no calibration that this acnn-nnunet wrote"),
+        ([few, "--rules", rules, *calibration], "was made with images: give --images"),
+        ([few, *images, *calibration], "was made with other anatomical rules"),
+        ([few, *calibration, "--calibrate", raw / "labelsTr"], "give one of them"),
+        ([few, "--calibrate", raw / "labelsTr"], "needs 10 scored cases"),
+        ([few, "--calibrate", raw / "labelsTr", "--recall", "2"], "The recall is 2"),
+        ([few, "--calibrate", nothing], "can be calibrated on; the first: phantom_tr000"),
+        ([few, "-o", broken], "broken.json is a file: name a folder with -o"),
+    ):
+        assert run("-o", tmp_path / "out", *words, "--prior", prior) == 1
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("acnn-nnunet plausibility: ")
+        assert message in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_priors_calibration_is_refused(calibrated, raw, rules, predictions, tmp_path, capsys):
+    other = write_phantom_prior(raw, tmp_path / "results", steps=0)
+    words = ["--rules", rules, "--images", raw / "imagesTr", "--calibration", calibrated / "calibration.json"]
+    assert run(predictions, "--prior", other, *words, "-o", tmp_path / "out") == 1
+    assert "was made with another prior" in capsys.readouterr().err
+
+
+def test_a_prior_without_predictor_reads_no_images(raw, predictions, tmp_path, capsys):
+    prior = write_phantom_prior(raw, tmp_path / "results", steps=0, stage=Stage.AUTOENCODER)
+    assert run(predictions, "--prior", prior, "--images", raw / "imagesTr", "-o", tmp_path / "out") == 1
+    assert "has no trained predictor" in capsys.readouterr().err
+    assert run(copy_some(predictions, tmp_path / "few"), "--prior", prior, "-o", tmp_path / "out") == 0
+
+
+def test_patients_come_from_groups(raw, prior, predictions, tmp_path, capsys):
+    groups = tmp_path / "groups.csv"
+    rows = [f"phantom_tr{number:03d},patient{number // 2},,\n" for number in range(CASES)]
+    groups.write_text("case,patient,phase,group\n" + "".join(rows))
+    words = ["--calibrate", raw / "labelsTr", "--groups", groups, "--spoilt", "0"]
+    assert run(predictions, "--prior", prior, *words, "-o", tmp_path / "out") == 0
+    measured = json.loads((tmp_path / "out" / "calibration.json").read_text())["measured"]
+    assert (measured["patients"], measured["spoilt_copies"]) == (CASES // 2, 0)
+
+
+def test_rules_are_those_of_the_priors_dataset(raw, prior, tmp_path):
+    coder = load_coder(prior)
+    assert find_rules(coder, None) == ()
+    coder.dataset_json["anatomical_rules"] = ANATOMICAL_RULES
+    assert len(find_rules(coder, None)) == len(ANATOMICAL_RULES)
+    declared = tmp_path / "dataset.json"
+    declared.write_text(json.dumps({"anatomical_rules": ANATOMICAL_RULES[:1]}))
+    assert len(find_rules(coder, declared)) == 1

@@ -1,0 +1,72 @@
+"""Distances of codes against hand calculation and NumPy."""
+
+import numpy as np
+import pytest
+import torch
+
+from acnn_nnunet.shape_prior.loss.code_distance import (
+    DecodedDistance,
+    SquaredDistance,
+    WhitenedDistance,
+    code_statistics,
+    make_code_distance,
+)
+from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
+
+
+def test_squared_distance_by_hand():
+    assert SquaredDistance()(torch.tensor([[1.0, 2], [0, 0]]), torch.tensor([[4.0, 6], [0, 0]])).tolist() == [25, 0]
+
+
+def test_whitened_distance_is_mahalanobis():
+    covariance = torch.tensor([[4.0, 1.0], [1.0, 0.5]])
+    difference = np.array([1.0, -2.0])
+    expected = difference @ np.linalg.inv(covariance.numpy().astype(float)) @ difference
+    code = torch.tensor(difference[None]).float()
+    assert WhitenedDistance(covariance)(code, torch.zeros(1, 2)).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_decoded_distance_is_that_of_what_codes_stand_for():
+    torch.manual_seed(0)
+    weights, first, second = torch.randn(50, 6), torch.randn(3, 6), torch.randn(3, 6)
+    expected = ((first - second) @ weights.T).square().mean(1)
+    assert torch.allclose(DecodedDistance(weights)(first, second), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("l2", SquaredDistance), ("whitened", WhitenedDistance), ("decoded", DecodedDistance)]
+)
+def test_the_distance_that_a_setting_names(kind, expected):
+    network = TLNetwork((8, 8), num_classes=2, image_channels=1, code_size=3, architecture="hybrid")
+    assert type(make_code_distance(kind, network)) is expected
+
+
+def test_a_paper_autoencoder_has_no_linear_decoder():
+    network = TLNetwork((8, 8), num_classes=2, image_channels=1, code_size=3)
+    with pytest.raises(ValueError, match="decoded needs a shape prior of architecture=hybrid"):
+        make_code_distance("decoded", network)
+
+
+def test_statistics_of_many_codes_approach_their_distribution():
+    generator = np.random.default_rng(0)
+    covariance = np.array([[2.0, 0.6], [0.6, 1.0]])
+    codes = torch.from_numpy(generator.multivariate_normal([3.0, -1.0], covariance, size=20000)).float()
+    mean, estimated = code_statistics(codes)
+    assert mean.numpy() == pytest.approx([3.0, -1.0], abs=0.05)
+    assert estimated.numpy() == pytest.approx(covariance, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [torch.randn(3, 8), torch.cat([torch.randn(50, 7), torch.zeros(50, 1)], 1), torch.ones(5, 4)],
+    ids=["fewer than dimensions", "a dead dimension", "all the same"],
+)
+def test_covariance_can_always_be_whitened(codes):
+    _, covariance = code_statistics(codes)
+    assert torch.isfinite(WhitenedDistance(covariance)(codes, codes.flip(0))).all()
+
+
+@pytest.mark.parametrize("codes", [torch.randn(1, 4), torch.full((5, 4), float("nan"))])
+def test_useless_codes_are_refused(codes):
+    with pytest.raises(ValueError, match="at least two finite codes"):
+        code_statistics(codes)

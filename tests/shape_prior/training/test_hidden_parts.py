@@ -1,0 +1,43 @@
+"""Parts of training images are hidden, and nothing else changes."""
+
+import pytest
+import torch
+
+from acnn_nnunet.shape_prior.training.hidden_parts import HidePartsTransform
+
+
+def drawn(transform, image, seed):
+    torch.manual_seed(seed)
+    return transform(image=image.clone(), segmentation=torch.ones(1, *image.shape[1:]))
+
+
+@pytest.mark.parametrize("size", [(20, 24, 28), (24, 28)])
+def test_a_slab_or_slices_are_hidden_and_the_target_stays(size):
+    image = torch.randn(2, *size)
+    kinds = set()
+    for seed in range(30):
+        result = drawn(HidePartsTransform(1.0, z_scored=(False,)), image, seed)
+        assert torch.equal(result["segmentation"], torch.ones(1, *size))
+        assert torch.equal(result["image"][1], image[1])  # a channel behind the images, as a cascade has one
+        changed = result["image"][0] != image[0]
+        assert 0 < changed.float().mean() < 0.6
+        (value,) = result["image"][0][changed].unique()
+        lowest = torch.isclose(value, image[0].min())
+        assert lowest or torch.isclose(value, image[0].mean())
+        planes = [axis for axis in range(len(size)) if changed.movedim(axis, 0).flatten(1).all(1).any()]
+        kinds.add((tuple(planes), bool(lowest)))
+    assert len(kinds) >= 4
+
+
+def test_z_scored_images_are_z_scored_again():
+    result = drawn(HidePartsTransform(1.0, z_scored=(True,)), 3 + 2 * torch.randn(1, 16, 16, 16), 0)["image"]
+    assert float(result.mean()) == pytest.approx(0, abs=1e-5)
+    assert float(result.std()) == pytest.approx(1, abs=1e-4)
+
+
+def test_only_that_share_of_images():
+    image = torch.randn(1, 8, 8, 8)
+    changed = [
+        not torch.equal(drawn(HidePartsTransform(0.3, z_scored=(True,)), image, s)["image"], image) for s in range(200)
+    ]
+    assert 0.2 < sum(changed) / 200 < 0.4

@@ -1,0 +1,86 @@
+"""The acquisition model against sums written out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from acnn_nnunet.sr.degradation.acquisition import add_noise, degrade, slice_profile
+
+
+def ramp(length, axis=0):
+    """A volume whose value is its index along the axis."""
+    shape = [3, 3, 3]
+    shape[axis] = length
+    along = [1, 1, 1]
+    along[axis] = length
+    return torch.arange(length, dtype=torch.float64).view(along).expand(shape)[None, None].clone()
+
+
+@pytest.mark.parametrize("factor", range(2, 9))
+@pytest.mark.parametrize("profile", ["gaussian", "boxcar"])
+def test_a_slice_lies_in_the_middle_of_its_block(factor, profile):
+    stack = degrade(ramp(6 * factor), factor, profile=profile)[0, 0, :, 0, 0]
+    # A profile that is symmetric about its centre leaves a ramp as it is: the slice reads its own position. The
+    # outermost slices see the repeated border and are left out.
+    expected = torch.tensor([factor * k + (factor - 1) / 2 for k in range(6)], dtype=torch.float64)
+    torch.testing.assert_close(stack[2:-2], expected[2:-2], rtol=0, atol=1e-9)
+
+
+def test_the_boxcar_is_the_mean_of_the_block():
+    volume = torch.tensor([1.0, 3.0, 10.0, 20.0]).view(1, 1, 4, 1, 1)
+    assert degrade(volume, 2, profile="boxcar").flatten().tolist() == [2.0, 15.0]
+
+
+def test_the_gaussian_weighs_neighbours_beyond_the_block():
+    # K = 1, σ = 1 voxel, cut at 3σ: taps at −3 … 3, of which an impulse shows the mirrored weights.
+    volume = torch.zeros(1, 1, 9, 1, 1, dtype=torch.float64)
+    volume[0, 0, 4] = 1
+    weights = [math.exp(-0.5 * d * d) for d in range(-3, 4)]
+    expected = [0.0, *(w / sum(weights) for w in weights), 0.0]
+    assert degrade(volume, 1, sigma_voxels=1.0).flatten().tolist() == pytest.approx(expected)
+
+
+def test_the_default_width_is_the_papers():
+    # Slices of 10 mm from 2 mm: K = 5, σ = 0.4·5 = 2 voxels = 4 mm, reach ceil(3·2 − 2.5) = 4 on either side.
+    weights = slice_profile(5)
+    assert weights.numel() == 13
+    assert (weights[6] / weights[4]).item() == pytest.approx(math.exp(0.5 * (2 / 2) ** 2))
+    assert weights.sum().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_any_axis_may_be_the_through_plane_one(axis):
+    stack = degrade(ramp(12, axis), 3, axis=axis, profile="boxcar")
+    assert stack.shape[2 + axis] == 4
+    assert stack.movedim(2 + axis, 2)[0, 0, :, 0, 0].tolist() == pytest.approx([1.0, 4.0, 7.0, 10.0])
+
+
+def test_a_gradient_reaches_the_volume():
+    volume = torch.rand(1, 1, 4, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda v: degrade(v, 2), volume)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"factor": 5}, "does not divide the 12 slices"),
+        ({"factor": 0}, "does not divide"),
+        ({"factor": 2, "profile": "sinc"}, "there are gaussian, boxcar"),
+        ({"factor": 2, "sigma_voxels": 0.0}, "has to be positive"),
+    ],
+)
+def test_what_cannot_work_is_refused(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        degrade(ramp(12), **kwargs)
+
+
+def test_noise_has_the_asked_for_strength_and_repeats():
+    volume = torch.zeros(2, 1, 40, 40, 40)
+    noisy = add_noise(volume, torch.tensor([0.5, 2.0]), generator=torch.Generator().manual_seed(3))
+    # 64000 draws: the standard error of an SD is σ/√(2n) = 0.3 %.
+    assert noisy[0].std().item() == pytest.approx(0.5, rel=0.015)
+    assert noisy[1].std().item() == pytest.approx(2.0, rel=0.015)
+    torch.testing.assert_close(
+        noisy, add_noise(volume, torch.tensor([0.5, 2.0]), generator=torch.Generator().manual_seed(3))
+    )
