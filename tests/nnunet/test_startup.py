@@ -102,7 +102,7 @@ def test_the_start_up_loads_nothing_but_itself():
 
     finished = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, check=True)
 
-    assert finished.stdout.strip() == "['acnn_nnunet', 'acnn_nnunet.host', 'acnn_nnunet.nnunet.startup']"
+    assert finished.stdout.strip() == "['acnn_nnunet', 'acnn_nnunet.nnunet', 'acnn_nnunet.nnunet.startup']"
     assert finished.stderr == ""
 
 

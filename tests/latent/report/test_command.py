@@ -1,6 +1,7 @@
 """The report of a latent space: numbers that agree with the prior's own, pictures, and what is refused."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_it_is_one_page_with_its_pictures_beside(output):
     assert {path.name for path in output.iterdir()} == {*pictures, JSON_FILE, PAGE_FILE}
     page = (output / PAGE_FILE).read_text()
     assert page.count("data:image/png;base64,") == len(pictures)
-    assert "http" not in page
+    assert "http" not in re.sub(r"base64,[^\"]*", "", page)
     assert all((output / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
 
 
