@@ -5,6 +5,9 @@ from pathlib import Path
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
+HR_KEY = "acnn_hr"
+"""Entry of a configuration that plan-hr made: `{"factor": K, "axis": through-plane axis}`."""
+
 
 def dataset_id(name: str) -> int:
     """Return 4 for "Dataset004_Hippocampus"."""

@@ -4,11 +4,47 @@ LR slice k is centred on the block of its K HR slices, at HR index K·k + (K −
 `(Z, Y, X)`; NIfTI files count the other way round, so array axis a is NIfTI axis 2 − a.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from acnn_nnunet.files.geometry import SPACING_TOLERANCE, Geometry
+from acnn_nnunet.nnunet.plans import HR_KEY
+
+
+@dataclass(frozen=True)
+class ThroughPlane:
+    """Factor and slice direction of a configuration's stacks: the `acnn_hr` entry of its plans.
+
+    Attributes:
+        factor: K, HR slices in an LR slice.
+        axis: the through-plane axis of the preprocessed arrays (nnU-Net's transpose is done).
+    """
+
+    factor: int
+    axis: int
+
+    @classmethod
+    def from_configuration(
+        cls, configuration: Mapping[str, Any], *, where: str = "The configuration"
+    ) -> "ThroughPlane":
+        """Read a resolved configuration dictionary.
+
+        Raises:
+            ValueError: naming `where`, if it was not made by plan-hr or was spoilt since.
+        """
+        entry = configuration.get(HR_KEY)
+        try:
+            factor, axis = entry["factor"], entry["axis"]  # type: ignore[index]
+            if isinstance(factor, int) and isinstance(axis, int) and factor >= 2 and axis in (0, 1, 2):
+                return cls(factor, axis)
+        except (TypeError, KeyError):
+            pass
+        raise ValueError(
+            f"{where} has no valid entry '{HR_KEY}' ({entry!r}): make it with acnn-nnunet plan-hr DATASET --factor K."
+        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from acnn_nnunet.sr.degradation.acquisition import degrade
 from acnn_nnunet.sr.degradation.motion import draw_motion, move_slices
 from acnn_nnunet.sr.inference.stack_preprocessing import intensity_scale
-from acnn_nnunet.sr.planning.command import ThroughPlane
+from acnn_nnunet.sr.stack_geometry import ThroughPlane
 
 # nnU-Net's other schemes have one scale for all images, which a weighted mean of slices does not change.
 SCHEMES_OF_THE_IMAGE = ("ZScoreNormalization", "RescaleTo01Normalization")

@@ -3,8 +3,8 @@
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
-from acnn_nnunet.sr.planning.command import ThroughPlane
 from acnn_nnunet.sr.srcnn import SRCNN, features_for
+from acnn_nnunet.sr.stack_geometry import ThroughPlane
 from acnn_nnunet.trainers.sr_trainer import SRTrainer
 
 

@@ -19,7 +19,7 @@ from acnn_nnunet.sr.degradation.command import Acquisition
 from acnn_nnunet.sr.inference.command import Inference
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.inference.validation import SimulatedValidation, score_labels
-from acnn_nnunet.sr.planning.command import ThroughPlane
+from acnn_nnunet.sr.stack_geometry import ThroughPlane
 from acnn_nnunet.sr.training_stacks import StackSimulation, StackUnits
 from acnn_nnunet.trainers.own_network_trainer import OwnNetworkTrainer
 

@@ -8,7 +8,7 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO, SimpleITKIOWit
 from stack_files import DIRECTIONS, OBLIQUE, image_of, write
 
 from acnn_nnunet.files.geometry import Geometry
-from acnn_nnunet.sr.stack_geometry import find_slice_axis, reader_axes, to_hr, to_lr
+from acnn_nnunet.sr.stack_geometry import ThroughPlane, find_slice_axis, reader_axes, to_hr, to_lr
 from acnn_nnunet.sr.stacks import read_volume
 
 
@@ -96,3 +96,9 @@ def test_the_world_is_itks(tmp_path):
     path = write(image_of(np.zeros((2, 3, 4), np.uint8), spacing=(1, 2, 3), direction=OBLIQUE), tmp_path / "a.nii")
     geometry, image = read_volume(path).geometry, SimpleITK.ReadImage(str(path))
     assert point(geometry, (1, 2, 3)) == pytest.approx(image.TransformIndexToPhysicalPoint((3, 2, 1)), abs=1e-6)
+
+
+@pytest.mark.parametrize("entry", [None, 5, {"factor": 5}, {"factor": 1, "axis": 0}, {"factor": 5, "axis": 3}])
+def test_an_entry_that_plan_hr_did_not_write(entry):
+    with pytest.raises(ValueError, match=r"3d_x has no valid entry 'acnn_hr' .*acnn-nnunet plan-hr DATASET --factor K"):
+        ThroughPlane.from_configuration({} if entry is None else {"acnn_hr": entry}, where="3d_x")

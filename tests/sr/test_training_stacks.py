@@ -10,7 +10,7 @@ from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.sr.degradation.command import Acquisition, degrade_volume
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.inference.stack_preprocessing import prepare_stack
-from acnn_nnunet.sr.planning.command import ThroughPlane
+from acnn_nnunet.sr.stack_geometry import ThroughPlane
 from acnn_nnunet.sr.stacks import Volume
 from acnn_nnunet.sr.training_stacks import StackSimulation, StackUnits, pad_slices
 

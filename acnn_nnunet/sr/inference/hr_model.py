@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from acnn_nnunet.nnunet.plans import full_dataset_name, train_command
 from acnn_nnunet.nnunet.trainer_classes import find_trainer_class
-from acnn_nnunet.sr.planning.command import ThroughPlane
+from acnn_nnunet.sr.stack_geometry import ThroughPlane
 
 IMAGE_ATTRIBUTE = "predicts_image"
 """A trainer class whose network puts out images says so with this attribute, True; others put out labels."""

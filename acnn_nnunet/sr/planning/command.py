@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,48 +14,15 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.nnunet.plans import find_plans
+from acnn_nnunet.nnunet.plans import HR_KEY, find_plans
 from acnn_nnunet.sr.network import SubPixelUNet
+from acnn_nnunet.sr.stack_geometry import ThroughPlane
 
-HR_KEY = "acnn_hr"
 # nnU-Net's planner keeps these in its instances, which cannot be made without raw data; a test compares them.
 MIN_EDGE = 4  # of the deepest feature maps
 MIN_BATCH_SIZE = 2
 MAX_DATASET_SHARE = 0.05  # of the dataset's voxels in one batch
 _NO_LIMIT = 999999
-
-
-@dataclass(frozen=True)
-class ThroughPlane:
-    """What a configuration's `acnn_hr` entry says about its stacks.
-
-    Attributes:
-        factor: K, HR slices in an LR slice.
-        axis: the through-plane axis of the preprocessed arrays (nnU-Net's transpose is done).
-    """
-
-    factor: int
-    axis: int
-
-    @classmethod
-    def from_configuration(
-        cls, configuration: Mapping[str, Any], *, where: str = "The configuration"
-    ) -> "ThroughPlane":
-        """Read a resolved configuration dictionary.
-
-        Raises:
-            ValueError: naming `where`, if it was not made by plan-hr or was spoilt since.
-        """
-        entry = configuration.get(HR_KEY)
-        try:
-            factor, axis = entry["factor"], entry["axis"]  # type: ignore[index]
-            if isinstance(factor, int) and isinstance(axis, int) and factor >= 2 and axis in (0, 1, 2):
-                return cls(factor, axis)
-        except (TypeError, KeyError):
-            pass
-        raise ValueError(
-            f"{where} has no valid entry '{HR_KEY}' ({entry!r}): make it with acnn-nnunet plan-hr DATASET --factor K."
-        )
 
 
 def plan_hr(

@@ -10,7 +10,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from acnn_nnunet.sr.network import SubPixelUNet
 from acnn_nnunet.sr.planning import command as planning
-from acnn_nnunet.sr.planning.command import ThroughPlane, plan_hr
+from acnn_nnunet.sr.planning.command import plan_hr
+from acnn_nnunet.sr.stack_geometry import ThroughPlane
 
 ARCHITECTURE = {
     "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
@@ -238,12 +239,6 @@ def test_a_patch_with_too_few_slices(plans):
 def test_missing_plans(plans):
     with pytest.raises(FileNotFoundError, match=r"Other\.json: make them with nnUNetv2_plan_and_preprocess -d 5"):
         plan_hr("5", factor=2, plans_identifier="Other")
-
-
-@pytest.mark.parametrize("entry", [None, 5, {"factor": 5}, {"factor": 1, "axis": 0}, {"factor": 5, "axis": 3}])
-def test_an_entry_that_plan_hr_did_not_write(entry):
-    with pytest.raises(ValueError, match=r"3d_x has no valid entry 'acnn_hr' .*acnn-nnunet plan-hr DATASET --factor K"):
-        ThroughPlane.from_configuration({} if entry is None else {"acnn_hr": entry}, where="3d_x")
 
 
 def test_the_hosts_limits(plans, tmp_path):
