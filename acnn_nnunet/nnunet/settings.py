@@ -51,9 +51,9 @@ _OPTIONAL = (
     "seed",
     "prior",
     "weight_decay",
-    "network_maps",
 )
-_PATHS = {"prior": "a prior file", "network_maps": "the folder of a trained model"}
+_PATHS = {"prior": "a prior file"}
+_REMOVED = ("input_softening", "network_maps", "network_maps_share")
 _RANGES = {
     "prior_weight": (0.0, float("inf")),
     "prior_warm_up": (0.0, 1.0),
@@ -68,8 +68,6 @@ _RANGES = {
     "label_swap_probability": (0.0, 1.0),
     "input_noise": (0.0, float("inf")),
     "clean_share": (0.0, 1.0),
-    "input_softening": (0.0, float("inf")),
-    "network_maps_share": (0.0, 1.0),
     "slice_motion_mm": (0.0, float("inf")),
     "slice_rotation_deg": (0.0, 180.0),
 }
@@ -119,12 +117,7 @@ class Settings:
             prior is trained on; 0 is off.
         label_swap_probability: share of voxels that get a random label at the autoencoder's input.
         input_noise: standard deviation of Gaussian noise at the autoencoder's input.
-        clean_share: share of label maps that the autoencoder is shown without softening, swaps and noise.
-        input_softening: largest standard deviation, in voxels, of the Gaussian that softens a label map at the
-            autoencoder's input, drawn for each; 0 is off.
-        network_maps: folder of a trained model, whose cross-validated predictions of the training cases are shown to
-            the autoencoder beside their label maps.
-        network_maps_share: share of samples of which it is shown that prediction.
+        clean_share: share of label maps that the autoencoder is shown without swaps and noise.
         slice_motion_mm: each slice of a simulated stack is shifted within ± this along each in-plane axis.
         slice_rotation_deg: each slice of a simulated stack is turned within ± this.
     """
@@ -161,9 +154,6 @@ class Settings:
     label_swap_probability: float = 0.1
     input_noise: float = 0.1
     clean_share: float = 0.5
-    input_softening: float = 0.0
-    network_maps: str | None = None
-    network_maps_share: float = 0.5
     slice_motion_mm: float = 0.0
     slice_rotation_deg: float = 0.0
 
@@ -202,6 +192,8 @@ class Settings:
         """Return the settings of a block: defaults, overridden by its preset, overridden by its keys."""
         allowed = [field.name for field in dataclasses.fields(cls)]
         for key in block:
+            if key in _REMOVED:
+                raise ValueError(f"the setting '{key}' was removed: take it out, allowed are {', '.join(allowed)}")
             if key not in allowed:
                 raise ValueError(f"unknown key '{key}', allowed are {', '.join(allowed)}")
         preset = block.get("preset", "default")

@@ -184,15 +184,7 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> Prior:
 
 def file_sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file) -> str:
-    digest = hashlib.sha256()
-    for block in iter(lambda: file.read(1 << 20), b""):
-        digest.update(block)
-    return digest.hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _rounded(spacing_mm: tuple[float, ...]) -> tuple[float, ...]:

@@ -15,7 +15,6 @@ from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.fold_prior.held_out import channel_names, held_out_report
 from acnn_nnunet.fold_prior.specification import box_of_checkpoint, describe_prior
 from acnn_nnunet.nnunet.cases import as_label, fit_box_to_cases, labels_present
-from acnn_nnunet.nnunet.network_maps import PredictionPreprocessor, add_network_maps
 from acnn_nnunet.nnunet.settings import Settings
 from acnn_nnunet.shape_prior.code_statistics import measure_statistics
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
@@ -50,7 +49,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
     prediction show the T-L network's own segmentation.
 
     Raises:
-        NotImplementedError: for a cascade's second stage, distributed training, and `network_maps` with regions.
+        NotImplementedError: for a cascade's second stage and distributed training.
         ValueError: if the fold's training cases have no foreground, or no training patch holds the whole anatomy
             where the grid is a box.
     """
@@ -85,8 +84,6 @@ class ShapePriorTrainer(ConfiguredTrainer):
             swap_probability=self.settings.label_swap_probability,
             noise=self.settings.input_noise,
             clean_share=self.settings.clean_share,
-            softening_voxels=self.settings.input_softening,
-            network_share=self.settings.network_maps_share,
         )
         self._outside_share = 0.0
         self._reconstruction_dice: dict[str, float] = {}
@@ -158,13 +155,6 @@ class ShapePriorTrainer(ConfiguredTrainer):
             spatial.elastic_deform_magnitude = (0.0, self.settings.elastic_deformation)
         return transforms
 
-    def get_tr_and_val_datasets(self):
-        """Return the host's datasets; `network_maps` come with the training cases as a second channel of the target."""
-        training, validation = super().get_tr_and_val_datasets()
-        if self.settings.network_maps is not None:
-            self._add_network_maps(training, self.settings.network_maps)
-        return training, validation
-
     def set_deep_supervision_enabled(self, enabled: bool):
         """Do nothing: the T-L network has one output."""
 
@@ -202,7 +192,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
                 stage=self.schedule.stage,
                 reconstruction_loss=lambda logits: self._reconstruction.of_samples(logits, samples),
                 code_loss_scale=self.schedule.code_loss_scale,
-                corrupt=lambda maps: self._shown(maps, samples.network_maps),
+                corrupt=self._shown,
             )
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 12)
@@ -340,10 +330,8 @@ class ShapePriorTrainer(ConfiguredTrainer):
 
     def _on_grid(self, batch: dict) -> GridSamples:
         image = batch["data"].to(self.device, non_blocking=True)
-        target, network_target = batch["target"].to(self.device, non_blocking=True), None
-        if self.settings.network_maps is not None and target.shape[1] > 1:  # validation patches have none
-            target, network_target = target[:, :1], target[:, 1:]
-        return samples_on_grid(image, target, grid=self.grid, labels=self.labels, network_target=network_target)
+        target = batch["target"].to(self.device, non_blocking=True)
+        return samples_on_grid(image, target, grid=self.grid, labels=self.labels)
 
     def _fit_box(self) -> RoiBox:
         """Return the box around the training cases' anatomy."""
@@ -374,18 +362,6 @@ class ShapePriorTrainer(ConfiguredTrainer):
             )
         return absent
 
-    def _add_network_maps(self, dataset, model_folder: str) -> None:
-        predicted = add_network_maps(
-            dataset,
-            Path(model_folder),
-            Path(self.output_folder) / "network_maps",
-            preprocessor=PredictionPreprocessor(self.plans_manager, self.configuration_manager, self.dataset_json),
-        )
-        self.print_to_log_file(
-            f"network_maps: {predicted} of {len(dataset.identifiers)} training cases have a prediction in "
-            f"{model_folder}; of the others their own label map takes its place"
-        )
-
     def _training_dataset(self):
         training_cases, _ = self.do_split()  # which chooses the class
         return self.dataset_class(self.preprocessed_dataset_folder, training_cases)
@@ -405,11 +381,6 @@ class ShapePriorTrainer(ConfiguredTrainer):
                 f"ShapePriorTrainer does not train on a cascade's second stage such as {self.configuration_name} of "
                 f"{self.plans_manager.dataset_name}: train it on the configuration that this one inherits from "
                 f"(3d_fullres), ACNNTrainer takes that prior for both."
-            )
-        if self.settings.network_maps is not None and self.label_manager.has_regions:
-            raise NotImplementedError(
-                f"network_maps does not work with regions, which {self.plans_manager.dataset_name} has: nnU-Net's "
-                f"loader drops the predictions where it makes regions of labels; set network_maps=none."
             )
         if self.is_ddp:
             raise NotImplementedError(

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -252,67 +251,6 @@ def test_prediction_of_images_with_a_box_is_refused(make_trainer):
     trainer = make_trainer(ShapePriorTrainer, block={"grid": "roi"})
     with pytest.raises(NotImplementedError, match="nnUNetv2_predict does not run a shape prior of grid=roi"):
         ShapePriorTrainer.build_network_architecture(trainer.plans_manager, trainer.configuration_manager, 1, 4)
-
-
-def write_predictions(workspace: Path, folder: Path, *, leave_out: int = 0) -> Path:
-    """A model folder whose fold 1 has predicted the phantoms' own labels, but for the last few."""
-    (raw,) = (workspace / "nnUNet_raw").iterdir()
-    validation = folder / "fold_1" / "validation"
-    validation.mkdir(parents=True)
-    shutil.copy(raw / "dataset.json", folder)
-    files = sorted((raw / "labelsTr").glob("*.nii.gz"))
-    for file in files[: len(files) - leave_out]:
-        shutil.copy(file, validation)
-    return folder
-
-
-@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
-def test_predictions_go_through_the_loader_as_labels_do(make_trainer, workspace, tmp_path, capsys, configuration):
-    model = write_predictions(workspace, tmp_path / "model", leave_out=3)
-    trainer = make_trainer(ShapePriorTrainer, configuration=configuration, block={"network_maps": str(model)})
-    trainer.on_train_start()
-    names = {file.name[: -len(".nii.gz")] for file in (model / "fold_1" / "validation").iterdir()}
-    predicted = names.intersection(trainer.do_split()[0])
-    assert 4 < len(predicted) <= 7
-    assert f"network_maps: {len(predicted)} of 8 training cases have a prediction in" in capsys.readouterr().out
-    assert len(list((Path(trainer.output_folder) / "network_maps").iterdir())) == 8
-    # Cropped, resampled, cut, rotated and mirrored, a prediction of the label itself is the label.
-    for _ in range(3):
-        target = next(trainer.dataloader_train)["target"]
-        assert target.shape[1] == 2
-        assert target.amax() > 0
-        assert torch.equal(target[:, 0], target[:, 1])
-    assert next(trainer.dataloader_val)["target"].shape[1] == 1
-
-
-def test_the_encoder_is_shown_a_prediction_and_learns_the_label(make_trainer, workspace, tmp_path):
-    model = write_predictions(workspace, tmp_path / "model")
-    block = {"network_maps": str(model), "network_maps_share": 1.0, "clean_share": 1.0}
-    trainer = make_trainer(ShapePriorTrainer, configuration="2d", block=block)
-    trainer.on_train_start()
-    trainer.on_train_epoch_start()
-    batch = next(trainer.dataloader_train)
-    batch["target"][:, 1] = 2
-    seen = {}
-    trainer.network.encoder.register_forward_pre_hook(lambda _, inputs: seen.update(shown=inputs[0]))
-    trainer.network.decoder.register_forward_hook(lambda *arguments: seen.update(logits=arguments[-1].detach()))
-    loss = trainer.train_step(batch)["loss"]
-    assert torch.equal(seen["shown"].argmax(1), torch.full_like(batch["target"][:, 0], 2).long())
-    probabilities = torch.softmax(seen["logits"], 1)
-    truth = torch.nn.functional.one_hot(batch["target"][:, 0].long(), 4).movedim(-1, 1)
-    overlap, sizes = (probabilities * truth).sum((2, 3))[:, 1:], (probabilities + truth).sum((2, 3))[:, 1:]
-    cross_entropy = -(probabilities.log() * truth).sum(1).mean()
-    assert loss == pytest.approx((cross_entropy + 1 - ((2 * overlap + 1) / (sizes + 1)).mean()).item(), rel=1e-4)
-
-    # Validation needs no prediction.
-    with torch.no_grad():
-        trainer.on_validation_epoch_start()
-        assert np.isfinite(trainer.validation_step(next(trainer.dataloader_val))["reconstruction_loss"])
-
-
-def test_predictions_of_regions_are_refused(make_trainer):
-    with pytest.raises(NotImplementedError, match=r"network_maps does not work with regions.*set network_maps=none"):
-        make_trainer(ShapePriorTrainer, labels=REGIONS, block={"network_maps": "/nowhere"})
 
 
 def test_the_file_says_how_well_each_label_comes_back(make_trainer):

@@ -18,14 +18,12 @@ class GridSamples:
         maps: label maps (V, C, …) in 0…1.
         known: (V, 1, …), the weight of each voxel: 0 where it is unannotated.
         view: where the grid lies in every sample of the batch.
-        network_maps: what a network made of the samples, label maps (V, C, …), or None.
     """
 
     image: Tensor
     maps: Tensor
     known: Tensor
     view: View
-    network_maps: Tensor | None = None
 
     @property
     def counts(self) -> dict[str, float]:
@@ -39,9 +37,7 @@ class GridSamples:
         }
 
 
-def samples_on_grid(
-    image: Tensor, target: Tensor, *, grid: Grid, labels: LabelSpace, network_target: Tensor | None = None
-) -> GridSamples:
+def samples_on_grid(image: Tensor, target: Tensor, *, grid: Grid, labels: LabelSpace) -> GridSamples:
     """Take a batch to a prior's grid.
 
     Args:
@@ -49,19 +45,12 @@ def samples_on_grid(
         target: (B, 1, …) classes or (B, R[+1], …) regions.
         grid: where the prior looks.
         labels: what the channels mean.
-        network_target: what a network made of the image, in the form of `target`; unannotated voxels are those of
-            `target`.
     """
     with torch.no_grad():
         maps = labels.target_maps(target)
-        network_maps = None
-        if network_target is not None:
-            network_maps = torch.where(labels.ignored(target), maps, labels.target_maps(network_target))
         view = grid.around(labels.foreground(maps))
         known = view(labels.known(target), beyond=1.0)
         image, maps = view(image), view(maps, beyond=labels.background)
-        if network_maps is not None:
-            network_maps = view(network_maps, beyond=labels.background)[view.valid]
         if not view.valid.all():
             image, maps, known = image[view.valid], maps[view.valid], known[view.valid]
-        return GridSamples(image, maps, known, view, network_maps)
+        return GridSamples(image, maps, known, view)

@@ -56,23 +56,6 @@ def test_unannotated_voxels_go_along_and_what_lies_beyond_the_patch_is_known_bac
     assert samples.maps[0, :, 0, 0].tolist() == [1, 0, 0]
 
 
-def test_a_networks_map_lies_where_the_labels_lie():
-    image, target = mixed_batch()
-    target[0, 0, 4, 5] = 3
-    made = torch.zeros_like(target)
-    made[0, 0, 0:4, 3:7] = 2
-    made[0, 0, 4, 5] = 1
-    labels = LabelSpace(3, ignore_label=3)
-    samples = samples_on_grid(image, target, grid=ROI, labels=labels, network_target=made)
-    expected = made[0, 0, 2:6, 2:6].long()
-    expected[2, 3] = 0  # unannotated
-    assert torch.equal(samples.network_maps.argmax(1)[0], expected)
-    assert torch.equal(samples.maps.argmax(1)[0, 1:3, 1:3], torch.ones(2, 2, dtype=torch.int64))
-    whole = samples_on_grid(image, target, grid=PatchGrid((8, 8)), labels=labels, network_target=made)
-    assert whole.network_maps.shape == whole.maps.shape
-    assert samples_on_grid(image, target, grid=ROI, labels=labels).network_maps is None
-
-
 def test_overlapping_regions():
     target = torch.zeros(1, 2, 8, 8, dtype=torch.bool)
     target[0, 0, 2:6, 2:6] = True
