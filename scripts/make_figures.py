@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acnn_nnunet.demo.command import draw_slices
+from acnn_nnunet.demo.page import draw_slices
 from acnn_nnunet.demo.phantom import GROUPS, make_case
 
 SHAPE, SPACING_MM = (60, 64, 64), (2.0, 2.0, 2.0)

@@ -49,9 +49,9 @@ def _add_demo(commands) -> None:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.demo.command import run_demo
+    from acnn_nnunet.demo.command import DemoOptions, run_demo
 
-    print(run_demo(arguments.output, device=arguments.device))
+    print(run_demo(arguments.output, DemoOptions(device=arguments.device)))
     return 0
 
 

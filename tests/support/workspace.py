@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import acnn_nnunet
-from acnn_nnunet.demo.command import find_program
+from acnn_nnunet.demo.steps import find_program
 from acnn_nnunet.nnunet.registration import shim_folder
 
 DATASET = "Dataset004_Hippocampus"
