@@ -56,13 +56,36 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _add_configure(commands) -> None:
-    parser = commands.add_parser("configure", help="derive a configuration with an `acnn` block, without editing JSON")
+    parser = commands.add_parser(
+        "configure",
+        help="derive a configuration with an `acnn` block, without editing JSON",
+        add_help=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-h", "--help", nargs="?", metavar="KEY", action=_SettingsHelp, help="this help, or a key's")
     parser.add_argument("dataset", help="dataset id or name")
     parser.add_argument("-c", dest="base", required=True, help="configuration to derive from, e.g. 3d_fullres")
     parser.add_argument("-n", dest="name", required=True, help="name of the new configuration")
     parser.add_argument("-p", dest="plans", default="nnUNetPlans", help="plans identifier")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="settings; a bad key lists the good ones")
     parser.set_defaults(run=_configure)
+
+
+class _SettingsHelp(argparse.Action):
+    """Print the help of the command with a list of all keys, or of one key."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        from acnn_nnunet.nnunet.settings import describe_key, list_keys
+
+        if values is None:
+            parser.epilog = list_keys()
+            parser.print_help()
+        else:
+            try:
+                print(describe_key(values))
+            except ValueError as error:
+                parser.error(str(error))
+        parser.exit()
 
 
 def _configure(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.nnunet.plans import find_plans
+from acnn_nnunet.nnunet.plans import check_configuration_name, find_plans
 from acnn_nnunet.nnunet.settings import PLANS_KEY, Settings, parse_assignments
 
 
@@ -18,9 +18,10 @@ def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assi
         A sentence that says what was written.
 
     Raises:
-        ValueError: for an unknown dataset or configuration, a name that is taken, or a bad setting.
+        ValueError: for an unknown dataset or configuration, a name that is taken or not trainable, or a bad setting.
         FileNotFoundError: if there are no such plans.
     """
+    check_configuration_name(name)
     dataset_name, plans_file = find_plans(dataset, plans_identifier)
     plans = json.loads(plans_file.read_text())
     configurations = plans["configurations"]

@@ -1,5 +1,6 @@
 """How the host's commands name datasets, and where the plans of one lie."""
 
+import re
 from pathlib import Path
 
 from nnunetv2.paths import nnUNet_preprocessed
@@ -18,6 +19,15 @@ def train_command(dataset: str, configuration: str, fold: int | str, trainer: st
     """Return the nnUNetv2_train call that a user would type."""
     plans_flag = "" if plans == "nnUNetPlans" else f" -p {plans}"
     return f"nnUNetv2_train {dataset_id(dataset)} {configuration} {fold} -tr {trainer}{plans_flag}"
+
+
+def check_configuration_name(name: str) -> None:
+    """Raise ValueError if nnU-Net could not train a configuration of this name, which becomes part of a folder's."""
+    if not re.fullmatch(r"[\w.+-]+", name) or "__" in name or name.startswith(("-", ".")):
+        raise ValueError(
+            f"nnU-Net cannot train a configuration named '{name}': -n takes letters, digits, '_', '.', '+' and '-', "
+            f"without '__', which separates the parts of a folder's name, and without '-' or '.' in front."
+        )
 
 
 def full_dataset_name(dataset: str) -> str:

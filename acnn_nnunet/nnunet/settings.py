@@ -1,9 +1,12 @@
-"""The `acnn` block of a configuration in nnU-Net's plans: every setting, its default, and what it accepts."""
+"""The `acnn` block of a configuration in nnU-Net's plans: every setting, its default, meaning and range."""
 
-import dataclasses
+import json
+import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
+
+from acnn_nnunet.nnunet.setting_rules import RULE, SettingRule, setting, spell
 
 PLANS_KEY = "acnn"
 
@@ -22,146 +25,186 @@ PRESETS: dict[str, dict[str, Any]] = {
         "clean_share": 0.0,
     },
 }
-_CHOICES: dict[str, tuple[Any, ...]] = {
-    "preset": tuple(PRESETS),
-    "cpu_autocast": ("auto", True, False),
-    "mirroring": ("auto", True, False),
-    "prior_weighting": ("constant", "gradient_ratio"),
-    "prior_distance": ("l2", "whitened", "decoded"),
-    "segmentation_loss": ("dice_ce", "ce"),
-    "reconstruction_loss": ("dice_ce", "ce"),
-    "grid": ("patch", "roi"),
-    "architecture": ("cnn", "hybrid"),
-}
-_SWITCHES = ("deep_supervision", "train_predictor")
-_POSITIVE_INTEGERS = (
-    "num_epochs",
-    "prior_num_epochs",
-    "num_iterations_per_epoch",
-    "num_val_iterations_per_epoch",
-    "save_every",
-    "code_size",
-)
-_OPTIONAL = (
-    "rotation_deg",
-    "num_epochs",
-    "num_iterations_per_epoch",
-    "num_val_iterations_per_epoch",
-    "save_every",
-    "seed",
-    "prior",
-    "weight_decay",
-)
-_PATHS = {"prior": "a prior file"}
+
+_SWITCH = (True, False)
 _REMOVED = ("input_softening", "network_maps", "network_maps_share")
-_RANGES = {
-    "prior_weight": (0.0, float("inf")),
-    "prior_warm_up": (0.0, 1.0),
-    "hidden_parts": (0.0, 1.0),
-    "feature_weight": (0.0, float("inf")),
-    "reconstruction_weight": (0.0, float("inf")),
-    "weight_decay": (0.0, float("inf")),
-    "rotation_deg": (0.0, 180.0),
-    "roi_margin": (1.0, float("inf")),
-    "roi_spacing_factor": (0.25, float("inf")),
-    "elastic_deformation": (0.0, float("inf")),
-    "label_swap_probability": (0.0, 1.0),
-    "input_noise": (0.0, float("inf")),
-    "clean_share": (0.0, 1.0),
-    "slice_motion_mm": (0.0, float("inf")),
-    "slice_rotation_deg": (0.0, 180.0),
-}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a configuration's `acnn` block may say. None leaves the host's own value.
+    """The settings of a configuration. Each field's metadata says what it means and accepts.
 
-    Attributes:
-        preset: "default", or "paper" for the published weights and losses; other keys of the block override it.
-        num_epochs: epochs of segmentation training.
-        prior_num_epochs: epochs of the prior's training, all of its stages together.
-        num_iterations_per_epoch: training steps an epoch.
-        num_val_iterations_per_epoch: validation steps an epoch.
-        save_every: epochs between two `checkpoint_latest.pth`.
-        seed: of network initialisation and of augmentation in the main process (exact repeats also need
-            `nnUNet_n_proc_DA=0`, since the host's loader workers are unseeded).
-        cpu_autocast: bfloat16 autocast of the network on CPUs: "auto" where they have native bfloat16, or true, false.
-        prior: path of a prior file, instead of the one that belongs to the configuration and fold.
-        prior_weight: λ1; 0 trains without a prior, step for step as nnUNetTrainer does in the same precision.
-        prior_weighting: "gradient_ratio" makes λ1 the ratio of the prior's gradient norm to the segmentation loss's,
-            at the logits; "constant" makes it a factor.
-        prior_distance: "decoded", of a hybrid, how far the signed distances are apart that the codes stand for;
-            "whitened" by the covariance of the codes; or plain "l2".
-        prior_warm_up: share of `num_epochs` over which the weight grows linearly from 0 to λ1.
-        feature_weight: of the distance between the encoder's feature maps, beside 1 for the code's.
-        reconstruction_weight: of the divergence between the decoder's reconstructions, beside 1 for the code's.
-        segmentation_loss: "dice_ce", the host's; "ce" for cross-entropy alone.
-        weight_decay: λ2.
-        deep_supervision: as nnUNetTrainer, or off.
-        mirroring: augment by mirroring, as nnUNetTrainer, and mirror in prediction; "auto" where no
-            prior is trained or used (`prior_weight` 0, too): a mirrored body is not an anatomy that can exist, and a
-            prior that was shown it tells less.
-        hidden_parts: of ACNNTrainer, share of training images of which a slab or some slices are hidden.
-        rotation_deg: limit of augmentation's rotations; nnUNetTrainer's are 30, and 180 in the plane of thick slices.
-        train_predictor: after the autoencoder train the predictor, then both; false trains the autoencoder alone, which
-            is what ACNNTrainer needs.
-        grid: where the prior looks; "patch" is the whole training patch, "roi" a box in mm around the anatomy.
-        roi_margin: length of that box over the 95th percentile of the anatomy's extents in the fold's training cases.
-        roi_spacing_factor: its voxels' spacing over that of the configuration.
-        architecture: of the autoencoder: "cnn", the paper's; "hybrid" puts a linear branch, which starts as PCA of
-            signed distance maps, beside a convolutional one.
-        code_size: length of the prior's code.
-        reconstruction_loss: of the autoencoder: "ce", the paper's, or "dice_ce", which learns several times faster.
-        elastic_deformation: largest displacement, in voxels, of the random smooth deformation of every sample that the
-            prior is trained on; 0 is off.
-        label_swap_probability: share of voxels that get a random label at the autoencoder's input.
-        input_noise: standard deviation of Gaussian noise at the autoencoder's input.
-        clean_share: share of label maps that the autoencoder is shown without swaps and noise.
-        slice_motion_mm: each slice of a simulated stack is shifted within ± this along each in-plane axis.
-        slice_rotation_deg: each slice of a simulated stack is turned within ± this.
+    Raises:
+        ValueError: naming the key and the accepted values, for a bad value.
     """
 
-    preset: str = "default"
-    num_epochs: int | None = None
-    prior_num_epochs: int = 13
-    num_iterations_per_epoch: int | None = None
-    num_val_iterations_per_epoch: int | None = None
-    save_every: int | None = None
-    seed: int | None = None
-    cpu_autocast: str | bool = "auto"
-    prior: str | None = None
-    prior_weight: float = 0.3
-    prior_weighting: str = "gradient_ratio"
-    prior_distance: str = "decoded"
-    prior_warm_up: float = 0.1
-    feature_weight: float = 0.0
-    reconstruction_weight: float = 0.0
-    segmentation_loss: str = "dice_ce"
-    weight_decay: float | None = None
-    deep_supervision: bool = True
-    mirroring: str | bool = "auto"
-    hidden_parts: float = 0.0
-    rotation_deg: float | None = None
-    train_predictor: bool = True
-    grid: str = "patch"
-    roi_margin: float = 1.1
-    roi_spacing_factor: float = 1.0
-    architecture: str = "hybrid"
-    code_size: int = 64
-    reconstruction_loss: str = "dice_ce"
-    elastic_deformation: float = 0.0
-    label_swap_probability: float = 0.1
-    input_noise: float = 0.1
-    clean_share: float = 0.5
-    slice_motion_mm: float = 0.0
-    slice_rotation_deg: float = 0.0
+    preset: str = setting(
+        "default",
+        "source of the defaults; `paper` takes the published weights and losses; other keys of the block override it",
+        concerns="trainer",
+        choices=tuple(PRESETS),
+    )
+    num_epochs: int | None = setting(
+        None,
+        "epochs of segmentation or super-resolution training",
+        concerns="trainer",
+        whole=True,
+        low=1,
+        unset="nnU-Net's 1000",
+    )
+    prior_num_epochs: int = setting(
+        13, "epochs of `ShapePriorTrainer`, all of its stages together", concerns="prior", whole=True, low=1
+    )
+    num_iterations_per_epoch: int | None = setting(
+        None, "training steps per epoch", concerns="trainer", whole=True, low=1, unset="nnU-Net's 250"
+    )
+    num_val_iterations_per_epoch: int | None = setting(
+        None,
+        "validation steps per epoch",
+        concerns="trainer",
+        whole=True,
+        low=1,
+        unset="nnU-Net's 50, and 10 for `ShapePriorTrainer`",
+    )
+    save_every: int | None = setting(
+        None,
+        "epochs between two `checkpoint_latest.pth`",
+        concerns="trainer",
+        whole=True,
+        low=1,
+        unset="nnU-Net's 50",
+    )
+    seed: int | None = setting(
+        None,
+        "seed of initialisation and of augmentation in the main process; exact repeats also need "
+        "`nnUNet_n_proc_DA=0`, because nnU-Net's loader workers are unseeded",
+        concerns="trainer",
+        whole=True,
+        unset="another one each time",
+    )
+    cpu_autocast: str | bool = setting(
+        "auto",
+        "bfloat16 autocast of the network in training on CPUs; `auto` takes it where the CPU has it natively",
+        concerns="trainer",
+        choices=("auto", True, False),
+    )
+    prior: str | None = setting(
+        None,
+        "the prior to train with",
+        concerns="loss",
+        path_of="a prior file",
+        unset="the prior of the configuration and fold",
+    )
+    prior_weight: float = setting(0.3, "λ1, the prior's weight; 0 trains without a prior", concerns="loss")
+    prior_weighting: str = setting(
+        "gradient_ratio",
+        "`gradient_ratio` makes λ1 the ratio of the prior's gradient norm to the segmentation loss's, at the logits; "
+        "`constant` makes it a factor",
+        concerns="loss",
+        choices=("constant", "gradient_ratio"),
+    )
+    prior_distance: str = setting(
+        "decoded",
+        "squared Euclidean distance between two codes: plain (`l2`), whitened by the codes' covariance, or, with "
+        "`architecture=hybrid`, between the signed distances that the codes decode to; `cnn` defaults to `whitened`",
+        concerns="loss",
+        choices=("l2", "whitened", "decoded"),
+    )
+    prior_warm_up: float = setting(
+        0.1, "share of `num_epochs` over which the weight grows linearly from 0 to λ1", concerns="loss", high=1.0
+    )
+    feature_weight: float = setting(
+        0.0, "weight of the distance between the encoder's feature maps; the code's is 1", concerns="loss"
+    )
+    reconstruction_weight: float = setting(
+        0.0, "weight of the divergence between the decoder's reconstructions; the code's is 1", concerns="loss"
+    )
+    segmentation_loss: str = setting(
+        "dice_ce",
+        "nnU-Net's Dice and cross-entropy, or cross-entropy alone",
+        concerns="loss",
+        choices=("dice_ce", "ce"),
+    )
+    weight_decay: float | None = setting(None, "λ2, the weight decay", concerns="trainer", unset="nnU-Net's 3e-5")
+    deep_supervision: bool = setting(
+        True, "deep supervision of `ACNNTrainer`, as in nnUNetTrainer", concerns="loss", choices=_SWITCH
+    )
+    mirroring: str | bool = setting(
+        "auto",
+        "mirror in augmentation and in prediction, as nnU-Net does; `auto` mirrors where no prior is trained or used "
+        "(`prior_weight=0` too), because a mirrored body is no possible anatomy",
+        concerns="trainer",
+        choices=("auto", True, False),
+    )
+    hidden_parts: float = setting(
+        0.0,
+        "share of `ACNNTrainer`'s training images that lose a slab or a quarter of their slices; labels stay whole",
+        concerns="trainer",
+        high=1.0,
+    )
+    rotation_deg: float | None = setting(
+        None,
+        "largest rotation of augmentation",
+        concerns="trainer",
+        high=180.0,
+        unset="nnU-Net's 30, and 180 in the plane of thick slices",
+    )
+    train_predictor: bool = setting(
+        True,
+        "train the predictor after the autoencoder; `false` leaves all epochs to the autoencoder, and `ACNNTrainer` "
+        "needs no more",
+        concerns="prior",
+        choices=_SWITCH,
+    )
+    grid: str = setting(
+        "patch",
+        "what the prior sees: the whole training patch, or a box in mm around the anatomy",
+        concerns="prior",
+        choices=("patch", "roi"),
+    )
+    roi_margin: float = setting(
+        1.1, "length of that box over the 95th percentile of the anatomy's extents", concerns="prior", low=1.0
+    )
+    roi_spacing_factor: float = setting(
+        1.0, "spacing of the box's voxels over the configuration's", concerns="prior", low=0.25
+    )
+    architecture: str = setting(
+        "hybrid",
+        "the paper's convolutional autoencoder, or a hybrid: a linear branch, which starts as PCA of signed distance "
+        "maps, next to a convolutional one",
+        concerns="prior",
+        choices=("cnn", "hybrid"),
+    )
+    code_size: int = setting(64, "length of the code", concerns="prior", whole=True, low=1)
+    reconstruction_loss: str = setting(
+        "dice_ce",
+        "the autoencoder's loss: the paper's cross-entropy, or Dice and cross-entropy, which learns several times "
+        "faster",
+        concerns="prior",
+        choices=("dice_ce", "ce"),
+    )
+    elastic_deformation: float = setting(
+        0.0, "largest displacement, in voxels, of a random smooth deformation of every sample", concerns="prior"
+    )
+    label_swap_probability: float = setting(
+        0.1, "share of voxels that get a random label at the autoencoder's input", concerns="prior", high=1.0
+    )
+    input_noise: float = setting(
+        0.1, "standard deviation of Gaussian noise at the autoencoder's input", concerns="prior"
+    )
+    clean_share: float = setting(
+        0.5, "share of label maps that reach the autoencoder without swaps and noise", concerns="prior", high=1.0
+    )
+    slice_motion_mm: float = setting(
+        0.0, "largest shift of a simulated slice along each in-plane axis", concerns="thick slices"
+    )
+    slice_rotation_deg: float = setting(
+        0.0, "largest in-plane rotation of a simulated slice", concerns="thick slices", high=180.0
+    )
 
-    def __post_init__(self):
-        for name in (field.name for field in dataclasses.fields(self)):
-            value = getattr(self, name)
-            if not (value is None and name in _OPTIONAL):
-                _check(name, value)
+    def __post_init__(self) -> None:
+        for key, rule in rules().items():
+            rule.check(key, getattr(self, key))
         if self.prior_distance == "decoded" and self.architecture != "hybrid":
             raise ValueError(
                 f"prior_distance=decoded goes with architecture=hybrid alone: with architecture={self.architecture} it "
@@ -169,7 +212,11 @@ class Settings:
             )
 
     def mirrors(self, *, with_prior: bool) -> bool:
-        """Return whether augmentation and prediction of a trainer mirror, one that trains or takes a prior or not."""
+        """Return whether a trainer mirrors in augmentation and prediction.
+
+        Args:
+            with_prior: the trainer trains or takes a prior.
+        """
         return not (with_prior and self.prior_weight > 0) if self.mirroring == "auto" else bool(self.mirroring)
 
     @classmethod
@@ -190,18 +237,54 @@ class Settings:
     @classmethod
     def from_block(cls, block: Mapping[str, Any]) -> "Settings":
         """Return the settings of a block: defaults, overridden by its preset, overridden by its keys."""
-        allowed = [field.name for field in dataclasses.fields(cls)]
         for key in block:
-            if key in _REMOVED:
-                raise ValueError(f"the setting '{key}' was removed: take it out, allowed are {', '.join(allowed)}")
-            if key not in allowed:
-                raise ValueError(f"unknown key '{key}', allowed are {', '.join(allowed)}")
+            rule_of(key)
         preset = block.get("preset", "default")
-        _check("preset", preset)
+        rule_of("preset").check("preset", preset)
         values = {**PRESETS[preset], **block}
         if values.get("architecture") == "cnn":  # it has no linear decoder, which the default distance needs
             values.setdefault("prior_distance", "whitened")
         return cls(**values)
+
+
+def rules() -> dict[str, SettingRule]:
+    """Return the rule of every key, in the order of the fields."""
+    return {field.name: field.metadata[RULE] for field in fields(Settings)}
+
+
+def rule_of(key: str) -> SettingRule:
+    """Return the rule of a key; raise ValueError, listing all keys, for an unknown one."""
+    known = rules()
+    if key in _REMOVED:
+        raise ValueError(f"the setting '{key}' was removed: take it out, allowed are {', '.join(known)}")
+    if key not in known:
+        raise ValueError(f"unknown key '{key}', allowed are {', '.join(known)}")
+    return known[key]
+
+
+def describe_key(key: str) -> str:
+    """Return a few lines on a key: meaning, default, accepted values, and whom it concerns.
+
+    Raises:
+        ValueError: listing all keys, for an unknown one.
+    """
+    rule, default = rule_of(key), spell(getattr(Settings, key))
+    presets = [f"{name}: {spell(values[key])}" for name, values in PRESETS.items() if key in values]
+    return "\n".join(
+        [
+            *textwrap.wrap(f"{key}: {rule.meaning}".replace("`", ""), width=100),
+            f"  default   {default}{f' ({rule.unset})'.replace('`', '') if rule.unset else ''}",
+            f"  allowed   {rule.allowed}",
+            f"  concerns  {rule.concerns}",
+            *(f"  preset    {preset}" for preset in presets),
+        ]
+    )
+
+
+def list_keys() -> str:
+    """Return a short list of all keys with default and accepted values."""
+    keys = "\n".join(f"  {key}={spell(getattr(Settings, key))}  ({rule.allowed})" for key, rule in rules().items())
+    return f"settings (--help KEY says what one means):\n{keys}"
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:
@@ -210,20 +293,12 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
     Raises:
         ValueError: for a word without `=`, an unknown key or a bad value.
     """
-    import json
-
     block: dict[str, Any] = {}
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator:
             raise ValueError(f"Expected key=value, got '{assignment}'.")
-        try:
-            block[key] = {"none": None, "true": True, "false": False}[text.lower()]
-        except KeyError:
-            try:
-                block[key] = json.loads(text)
-            except json.JSONDecodeError:
-                block[key] = text
+        block[key] = _parse_value(text)
     try:
         Settings.from_block(block)
     except ValueError as error:
@@ -231,28 +306,11 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
     return block
 
 
-def _check(name: str, value: Any) -> None:
-    if name in _CHOICES:
-        if not any(value is choice or (isinstance(value, str) and value == choice) for choice in _CHOICES[name]):
-            raise ValueError(f"{name} must be one of {_spell(_CHOICES[name])}, got {value!r}")
-    elif name in _SWITCHES:
-        if not isinstance(value, bool):
-            raise ValueError(f"{name} must be true or false, got {value!r}")
-    elif name in _PATHS:
-        if not isinstance(value, str) or not value:
-            raise ValueError(f"{name} must be the path of {_PATHS[name]}, got {value!r}")
-    elif name in _POSITIVE_INTEGERS or name == "seed":
-        minimum = 0 if name == "seed" else 1
-        if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-            raise ValueError(f"{name} must be an integer of at least {minimum}, got {value!r}")
-    else:
-        low, high = _RANGES[name]
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-            bound = f"between {low:g} and {high:g}" if high < float("inf") else f"of at least {low:g}"
-            raise ValueError(f"{name} must be a number {bound}, got {value!r}")
-        if value == float("inf"):
-            raise ValueError(f"{name} must be finite, got {value!r}")
-
-
-def _spell(choices: tuple[Any, ...]) -> str:
-    return ", ".join(str(choice).lower() for choice in choices)
+def _parse_value(text: str) -> Any:
+    words = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from acnn_nnunet import cli
 from acnn_nnunet.nnunet.configure import configure
 
 
@@ -55,6 +56,14 @@ def test_it_can_be_repeated_with_other_settings(plans_file):
         ({"name": "3d_fullres"}, "3d_fullres is a configuration of its own"),
         ({"base": "3d_lowres"}, "has no configuration 3d_lowres, only 3d_fullres"),
         ({"dataset": "6"}, "There is no dataset 6"),
+        ({"name": "a/b"}, "cannot train a configuration named 'a/b': -n takes letters"),
+        ({"name": "t__x"}, "named 't__x'.*without '__'"),
+        ({"name": ""}, "named ''"),
+        ({"name": " "}, "named ' '"),
+        ({"name": "two words"}, "named 'two words'"),
+        ({"name": "quick\n"}, "named 'quick"),
+        ({"name": "-f"}, "named '-f'"),
+        ({"name": ".."}, r"named '\.\.'"),
         ({"assignments": ["num_epochs=-1"]}, "num_epochs must be an integer of at least 1, got -1"),
     ],
 )
@@ -65,7 +74,27 @@ def test_refusals_leave_the_plans_alone(plans_file, arguments, message):
     assert plans_file.read_text() == before
 
 
+@pytest.mark.parametrize("name", ["x", "3d_fullres_λ0.2", "a-b+c", "_x"])
+def test_other_names_are_taken(plans_file, name):
+    assert f"wrote configuration {name} (from" in run(name=name)
+
+
 def test_missing_plans(plans_file):
     plans_file.unlink()
     with pytest.raises(FileNotFoundError, match="make them with nnUNetv2_plan_and_preprocess -d 5"):
         run()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--help"], 0, "grid=patch  (patch, roi)"),
+        (["4", "-c", "3d_fullres", "-h"], 0, "usage: acnn-nnunet configure"),
+        (["--help", "grid"], 0, "grid: what the prior sees"),
+        (["--help", "grids"], 2, "unknown key 'grids', allowed are preset"),
+    ],
+)
+def test_the_help_of_all_keys_and_of_one(words, code, said, capsys):
+    with pytest.raises(SystemExit, match=str(code)):
+        cli.main(["configure", *words])
+    assert said in "".join(capsys.readouterr())

@@ -96,7 +96,7 @@ def their_folder(tmp_path) -> Path:
 
 
 def shim_of(overlay: Overlay) -> Path:
-    return overlay.site_packages / "acnn_nnunet" / "host" / "ext_trainers"
+    return overlay.site_packages / "acnn_nnunet" / "nnunet" / "ext_trainers"
 
 
 ENVIRONMENTS = ["wheel_environment", "editable_environment", "editable_host_environment"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from acnn_nnunet.nnunet.settings import Settings, parse_assignments
+from acnn_nnunet.nnunet.settings import Settings, describe_key, list_keys, parse_assignments, rules
 
 
 def test_without_a_block_defaults_apply():
@@ -84,3 +84,27 @@ def test_the_default_distance_goes_with_the_autoencoder():
     assert Settings.from_block({"architecture": "cnn"}).prior_distance == "whitened"
     with pytest.raises(ValueError, match="decoded goes with architecture=hybrid alone"):
         Settings.from_block({"architecture": "cnn", "prior_distance": "decoded"})
+
+
+def test_the_help_of_a_key():
+    assert describe_key("prior_weight").splitlines() == [
+        "prior_weight: λ1, the prior's weight; 0 trains without a prior",
+        "  default   0.3",
+        "  allowed   number ≥ 0",
+        "  concerns  loss",
+        "  preset    paper: 0.01",
+    ]
+    assert "  default   none (nnU-Net's 1000)" in describe_key("num_epochs").splitlines()
+    with pytest.raises(ValueError, match="unknown key 'epochs', allowed are preset, num_epochs"):
+        describe_key("epochs")
+
+
+def test_all_keys_in_short():
+    assert "  grid=patch  (patch, roi)" in list_keys().splitlines()
+    assert len(list_keys().splitlines()) == 1 + len(rules())
+
+
+@pytest.mark.parametrize("key", rules())
+def test_every_key_says_whom_it_concerns_and_its_help_fits_a_terminal(key):
+    assert rules()[key].concerns in ("trainer", "prior", "loss", "thick slices")
+    assert max(map(len, describe_key(key).splitlines())) <= 100

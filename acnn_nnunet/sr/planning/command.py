@@ -14,7 +14,7 @@ from nnunetv2.utilities.label_handling.label_handling import determine_num_input
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.nnunet.plans import HR_KEY, find_plans
+from acnn_nnunet.nnunet.plans import HR_KEY, check_configuration_name, find_plans
 from acnn_nnunet.sr.network import SubPixelUNet
 from acnn_nnunet.sr.stack_geometry import ThroughPlane
 
@@ -60,6 +60,7 @@ def plan_hr(
     plans = json.loads(plans_file.read_text())
     dataset_json = json.loads((plans_file.parent / "dataset.json").read_text())
     name = f"3d_hr_x{factor}" if name is None else name
+    check_configuration_name(name)
     configuration = _check_base(plans, base, where=plans_file)
     _check_name(plans["configurations"], name, base=base, where=plans_file)
 
