@@ -1,7 +1,6 @@
 """The results of the demo: Dice per label, a picture of the test hearts, and one page with everything."""
 
 import base64
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import SimpleITK
 from acnn_nnunet import __version__
 from acnn_nnunet.demo.phantom import DEMO_SPACING_MM, GROUPS, LABELS
 from acnn_nnunet.demo.steps import ARMS, SETTINGS, Step
+from acnn_nnunet.files.patients import read_groups
 from acnn_nnunet.files.safe_writes import write_text
 from acnn_nnunet.pages.page import LABEL_COLOURS, new_figure, render_page
 
@@ -50,17 +50,16 @@ def write_page(output: Path, steps: Sequence[Step], *, num_test: int) -> Path:
 
 def draw_predictions(dataset: Path, output: Path) -> Path:
     """Draw the middle slice of one test case of each group: image, truth, and the prediction of each arm."""
-    with open(dataset / "groups.csv", newline="") as file:
-        cases = [row for row in csv.DictReader(file) if row["case"].startswith("phantom_ts")][: len(GROUPS)]
+    cases = [row for row in read_groups(dataset / "groups.csv") if row.case.startswith("phantom_ts")][: len(GROUPS)]
     rows = []
     for row in cases:
-        case = row["case"]
+        case = row.case
         image = _read(dataset / "imagesTs" / f"{case}_0000.nii.gz")
         truth = _read(dataset / "labelsTs" / f"{case}.nii.gz")
         middle = int(np.median(np.flatnonzero(truth.any(axis=(1, 2)))))
         predictions = [_read(output / "predictions" / arm / f"{case}.nii.gz") for arm in reversed(ARMS)]
         panels = [(image[middle], label) for label in (None, *(each[middle] for each in (truth, *predictions)))]
-        rows.append((f"{case}\n{row['group']}", panels))
+        rows.append((f"{case}\n{row.group}", panels))
     return draw_slices(
         output / PICTURE,
         rows,

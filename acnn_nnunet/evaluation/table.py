@@ -1,12 +1,10 @@
 """`cases.csv`: one row a case and label, the table that everything after `evaluate` reads."""
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from acnn_nnunet.files.safe_writes import write_text
+from acnn_nnunet.files.tables import columns_of, read_table, write_table
 
 CASES_FILE = "cases.csv"
 LARGEST_COMPONENT_FILE = "cases_largest_component.csv"
@@ -62,13 +60,7 @@ def write_scores(path: Path, scores: Iterable[CaseScore]) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for score in scores:
-        values = (getattr(score, column) for column in COLUMNS)
-        table.writerow("" if value is None else value for value in values)
-    write_text(path, text.getvalue())
+    write_table(path, columns_of(scores, COLUMNS))
 
 
 def read_scores(path: Path) -> list[CaseScore]:
@@ -80,16 +72,10 @@ def read_scores(path: Path) -> list[CaseScore]:
             finite, or a case and label come twice.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no {path}: `acnn-nnunet evaluate GT PRED -o {path.parent}` writes it.")
-    with open(path, newline="", encoding="utf-8") as file:
-        table = csv.DictReader(file)
-        missing = [column for column in COLUMNS if column not in (table.fieldnames or ())]
-        if missing:
-            raise ValueError(
-                f"{path} lacks the columns {', '.join(missing)}: it is no table of `acnn-nnunet evaluate`."
-            )
-        scores = [_parse_row(row, f"{path}, line {table.line_num}") for row in table]
+    table = read_table(path, made_by=f"`acnn-nnunet evaluate GT PRED -o {path.parent}` writes it.")
+    if missing := [column for column in COLUMNS if column not in table.columns]:
+        raise ValueError(f"{path} lacks the columns {', '.join(missing)}: it is no table of `acnn-nnunet evaluate`.")
+    scores = [_parse_row(row, where) for where, row in table.rows()]
     seen: set[tuple[str, str]] = set()
     for score in scores:
         if (score.case, score.label) in seen:
@@ -105,11 +91,11 @@ def _parse_row(row: dict[str, str], where: str) -> CaseScore:
     return CaseScore(**{column: row[column] for column in _TEXT}, **values)  # type: ignore[arg-type]
 
 
-def _parse_cell(cell: str | None, column: str, where: str) -> float | int | None:
+def _parse_cell(cell: str, column: str, where: str) -> float | int | None:
     if not cell and column not in _COUNTS:
         return None
     try:
-        value = float(cell or "")
+        value = float(cell)
     except ValueError:
         value = float("nan")
     if not abs(value) < float("inf"):

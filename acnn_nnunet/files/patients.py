@@ -1,12 +1,10 @@
 """`groups.csv`: which patient, phase and group each case of a dataset belongs to."""
 
-import csv
-import io
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-from acnn_nnunet.files.safe_writes import write_text
+from acnn_nnunet.files.tables import columns_of, read_table, write_table
 
 GROUPS_FILE = "groups.csv"
 
@@ -37,9 +35,7 @@ def write_groups(path: Path, rows: Iterable[CaseGroup]) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *map(astuple, rows)])
-    write_text(path, text.getvalue())
+    write_table(path, columns_of(rows, COLUMNS))
 
 
 def read_groups(path: Path) -> list[CaseGroup]:
@@ -52,39 +48,29 @@ def read_groups(path: Path) -> list[CaseGroup]:
         ValueError: naming file and line, if it is no such table, a case has no name or comes twice, or a patient is in
             two groups.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no {path}: it is a CSV file with the columns {', '.join(COLUMNS)}.")
-    try:
-        # Spreadsheets put a byte-order mark in front.
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            if missing := [column for column in ("case", "group") if column not in (table.fieldnames or ())]:
-                raise ValueError(f"{path}, line 1: the column {missing[0]} is missing; needed are case and group.")
-            rows = [(table.line_num, _parse(row, f"{path}, line {table.line_num}")) for row in table]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no CSV text file ({error}).") from error
-    _check(rows, path)
+    table = read_table(path, made_by=f"it is a CSV file with the columns {', '.join(COLUMNS)}.")
+    if missing := [column for column in ("case", "group") if column not in table.columns]:
+        raise ValueError(f"{path}, line 1: the column {missing[0]} is missing; needed are case and group.")
+    rows = [(where, _parse(cells, where)) for where, cells in table.rows()]
+    _check(rows)
     return [row for _, row in rows]
 
 
-def _parse(row: dict[str, str | None], where: str) -> CaseGroup:
-    case, group = ((row[column] or "").strip() for column in ("case", "group"))
+def _parse(cells: dict[str, str], where: str) -> CaseGroup:
+    case, patient, phase, group = (cells.get(column, "").strip() for column in COLUMNS)
     if not case:
         raise ValueError(f"{where}: the case has no name.")
-    patient = (row.get("patient") or "").strip() or case
-    return CaseGroup(case=case, patient=patient, phase=(row.get("phase") or "").strip(), group=group)
+    return CaseGroup(case=case, patient=patient or case, phase=phase, group=group)
 
 
-def _check(rows: Iterable[tuple[int, CaseGroup]], path: Path) -> None:
-    line_of: dict[str, int] = {}
+def _check(rows: Iterable[tuple[str, CaseGroup]]) -> None:
+    line_of: dict[str, str] = {}
     group_of: dict[str, str] = {}
-    for line, row in rows:
+    for where, row in rows:
         if row.case in line_of:
-            raise ValueError(f"{path}, line {line}: case {row.case} is there already, in line {line_of[row.case]}.")
-        line_of[row.case] = line
+            raise ValueError(f"{where}: case {row.case} is there already, in {line_of[row.case]}.")
+        line_of[row.case] = where.rpartition(", ")[2]
         if group_of.setdefault(row.patient, row.group) != row.group:
             raise ValueError(
-                f"{path}, line {line}: patient {row.patient} is in group {row.group!r} here and in "
-                f"{group_of[row.patient]!r} above."
+                f"{where}: patient {row.patient} is in group {row.group!r} here and in {group_of[row.patient]!r} above."
             )

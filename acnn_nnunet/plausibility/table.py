@@ -1,12 +1,10 @@
 """`plausibility.csv`: one row a prediction, what was measured and what it comes to."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from acnn_nnunet.files.safe_writes import write_text
+from acnn_nnunet.files import tables
 
 SCORED, EMPTY, EXCLUDED = "scored", "empty", "excluded"
 
@@ -60,16 +58,11 @@ def write_table(
     Raises:
         OSError: if it cannot be written.
     """
-    with_truth = any(row.dice is not None for row in rows)
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    truth = ["dice", "hausdorff_mm"] if with_truth else []
-    head = ["case", "status", "plausibility", "flagged", *truth, *score_names, "outside_share", *rule_names, "reason"]
-    table.writerow(head)
-    for row in least_plausible_first(rows):
-        values = [row.case, row.status, row.plausibility, row.flagged]
-        values += [row.dice, row.hausdorff_mm] if with_truth else []
-        values += [row.scores.get(name) for name in score_names]
-        values += [row.outside_share, *(row.violations.get(name) for name in rule_names), row.reason]
-        table.writerow("" if value is None else value for value in values)
-    write_text(path, text.getvalue())
+    rows = least_plausible_first(rows)
+    truth = ("dice", "hausdorff_mm") if any(row.dice is not None for row in rows) else ()
+    columns = tables.columns_of(rows, ("case", "status", "plausibility", "flagged", *truth))
+    columns |= {name: [row.scores.get(name) for row in rows] for name in score_names}
+    columns |= tables.columns_of(rows, ("outside_share",))
+    columns |= {name: [row.violations.get(name) for row in rows] for name in rule_names}
+    columns |= tables.columns_of(rows, ("reason",))
+    tables.write_table(path, columns)

@@ -46,7 +46,7 @@ def test_no_table(tmp_path):
         (",2.5,", ",-inf,", "line 2: hausdorff_mm is '-inf'"),
         (",2.5,", ",much,", "line 2: hausdorff_mm is 'much'"),
         (",2,0\n", ",,0\n", "line 2: components is ''"),
-        (",2,0\n", "\n", "line 2: components is None"),
+        (",2,0\n", "\n", "line 2: components is ''"),
     ],
 )
 def test_a_table_that_someone_changed(tmp_path, old, new, message):

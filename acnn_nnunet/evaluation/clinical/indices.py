@@ -3,8 +3,6 @@
 Everything follows from the volumes in `cases.csv` and from `groups.csv`, which says whose and of which phase a case is.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +11,8 @@ from typing import Any
 from acnn_nnunet.evaluation.clinical.agreement import LIMITS_IN_SD, Agreement, measure_agreement
 from acnn_nnunet.evaluation.table import CaseScore
 from acnn_nnunet.files.patients import CaseGroup
-from acnn_nnunet.files.safe_writes import write_json, write_text
+from acnn_nnunet.files.safe_writes import write_json
+from acnn_nnunet.files.tables import columns_of, write_table
 
 TABLE_FILE = "clinical.csv"
 SUMMARY_FILE = "clinical.json"
@@ -142,7 +141,7 @@ def write_clinical(
     if not result.indices or not (result.patients or result.excluded):
         return None
     Path(output).mkdir(parents=True, exist_ok=True)
-    write_text(Path(output) / TABLE_FILE, _table(result))
+    write_table(Path(output) / TABLE_FILE, _table_columns(result))
     write_json(Path(output) / SUMMARY_FILE, _summary(result))
     return result
 
@@ -290,14 +289,12 @@ def _undefined(patients: Iterable[Patient], indices: Sequence[Index]) -> Iterabl
                 yield Exclusion(patient.patient, index.key, reason)
 
 
-def _table(result: ClinicalResult) -> str:
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["patient", "group", *(index.column(side) for index in result.indices for side in SIDES)])
-    for patient in result.patients:
-        values = (getattr(patient, side)[index.key] for index in result.indices for side in SIDES)
-        table.writerow([patient.patient, patient.group, *("" if value is None else value for value in values)])
-    return text.getvalue()
+def _table_columns(result: ClinicalResult) -> dict[str, list[Any]]:
+    columns = columns_of(result.patients, ("patient", "group"))
+    for index in result.indices:
+        for side in SIDES:
+            columns[index.column(side)] = [getattr(patient, side)[index.key] for patient in result.patients]
+    return columns
 
 
 def _summary(result: ClinicalResult) -> dict[str, Any]:

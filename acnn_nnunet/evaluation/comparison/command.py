@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,6 @@ from acnn_nnunet import __version__
 from acnn_nnunet.evaluation.comparison.paired_scores import HIGHER_IS_BETTER, PairedScores, read_paired_scores
 from acnn_nnunet.evaluation.comparison.published import load_published
 from acnn_nnunet.evaluation.comparison.tables import (
-    render_csv,
     render_latex,
     render_markdown,
     render_summary,
@@ -29,6 +28,7 @@ from acnn_nnunet.evaluation.statistics import (
 from acnn_nnunet.evaluation.summary import METRICS
 from acnn_nnunet.evaluation.table import MISSED, SPURIOUS
 from acnn_nnunet.files.safe_writes import write_json, write_text
+from acnn_nnunet.files.tables import columns_of, write_table
 
 COMMAND = "acnn-nnunet compare"
 JSON_FILE, REPORT_FILE = "comparison.json", "report.html"
@@ -113,7 +113,7 @@ def compare(
     report = render_report(scores, comparisons, published=tables)
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / JSON_FILE, _as_json(scores, comparisons, seed=seed, published=published))
-    write_text(output / "comparison.csv", render_csv(comparisons))
+    write_table(output / "comparison.csv", columns_of(comparisons, [field.name for field in fields(Comparison)]))
     write_text(output / "comparison.md", render_markdown(scores, comparisons, published=tables))
     write_text(output / "comparison.tex", render_latex(scores, comparisons))
     write_text(output / REPORT_FILE, report)

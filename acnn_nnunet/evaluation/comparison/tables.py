@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from acnn_nnunet.evaluation.comparison.paired_scores import ALL_CASES, NO_CLEAN_UP, PairedScores
@@ -32,17 +29,6 @@ _TEX = {
     "−": r"$-$",
     "<": r"$<$",
 }
-
-
-def render_csv(comparisons: Sequence[Comparison]) -> str:
-    """Return one row an arm, label and metric of every table, with full precision; what does not apply is empty."""
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    rows = [asdict(comparison) for comparison in comparisons]
-    table.writerow(rows[0])
-    for row in rows:
-        table.writerow("" if value is None else value for value in row.values())
-    return text.getvalue()
 
 
 def render_markdown(

@@ -1,12 +1,10 @@
 """`acnn-nnunet evaluate-sr`: reconstructed images against their references, in parallel."""
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,6 +17,7 @@ from acnn_nnunet.evaluation.images import image_quality
 from acnn_nnunet.evaluation.images.pairs import ImagePair, pair_images, read_pair
 from acnn_nnunet.evaluation.statistics import describe
 from acnn_nnunet.files.safe_writes import write_json, write_text
+from acnn_nnunet.files.tables import columns_of, write_table
 from acnn_nnunet.pages.page import format_number
 
 TABLE_FILE = "images.csv"
@@ -109,7 +108,7 @@ def evaluate_super_resolution(
         "settings": _settings(data_range),
     }
     output.mkdir(parents=True, exist_ok=True)
-    write_text(output / TABLE_FILE, _table(scores))
+    write_table(output / TABLE_FILE, columns_of(scores, COLUMNS))
     write_json(output / SUMMARY_FILE, summary)
     if not summary["num_scored"]:
         first = summary["excluded"][0]
@@ -236,15 +235,6 @@ def _settings(data_range: float | None) -> dict[str, Any]:
         "k2": image_quality.K2,
         "data_range": "reference maximum - minimum, inside the mask if given" if data_range is None else data_range,
     }
-
-
-def _table(scores: Sequence[ImageScore]) -> str:
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for score in scores:
-        table.writerow("" if value is None else value for value in astuple(score)[: len(COLUMNS)])
-    return text.getvalue()
 
 
 def _text(summary: dict[str, Any], output: Path) -> str:

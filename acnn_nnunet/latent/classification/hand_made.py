@@ -1,6 +1,5 @@
 """Hand-made features of patients: a table such as `clinical.csv` of `acnn-nnunet evaluate`, by phase."""
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from acnn_nnunet.evaluation.clinical.indices import PREDICTION, REFERENCE, SIDES
+from acnn_nnunet.files.tables import read_table
 
 _NOT_FEATURES = ("patient", "group")
 # What is known at end-diastole alone: lv_edv_reference_ml, myo_mass_reference_g, wall_thickness_ed_mm.
@@ -45,30 +45,22 @@ def read_hand_made(path: Path, *, side: str = REFERENCE) -> HandMadeFeatures:
         FileNotFoundError: if there is no such file.
         ValueError: naming the file, if there is no column patient, no feature, or a patient comes twice.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no {path}: `acnn-nnunet evaluate` writes clinical.csv.")
+    table = read_table(path, made_by="`acnn-nnunet evaluate` writes clinical.csv.")
     other = PREDICTION if side == REFERENCE else REFERENCE
     assert side in SIDES
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            columns = table.fieldnames or ()
-            names = tuple(name for name in columns if name not in _NOT_FEATURES and other not in name.split("_"))
-            if "patient" not in columns or not names:
-                raise ValueError(f"{path}, line 1: the column patient and at least one feature are needed.")
-            values: dict[str, np.ndarray] = {}
-            for row in table:
-                patient = (row["patient"] or "").strip()
-                if patient in values:
-                    raise ValueError(f"{path}, line {table.line_num}: patient {patient} is there already.")
-                values[patient] = np.array([_number(row[name]) for name in names])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no CSV text file ({error}).") from error
-    return HandMadeFeatures(path, names, values)
+    names = tuple(name for name in table.columns if name not in _NOT_FEATURES and other not in name.split("_"))
+    if "patient" not in table.columns or not names:
+        raise ValueError(f"{path}, line 1: the column patient and at least one feature are needed.")
+    values: dict[str, np.ndarray] = {}
+    for where, row in table.rows():
+        patient = row["patient"].strip()
+        if patient in values:
+            raise ValueError(f"{where}: patient {patient} is there already.")
+        values[patient] = np.array([_number(row[name]) for name in names])
+    return HandMadeFeatures(table.path, names, values)
 
 
-def _number(text: str | None) -> float:
+def _number(text: str) -> float:
     try:
         return float(text or "nan")
     except ValueError:

@@ -1,13 +1,12 @@
 """A classification on paper: `classification.json`, `predictions.csv`, one page, and a table to print."""
 
-import csv
-import io
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from acnn_nnunet import __version__
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json, write_text
+from acnn_nnunet.files.tables import write_table
 from acnn_nnunet.latent.classification.classification import PHASE_SETS, ArmResult, Classification, Duel
 from acnn_nnunet.pages.page import render_page
 
@@ -33,7 +32,7 @@ def write_classification(result: Classification, output: Path) -> str:
     output = Path(output)
     make_output_folder(output)
     write_json(output / SUMMARY_FILE, summarise(result))
-    write_text(output / PREDICTIONS_FILE, _predictions(result))
+    write_table(output / PREDICTIONS_FILE, _prediction_columns(result), float_format="%.4f")
     page = render_page(
         "classification.html",
         version=__version__,
@@ -162,20 +161,23 @@ def _mistakes(result: Classification) -> list[tuple[str, ...]]:
     return [("patient", "group", *(f"{arm.name}, {arm.phases}" for arm in result.arms)), *rows]
 
 
-def _predictions(result: Classification) -> str:
+def _prediction_columns(result: Classification) -> dict[str, list[Any]]:
+    """Return one row per arm and patient, the arms in the order of their phases."""
     cohort = result.cohort
-    text = io.StringIO(newline="")
-    table = csv.writer(text, lineterminator="\n")
-    columns = [f"probability_{name}" for name in cohort.classes]
-    table.writerow(["arm", "phases", "patient", "group", "verdict", "share_of_runs_right", *columns])
-    for phases in PHASE_SETS:
-        for arm in (arm for arm in result.arms if arm.phases == phases):
-            means, shares = arm.probabilities.mean(axis=0), arm.share_correct
-            for index, member in enumerate(cohort.members):
-                verdict = cohort.classes[arm.verdicts[index]]
-                numbers = (f"{value:.4f}" for value in (shares[index], *means[index]))
-                table.writerow([arm.name, phases, member.name, member.group, verdict, *numbers])
-    return text.getvalue()
+    arms = sorted(result.arms, key=lambda arm: PHASE_SETS.index(arm.phases))
+    means = [arm.probabilities.mean(axis=0) for arm in arms]
+    return {
+        "arm": [arm.name for arm in arms for _ in cohort.members],
+        "phases": [arm.phases for arm in arms for _ in cohort.members],
+        "patient": [member.name for member in cohort.members] * len(arms),
+        "group": [member.group for member in cohort.members] * len(arms),
+        "verdict": [cohort.classes[verdict] for arm in arms for verdict in arm.verdicts],
+        "share_of_runs_right": [share for arm in arms for share in arm.share_correct],
+        **{
+            f"probability_{name}": [probability for mean in means for probability in mean[:, column]]
+            for column, name in enumerate(cohort.classes)
+        },
+    }
 
 
 def _runs(result: Classification) -> str:

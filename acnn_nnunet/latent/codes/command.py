@@ -11,16 +11,9 @@ import torch
 from tqdm import tqdm
 
 from acnn_nnunet.files.patients import CaseGroup, read_groups
+from acnn_nnunet.files.tables import CSV_ENDING, PARQUET_ENDING, require_parquet
 from acnn_nnunet.fold_prior.coder import Coder, GridCase, load_coder
-from acnn_nnunet.latent.codes.table import (
-    CSV_ENDING,
-    PARQUET_ENDING,
-    CodeTable,
-    collect_codes,
-    describe_case,
-    require_parquet,
-    write_codes,
-)
+from acnn_nnunet.latent.codes.table import CodeTable, collect_codes, describe_case, write_codes
 
 _BATCH_SIZE = 8
 

@@ -1,7 +1,5 @@
 """Tables of codes: one row a case, with whose and of which phase and group it is."""
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +9,8 @@ import numpy as np
 
 from acnn_nnunet.files.patients import COLUMNS as CASE_COLUMNS
 from acnn_nnunet.files.patients import CaseGroup
-from acnn_nnunet.files.safe_writes import replace_atomically, write_text
+from acnn_nnunet.files.tables import columns_of, read_table, write_table
 
-CSV_ENDING, PARQUET_ENDING = ".csv", ".parquet"
 _NAMED_PHASE = re.compile(r"(?P<patient>.+)_(?P<phase>ED|ES)", re.IGNORECASE)
 
 
@@ -66,21 +63,12 @@ def write_codes(path: Path, table: CodeTable) -> None:
     """Write a table as CSV, or as Parquet by a name that ends so.
 
     Raises:
-        ValueError: for Parquet without pandas and pyarrow.
+        ValueError: for Parquet without pyarrow.
         OSError: if it cannot be written.
     """
-    path = Path(path)
-    columns = [*CASE_COLUMNS, *(f"code_{k}" for k in range(table.codes.shape[1]))]
-    if path.suffix.lower() == PARQUET_ENDING:
-        _write_parquet(path, columns, table)
-        return
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row, code in zip(table.cases, table.codes, strict=True):
-        # Nine digits tell every float32 from its neighbours.
-        writer.writerow([row.case, row.patient, row.phase, row.group, *(f"{value:.9g}" for value in code)])
-    write_text(path, text.getvalue())
+    columns = columns_of(table.cases, CASE_COLUMNS)
+    columns |= {f"code_{k}": values for k, values in enumerate(table.codes.T)}
+    write_table(path, columns, float_format="%.9g")  # nine digits tell every float32 from its neighbours
 
 
 def read_codes(path: Path) -> CodeTable:
@@ -89,12 +77,10 @@ def read_codes(path: Path) -> CodeTable:
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: naming file and line, if it is no such table, a case has no name or comes twice, or a value is no
-            number; for Parquet without pandas and pyarrow.
+            number; for Parquet without pyarrow.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no {path}: acnn-nnunet codes writes it.")
-    header, rows = _read_parquet(path) if path.suffix.lower() == PARQUET_ENDING else _read_csv(path)
+    table = read_table(path, made_by="acnn-nnunet codes writes it.")
+    header, rows = table.columns, table.lines
     size = len(header) - len(CASE_COLUMNS)
     expected = [*CASE_COLUMNS, *(f"code_{k}" for k in range(size))]
     if size < 1 or header != expected:
@@ -118,43 +104,3 @@ def read_codes(path: Path) -> CodeTable:
             raise ValueError(f"{path}, line {line}: a code holds what is no number ({error}).") from None
         cases.append(case)
     return collect_codes(cases, codes, {})
-
-
-def require_parquet() -> None:
-    """Raise ValueError, with the remedy, if Parquet can be neither written nor read."""
-    try:
-        import pandas  # noqa: F401
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise ValueError(f"Parquet needs {error.name}: pip install pandas pyarrow, or name a .csv file.") from None
-
-
-def _write_parquet(path: Path, columns: Sequence[str], table: CodeTable) -> None:
-    require_parquet()
-    import pandas
-
-    words = [[getattr(row, column) for row in table.cases] for column in CASE_COLUMNS]
-    frame = pandas.DataFrame(dict(zip(columns, [*words, *table.codes.T], strict=True)))
-    replace_atomically(path, lambda partial: frame.to_parquet(partial, index=False))
-
-
-def _read_parquet(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    require_parquet()
-    import pandas
-    import pyarrow
-
-    try:
-        frame = pandas.read_parquet(path)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{path} is no Parquet file ({error}).") from error
-    return list(frame.columns), [(i, [str(v) for v in row]) for i, row in enumerate(frame.to_numpy(), start=1)]
-
-
-def _read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            return header, [(reader.line_num, row) for row in reader if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} is no CSV text file ({error}).") from error

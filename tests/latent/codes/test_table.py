@@ -96,7 +96,7 @@ def test_each_case_has_one_code():
 def test_parquet_without_its_libraries_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
 
-    with pytest.raises(ValueError, match=r"Parquet needs pyarrow: pip install pandas pyarrow, or name a .csv file"):
+    with pytest.raises(ValueError, match=r"Parquet needs pyarrow: pip install pyarrow, or name a .csv file"):
         write_codes(tmp_path / "codes.parquet", CodeTable((), np.zeros((0, 2))))
 
 
