@@ -230,10 +230,11 @@ def write_acdc_dataset(raw: Path, predictions: Path) -> None:
 def score_folders_with_ours(reference: Path, prediction: Path, dataset_json: Path, output: Path) -> None:
     """Score all cases and write them down, as `evaluate` does before its tables and page."""
     from acnn_nnunet.casewise.journal import Journal
-    from acnn_nnunet.evaluation.cases import evaluate_cases, prepare_workers
+    from acnn_nnunet.casewise.processes import prepare_workers
+    from acnn_nnunet.evaluation.cases import PRELOADED, evaluate_cases
     from acnn_nnunet.evaluation.plan import plan_evaluation
 
-    prepare_workers()
+    prepare_workers(PRELOADED)
     plan = plan_evaluation(
         reference,
         prediction,

@@ -1,41 +1,75 @@
-"""One thing done to each file of a folder: a file that is not good enough is named at the end, the others are done."""
+"""One thing done to every case: a case that cannot be done is named at the end, the others are done."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-
-@dataclass(frozen=True)
-class FolderOutcome:
-    """What a command has to say, and whether every file could be done."""
-
-    text: str
-    complete: bool = True
+from acnn_nnunet.casewise.processes import in_processes
+from acnn_nnunet.casewise.work import Excluded, Item, Outcome, Result, Value, attempt, excluded_of
 
 
 def work_through(
-    work: Mapping[str, Callable[[], None]], output: Path, *, done_before: int = 0, problems: tuple[str, ...] = ()
-) -> FolderOutcome:
-    """Do the work of each file or case, with a progress bar.
+    work: Callable[[Item], Value],
+    cases: Mapping[str, Item],
+    *,
+    num_processes: int = 1,
+    num_done: int = 0,
+    unit: str = "case",
+    description: str | None = None,
+) -> Iterator[Result[Value]]:
+    """Do the work of each case, with a progress bar, and yield the results as they come.
 
     Args:
-        work: by name; what raises ValueError or FileNotFoundError is reported, any other error ends it all.
-        output: the folder written to.
-        done_before: how many are there already.
-        problems: sentences about cases that there is no work for.
+        work: of a case; with several processes it is pickled, and holds a `PerWorker` where it needs a model.
+        cases: items by name.
+        num_processes: cases at a time; 1 works in this process.
+        num_done: cases that were done before.
+        unit: of the progress bar.
+        description: in front of the progress bar.
+
+    Raises:
+        WriteError: if a result cannot be written.
+        SetUpError: if what every case needs cannot be loaded.
     """
-    sentences = list(problems)
-    with tqdm(total=len(work) + done_before, initial=done_before, unit="image", disable=None) as bar:
-        for name, do in work.items():
-            bar.set_postfix_str(name)
-            try:
-                do()
-            except (ValueError, FileNotFoundError) as error:
-                sentences.append(str(error))
+    several = num_processes > 1 and len(cases) > 1
+    with tqdm(total=len(cases) + num_done, initial=num_done, unit=unit, desc=description, disable=None) as bar:
+        results = (
+            in_processes(work, cases, num_processes=num_processes) if several else _in_this_process(work, cases, bar)
+        )
+        for result in results:
+            yield result
             bar.update()
-    done = len(work) - (len(sentences) - len(problems))
-    kept = f"; {done_before} were there already" if done_before else ""
-    text = f"{output}: {done} of {len(work) + len(problems)} done{kept}"
-    return FolderOutcome("\n".join([text, *sentences]), complete=not sentences)
+
+
+def run(work: Callable[[Item], Value], cases: Mapping[str, Item], **options: Any) -> list[Result[Value]]:
+    """Do the work of each case and return the results in the order of the cases; options as in `work_through`."""
+    results = {result.case: result for result in work_through(work, cases, **options)}
+    return [results[case] for case in cases]
+
+
+def outcome_of(
+    results: Iterable[Result[Any]], output: Path, *, num_done: int = 0, excluded: Iterable[Excluded] = ()
+) -> Outcome:
+    """Return the outcome of a command that writes a file for each case: how many are done, and why not the others.
+
+    Args:
+        results: of the cases.
+        output: the folder written to.
+        num_done: cases whose files were there already.
+        excluded: cases for which there was nothing to do, with sentences that name their files.
+    """
+    results, before = list(results), tuple(excluded)
+    failed = excluded_of(results)
+    kept = f"; {num_done} were there already" if num_done else ""
+    text = f"{output}: {len(results) - len(failed)} of {len(results) + len(before)} done{kept}"
+    return Outcome("\n".join([text, *(each.reason for each in (*before, *failed))]), excluded=(*before, *failed))
+
+
+def _in_this_process(
+    work: Callable[[Item], Value], cases: Mapping[str, Item], bar: "tqdm[Any]"
+) -> Iterator[Result[Value]]:
+    for case, item in cases.items():
+        bar.set_postfix_str(case)
+        yield attempt(work, case, item)

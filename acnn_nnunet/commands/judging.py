@@ -32,12 +32,9 @@ def _add_evaluate(commands) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.evaluation.command import evaluate
+    from acnn_nnunet.evaluation.command import EvaluationOptions, evaluate
 
-    outcome = evaluate(
-        arguments.reference,
-        arguments.prediction,
-        arguments.output,
+    options = EvaluationOptions(
         labels=arguments.labels,
         ignore_label=arguments.ignore_label,
         dataset_json=arguments.djfile,
@@ -50,8 +47,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         num_parts=arguments.num_parts,
         part_id=arguments.part_id,
     )
+    outcome = evaluate(arguments.reference, arguments.prediction, arguments.output, options)
     print(outcome.text)
-    return 0 if outcome.complete else 1
+    return outcome.exit_code
 
 
 def _add_merge(commands) -> None:
@@ -65,7 +63,7 @@ def _merge(arguments: argparse.Namespace) -> int:
 
     outcome = merge_parts(arguments.output)
     print(outcome.text)
-    return 0 if outcome.complete else 1
+    return outcome.exit_code
 
 
 def _add_evaluate_sr(commands) -> None:

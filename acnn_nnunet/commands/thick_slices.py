@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from acnn_nnunet.casewise.run import FolderOutcome
+    from acnn_nnunet.casewise.work import Outcome
 
 
 def add_parsers(commands) -> None:
@@ -79,7 +79,7 @@ def _degrade(arguments: argparse.Namespace) -> int:
     )
     outcome = degrade_folder(arguments.source, arguments.output, acquisition, axis=arguments.axis, seed=arguments.seed)
     print(outcome.text)
-    return 0 if outcome.complete else 1
+    return outcome.exit_code
 
 
 def _add_predict_hr(commands) -> None:
@@ -106,10 +106,10 @@ def _add_predict_hr(commands) -> None:
 def _predict_hr(arguments: argparse.Namespace) -> int:
     outcome = _interpolate(arguments) if arguments.baseline else _predict_with_model(arguments)
     print(outcome.text)
-    return 0 if outcome.complete else 1
+    return outcome.exit_code
 
 
-def _interpolate(arguments: argparse.Namespace) -> "FolderOutcome":
+def _interpolate(arguments: argparse.Namespace) -> "Outcome":
     from acnn_nnunet.sr.inference.interpolation import interpolate_folder
 
     given = [flag for flag, value in _model_options(arguments).items() if value is not None]
@@ -128,7 +128,7 @@ def _interpolate(arguments: argparse.Namespace) -> "FolderOutcome":
     )
 
 
-def _predict_with_model(arguments: argparse.Namespace) -> "FolderOutcome":
+def _predict_with_model(arguments: argparse.Namespace) -> "Outcome":
     from acnn_nnunet.sr.inference.command import Inference, predict_hr
 
     missing = [flag for flag, value in _model_options(arguments).items() if value is None]

@@ -1,6 +1,7 @@
 """What is to be evaluated: two folders, their common format, the labels, and which case has which files."""
 
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,14 +116,7 @@ def plan_evaluation(
         )
     ending = str(content.get("file_ending") or find_file_ending(_files(reference)))
     cases, predicted = (_cases(folder, ending) for folder in (reference, prediction))
-    if not cases:
-        raise ValueError(f"{reference} holds no {ending} file: it should hold the reference label maps.")
-    if not set(cases) & set(predicted):
-        held = f"{predicted[0]}{ending}, …" if predicted else f"no {ending} file"
-        raise ValueError(
-            f"{prediction} holds no prediction of a case of {reference} (it has {held}; wanted are {cases[0]}{ending}, "
-            "…): are these the right folders?"
-        )
+    _refuse_strangers(reference, prediction, cases, predicted, ending)
     return EvaluationPlan(
         reference=reference,
         prediction=prediction,
@@ -145,17 +139,31 @@ def _existing_folder(folder: Path) -> Path:
         raise NotADirectoryError(f"{folder} is a file: GT and PRED are folders.")
     if not folder.is_dir():
         raise FileNotFoundError(f"The folder {folder} does not exist.")
-    return folder.resolve()
+    # What lies next to a link counts, not what lies next to its target.
+    named = Path(os.path.abspath(folder))
+    return named if named.exists() and named.samefile(folder) else folder.resolve()
 
 
 def _refuse_swapped(reference: Path, prediction: Path) -> None:
-    if reference == prediction:
+    if reference.samefile(prediction):
         raise ValueError(f"{reference} was given as reference and as prediction.")
     marks = [mark for mark in _PREDICTION_MARKS if (reference / mark).is_file()]
     if marks and not any((prediction / mark).is_file() for mark in _PREDICTION_MARKS):
         raise ValueError(
             f"{reference} was given as the reference but holds {marks[0]}, as predictions of nnU-Net do: are the "
             "folders swapped? It is `evaluate GT PRED`."
+        )
+
+
+def _refuse_strangers(reference: Path, prediction: Path, cases: list[str], predicted: list[str], ending: str) -> None:
+    """Raise ValueError if there are no references, or none that is predicted."""
+    if not cases:
+        raise ValueError(f"{reference} holds no {ending} file: it should hold the reference label maps.")
+    if not set(cases) & set(predicted):
+        held = f"{predicted[0]}{ending}, …" if predicted else f"no {ending} file"
+        raise ValueError(
+            f"{prediction} holds no prediction of a case of {reference} (it has {held}; wanted are {cases[0]}{ending}, "
+            "…): are these the right folders?"
         )
 
 

@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 
 
+class WriteError(OSError):
+    """A result cannot be written: the disk is full, or there is no permission."""
+
+
 def replace_atomically(path: str | os.PathLike[str], write: Callable[[str], None]) -> None:
     """Let `write` make a file beside `path` and rename it into place; on failure `path` stays as it was.
 
     Raises:
-        OSError: naming the path, if it cannot be written (disk full, no permission).
+        WriteError: naming the path, if it cannot be written (disk full, no permission).
     """
     path = os.fspath(path)
     partial = f"{path}.partial"
@@ -28,7 +32,7 @@ def replace_atomically(path: str | os.PathLike[str], write: Callable[[str], None
             os.remove(partial)
         kept = " The previous file is kept." if os.path.isfile(path) else ""
         reason = " ".join(str(error).split())
-        raise OSError(f"Could not write {path} ({reason}): free some space or fix its permissions.{kept}") from error
+        raise WriteError(f"Could not write {path} ({reason}): free some space or fix its permissions.{kept}") from error
 
 
 def write_text(path: str | os.PathLike[str], content: str) -> None:

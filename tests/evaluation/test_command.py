@@ -12,7 +12,7 @@ from label_folders import DIAGONAL_MM, LABELS, heart, make_folders, write_datase
 from skimage.io import imsave
 
 from acnn_nnunet.cli import main
-from acnn_nnunet.evaluation.command import evaluate
+from acnn_nnunet.evaluation.command import EvaluationOptions, evaluate
 from acnn_nnunet.evaluation.table import read_scores
 
 
@@ -370,7 +370,7 @@ def test_other_formats_that_the_host_reads(tmp_path, run, ending):
 def test_in_a_pool(tmp_path, folders, run):
     run(output=tmp_path / "one")
 
-    evaluate(*folders, tmp_path / "two", num_processes=2)
+    evaluate(*folders, tmp_path / "two", EvaluationOptions(num_processes=2))
 
     for name in ("cases.csv", "cases_largest_component.csv", "summary.json", "report.html"):
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
@@ -390,10 +390,12 @@ def test_neither_the_command_nor_its_workers_load_torch(tmp_path, folders):
         "if __name__ == '__main__':\n"
         "    from acnn_nnunet.cli import main\n"
         "    assert main(['evaluate', *sys.argv[1:]]) == 0\n"
-        "    from acnn_nnunet.evaluation import cases as folder_evaluation, plan as evaluation_plan\n"
+        "    from acnn_nnunet.casewise.run import run\n"
+        "    from acnn_nnunet.evaluation import plan as evaluation_plan\n"
         "    plan = evaluation_plan.plan_evaluation(\n"
         "        *map(Path, sys.argv[1:3]), labels=None, ignore_label=None, dataset_json=None, tolerance_mm=2.0)\n"
-        "    workers = list(folder_evaluation._entries(partial(loaded, plan), list(plan.cases), 2))\n"
+        "    results = run(partial(loaded, plan), {case: case for case in plan.cases}, num_processes=2)\n"
+        "    workers = [result.value for result in results]\n"
         "    heavy = [name for name in HEAVY if name in sys.modules]\n"
         "    (Path(sys.argv[4]) / 'found.json').write_text(json.dumps([heavy, *workers]))\n"
     )

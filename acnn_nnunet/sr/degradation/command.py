@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from acnn_nnunet.casewise.run import FolderOutcome, work_through
+from acnn_nnunet.casewise.run import outcome_of, run
+from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.files.safe_writes import make_output_folder
 from acnn_nnunet.sr.degradation.acquisition import PROFILES, add_noise, degrade
 from acnn_nnunet.sr.degradation.motion import draw_motion, drop_slices, move_slices
@@ -64,7 +65,7 @@ class Acquisition:
 
 def degrade_folder(
     source: Path, output: Path, acquisition: Acquisition, *, axis: int | None = None, seed: int = 0
-) -> FolderOutcome:
+) -> Outcome:
     """Write the thick-slice stack of a NIfTI file, or of each in a folder, under the same name, float32.
 
     What is drawn for a file depends on the seed and its name alone.
@@ -97,11 +98,9 @@ def degrade_folder(
             raise ValueError(f"{target} is the file that is read: choose another one with -o.")
         folder, volumes, targets = target.parent, {name_of(source): source}, {name_of(source): target}
         make_output_folder(folder)
-    work = {
-        name: functools.partial(_degrade_file, path, targets[name], acquisition, axis=axis, seed=seed)
-        for name, path in volumes.items()
-    }
-    return work_through(work, folder)
+    work = functools.partial(_degrade_file, acquisition=acquisition, axis=axis, seed=seed)
+    cases = {name: (path, targets[name]) for name, path in volumes.items()}
+    return outcome_of(run(work, cases, unit="image"), folder)
 
 
 def degrade_volume(volume: Volume, acquisition: Acquisition, *, axis: int, generator: torch.Generator) -> Volume:
@@ -152,7 +151,8 @@ def generator_of(name: str, *, seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-def _degrade_file(source: Path, target: Path, acquisition: Acquisition, *, axis: int | None, seed: int) -> None:
+def _degrade_file(files: tuple[Path, Path], *, acquisition: Acquisition, axis: int | None, seed: int) -> None:
+    source, target = files
     volume = read_volume(source)
     slice_axis = find_slice_axis(volume.geometry, axis)
     _check_factor(source, volume.geometry.size[slice_axis], acquisition.factor, nifti_axis=2 - slice_axis)

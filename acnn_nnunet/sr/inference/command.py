@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from acnn_nnunet.casewise.run import FolderOutcome, work_through
+from acnn_nnunet.casewise.run import outcome_of, run
+from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json
 from acnn_nnunet.sr.inference.hr_model import HRModel, load_hr_model
@@ -63,7 +64,7 @@ def predict_hr(
     checkpoint_name: str = "checkpoint_final.pth",
     inference: Inference | None = None,
     continue_prediction: bool = False,
-) -> FolderOutcome:
+) -> Outcome:
     """Write the HR label map `CASE.nii.gz`, or the HR images `CASE_0000.nii.gz` …, of each stack of a folder.
 
     Args:
@@ -101,13 +102,14 @@ def predict_hr(
     make_output_folder(output, source=source)
     write_json(output / "dataset.json", dict(model.dataset))
     write_json(output / "plans.json", model.plans.plans)
-    cases, problems = group_channels(files, model.num_channels)
-    targets = {case: _targets(output, case, model) for case in cases}
-    open_cases = [
-        case for case in cases if not (continue_prediction and all(target.is_file() for target in targets[case]))
-    ]
-    work = {case: functools.partial(_predict_case, model, cases[case], targets[case], inference) for case in open_cases}
-    return work_through(work, output, done_before=len(cases) - len(open_cases), problems=tuple(problems))
+    stacks, excluded = group_channels(files, model.num_channels)
+    cases = {case: (channels, _targets(output, case, model)) for case, channels in stacks.items()}
+    if continue_prediction:
+        cases = {case: files for case, files in cases.items() if not all(target.is_file() for target in files[1])}
+    work = functools.partial(_predict_case, model=model, inference=inference)
+    num_done = len(stacks) - len(cases)
+    results = run(work, cases, num_done=num_done, unit="image")
+    return outcome_of(results, output, num_done=num_done, excluded=excluded)
 
 
 def predict_stack(
@@ -166,21 +168,22 @@ def predict_patches(model: HRModel, stack: torch.Tensor, inference: Inference) -
     return total / len(model.fold_weights)
 
 
-def group_channels(files: dict[str, Path], num_channels: int) -> tuple[dict[str, list[Path]], list[str]]:
-    """Return the files of each case in the order of its channels, and a sentence about each case that is not whole.
+def group_channels(files: dict[str, Path], num_channels: int) -> tuple[dict[str, list[Path]], list[Excluded]]:
+    """Return the files of each case in the order of its channels, and the cases that are not whole.
 
     Args:
         files: by name without ending.
         num_channels: that a case has to have.
     """
     channels: dict[str, dict[int, Path]] = {}
-    problems = []
+    excluded = []
     for name, path in files.items():
         match = _CHANNEL.fullmatch(name)
         if match:
             channels.setdefault(match["case"], {})[int(match["channel"])] = path
         else:
-            problems.append(f"{path} has no channel number: rename it to {name}_0000{file_ending(path)}.")
+            reason = f"{path} has no channel number: rename it to {name}_0000{file_ending(path)}."
+            excluded.append(Excluded(name, reason))
     cases = {}
     wanted = list(range(num_channels))
     for case, found in channels.items():
@@ -189,11 +192,12 @@ def group_channels(files: dict[str, Path], num_channels: int) -> tuple[dict[str,
             continue
         names = " and ".join(path.name for path in found.values())
         expected = " and ".join(f"{case}_{channel:04d}" for channel in wanted)
-        problems.append(
+        reason = (
             f"{next(iter(found.values())).parent} holds {names} of {case}, but the model takes {num_channels} "
             f"channel{'s' if num_channels > 1 else ''} ({expected}): add what is missing or remove what is too much."
         )
-    return cases, problems
+        excluded.append(Excluded(case, reason))
+    return cases, excluded
 
 
 def _reader_axes(model: HRModel, geometry: Geometry) -> AxisOrder:
@@ -208,7 +212,8 @@ def _targets(output: Path, case: str, model: HRModel) -> list[Path]:
     return [output / f"{case}{ending}"]
 
 
-def _predict_case(model: HRModel, files: list[Path], targets: list[Path], inference: Inference) -> None:
+def _predict_case(case: tuple[list[Path], list[Path]], *, model: HRModel, inference: Inference) -> None:
+    files, targets = case
     volumes = [read_volume(path) for path in files]
     geometry = volumes[0].geometry
     for path, volume in zip(files, volumes, strict=True):

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from acnn_nnunet.casewise.run import FolderOutcome, work_through
+from acnn_nnunet.casewise.run import outcome_of, run
+from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.files.safe_writes import make_output_folder
 from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_hr
 from acnn_nnunet.sr.stacks import Volume, find_volumes, read_volume, write_volume
@@ -24,7 +25,7 @@ def interpolate_folder(
     axis: int | None = None,
     labels: bool = False,
     continue_prediction: bool = False,
-) -> FolderOutcome:
+) -> Outcome:
     """Write each stack of a folder with slices K times as dense, under the same name.
 
     Args:
@@ -52,14 +53,12 @@ def interpolate_folder(
         raise ValueError(f"--factor says how many HR slices make a thick one: 2 or more, not {factor}.")
     files = find_volumes(source)
     make_output_folder(output, source=source)
-    open_files = {n: path for n, path in files.items() if not (continue_prediction and (output / path.name).is_file())}
-    work = {
-        name: functools.partial(
-            _interpolate_file, path, output / path.name, method=method, factor=factor, axis=axis, labels=labels
-        )
-        for name, path in open_files.items()
-    }
-    return work_through(work, output, done_before=len(files) - len(open_files))
+    cases = {name: (path, output / path.name) for name, path in files.items()}
+    if continue_prediction:
+        cases = {name: (path, target) for name, (path, target) in cases.items() if not target.is_file()}
+    work = functools.partial(_interpolate_file, method=method, factor=factor, axis=axis, labels=labels)
+    num_done = len(files) - len(cases)
+    return outcome_of(run(work, cases, num_done=num_done, unit="image"), output, num_done=num_done)
 
 
 def interpolate_labels(labels: np.ndarray, factor: int, *, axis: int, method: str) -> np.ndarray:
@@ -86,7 +85,8 @@ def interpolate_labels(labels: np.ndarray, factor: int, *, axis: int, method: st
     return result.astype(np.uint8 if present[-1] < 256 else np.uint16)
 
 
-def _interpolate_file(source: Path, target: Path, *, method: str, factor: int, axis: int | None, labels: bool) -> None:
+def _interpolate_file(files: tuple[Path, Path], *, method: str, factor: int, axis: int | None, labels: bool) -> None:
+    source, target = files
     stack = read_volume(source)
     slice_axis = find_slice_axis(stack.geometry, axis)
     if stack.geometry.size[slice_axis] < 2:

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK
 from compared_folders import both_empty, missed, score, spurious, write_evaluation
 
-from acnn_nnunet.evaluation.command import evaluate
+from acnn_nnunet.evaluation.command import EvaluationOptions, evaluate
 from acnn_nnunet.evaluation.comparison.command import OUTPUT_FILES, compare, compare_scores
 from acnn_nnunet.evaluation.comparison.paired_scores import read_paired_scores
 from acnn_nnunet.evaluation.statistics import RESAMPLES
@@ -170,7 +170,7 @@ class TestFoldersOfEvaluate:
             for case, label_map in cases.items():
                 SimpleITK.WriteImage(SimpleITK.GetImageFromArray(label_map), tmp_path / folder / f"{case}.nii.gz")
         for arm in "ab":
-            evaluate(tmp_path / "gt", tmp_path / f"pred_{arm}", tmp_path / arm, labels=["LV=1"], num_processes=1)
+            evaluate(tmp_path / "gt", tmp_path / f"pred_{arm}", tmp_path / arm, EvaluationOptions(labels=["LV=1"]))
 
         text = compare({arm: tmp_path / arm for arm in "ab"}, tmp_path / "out")
 

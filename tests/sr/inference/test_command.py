@@ -301,9 +301,9 @@ class TestBadInput:
 def test_a_missing_channel():
     files = {"a_0000": Path("x/a_0000.nii"), "b_0000": Path("x/b_0000.nii")}
     files["b_0001"] = Path("x/b_0001.nii")
-    cases, problems = group_channels(files, 2)
+    cases, excluded = group_channels(files, 2)
     assert cases == {"b": [files["b_0000"], files["b_0001"]]}
-    assert problems == [
+    assert [each.reason for each in excluded] == [
         "x holds a_0000.nii of a, but the model takes 2 channels (a_0000 and a_0001): add what is missing or remove "
         "what is too much."
     ]
