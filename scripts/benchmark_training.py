@@ -70,7 +70,7 @@ def describe_machine() -> dict:
 
     cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.split(":")[1].strip() for line in cpuinfo if "model name" in line), "unknown")
-    from acnn_nnunet.nnunet.precision import native_bfloat16
+    from acnn_nnunet.nnunet.devices import native_bfloat16
 
     return {
         "cpu": cpu,
@@ -168,7 +168,7 @@ def pca_reconstruction(batches: int = 140) -> dict:
 
     from acnn_nnunet.fold_prior.held_out import load_on_grid
     from acnn_nnunet.shape_prior.grids.samples import samples_on_grid
-    from acnn_nnunet.shape_prior.signed_distance import labels_from_distances, signed_distances
+    from acnn_nnunet.shape_prior.pca import labels_from_distances, signed_distances
 
     trainer = make_trainer("ShapePriorTrainer", {"seed": 0})
     trainer.dataloader_train, _ = trainer.get_dataloaders()

@@ -26,8 +26,8 @@ from acnn_nnunet.nnunet.labels import known_values
 from acnn_nnunet.nnunet.plans import find_plans
 from acnn_nnunet.nnunet.resampling import resample_labels
 from acnn_nnunet.shape_prior.grids.views import View
+from acnn_nnunet.shape_prior.networks.tl_network import Stage
 from acnn_nnunet.shape_prior.prior_file import Prior, load_prior
-from acnn_nnunet.shape_prior.training.stages import Stage
 
 _BATCH_SIZE = 8
 

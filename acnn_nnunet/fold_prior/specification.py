@@ -9,8 +9,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from acnn_nnunet.nnunet.checkpoints import read_checkpoint_errors
 from acnn_nnunet.nnunet.settings import Settings
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
+from acnn_nnunet.shape_prior.networks.tl_network import Stage
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, PriorSpec
-from acnn_nnunet.shape_prior.training.stages import Stage
 
 
 def describe_prior(

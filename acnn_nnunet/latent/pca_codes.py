@@ -9,7 +9,7 @@ from acnn_nnunet.files.patients import CaseGroup
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.latent.codes.command import list_labels, load_cases
 from acnn_nnunet.latent.codes.table import CodeTable, collect_codes, describe_case
-from acnn_nnunet.shape_prior.label_map_pca import pca_codes
+from acnn_nnunet.shape_prior.pca import pca_codes
 
 FOLD = "{fold}"
 

@@ -172,7 +172,7 @@ def _trainer(name: str, importable: bool, module: str) -> Finding:
 def _device(device: str) -> Finding:
     import torch
 
-    from acnn_nnunet.nnunet.precision import native_bfloat16
+    from acnn_nnunet.nnunet.devices import native_bfloat16
 
     if device == "cpu":
         bfloat16 = "with" if native_bfloat16() else "without"

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from acnn_nnunet.shape_prior.diagnostics import rank_correlation
+from acnn_nnunet.shape_prior.defects import rank_correlation
 
 FORMAT_VERSION = 1
 WORST_SHARE = 0.1

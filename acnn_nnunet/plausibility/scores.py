@@ -14,7 +14,7 @@ from acnn_nnunet.evaluation.masks.mask_scores import BOTH_EMPTY, score_masks
 from acnn_nnunet.fold_prior.coder import Coder, GridCase
 from acnn_nnunet.nnunet.label_files import LabelMap
 from acnn_nnunet.nnunet.labels import values_of
-from acnn_nnunet.shape_prior.loss.code_distance import WhitenedDistance
+from acnn_nnunet.shape_prior.loss.distances import WhitenedDistance
 
 _TOLERANCE_MM = 1.0  # of a surface Dice that nobody reads
 

@@ -13,25 +13,21 @@ from acnn_nnunet.evaluation.masks.mask_scores import MaskScores, score_masks
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.fold_prior.held_out import channel_names, load_on_grid
 from acnn_nnunet.nnunet.folds import FoldView
-from acnn_nnunet.shape_prior.defects import DEFECTS, STRENGTHS, move_slices
-from acnn_nnunet.shape_prior.diagnostics import (
+from acnn_nnunet.shape_prior.code_statistics import (
     code_spread,
     dimension_shapes,
-    dose_response,
-    example_logits,
-    gradient_norms,
     mean_distance_between,
     prediction_error,
-    rank_correlation,
 )
+from acnn_nnunet.shape_prior.defects import DEFECTS, STRENGTHS, dose_response, move_slices, rank_correlation
 from acnn_nnunet.shape_prior.grids.views import Grid
 from acnn_nnunet.shape_prior.label_space import LabelSpace
-from acnn_nnunet.shape_prior.loss.code_distance import make_code_distance
-from acnn_nnunet.shape_prior.loss.feature_distance import FeatureDistance
+from acnn_nnunet.shape_prior.loss.distances import FeatureDistance, make_code_distance
+from acnn_nnunet.shape_prior.loss.gradient_norms import example_logits, gradient_norms
 from acnn_nnunet.shape_prior.loss.prior_term import make_prior_term
+from acnn_nnunet.shape_prior.networks.tl_network import Stage
 from acnn_nnunet.shape_prior.pca import LinearShapeModel, most_cases
 from acnn_nnunet.shape_prior.prior_file import Prior
-from acnn_nnunet.shape_prior.training.stages import Stage
 
 NUM_PATCHES = 200
 NUM_DEFECT_CASES = 8

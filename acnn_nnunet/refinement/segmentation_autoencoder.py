@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from acnn_nnunet.shape_prior.networks.layers import convolution, crop, normalised, transposed_convolution
+from acnn_nnunet.shape_prior.networks.autoencoder import convolution, crop, normalised, transposed_convolution
 
 # Of Table I: what AE-Seg and AE-Seg-M have beyond the 1.60 million of the network whose output they correct.
 SMALL_PARAMETERS, LARGE_PARAMETERS = 80_000, 310_000

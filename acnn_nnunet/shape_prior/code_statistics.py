@@ -1,12 +1,13 @@
-"""What travels with a prior's weights: statistics of codes and features over augmented training labels."""
+"""Statistics of codes and features: those that travel with a prior's weights, and how codes fill their space."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from torch import Tensor, nn
 
 from acnn_nnunet.shape_prior.grids.samples import GridSamples
-from acnn_nnunet.shape_prior.loss.code_distance import code_statistics
-from acnn_nnunet.shape_prior.loss.feature_distance import FeatureStatistics
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 
 
@@ -38,3 +39,179 @@ def measure_statistics(network: TLNetwork, batches: Iterable[GridSamples]) -> fl
     for buffer, variance in zip(network.feature_variances, features.variances(), strict=True):
         buffer.copy_(variance)
     return float(torch.cat(outside).mean())
+
+
+class FeatureStatistics:
+    """Variance of each channel of feature maps that come in batches, over samples and voxels."""
+
+    def __init__(self):
+        self._counts: list[int] = []
+        self._sums: list[Tensor] = []
+        self._squares: list[Tensor] = []
+
+    def add(self, features: Sequence[Tensor]) -> None:
+        """Take in feature maps (B, C', …) of every scale."""
+        # On the CPU: not every device has float64.
+        maps = [scale.detach().cpu().double().transpose(0, 1).flatten(1) for scale in features]
+        if not self._counts:
+            self._counts = [0] * len(maps)
+            self._sums, self._squares = ([torch.zeros(len(scale)).double() for scale in maps] for _ in range(2))
+        for i, scale in enumerate(maps):
+            self._counts[i] += scale.shape[1]
+            self._sums[i] += scale.sum(1)
+            self._squares[i] += scale.square().sum(1)
+
+    def variances(self) -> list[Tensor]:
+        """Return (C',) of every scale in float32."""
+        return [
+            (squares / count - (total / count).square()).clamp(min=0).float()
+            for count, total, squares in zip(self._counts, self._sums, self._squares, strict=True)
+        ]
+
+
+def code_statistics(codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean (K,) and Ledoit-Wolf-shrunk covariance (K, K) of codes (N, K).
+
+    Shrinkage keeps the covariance invertible with fewer samples than dimensions and where a dimension is dead.
+
+    Raises:
+        ValueError: if fewer than two codes are given or one is not finite.
+    """
+    from sklearn.covariance import ledoit_wolf
+
+    if len(codes) < 2 or not torch.isfinite(codes).all():
+        raise ValueError(f"Code statistics need at least two finite codes, got {len(codes)}.")
+    covariance, _ = ledoit_wolf(codes.double().numpy())
+    covariance = torch.from_numpy(covariance)
+    # Even a code that never moves gets a variance: identical label maps must not make the whitening infinite.
+    floor = max(1e-6 * covariance.diagonal().mean().item(), 1e-12)
+    return codes.mean(0), (covariance + floor * torch.eye(len(covariance), dtype=covariance.dtype)).float()
+
+
+ACTIVE_SHARE = 0.01
+BIMODALITY_LIMIT = 5 / 9
+_NORMALITY_LEVEL = 0.01
+
+
+@dataclass(frozen=True)
+class CodeSpread:
+    """How codes (N, K) fill their space.
+
+    Attributes:
+        num_codes: N.
+        size: K.
+        active_dimensions: dimensions whose variance is above a hundredth of the mean variance.
+        effective_rank: 1 to min(K, N - 1).
+        variances: (K,).
+        eigenvalue_shares: of the covariance, largest first, (K,); their sum is 1.
+    """
+
+    num_codes: int
+    size: int
+    active_dimensions: int
+    effective_rank: float
+    variances: list[float]
+    eigenvalue_shares: list[float]
+
+
+@dataclass(frozen=True)
+class DimensionShape:
+    """The distribution of one dimension of the code.
+
+    Attributes:
+        skewness: 0 for a normal distribution.
+        excess_kurtosis: 0 for a normal distribution.
+        normality_p: of D'Agostino and Pearson's test; None for fewer than 20 codes or a dimension that does not move.
+        bimodality: Sarle's coefficient, (skewness² + 1) / kurtosis with the sample's correction; above 5/9, that of a
+            uniform distribution, it hints at more than one mode. None where `normality_p` is.
+    """
+
+    skewness: float
+    excess_kurtosis: float
+    normality_p: float | None
+    bimodality: float | None
+
+    @property
+    def looks_normal(self) -> bool:
+        """Whether the test does not reject a normal distribution at 0.01."""
+        return self.normality_p is not None and self.normality_p >= _NORMALITY_LEVEL
+
+    @property
+    def looks_multimodal(self) -> bool:
+        """Whether the bimodality coefficient is above that of a uniform distribution."""
+        return self.bimodality is not None and self.bimodality > BIMODALITY_LIMIT
+
+
+@dataclass(frozen=True)
+class PredictionError:
+    """How far predicted codes are from those of the labels.
+
+    Attributes:
+        distance: mean squared distance of predicted code and label's code.
+        spread: mean squared distance of the labels' codes and their mean.
+        relative: distance / spread; 1 is what always predicting the mean would reach. None without spread.
+    """
+
+    distance: float
+    spread: float
+    relative: float | None
+
+
+def code_spread(codes: np.ndarray) -> CodeSpread:
+    """Return how codes (N, K) fill their space.
+
+    The effective rank is that of Roy and Vetterli (EUSIPCO 2007): exp of the entropy of the eigenvalues of the codes'
+    covariance over their sum.
+
+    Raises:
+        ValueError: for fewer than two codes or codes that are not finite.
+    """
+    codes = np.asarray(codes, dtype=np.float64)
+    if len(codes) < 2 or not np.isfinite(codes).all():
+        raise ValueError(f"The spread of codes needs at least two finite ones, got {len(codes)}.")
+    centred = codes - codes.mean(0)
+    eigenvalues = np.zeros(codes.shape[1])
+    singular_values = np.linalg.svd(centred, compute_uv=False)
+    eigenvalues[: len(singular_values)] = singular_values**2
+    variances, total = centred.var(0, ddof=1), eigenvalues.sum()
+    shares = eigenvalues / total if total > 0 else eigenvalues
+    positive = shares[shares > 0]
+    return CodeSpread(
+        num_codes=len(codes),
+        size=codes.shape[1],
+        active_dimensions=int((variances > ACTIVE_SHARE * variances.mean()).sum()),
+        effective_rank=float(np.exp(-(positive * np.log(positive)).sum())),
+        variances=variances.tolist(),
+        eigenvalue_shares=shares.tolist(),
+    )
+
+
+def dimension_shapes(codes: np.ndarray) -> list[DimensionShape]:
+    """Return the distribution of every dimension of codes (N, K)."""
+    from scipy.stats import kurtosis, normaltest, skew
+
+    shapes = []
+    for values in np.asarray(codes, dtype=np.float64).T:
+        count = len(values)
+        if count < 20 or values.std() <= 1e-9 * max(1.0, np.abs(values).max()):
+            shapes.append(DimensionShape(0.0, 0.0, None, None))
+            continue
+        skewness, excess = float(skew(values, bias=False)), float(kurtosis(values, bias=False))
+        corrected = excess + 3 * (count - 1) ** 2 / ((count - 2) * (count - 3))
+        shapes.append(DimensionShape(skewness, excess, float(normaltest(values).pvalue), (skewness**2 + 1) / corrected))
+    return shapes
+
+
+def prediction_error(predicted: Tensor, codes: Tensor, *, distance: nn.Module) -> PredictionError:
+    """Return how far predicted codes (N, K) are from the labels' (N, K), by a squared distance of two codes."""
+    between = distance(predicted, codes).mean().item()
+    spread = distance(codes, codes.mean(0, keepdim=True).expand_as(codes)).mean().item()
+    return PredictionError(between, spread, between / spread if spread > 0 else None)
+
+
+def mean_distance_between(codes: Tensor, *, distance: nn.Module) -> float | None:
+    """Return the mean squared distance of every two of the codes (N, K), None for fewer than two."""
+    if len(codes) < 2:
+        return None
+    first, second = torch.triu_indices(len(codes), len(codes), offset=1)
+    return distance(codes[first], codes[second]).mean().item()

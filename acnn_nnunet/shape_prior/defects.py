@@ -1,10 +1,11 @@
-"""Label maps made wrong in known ways and by known amounts: what a prior's distance is tried on.
+"""Label maps made wrong in known ways and by known amounts, and how a prior's distance answers to them.
 
 Every defect takes hard maps `(C, …)`, the channels of a background voxel, a strength (0 changes nothing, and more
 changes more) and a seed. One seed spoils one place at every strength.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -143,3 +144,41 @@ def _shifted(maps: np.ndarray, shift: np.ndarray, background: np.ndarray) -> np.
         source.append(slice(max(-step, 0), length + min(-step, 0)))
     moved[tuple(target)] = maps[tuple(source)]
     return moved
+
+
+@dataclass(frozen=True)
+class DoseResponse:
+    """How a measure answers to more and more of a defect.
+
+    Attributes:
+        means: over cases, one per strength.
+        spearman: rank correlation of strength and measure within a case, averaged over the cases in which the measure
+            moves; None if there is none.
+        monotone: whether the means never fall from one strength to the next, and rise in all.
+    """
+
+    means: list[float]
+    spearman: float | None
+    monotone: bool
+
+
+def dose_response(strengths: Sequence[float], values: np.ndarray) -> DoseResponse:
+    """Return how values (cases, strengths) answer to strengths in rising order."""
+    values = np.asarray(values, dtype=np.float64)
+    means = values.mean(0)
+    correlations = [rho for case in values if (rho := rank_correlation(np.asarray(strengths), case)) is not None]
+    return DoseResponse(
+        means=means.tolist(),
+        spearman=float(np.mean(correlations)) if correlations else None,
+        monotone=bool((np.diff(means) >= 0).all() and means[-1] > means[0]),
+    )
+
+
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Return Spearman's rho of two arrays of one shape, None where one of them is constant."""
+    from scipy.stats import spearmanr
+
+    first, second = np.ravel(first), np.ravel(second)
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return None
+    return float(spearmanr(first, second).statistic)

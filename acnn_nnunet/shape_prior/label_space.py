@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acnn_nnunet.shape_prior.networks.autoencoder import one_hot
-
 
 @dataclass(frozen=True)
 class LabelSpace:
@@ -115,3 +113,9 @@ class LabelSpace:
             return maps - 0.5
         first, second = maps.topk(2, dim=1).values.split(1, dim=1)
         return maps - torch.where(maps == first, second, first)
+
+
+def one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """Return the float one-hot map (B, C, …) of integer labels (B, 1, …) in 0…C-1."""
+    shape = (labels.shape[0], num_classes, *labels.shape[2:])
+    return torch.zeros(shape, device=labels.device).scatter_(1, labels.long(), 1)

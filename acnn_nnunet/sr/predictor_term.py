@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from acnn_nnunet.shape_prior.loss.prior_term import PriorValues
-from acnn_nnunet.shape_prior.networks.predictor import Predictor
+from acnn_nnunet.shape_prior.networks.tl_network import Predictor
 from acnn_nnunet.sr.image_target import ImageTarget
 
 

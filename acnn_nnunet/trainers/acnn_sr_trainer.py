@@ -1,9 +1,9 @@
 """Super-resolution with a frozen shape prior in its loss (ACNN-SR of the paper, §II-D)."""
 
 from acnn_nnunet.shape_prior.grids.views import PatchGrid
-from acnn_nnunet.shape_prior.loss.code_distance import make_code_distance
+from acnn_nnunet.shape_prior.loss.distances import make_code_distance
+from acnn_nnunet.shape_prior.networks.tl_network import Stage
 from acnn_nnunet.shape_prior.prior_file import Prior
-from acnn_nnunet.shape_prior.training.stages import Stage
 from acnn_nnunet.sr.predictor_term import PredictorTerm
 from acnn_nnunet.trainers.acnn_trainer import ACNNTrainer
 from acnn_nnunet.trainers.sr_trainer import SRTrainer

@@ -18,7 +18,7 @@ from acnn_nnunet.prior_report.verdict import LABEL_DICE
 from acnn_nnunet.shape_prior.loss.prior_loss import ShapePriorLoss, Term
 from acnn_nnunet.shape_prior.loss.prior_term import make_prior_term
 from acnn_nnunet.shape_prior.prior_file import Prior, load_prior
-from acnn_nnunet.shape_prior.training.hidden_parts import HidePartsTransform
+from acnn_nnunet.shape_prior.training.augmentation import HidePartsTransform
 from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
 
 

@@ -17,9 +17,9 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from acnn_nnunet.files.safe_writes import replace_atomically
 from acnn_nnunet.fold_prior.specification import describe_prior
 from acnn_nnunet.nnunet.checkpoints import add_to_checkpoint, read_checkpoint_errors
+from acnn_nnunet.nnunet.devices import use_cpu_autocast
 from acnn_nnunet.nnunet.epoch_log import EpochLog
 from acnn_nnunet.nnunet.plans import HR_KEY, dataset_id
-from acnn_nnunet.nnunet.precision import use_cpu_autocast
 from acnn_nnunet.nnunet.settings import Settings
 from acnn_nnunet.shape_prior.loss.prior_loss import FullPrecisionLoss
 from acnn_nnunet.shape_prior.prior_file import PriorSpec

@@ -21,15 +21,14 @@ from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
 from acnn_nnunet.shape_prior.grids.samples import GridSamples, samples_on_grid
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
 from acnn_nnunet.shape_prior.loss.prior_loss import FullPrecisionLoss
-from acnn_nnunet.shape_prior.loss.reconstruction_loss import ReconstructionLoss
 from acnn_nnunet.shape_prior.networks.hybrid_autoencoder import HybridDecoder, HybridEncoder
-from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
+from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, PriorSpec
 from acnn_nnunet.shape_prior.training.corruption import AutoencoderInput
 from acnn_nnunet.shape_prior.training.linear_start import start_linearly
+from acnn_nnunet.shape_prior.training.losses import ReconstructionLoss, measure_batch, summarise_epoch, tl_loss
 from acnn_nnunet.shape_prior.training.optimizer import prior_optimizer
-from acnn_nnunet.shape_prior.training.stages import Stage, StageSchedule, set_training_mode, tl_loss
-from acnn_nnunet.shape_prior.training.validation import measure_batch, summarise_epoch
+from acnn_nnunet.shape_prior.training.stages import StageSchedule, set_training_mode
 from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
 
 _SCHEDULE_KEY = "shape_prior_schedule"

@@ -14,7 +14,7 @@ from phantom_prior import CODE_SIZE, PATCH, SHAPE, SPACING_MM, write_phantom_pri
 from acnn_nnunet.fold_prior.coder import choose_prior, load_coder
 from acnn_nnunet.fold_prior.held_out import load_on_grid
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
-from acnn_nnunet.shape_prior.training.stages import Stage
+from acnn_nnunet.shape_prior.networks.tl_network import Stage
 
 CASE = "phantom_tr004"
 KINDS = {

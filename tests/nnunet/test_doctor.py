@@ -155,7 +155,7 @@ def test_cuda_where_there_is_one_names_it(monkeypatch):
 
 @pytest.mark.parametrize(("native", "said"), [(True, "with native bfloat16"), (False, "without native bfloat16")])
 def test_the_cpu_is_always_usable_and_its_bfloat16_is_told(monkeypatch, native, said):
-    monkeypatch.setattr("acnn_nnunet.nnunet.precision.native_bfloat16", lambda: native)
+    monkeypatch.setattr("acnn_nnunet.nnunet.devices.native_bfloat16", lambda: native)
 
     (device,) = [finding for finding in examine(device="cpu") if finding.what == "device"]
 

@@ -15,7 +15,7 @@ from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.nnunet.label_files import LabelFileReader
 from acnn_nnunet.plausibility.inputs import find_rules
 from acnn_nnunet.plausibility.truth import spoil
-from acnn_nnunet.shape_prior.training.stages import Stage
+from acnn_nnunet.shape_prior.networks.tl_network import Stage
 
 CASES = 14
 WRONG = ("phantom_tr001", "phantom_tr004", "phantom_tr009")

@@ -7,8 +7,10 @@ from acnn_nnunet.shape_prior.defects import (
     DEFECTS,
     STRENGTHS,
     add_island,
+    dose_response,
     grow,
     move_slices,
+    rank_correlation,
     remove_slab,
     shrink,
     swap_label,
@@ -119,3 +121,30 @@ def test_slices_move_by_whole_voxels_within_themselves():
         if before.any():
             moved = np.argwhere(after).min(0) - np.argwhere(before).min(0)
             assert (np.abs(moved) <= 3).all()  # 0.3 of an extent of 10
+
+
+def test_dose_response_looks_within_cases():
+    # Cases far apart from each other, each of which rises: a pooled rank correlation would be low.
+    response = dose_response([0, 1, 2], np.array([[0.0, 1, 2], [100, 101, 102]]))
+    assert response.spearman == pytest.approx(1)
+    assert response.monotone
+    assert response.means == [50, 51, 52]
+
+
+def test_dose_response_that_falls_or_stays():
+    # Ranks 1 3 2 against 1 2 3: rho = 1 - 6·2 / (3·8) = 0.5.
+    response = dose_response([0, 1, 2], np.array([[0.0, 2, 1]]))
+    assert response.spearman == pytest.approx(0.5)
+    assert not response.monotone
+    constant = dose_response([0, 1, 2], np.ones((2, 3)))
+    assert constant.spearman is None
+    assert not constant.monotone
+
+
+def test_steps_without_change_are_still_monotone():
+    assert dose_response([0, 1, 2], np.array([[0.0, 1, 1]])).monotone
+
+
+def test_rank_correlation_of_a_constant():
+    assert rank_correlation(np.ones(4), np.arange(4)) is None
+    assert rank_correlation(np.arange(4), -np.arange(4)) == pytest.approx(-1)

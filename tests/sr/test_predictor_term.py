@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from acnn_nnunet.shape_prior.loss.code_distance import SquaredDistance
+from acnn_nnunet.shape_prior.loss.distances import SquaredDistance
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 from acnn_nnunet.sr.image_target import ImageTarget
 from acnn_nnunet.sr.predictor_term import PredictorTerm

@@ -10,11 +10,10 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from acnn_nnunet.demo.phantom import write_dataset
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.fold_prior.specification import describe_prior
+from acnn_nnunet.shape_prior.code_statistics import code_statistics
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
-from acnn_nnunet.shape_prior.loss.code_distance import code_statistics
-from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
+from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, PriorSpec, load_prior
-from acnn_nnunet.shape_prior.training.stages import Stage
 
 SHAPE, SPACING_MM = (8, 20, 20), (15.0, 6.8, 6.8)
 PATCH = (8, 16, 16)

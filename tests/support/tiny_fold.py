@@ -11,11 +11,10 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from acnn_nnunet.fold_prior.held_out import load_on_grid
 from acnn_nnunet.fold_prior.specification import describe_prior
+from acnn_nnunet.shape_prior.code_statistics import code_statistics
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
-from acnn_nnunet.shape_prior.loss.code_distance import code_statistics
-from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
+from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY
-from acnn_nnunet.shape_prior.training.stages import Stage
 
 DATASET = "Dataset099_Balls"
 CLASSES = {"background": 0, "shell": 1, "core": 2}

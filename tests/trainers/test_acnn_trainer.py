@@ -12,7 +12,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from acnn_nnunet.shape_prior.loss.prior_loss import ShapePriorLoss
 from acnn_nnunet.shape_prior.prior_file import load_prior
-from acnn_nnunet.shape_prior.training.hidden_parts import HidePartsTransform
+from acnn_nnunet.shape_prior.training.augmentation import HidePartsTransform
 from acnn_nnunet.trainers import ACNNTrainer, ShapePriorTrainer
 
 REGIONS = {

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import distributed as dist
 
+from acnn_nnunet.shape_prior.networks.tl_network import Stage
 from acnn_nnunet.shape_prior.prior_file import load_prior
-from acnn_nnunet.shape_prior.training.stages import Stage
 from acnn_nnunet.trainers import ShapePriorTrainer
 
 REGIONS = {"labels": {"background": 0, "heart": [1, 2, 3], "cavity": [3]}, "regions_class_order": [1, 2]}

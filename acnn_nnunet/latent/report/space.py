@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from acnn_nnunet.shape_prior.diagnostics import code_spread, dimension_shapes
+from acnn_nnunet.shape_prior.code_statistics import code_spread, dimension_shapes
 
 HISTOGRAM_BINS = 20
 STEPS_IN_SD = (-2.0, -1.0, 0.0, 1.0, 2.0)

@@ -1,21 +1,8 @@
 """The stages in which a T-L network is trained (paper §II-D), their boundaries and their losses."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from enum import Enum
 
-import torch
-from torch import Tensor
-
-from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
-
-
-class Stage(str, Enum):
-    """What is trained: f and g; p on the frozen codes; all three."""
-
-    AUTOENCODER = "autoencoder"
-    PREDICTOR = "predictor"
-    JOINT = "joint"
+from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
 
 
 @dataclass
@@ -102,48 +89,6 @@ class TLLosses:
 
     reconstruction: float
     code: float
-
-
-def tl_loss(
-    network: TLNetwork,
-    image: Tensor,
-    maps: Tensor,
-    *,
-    stage: Stage,
-    reconstruction_loss: Callable[[Tensor], Tensor],
-    code_loss_scale: float,
-    corrupt: Callable[[Tensor], Tensor],
-) -> Tensor:
-    """Return the scalar training loss of a stage.
-
-    In the joint stage the encoder gets the gradients of both losses in the one update.
-
-    Args:
-        network: the T-L network, in train mode.
-        image: (B, C', …) on the prior's grid.
-        maps: label maps (B, C, …) on it.
-        stage: the current one.
-        reconstruction_loss: of float32 logits (L_x).
-        code_loss_scale: factor of the code loss in the joint stage.
-        corrupt: takes label maps (B, C, …) to what the encoder is shown of them.
-    """
-    if stage is Stage.PREDICTOR:
-        with torch.no_grad():
-            code = network.encoder(maps)
-        return code_loss(network.predictor(image), code)
-    code = network.encoder(corrupt(maps))
-    logits = network.decoder(code)
-    with torch.autocast(logits.device.type, enabled=False):
-        reconstruction = reconstruction_loss(logits.float())
-    if stage is Stage.AUTOENCODER:
-        return reconstruction
-    return reconstruction + code_loss_scale * code_loss(network.predictor(image), code)
-
-
-def code_loss(prediction: Tensor, code: Tensor) -> Tensor:
-    """Return the squared Euclidean distance of codes (B, K), summed over the code, averaged over the batch (L_h)."""
-    with torch.autocast(code.device.type, enabled=False):
-        return (prediction.float() - code.float()).square().sum(1).mean()
 
 
 def set_training_mode(network: TLNetwork, stage: Stage) -> None:

@@ -11,7 +11,7 @@ from phantom_prior import CODE_SIZE, SPACING_MM, write_phantom_prior, write_raw
 from acnn_nnunet.cli import main
 from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.latent.codes.command import encode_folder, list_images
-from acnn_nnunet.shape_prior.training.stages import Stage
+from acnn_nnunet.shape_prior.networks.tl_network import Stage
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ from torch import nn
 
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
 from acnn_nnunet.shape_prior.label_space import LabelSpace
-from acnn_nnunet.shape_prior.loss.code_distance import SquaredDistance, WhitenedDistance
-from acnn_nnunet.shape_prior.loss.feature_distance import FeatureDistance
+from acnn_nnunet.shape_prior.loss.distances import FeatureDistance, SquaredDistance, WhitenedDistance
 from acnn_nnunet.shape_prior.loss.prior_loss import ShapePriorLoss
 from acnn_nnunet.shape_prior.loss.prior_term import PriorTerm
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork

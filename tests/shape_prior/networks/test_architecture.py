@@ -8,7 +8,7 @@ from torch import nn
 
 from acnn_nnunet.shape_prior.networks.architecture import grid_sizes, plan_autoencoder, plan_predictor
 from acnn_nnunet.shape_prior.networks.autoencoder import Decoder, Encoder
-from acnn_nnunet.shape_prior.networks.predictor import Predictor
+from acnn_nnunet.shape_prior.networks.tl_network import Predictor
 
 PAPER = (120, 120, 60)
 # (kernel, stride, kernels, normalised, non-linearity) row by row as printed.

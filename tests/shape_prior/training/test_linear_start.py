@@ -11,7 +11,8 @@ from acnn_nnunet.shape_prior.grids.views import PatchGrid
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 from acnn_nnunet.shape_prior.networks.hybrid_autoencoder import pool
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
-from acnn_nnunet.shape_prior.training.linear_start import SHARPNESS, distance_maps, start_linearly
+from acnn_nnunet.shape_prior.pca import distance_maps
+from acnn_nnunet.shape_prior.training.linear_start import SHARPNESS, start_linearly
 
 SIZE, CODE_SIZE, MAPS = (12, 16, 16), 6, 40
 SPACING = (1.0, 1.0, 1.0)

@@ -1,23 +1,58 @@
-"""Measures of codes and distances: on spectra, curves and gradients whose values follow by hand."""
+"""Statistics of codes and features: mean and covariance, spread, distributions."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from acnn_nnunet.shape_prior.diagnostics import (
+from acnn_nnunet.shape_prior.code_statistics import (
+    FeatureStatistics,
     code_spread,
+    code_statistics,
     dimension_shapes,
-    dose_response,
-    example_logits,
-    gradient_norms,
     mean_distance_between,
     prediction_error,
-    rank_correlation,
 )
-from acnn_nnunet.shape_prior.loss.code_distance import SquaredDistance
+from acnn_nnunet.shape_prior.loss.distances import (
+    SquaredDistance,
+    WhitenedDistance,
+)
+
+
+def test_statistics_of_many_codes_approach_their_distribution():
+    generator = np.random.default_rng(0)
+    covariance = np.array([[2.0, 0.6], [0.6, 1.0]])
+    codes = torch.from_numpy(generator.multivariate_normal([3.0, -1.0], covariance, size=20000)).float()
+    mean, estimated = code_statistics(codes)
+    assert mean.numpy() == pytest.approx([3.0, -1.0], abs=0.05)
+    assert estimated.numpy() == pytest.approx(covariance, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [torch.randn(3, 8), torch.cat([torch.randn(50, 7), torch.zeros(50, 1)], 1), torch.ones(5, 4)],
+    ids=["fewer than dimensions", "a dead dimension", "all the same"],
+)
+def test_covariance_can_always_be_whitened(codes):
+    _, covariance = code_statistics(codes)
+    assert torch.isfinite(WhitenedDistance(covariance)(codes, codes.flip(0))).all()
+
+
+@pytest.mark.parametrize("codes", [torch.randn(1, 4), torch.full((5, 4), float("nan"))])
+def test_useless_codes_are_refused(codes):
+    with pytest.raises(ValueError, match="at least two finite codes"):
+        code_statistics(codes)
+
+
+def test_variances_of_batches_are_those_of_all_samples():
+    maps = [torch.randn(7, 3, 4, 4) * 2 + 5, torch.randn(7, 2, 2, 2)]
+    statistics = FeatureStatistics()
+    for batch in (slice(0, 3), slice(3, 7)):
+        statistics.add([scale[batch] for scale in maps])
+    for variance, scale in zip(statistics.variances(), maps, strict=True):
+        expected = scale.transpose(0, 1).flatten(1).var(1, unbiased=False)
+        assert torch.allclose(variance, expected, rtol=1e-4)
 
 
 def codes_of_variances(*variances: float, count: int = 400) -> np.ndarray:
@@ -94,33 +129,6 @@ def test_few_codes_say_nothing_of_a_distribution():
     assert not shape.looks_multimodal
 
 
-def test_dose_response_looks_within_cases():
-    # Cases far apart from each other, each of which rises: a pooled rank correlation would be low.
-    response = dose_response([0, 1, 2], np.array([[0.0, 1, 2], [100, 101, 102]]))
-    assert response.spearman == pytest.approx(1)
-    assert response.monotone
-    assert response.means == [50, 51, 52]
-
-
-def test_dose_response_that_falls_or_stays():
-    # Ranks 1 3 2 against 1 2 3: rho = 1 - 6·2 / (3·8) = 0.5.
-    response = dose_response([0, 1, 2], np.array([[0.0, 2, 1]]))
-    assert response.spearman == pytest.approx(0.5)
-    assert not response.monotone
-    constant = dose_response([0, 1, 2], np.ones((2, 3)))
-    assert constant.spearman is None
-    assert not constant.monotone
-
-
-def test_steps_without_change_are_still_monotone():
-    assert dose_response([0, 1, 2], np.array([[0.0, 1, 1]])).monotone
-
-
-def test_rank_correlation_of_a_constant():
-    assert rank_correlation(np.ones(4), np.arange(4)) is None
-    assert rank_correlation(np.arange(4), -np.arange(4)) == pytest.approx(-1)
-
-
 def test_predicting_the_mean_has_a_relative_error_of_one():
     codes = torch.randn(10, 4)
     error = prediction_error(codes.mean(0, keepdim=True).expand(10, 4), codes, distance=SquaredDistance())
@@ -135,23 +143,3 @@ def test_mean_distance_between_codes():
     codes = torch.tensor([[0.0], [1.0], [3.0]])
     assert mean_distance_between(codes, distance=SquaredDistance()) == pytest.approx(14 / 3)
     assert mean_distance_between(codes[:1], distance=SquaredDistance()) is None
-
-
-def test_gradient_norms_by_hand():
-    # d/dx of Σ 3x is 3 in each of four entries: norm 6; of Σ x² it is 2x.
-    losses = {"linear": lambda x, _: 3 * x.sum(), "square": lambda x, t: (x - t).square().sum()}
-    logits = torch.ones(1, 1, 2, 2)
-    norms = gradient_norms(losses, logits, torch.zeros(1, 1, 2, 2))
-    assert norms == pytest.approx({"linear": 6, "square": 4})
-    assert not logits.requires_grad
-
-
-@pytest.mark.parametrize("regions", [False, True])
-def test_example_logits_are_near_wrong_and_uniform(regions):
-    maps = nn.functional.one_hot(torch.randint(3, (2, 4, 4)), 3).movedim(-1, 1).float()
-    corrupted = maps.roll(1, 2)
-    activate = torch.sigmoid if regions else lambda x: torch.softmax(x, 1)
-    probabilities = {name: activate(x) for name, x in example_logits(maps, corrupted, regions=regions).items()}
-    assert (probabilities["near_perfect"] - maps).abs().max() < 0.002
-    assert torch.equal((probabilities["perturbed"] > 0.5).float(), corrupted)
-    torch.testing.assert_close(probabilities["uniform"], torch.full_like(maps, 0.5 if regions else 1 / 3))

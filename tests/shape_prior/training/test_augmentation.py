@@ -1,9 +1,9 @@
-"""Parts of training images are hidden, and nothing else changes."""
+"""Hidden parts of training images, and smooth deformations."""
 
 import pytest
 import torch
 
-from acnn_nnunet.shape_prior.training.hidden_parts import HidePartsTransform
+from acnn_nnunet.shape_prior.training.augmentation import HidePartsTransform
 
 
 def drawn(transform, image, seed):

@@ -1,4 +1,4 @@
-"""Training images of which a part is hidden, and the target whole: the network learns to complete the anatomy."""
+"""Additions to nnU-Net's augmentation: images with hidden parts, and smooth deformations."""
 
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import ImageOnlyTransform

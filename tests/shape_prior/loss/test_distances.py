@@ -1,14 +1,14 @@
-"""Distances of codes against hand calculation and NumPy."""
+"""Distances of codes and of feature maps, by hand."""
 
 import numpy as np
 import pytest
 import torch
 
-from acnn_nnunet.shape_prior.loss.code_distance import (
+from acnn_nnunet.shape_prior.loss.distances import (
     DecodedDistance,
+    FeatureDistance,
     SquaredDistance,
     WhitenedDistance,
-    code_statistics,
     make_code_distance,
 )
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
@@ -47,26 +47,31 @@ def test_a_paper_autoencoder_has_no_linear_decoder():
         make_code_distance("decoded", network)
 
 
-def test_statistics_of_many_codes_approach_their_distribution():
-    generator = np.random.default_rng(0)
-    covariance = np.array([[2.0, 0.6], [0.6, 1.0]])
-    codes = torch.from_numpy(generator.multivariate_normal([3.0, -1.0], covariance, size=20000)).float()
-    mean, estimated = code_statistics(codes)
-    assert mean.numpy() == pytest.approx([3.0, -1.0], abs=0.05)
-    assert estimated.numpy() == pytest.approx(covariance, abs=0.05)
+def test_by_hand():
+    """Two scales; differences 2 and 4 over variances 4 and 16 make 1 each; the second scale differs by 3 over 1."""
+    distance = FeatureDistance([torch.tensor([4.0, 16.0]), torch.tensor([1.0])])
+    first = torch.zeros(1, 2, 2, 2)
+    first[:, 0], first[:, 1] = 2, 4
+    second = torch.full((1, 1, 1, 1), 3.0)
+    zeros = [torch.zeros_like(first), torch.zeros_like(second)]
+    assert distance([first, second], zeros).tolist() == [(1 + 9) / 2]
+    assert distance(zeros, zeros).tolist() == [0]
 
 
-@pytest.mark.parametrize(
-    "codes",
-    [torch.randn(3, 8), torch.cat([torch.randn(50, 7), torch.zeros(50, 1)], 1), torch.ones(5, 4)],
-    ids=["fewer than dimensions", "a dead dimension", "all the same"],
-)
-def test_covariance_can_always_be_whitened(codes):
-    _, covariance = code_statistics(codes)
-    assert torch.isfinite(WhitenedDistance(covariance)(codes, codes.flip(0))).all()
+def test_it_is_a_mean_over_voxels_and_a_value_a_sample():
+    distance = FeatureDistance([torch.tensor([1.0])])
+    maps = torch.tensor([[[0.0, 0, 0, 2]], [[2.0, 2, 2, 2]]])
+    assert distance([maps], [torch.zeros_like(maps)]).tolist() == [1, 4]
 
 
-@pytest.mark.parametrize("codes", [torch.randn(1, 4), torch.full((5, 4), float("nan"))])
-def test_useless_codes_are_refused(codes):
-    with pytest.raises(ValueError, match="at least two finite codes"):
-        code_statistics(codes)
+def test_a_dead_channel_does_not_blow_up():
+    # Mean variance 0.5, of which a hundredth is the floor: 0.1² / 0.005 = 2, averaged with 0.
+    distance = FeatureDistance([torch.tensor([1.0, 0.0])])
+    maps = torch.tensor([[[0.0], [0.1]]])
+    assert distance([maps], [torch.zeros_like(maps)]).item() == pytest.approx(1.0)
+
+
+def test_unrelated_maps_are_about_two_apart():
+    variances = [torch.tensor([0.1, 7.0]), torch.tensor([2.0])]
+    first, second = ([v.sqrt()[:, None] * torch.randn(3, len(v), 5000) for v in variances] for _ in range(2))
+    assert FeatureDistance(variances)(first, second).tolist() == pytest.approx([2, 2, 2], rel=0.05)

@@ -1,4 +1,6 @@
-"""Distances between codes, and the statistics that whiten them."""
+"""Distances between two label maps as the encoder sees them: of their codes, and of its feature maps."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -76,20 +78,29 @@ def make_code_distance(kind: str, network: TLNetwork) -> nn.Module:
     return DecodedDistance(network.decoder.linear.weight).to(network.code_covariance.device)
 
 
-def code_statistics(codes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean (K,) and Ledoit-Wolf-shrunk covariance (K, K) of codes (N, K).
+_FLOOR = 0.01
 
-    Shrinkage keeps the covariance invertible with fewer samples than dimensions and where a dimension is dead.
 
-    Raises:
-        ValueError: if fewer than two codes are given or one is not finite.
+class FeatureDistance(nn.Module):
+    """Squared difference of feature maps over each channel's variance, averaged over features, then over scales.
+
+    Two unrelated label maps are about 2 apart, whatever the scale.
+
+    Args:
+        variances: per scale, the variance (C',) of each channel over training labels; a channel that hardly moves is
+            given a hundredth of its scale's mean.
     """
-    from sklearn.covariance import ledoit_wolf
 
-    if len(codes) < 2 or not torch.isfinite(codes).all():
-        raise ValueError(f"Code statistics need at least two finite codes, got {len(codes)}.")
-    covariance, _ = ledoit_wolf(codes.double().numpy())
-    covariance = torch.from_numpy(covariance)
-    # Even a code that never moves gets a variance: identical label maps must not make the whitening infinite.
-    floor = max(1e-6 * covariance.diagonal().mean().item(), 1e-12)
-    return codes.mean(0), (covariance + floor * torch.eye(len(covariance), dtype=covariance.dtype)).float()
+    def __init__(self, variances: Sequence[Tensor]):
+        super().__init__()
+        for scale, variance in enumerate(variances):
+            floor = max(_FLOOR * variance.mean().item(), 1e-12)
+            self.register_buffer(f"variance_{scale}", variance.clamp(min=floor))
+
+    def forward(self, prediction: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
+        """Return (B,) of two lists of feature maps (B, C', …)."""
+        scales = []
+        for variance, first, second in zip(self.buffers(), prediction, target, strict=True):
+            difference = (first - second).square().flatten(2).mean(2)
+            scales.append((difference / variance).mean(1))
+        return torch.stack(scales).mean(0)
