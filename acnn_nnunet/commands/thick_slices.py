@@ -32,18 +32,10 @@ def _add_plan_hr(commands) -> None:
 
 
 def _plan_hr(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.sr.planning.command import plan_hr
+    from acnn_nnunet.sr.planning.command import PlanHROptions, plan_hr
 
-    print(
-        plan_hr(
-            arguments.dataset,
-            factor=arguments.factor,
-            base=arguments.base,
-            plans_identifier=arguments.plans,
-            name=arguments.name,
-            axis=arguments.axis,
-        )
-    )
+    options = PlanHROptions(arguments.factor, arguments.base, arguments.plans, name=arguments.name, axis=arguments.axis)
+    print(plan_hr(arguments.dataset, options))
     return 0
 
 

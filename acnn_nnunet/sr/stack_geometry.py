@@ -70,6 +70,12 @@ class AxisOrder:
         return np.transpose(backwards, (0, *(1 + self.axes.index(axis) for axis in range(len(self.axes)))))
 
 
+def check_factor(factor: int) -> None:
+    """Raise ValueError unless a factor makes slices thicker."""
+    if factor < 2:
+        raise ValueError(f"--factor says how many HR slices make a thick one: 2 or more, not {factor}.")
+
+
 def to_lr(hr: Geometry, factor: int, *, axis: int) -> Geometry:
     """Return the grid of the stack whose slices are blocks of K slices of a volume; K has to divide them."""
     half_block = (factor - 1) / 2 * hr.spacing_mm[axis]

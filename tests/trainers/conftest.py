@@ -14,7 +14,7 @@ with warnings.catch_warnings():
     # The host's dependencies deprecate each other while they are imported.
     warnings.simplefilter("ignore")
     from acnn_nnunet.demo.phantom import write_dataset
-    from acnn_nnunet.sr.planning.command import plan_hr
+    from acnn_nnunet.sr.planning.command import PlanHROptions, plan_hr
     from acnn_nnunet.trainers import ShapePriorTrainer
 
 DATASET_ID = 77
@@ -82,7 +82,7 @@ def make_trainer(workspace):
 @pytest.fixture
 def hr_configuration(workspace) -> str:
     """The name of a configuration for stacks of two times thicker slices."""
-    plan_hr(str(DATASET_ID), factor=2)
+    plan_hr(str(DATASET_ID), PlanHROptions(factor=2))
     return "3d_hr_x2"
 
 
