@@ -89,16 +89,15 @@ def _data_range(word: str) -> float | None:
 def _evaluate_sr(arguments: argparse.Namespace) -> int:
     from acnn_nnunet.evaluation.images.command import evaluate_super_resolution
 
-    print(
-        evaluate_super_resolution(
-            arguments.reference,
-            arguments.prediction,
-            arguments.output,
-            masks=arguments.masks,
-            data_range=arguments.data_range,
-            num_processes=_num_processes(arguments),
-        )
+    outcome = evaluate_super_resolution(
+        arguments.reference,
+        arguments.prediction,
+        arguments.output,
+        masks=arguments.masks,
+        data_range=arguments.data_range,
+        num_processes=_num_processes(arguments),
     )
+    print(outcome.text)
     return 0
 
 

@@ -1,5 +1,7 @@
 """Image files for the tests of `evaluate-sr`."""
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -24,3 +26,12 @@ def image_and_blurred(seed: int, *, shape=(12, 14, 15), noise=10.0) -> tuple[np.
     reference = 100 * rng.random(shape)
     prediction = reference + noise * rng.standard_normal(shape)
     return reference.astype(np.float32), prediction.astype(np.float32)
+
+
+def killed_at_b(pair, *, data_range):
+    """Stand in for `score_pair`: the system kills the worker that scores case b, for want of memory."""
+    from acnn_nnunet.evaluation.images.command import ImageScore
+
+    if pair.case == "b":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return ImageScore(pair.case, mae=1.0)

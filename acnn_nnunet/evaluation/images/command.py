@@ -1,18 +1,17 @@
 """`acnn-nnunet evaluate-sr`: reconstructed images against their references, in parallel."""
 
 import math
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from acnn_nnunet.casewise.processes import check_num_processes
+from acnn_nnunet.casewise.run import run
+from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.evaluation.images import image_quality
 from acnn_nnunet.evaluation.images.pairs import ImagePair, pair_images, read_pair
 from acnn_nnunet.evaluation.statistics import describe
@@ -72,7 +71,7 @@ def evaluate_super_resolution(
     masks: Path | None = None,
     data_range: float | None = None,
     num_processes: int = 1,
-) -> str:
+) -> Outcome:
     """Score a folder of images and write `images.csv`, `summary.json` and `report.html`.
 
     Files are paired by name. A case that cannot be scored is excluded, counted and told; it never costs the others.
@@ -84,9 +83,6 @@ def evaluate_super_resolution(
         masks: folder of images that are non-zero where the comparison takes place.
         data_range: of SSIM and PSNR; None takes each reference's maximum − minimum (inside the mask).
         num_processes: cases at a time.
-
-    Returns:
-        A table to print.
 
     Raises:
         FileNotFoundError: if a folder does not exist or holds no image.
@@ -117,19 +113,35 @@ def evaluate_super_resolution(
             f"{output / TABLE_FILE} says why of the others."
         )
     write_text(output / REPORT_FILE, render_report(summary, scores, pairs))
-    return _text(summary, output)
+    excluded = tuple(Excluded(each["case"], each["reason"]) for each in summary["excluded"])
+    return Outcome(_text(summary, output), excluded)
 
 
 def score_pair(pair: ImagePair, *, data_range: float | None = None) -> ImageScore:
-    """Score one case; for one that cannot be scored, return a row that says why."""
-    if pair.prediction is None:
-        return ImageScore(pair.case, status=MISSING, reason="there is no prediction")
-    try:
-        return _score_volumes(pair, data_range)
-    except MemoryError:
-        return ImageScore(pair.case, status=EXCLUDED, reason="there was not enough memory: use a smaller -np")
-    except (ValueError, OSError, RuntimeError) as error:
-        return ImageScore(pair.case, status=EXCLUDED, reason=" ".join(str(error).split()))
+    """Score one case.
+
+    Raises:
+        ValueError: in one sentence, if it cannot be scored.
+    """
+    volumes = read_pair(pair)
+    reference, prediction, mask = volumes.reference, volumes.prediction, volumes.mask
+    if data_range is None:
+        data_range = image_quality.intensity_range(reference, mask)
+    if data_range == 0:
+        raise ValueError(f"{pair.reference} is constant, so it has no data range: give one with --data-range")
+    slices = image_quality.slice_ssims(reference, prediction, axis=volumes.slice_axis, data_range=data_range, mask=mask)
+    valid = [value for value in slices if value is not None]
+    mae = image_quality.mean_absolute_error(reference, prediction, mask=mask)
+    return ImageScore(
+        pair.case,
+        ssim_3d=image_quality.ssim(reference, prediction, data_range=data_range, mask=mask),
+        ssim_slices=float(np.mean(valid)) if valid else None,
+        psnr_db=image_quality.psnr_db(reference, prediction, data_range=data_range, mask=mask),
+        mae=mae,
+        data_range=data_range,
+        status=IDENTICAL if mae == 0 else OK,
+        negative=bool(reference.min() < 0),
+    )
 
 
 def summarise(scores: Sequence[ImageScore], extra: Sequence[str] = ()) -> dict[str, Any]:
@@ -157,31 +169,8 @@ def summarise(scores: Sequence[ImageScore], extra: Sequence[str] = ()) -> dict[s
     }
 
 
-def _score_volumes(pair: ImagePair, data_range: float | None) -> ImageScore:
-    volumes = read_pair(pair)
-    reference, prediction, mask = volumes.reference, volumes.prediction, volumes.mask
-    if data_range is None:
-        data_range = image_quality.intensity_range(reference, mask)
-    if data_range == 0:
-        raise ValueError(f"{pair.reference} is constant, so it has no data range: give one with --data-range")
-    slices = image_quality.slice_ssims(reference, prediction, axis=volumes.slice_axis, data_range=data_range, mask=mask)
-    valid = [value for value in slices if value is not None]
-    mae = image_quality.mean_absolute_error(reference, prediction, mask=mask)
-    return ImageScore(
-        pair.case,
-        ssim_3d=image_quality.ssim(reference, prediction, data_range=data_range, mask=mask),
-        ssim_slices=float(np.mean(valid)) if valid else None,
-        psnr_db=image_quality.psnr_db(reference, prediction, data_range=data_range, mask=mask),
-        mae=mae,
-        data_range=data_range,
-        status=IDENTICAL if mae == 0 else OK,
-        negative=bool(reference.min() < 0),
-    )
-
-
 def _check_settings(output: Path, *, data_range: float | None, num_processes: int) -> None:
-    if num_processes < 1:
-        raise ValueError(f"-np {num_processes}: at least one process is needed.")
+    check_num_processes(num_processes)
     if data_range is not None and not 0 < data_range < math.inf:
         raise ValueError(f"--data-range {data_range}: it is `reference` or a positive number.")
     for name in (TABLE_FILE, SUMMARY_FILE):
@@ -190,40 +179,12 @@ def _check_settings(output: Path, *, data_range: float | None, num_processes: in
 
 
 def _score_all(pairs: Sequence[ImagePair], *, data_range: float | None, num_processes: int) -> list[ImageScore]:
-    scores = {}
-    with tqdm(total=len(pairs), unit="image", disable=None) as bar:
-        for score in _scores(pairs, data_range, num_processes):
-            scores[score.case] = score
-            bar.update()
-    return [scores[pair.case] for pair in pairs]
-
-
-def _scores(pairs: Sequence[ImagePair], data_range: float | None, num_processes: int) -> Iterator[ImageScore]:
-    """Yield the scores as they come."""
-    score = partial(score_pair, data_range=data_range)
-    if num_processes == 1 or len(pairs) == 1:
-        yield from map(score, pairs)
-        return
-    # A process that is killed takes its pool down: what was open then is tried again, each case in a pool of its own.
-    lost = []
-    with _pool(min(num_processes, len(pairs))) as pool:
-        futures = {pool.submit(score, pair): pair for pair in pairs}
-        for future in as_completed(futures):
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                lost.append(futures[future])
-    for pair in lost:
-        with _pool(1) as pool:
-            try:
-                yield pool.submit(score, pair).result()
-            except BrokenProcessPool:
-                reason = "its process was killed, most likely for want of memory"
-                yield ImageScore(pair.case, status=EXCLUDED, reason=reason)
-
-
-def _pool(num_processes: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(num_processes, mp_context=get_context("spawn"))
+    predicted = {pair.case: pair for pair in pairs if pair.prediction is not None}
+    work = partial(score_pair, data_range=data_range)
+    results = run(work, predicted, num_processes=num_processes, unit="image")
+    rows = {each.case: each.value or ImageScore(each.case, status=EXCLUDED, reason=str(each.error)) for each in results}
+    missing = {pair.case: ImageScore(pair.case, status=MISSING, reason="there is no prediction") for pair in pairs}
+    return [(missing | rows)[pair.case] for pair in pairs]
 
 
 def _settings(data_range: float | None) -> dict[str, Any]:

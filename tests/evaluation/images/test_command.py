@@ -2,10 +2,8 @@
 
 import csv
 import json
-import os
-import signal
-import time
 
+import image_files
 import numpy as np
 import pytest
 from image_files import image_and_blurred, write_image
@@ -33,7 +31,7 @@ def results(output):
 
 
 def test_rows_hold_the_scores_of_the_arrays(folders, tmp_path):
-    text = evaluate_super_resolution(*folders, tmp_path / "out")
+    text = evaluate_super_resolution(*folders, tmp_path / "out").text
 
     rows, summary = results(tmp_path / "out")
     assert list(rows["a"]) == ["case", "ssim_3d", "ssim_slices", "psnr_db", "mae", "data_range", "status", "reason"]
@@ -116,7 +114,7 @@ def test_a_bad_file_never_costs_the_others(folders, tmp_path, num_processes):
     (pred / "truncated.nii.gz").write_bytes((pred / "truncated.nii.gz").read_bytes()[:2000])
     write_four_axes(pred / "four_axes.nii.gz", prediction)
 
-    text = evaluate_super_resolution(gt, pred, tmp_path / "out", num_processes=num_processes)
+    text = evaluate_super_resolution(gt, pred, tmp_path / "out", num_processes=num_processes).text
 
     rows, summary = results(tmp_path / "out")
     assert [rows[case]["status"] for case in "abc"] == ["ok"] * 3
@@ -150,22 +148,15 @@ def write_four_axes(path, values):
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.stack([values] * 2), isVector=False), str(path))
 
 
-def killed_at_b(pair, *, data_range):
-    """Score as usual, but die on case b, as a process does that runs out of memory."""
-    if pair.case == "b":
-        os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(0.01)
-    return super_resolution.ImageScore(pair.case, mae=1.0)
-
-
 def test_a_killed_process_costs_its_own_case_only(folders, tmp_path, monkeypatch):
-    monkeypatch.setattr(super_resolution, "score_pair", killed_at_b)
-    pairs, _ = super_resolution.pair_images(*folders)
+    monkeypatch.setattr(super_resolution, "score_pair", image_files.killed_at_b)
 
-    scores = {score.case: score for score in super_resolution._scores(pairs, None, 2)}
+    outcome = evaluate_super_resolution(*folders, tmp_path / "out", num_processes=2)
 
-    assert {case: score.status for case, score in scores.items()} == {"a": "ok", "b": "excluded", "c": "ok"}
-    assert "killed" in scores["b"].reason
+    rows, _ = results(tmp_path / "out")
+    assert {case: row["status"] for case, row in rows.items()} == {"a": "ok", "b": "excluded", "c": "ok"}
+    assert "killed" in rows["b"]["reason"]
+    assert [each.case for each in outcome.excluded] == ["b"]
 
 
 def test_a_constant_reference_has_scores_with_a_given_range(tmp_path):
@@ -197,7 +188,7 @@ def test_negative_intensities_are_told(folders, tmp_path):
     write_image(gt / "a.nii.gz", reference - 50)
     write_image(pred / "a_0000.nii.gz", prediction - 50)
 
-    text = evaluate_super_resolution(gt, pred, tmp_path / "out")
+    text = evaluate_super_resolution(gt, pred, tmp_path / "out").text
 
     assert "1 references have negative intensities" in text
     assert results(tmp_path / "out")[1]["num_negative"] == 1
