@@ -28,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from acnn_nnunet.plausibility.inputs import Predictions, find_predictions, find_rules, patients_of_cases
+from acnn_nnunet.plausibility.truth import References
 from study_defaults import CORRUPTIONS, Workplace
 from study_defaults_arms import ALL_FOLD, FEW_FOLD, STUDIES
 
@@ -40,10 +42,8 @@ from acnn_nnunet.plausibility.calibration import (
     judge_plausibilities,
 )
 from acnn_nnunet.plausibility.command import calibration_cases, calibration_rows
-from acnn_nnunet.plausibility.inputs import Predictions, find_predictions, find_rules, patients_of_cases
 from acnn_nnunet.plausibility.scores import PlausibilityScorer
 from acnn_nnunet.plausibility.table import EMPTY, SCORED, PlausibilityRow
-from acnn_nnunet.plausibility.truth import References
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "latent" / "plausibility.json"

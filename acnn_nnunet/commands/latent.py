@@ -149,28 +149,24 @@ def _add_plausibility(commands) -> None:
     parser.add_argument("--recall", type=float, default=0.9, help="share of bad cases to flag, default 0.9")
     parser.add_argument("--bad-dice", type=float, help="what is bad; default: the worst tenth of PRED")
     parser.add_argument("--groups", type=Path, help="case,patient,phase,group; default: groups.csv beside GT")
-    parser.add_argument("--spoilt", type=int, default=1, metavar="N", help="spoilt copies of each, default 1")
     parser.set_defaults(run=_plausibility)
 
 
 def _plausibility(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.plausibility.command import CalibrationOptions, plausibility
+    from acnn_nnunet.plausibility.command import PlausibilityOptions, plausibility
 
-    options = None
-    if arguments.calibrate is not None:
-        options = CalibrationOptions(
-            arguments.calibrate, arguments.recall, arguments.bad_dice, arguments.groups, arguments.spoilt
-        )
-    outcome = plausibility(
-        arguments.prediction,
-        arguments.output,
-        prior_file=prior_of(arguments),
+    options = PlausibilityOptions(
+        prior_of(arguments),
         images=arguments.images,
         rules_file=arguments.rules,
         calibration_file=arguments.calibration,
-        calibrate_on=options,
+        references=arguments.calibrate,
+        recall=arguments.recall,
+        bad_dice=arguments.bad_dice,
+        groups_file=arguments.groups,
         device=arguments.device,
     )
+    outcome = plausibility(arguments.prediction, arguments.output, options)
     print(outcome.text)
     return 0 if outcome.complete else 1
 

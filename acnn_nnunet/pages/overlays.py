@@ -31,7 +31,7 @@ def draw_overlay(
         label_names: names for the legend by label.
         line_names: what the legend calls solid and dashed outlines.
     """
-    index, spacing_mm = _worst_slice(reference, list(predictions.values()), spacing_mm)
+    index, spacing_mm = worst_slice(reference, list(predictions.values()), spacing_mm)
     box = _box([label_map[index] for label_map in (reference, *predictions.values())])
     figure = new_figure(3.6 * len(predictions), 4.0)
     for axis, (title, prediction) in zip(
@@ -48,7 +48,7 @@ def draw_overlay(
     return figure_data_uri(figure, dpi=90)
 
 
-def _worst_slice(
+def worst_slice(
     reference: np.ndarray, predictions: list[np.ndarray], spacing_mm: Sequence[float]
 ) -> tuple[Any, Sequence[float]]:
     """Return the index of the slice across the coarsest axis with most differing voxels, and its pixel size."""

@@ -1,8 +1,8 @@
 """One plausibility out of several scores of a label map, learnt where the truth is known.
 
-Each score is turned so that more is worse and its tail is short, then brought to mean 0 and standard deviation 1; a
-ridge regression whose weights cannot be negative takes them to the logit of the true mean Dice. So the plausibility is
-an expected Dice, falls with every score that gets worse, and has one weight a score.
+Each score is turned so that more is worse and its tail is short, then brought to mean 0 and standard deviation 1. A
+ridge regression with weights of 0 or more takes them to the logit of the true mean Dice. So the plausibility is an
+expected Dice, falls with every score that gets worse, and has one weight per score.
 """
 
 import math
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from acnn_nnunet.plausibility.table import PlausibilityRow
 from acnn_nnunet.shape_prior.defects import rank_correlation
 
 FORMAT_VERSION = 1
@@ -35,19 +36,19 @@ SCORES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Calibration:
-    """How scores become a plausibility, and below which a case is flagged; plain values, as they lie in the JSON.
+    """How scores become a plausibility, and below which a case is flagged; plain values, as in `calibration.json`.
 
     Attributes:
         scores: names of the scores that count.
         centres, scales: mean and standard deviation of each badness.
         weights: of each standardised badness, 0 or more.
         intercept: the logit of Dice at mean badness.
-        bad_dice: a case whose mean Dice is not above it is what should be flagged.
-        recall: share of such cases that the threshold was chosen to find.
-        threshold: a case whose plausibility is not above it is flagged.
-        prior_sha256: hash of the prior that the scores were taken with.
-        rules: the anatomical rules that were looked at.
-        measured: how well it does on the cases that it was made from, each judged by a fit without its patient.
+        bad_dice: a case is bad if its mean Dice is not above this.
+        recall: share of the bad cases that the threshold was chosen to find.
+        threshold: a case is flagged if its plausibility is not above this.
+        prior_sha256: hash of the prior that gave the scores.
+        rules: the anatomical rules, as plain dictionaries.
+        measured: how well it orders the cases that it was made from, in cross-validation by patient.
     """
 
     scores: tuple[str, ...]
@@ -65,8 +66,9 @@ class Calibration:
 
     def plausibility(self, scores: Mapping[str, float]) -> float:
         """Return the expected mean Dice, 0 to 1, of a case with these scores."""
-        values = np.array([[scores[name] for name in self.scores]], dtype=np.float64)
-        return float(_expected_dice(self, badness(values, self.scores))[0])
+        values = badness(np.array([[scores[name] for name in self.scores]], dtype=np.float64), self.scores)
+        fit = (np.array(self.centres), np.array(self.scales), np.array(self.weights), self.intercept)
+        return float(_expected_dice(values, *fit)[0])
 
     def flags(self, plausibility: float) -> bool:
         """Return whether a case of this plausibility is flagged."""
@@ -99,21 +101,31 @@ class Calibration:
 
 @dataclass(frozen=True)
 class CalibrationCases:
-    """Cases whose truth is known.
+    """Cases with known truth.
 
     Attributes:
         scores: by name, (N,) each.
         dice: (N,) true mean Dice.
         hausdorff_mm: (N,) true mean Hausdorff distance.
         units: (N,) patients, or cases where there are none: one is never on both sides of a fit.
-        spoilt: (N,) bool, the copies that were made wrong on purpose; the figures are those of the others.
     """
 
     scores: dict[str, np.ndarray]
     dice: np.ndarray
     hausdorff_mm: np.ndarray
     units: Sequence[str]
-    spoilt: np.ndarray
+
+    @classmethod
+    def of_rows(
+        cls, rows: Sequence[PlausibilityRow], names: Sequence[str], patient_of: Mapping[str, str]
+    ) -> "CalibrationCases":
+        """Collect scored rows with true scores; a case without a patient is its own."""
+        return cls(
+            scores={name: np.array([row.scores[name] for row in rows], dtype=np.float64) for name in names},
+            dice=np.array([row.dice for row in rows], dtype=np.float64),
+            hausdorff_mm=np.array([row.hausdorff_mm for row in rows], dtype=np.float64),
+            units=[patient_of.get(row.case, row.case) for row in rows],
+        )
 
 
 def calibrate(
@@ -131,47 +143,39 @@ def calibrate(
         recall: share of the bad cases to be flagged.
         prior_sha256: hash of the prior.
         rules: the anatomical rules, as plain dictionaries.
-        bad_dice: what a bad case's Dice is not above; None for that of the worst tenth of the cases not spoilt.
+        bad_dice: a case is bad if its mean Dice is not above this; None takes the lowest tenth of the cases.
 
     Returns:
-        The calibration, and the plausibility (N,) of each case by a fit without its patient.
+        The calibration, and the plausibility (N,) of each case from five-fold cross-validation by patient.
 
     Raises:
-        ValueError: for fewer than ten cases or two patients, a recall that is none, Dice that is the same everywhere,
+        ValueError: for fewer than ten cases or two patients, a recall outside 0 to 1, Dice that is the same everywhere,
             or no bad case to choose the threshold by.
     """
     _check(cases, recall)
     if bad_dice is None:
-        bad_dice = float(np.quantile(cases.dice[~cases.spoilt], WORST_SHARE, method="higher"))
+        bad_dice = float(np.quantile(cases.dice, WORST_SHARE, method="higher"))
     bad = cases.dice <= bad_dice
     if not bad.any():
         raise ValueError(f"No calibration case has a mean Dice of {bad_dice:g} or less: choose a higher --bad-dice.")
     names = tuple(cases.scores)
     values = badness(np.stack([cases.scores[name] for name in names], axis=1), names)
-    held_out = _held_out_plausibilities(values, names, cases)
+    held_out = _held_out_plausibilities(values, cases)
     # As many of the bad as it takes, worst first; the last of them is still flagged.
     threshold = float(np.sort(held_out[bad])[math.ceil(recall * bad.sum()) - 1])
-    real = ~cases.spoilt
-    calibration = _fit(
-        values,
-        cases.dice,
-        names,
+    centres, scales, weights, intercept = _fit(values, cases.dice)
+    calibration = Calibration(
+        scores=names,
+        centres=tuple(centres.tolist()),
+        scales=tuple(scales.tolist()),
+        weights=tuple(weights.tolist()),
+        intercept=intercept,
         bad_dice=bad_dice,
         recall=recall,
         threshold=threshold,
         prior_sha256=prior_sha256,
         rules=tuple(rules),
-        measured={
-            "cases": int(real.sum()),
-            "spoilt_copies": int(cases.spoilt.sum()),
-            "patients": len(set(cases.units)),
-            **judge_plausibilities(held_out[real], cases.dice[real], cases.hausdorff_mm[real]),
-            **judge_flags(held_out[real] <= threshold, cases.dice[real] <= bad_dice),
-            "single_scores": {
-                name: judge_plausibilities(-column[real], cases.dice[real], cases.hausdorff_mm[real])
-                for name, column in zip(names, values.T, strict=True)
-            },
-        },
+        measured=_measure(cases, values, held_out, flagged=held_out <= threshold, bad=bad),
     )
     return calibration, held_out
 
@@ -185,8 +189,8 @@ def judge_plausibilities(plausibility: np.ndarray, dice: np.ndarray, hausdorff_m
     """Return how well plausibilities (N,) order cases by their true Dice and Hausdorff distance.
 
     Returns:
-        `auroc_worst_tenth`: the chance that a case among the tenth of lowest Dice is less plausible than one that is
-        not; `spearman_dice`, `spearman_hausdorff`: rank correlations, 1 and -1 at best. None where they do not exist.
+        `auroc_worst_tenth`: how well it tells the tenth with the lowest Dice from the others; `spearman_dice`,
+        `spearman_hausdorff`: rank correlations, 1 and -1 at best. None where they do not exist.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -200,7 +204,7 @@ def judge_plausibilities(plausibility: np.ndarray, dice: np.ndarray, hausdorff_m
 
 
 def judge_flags(flagged: np.ndarray, bad: np.ndarray) -> dict[str, Any]:
-    """Return the share of cases (N,) that are flagged, of bad ones that are, and of flagged ones that are bad."""
+    """Return the flagged share of all cases (N,) and of the bad ones, and the bad share of the flagged ones."""
     both = np.count_nonzero(flagged & bad)
     return {
         "flagged_share": float(flagged.mean()),
@@ -212,48 +216,57 @@ def judge_flags(flagged: np.ndarray, bad: np.ndarray) -> dict[str, Any]:
 def _check(cases: CalibrationCases, recall: float) -> None:
     if not 0 < recall <= 1:
         raise ValueError(f"The recall is {recall:g}; it is above 0 and at most 1.")
-    num_real = int(np.count_nonzero(~cases.spoilt))
-    if num_real < MIN_CASES or len(set(cases.units)) < 2:
+    num_cases, num_patients = len(cases.dice), len(set(cases.units))
+    if num_cases < MIN_CASES or num_patients < 2:
         raise ValueError(
-            f"A calibration needs {MIN_CASES} scored cases of two patients at least; there are {num_real} of "
-            f"{len(set(cases.units))}."
+            f"A calibration needs {MIN_CASES} scored cases of two patients at least; there are {num_cases} of "
+            f"{num_patients}."
         )
     if np.ptp(cases.dice) == 0:
         raise ValueError(f"All calibration cases have the same mean Dice, {cases.dice[0]:g}: nothing can be learnt.")
 
 
-def _held_out_plausibilities(values: np.ndarray, names: tuple[str, ...], cases: CalibrationCases) -> np.ndarray:
+def _measure(
+    cases: CalibrationCases, values: np.ndarray, held_out: np.ndarray, *, flagged: np.ndarray, bad: np.ndarray
+) -> dict[str, Any]:
+    """Return how well plausibilities and single badnesses (N, F) order the cases, and the flags find the bad ones."""
+    return {
+        "cases": len(cases.dice),
+        "patients": len(set(cases.units)),
+        **judge_plausibilities(held_out, cases.dice, cases.hausdorff_mm),
+        **judge_flags(flagged, bad),
+        "single_scores": {
+            name: judge_plausibilities(-column, cases.dice, cases.hausdorff_mm)
+            for name, column in zip(cases.scores, values.T, strict=True)
+        },
+    }
+
+
+def _held_out_plausibilities(values: np.ndarray, cases: CalibrationCases) -> np.ndarray:
     """Return the plausibility (N,) of each case by a fit on the patients of the other folds."""
     from sklearn.model_selection import GroupKFold
 
     units = np.unique(np.asarray(cases.units), return_inverse=True)[1]
     plausibility = np.empty(len(values))
     for train, test in GroupKFold(min(_FOLDS, units.max() + 1)).split(values, groups=units):
-        plausibility[test] = _expected_dice(_fit(values[train], cases.dice[train], names), values[test])
+        plausibility[test] = _expected_dice(values[test], *_fit(values[train], cases.dice[train]))
     return plausibility
 
 
-def _fit(values: np.ndarray, dice: np.ndarray, names: tuple[str, ...], **fields: Any) -> Calibration:
-    """Return the calibration of badnesses (N, F) and true Dice (N,)."""
+def _fit(values: np.ndarray, dice: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Return centres, scales and weights (F,) and the intercept of badnesses (N, F) and true Dice (N,)."""
     from sklearn.linear_model import Ridge
 
     centres, scales = values.mean(0), values.std(0)
     scales = np.where(scales > 1e-9 * np.maximum(1, np.abs(centres)), scales, 1.0)
     clipped = np.clip(dice, _EXTREME_DICE, 1 - _EXTREME_DICE)
     regression = Ridge(_RIDGE, positive=True).fit((centres - values) / scales, np.log(clipped / (1 - clipped)))
-    defaults: dict[str, Any] = {"bad_dice": 0.0, "recall": 1.0, "threshold": 0.0, "prior_sha256": ""}
-    return Calibration(
-        scores=names,
-        centres=tuple(centres.tolist()),
-        scales=tuple(scales.tolist()),
-        weights=tuple(regression.coef_.tolist()),
-        intercept=float(regression.intercept_),
-        **{**defaults, **fields},
-    )
+    return centres, scales, regression.coef_, float(regression.intercept_)
 
 
-def _expected_dice(calibration: Calibration, values: np.ndarray) -> np.ndarray:
+def _expected_dice(
+    values: np.ndarray, centres: np.ndarray, scales: np.ndarray, weights: np.ndarray, intercept: float
+) -> np.ndarray:
     """Return plausibilities (N,) of badnesses (N, F)."""
-    standard = (values - np.array(calibration.centres)) / np.array(calibration.scales)
-    logits = calibration.intercept - standard @ np.array(calibration.weights)
+    logits = intercept - (values - centres) / scales @ weights
     return 1 / (1 + np.exp(-np.clip(logits, -30, 30)))

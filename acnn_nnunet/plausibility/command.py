@@ -1,27 +1,21 @@
 """`acnn-nnunet plausibility`: which predictions of a folder should be looked at, without ground truth."""
 
-import contextlib
-import zlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
+from acnn_nnunet.casewise.run import FolderOutcome
+from acnn_nnunet.evaluation.anatomy.rules import DATASET_KEY, AnatomicalRule, parse_rules
+from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
 from acnn_nnunet.files.safe_writes import make_output_folder, refuse_file, write_json, write_text
-from acnn_nnunet.fold_prior.coder import load_coder
-from acnn_nnunet.nnunet.label_files import LabelMap
+from acnn_nnunet.fold_prior.case_files import existing_folder, list_images, list_labels
+from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.plausibility.calibration import Calibration, CalibrationCases, calibrate
-from acnn_nnunet.plausibility.inputs import (
-    Predictions,
-    existing_folder,
-    find_predictions,
-    find_rules,
-    patients_of_cases,
-    read_calibration,
-)
-from acnn_nnunet.plausibility.page import render_plausibility_page
+from acnn_nnunet.plausibility.page import KeptSlice, render_plausibility_page
 from acnn_nnunet.plausibility.scores import PlausibilityScorer, PredictionScores
 from acnn_nnunet.plausibility.table import (
     EMPTY,
@@ -31,211 +25,253 @@ from acnn_nnunet.plausibility.table import (
     least_plausible_first,
     write_table,
 )
-from acnn_nnunet.plausibility.truth import References, spoil
 
 TABLE_FILE, PAGE_FILE, CALIBRATION_FILE = "plausibility.csv", "report.html", "calibration.json"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What the command prints, and whether every prediction was scored."""
-
-    text: str
-    complete: bool
-
-
-@dataclass(frozen=True)
-class CalibrationOptions:
-    """How `--calibrate` goes about it.
+class PlausibilityOptions:
+    """How predictions are scored and judged.
 
     Attributes:
-        references: folder of ground truth.
-        recall: share of the bad cases to be flagged.
-        bad_dice: what a bad case's Dice is not above; None for that of the worst tenth.
-        groups: table that says which patient a case is of; None takes groups.csv beside the references, if any.
-        spoilt_copies: of each prediction, to learn from.
-    """
-
-    references: Path
-    recall: float = 0.9
-    bad_dice: float | None = None
-    groups: Path | None = None
-    spoilt_copies: int = 1
-
-
-def plausibility(
-    predictions: Path,
-    output: Path,
-    *,
-    prior_file: Path,
-    images: Path | None = None,
-    rules_file: Path | None = None,
-    calibration_file: Path | None = None,
-    calibrate_on: CalibrationOptions | None = None,
-    device: str = "cpu",
-) -> Outcome:
-    """Score every prediction of a folder and write `plausibility.csv` and `report.html`.
-
-    Args:
-        predictions: folder of label maps, named as nnU-Net names them.
-        output: folder to write.
         prior_file: the shape prior.
         images: folder of the images that were segmented, to compare the codes of both.
         rules_file: anatomical rules, instead of those that the prior's dataset.json declares.
-        calibration_file: a `calibration.json` of an earlier `calibrate_on`, to flag by.
-        calibrate_on: makes `calibration.json` of these predictions.
+        calibration_file: a `calibration.json` to flag by.
+        references: folder of ground truth, to make a `calibration.json` of these predictions.
+        recall: with `references`: share of the bad cases to be flagged.
+        bad_dice: with `references`: a case is bad if its mean Dice is not above this; None takes the lowest tenth.
+        groups_file: with `references`: table of the patient of each case; None takes groups.csv beside them, if any.
         device: cpu, cuda or mps.
+    """
+
+    prior_file: Path
+    images: Path | None = None
+    rules_file: Path | None = None
+    calibration_file: Path | None = None
+    references: Path | None = None
+    recall: float = 0.9
+    bad_dice: float | None = None
+    groups_file: Path | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The files of a prediction.
+
+    Attributes:
+        label: its label map.
+        images: one file or more, channels in order; none where no images are looked at.
+        reference: ground truth, or None.
+    """
+
+    label: Path
+    images: tuple[Path, ...] = ()
+    reference: Path | None = None
+
+
+def plausibility(predictions: Path, output: Path, options: PlausibilityOptions) -> FolderOutcome:
+    """Score every prediction of a folder and write `plausibility.csv` and `report.html`, or make a calibration of them.
 
     Raises:
         FileNotFoundError, NotADirectoryError: for a folder or file that is not there.
-        ValueError: if there are no predictions, none that can be scored, no images or no predictor where `images` is
-            given, if rules or calibration cannot be used, or do not belong to the prior.
+        ValueError: if there are no predictions or none can be scored, if images are given without a predictor or for
+            other cases, or if rules or calibration cannot be used or do not belong to the prior.
         OSError: if the output cannot be written.
     """
-    if calibration_file is not None and calibrate_on is not None:
+    if options.calibration_file is not None and options.references is not None:
         raise ValueError("--calibrate makes a calibration, --calibration uses one: give one of them.")
     refuse_file(output)
-    coder = load_coder(prior_file, device=device)
-    found = find_predictions(predictions, coder, images=images)
-    scorer = PlausibilityScorer(coder, find_rules(coder, rules_file))
-    names = scorer.score_names(with_images=images is not None)
-    calibration: Calibration | None
-    if calibrate_on is not None:
-        rows, calibration = _calibrate(scorer, found, calibrate_on, names)
+    coder = load_coder(options.prior_file, device=options.device)
+    found = find_predictions(predictions, coder, images=options.images, references=options.references)
+    scorer = PlausibilityScorer(coder, find_rules(coder, options.rules_file))
+    names = scorer.score_names(with_images=options.images is not None)
+    calibration = None
+    if options.calibration_file is not None:
+        calibration = read_calibration(options.calibration_file, scorer, names)
+    patient_of = {} if options.references is None else patients_of_cases(options.groups_file, options.references)
+    rows, slices = score_folder(scorer, found)
+    _refuse_all_excluded(rows, predictions, calibrating=options.references is not None)
+    if options.references is None:
+        rows = [_judged(row, calibration) for row in rows]
     else:
-        calibration = None if calibration_file is None else read_calibration(calibration_file, scorer, names)
-        rows = [_judged(row, calibration) for row in score_folder(scorer, found)]
-    if all(row.status == EXCLUDED for row in rows):
-        raise ValueError(f"No prediction of {predictions} can be scored; the first: {rows[0].case}: {rows[0].reason}")
-    make_output_folder(output)
-    if calibrate_on is not None and calibration is not None:
-        write_json(output / CALIBRATION_FILE, calibration.as_plain())
-    write_table(output / TABLE_FILE, rows, score_names=names, rule_names=[rule.name for rule in scorer.rules])
+        rows, calibration = _calibrated(rows, scorer, names, patient_of, options)
+    rule_names = [rule.name for rule in scorer.rules]
     page = render_plausibility_page(
-        rows, scorer, found, calibration, score_names=names, calibrated_here=calibrate_on is not None
+        rows,
+        slices,
+        calibration,
+        calibrated_here=options.references is not None,
+        score_names=names,
+        folder=predictions,
+        images=options.images,
+        prior=coder.prior,
+        rules=rule_names,
     )
+    make_output_folder(output)
+    if options.references is not None and calibration is not None:
+        write_json(output / CALIBRATION_FILE, calibration.as_plain())
+    write_table(output / TABLE_FILE, rows, score_names=names, rule_names=rule_names)
     write_text(output / PAGE_FILE, page)
-    return Outcome(_summary(rows, calibration, output), all(row.status != EXCLUDED for row in rows))
+    return FolderOutcome(_summary(rows, calibration, output), all(row.status != EXCLUDED for row in rows))
 
 
-def score_folder(scorer: PlausibilityScorer, found: Predictions) -> list[PlausibilityRow]:
-    """Return a row a prediction; one that cannot be scored is excluded with the reason."""
-    return [_row(scorer, found, case) for case in tqdm(found.cases, desc="plausibility", unit="case", disable=None)]
+def find_predictions(
+    folder: Path, coder: Coder, *, images: Path | None = None, references: Path | None = None
+) -> dict[str, Prediction]:
+    """Return the files of each prediction of a folder; its image or reference may be missing.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: if there is no such folder.
+        ValueError: if it holds no label map, there is no image for any, or the prior has no predictor to read them.
+    """
+    ending = coder.file_ending
+    labels = list_labels(folder, ending)
+    if references is not None:
+        existing_folder(references)
+    reference_of = {case: None if references is None else references / f"{case}{ending}" for case in labels}
+    if images is None:
+        return {case: Prediction(label, (), reference_of[case]) for case, label in labels.items()}
+    coder.require_predictor()
+    channels = list_images(images, ending)
+    if not set(channels) & set(labels):
+        raise ValueError(f"{images} holds no image of any prediction, such as {next(iter(labels))}_0000{ending}.")
+    channels = {case: channels.get(case, (images / f"{case}_0000{ending}",)) for case in labels}
+    return {case: Prediction(label, channels[case], reference_of[case]) for case, label in labels.items()}
 
 
-def calibration_rows(
-    scorer: PlausibilityScorer, found: Predictions, references: References, *, spoilt_copies: int
-) -> tuple[list[PlausibilityRow], list[PlausibilityRow]]:
-    """Return rows with true scores: of the predictions, and of copies that were spoilt, as far as both have scores."""
-    rows, spoilt = [], []
-    for case in tqdm(found.cases, desc="calibration", unit="case", disable=None):
+def find_rules(coder: Coder, rules_file: Path | None) -> tuple[AnatomicalRule, ...]:
+    """Return the rules of a JSON file, a list or a dataset.json, or those that the prior's dataset declares, if any.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: naming the file, if it holds no rules or they do not suit the prior's labels.
+    """
+    names = coder.names.values()
+    if rules_file is None:
+        declared = coder.dataset_json.get(DATASET_KEY, [])
+        return parse_rules(declared, names=names, where=f"dataset.json of {coder.prior.spec.dataset}")
+    content = _read_json(rules_file, "a JSON list of rules, or a dataset.json that declares some")
+    if isinstance(content, dict):
+        if DATASET_KEY not in content:
+            raise ValueError(f"{rules_file} declares no {DATASET_KEY}.")
+        content = content[DATASET_KEY]
+    return parse_rules(content, names=names, where=str(rules_file))
+
+
+def read_calibration(path: Path, scorer: PlausibilityScorer, names: Sequence[str]) -> Calibration:
+    """Read a calibration that was made with the same prior, rules and kinds of scores.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: naming the file and what differs.
+    """
+    content = _read_json(path, "a calibration.json that --calibrate wrote")
+    calibration = Calibration.from_plain(content, where=str(path))
+    again = "calibrate again with --calibrate GT"
+    if calibration.prior_sha256 != scorer.coder.prior.sha256:
+        raise ValueError(f"{path} was made with another prior than {scorer.coder.prior.path}: {again}.")
+    with_images = "image_disagreement" in calibration.scores
+    if with_images != ("image_disagreement" in names):
+        had, remedy = ("with", "give --images") if with_images else ("without", "leave out --images")
+        raise ValueError(f"{path} was made {had} images: {remedy}, or {again}.")
+    if list(calibration.rules) != [rule.as_plain() for rule in scorer.rules]:
+        raise ValueError(f"{path} was made with other anatomical rules: name the same with --rules, or {again}.")
+    return calibration
+
+
+def patients_of_cases(groups_file: Path | None, references: Path) -> dict[str, str]:
+    """Return the patient of each case of a table, or of groups.csv beside the references; empty without one.
+
+    Raises:
+        FileNotFoundError, ValueError: if the table cannot be read.
+    """
+    beside = references.parent / GROUPS_FILE
+    if groups_file is None and not beside.is_file():
+        return {}
+    return {row.case: row.patient for row in read_groups(groups_file or beside)}
+
+
+def score_folder(
+    scorer: PlausibilityScorer, found: dict[str, Prediction]
+) -> tuple[list[PlausibilityRow], dict[str, KeptSlice]]:
+    """Return a row of each prediction, with the reason if it cannot be scored, and a slice to draw of each."""
+    rows: list[PlausibilityRow] = []
+    slices: dict[str, KeptSlice] = {}
+    for case, files in tqdm(found.items(), desc="plausibility", unit="case", disable=None):
         try:
-            pair = scorer.read(found.label_file(case)), references.read(case)
-            images = found.image_files(case)
-            rows.append(_with_truth(scorer, references, case, pair, images))
+            row, scores = score_case(scorer, case, files)
         except (ValueError, OSError) as error:
-            rows.append(_excluded(case, error))
-        if rows[-1].status == SCORED:
-            spoilt += _spoilt_rows(scorer, references, case, pair, images, spoilt_copies)
-    return rows, spoilt
+            rows.append(PlausibilityRow(case, EXCLUDED, reason=str(error) or type(error).__name__))
+            continue
+        rows.append(row)
+        if kept := KeptSlice.of(scores, scorer.coder):
+            slices[case] = kept
+    return rows, slices
 
 
-def calibration_cases(
-    rows: Sequence[PlausibilityRow], spoilt: Sequence[PlausibilityRow], names: Sequence[str], unit_of: dict[str, str]
-) -> CalibrationCases:
-    """Return what `calibrate` takes of scored rows with true scores; a case that no group names is its own patient."""
-    every = [*rows, *spoilt]
-    return CalibrationCases(
-        scores={name: np.array([row.scores[name] for row in every], dtype=np.float64) for name in names},
-        dice=np.array([row.dice for row in every], dtype=np.float64),
-        hausdorff_mm=np.array([row.hausdorff_mm for row in every], dtype=np.float64),
-        units=[unit_of.get(row.case, row.case) for row in every],
-        spoilt=np.arange(len(every)) >= len(rows),
+def score_case(scorer: PlausibilityScorer, case: str, files: Prediction) -> tuple[PlausibilityRow, PredictionScores]:
+    """Score a prediction, and against its reference if there is one.
+
+    Raises:
+        FileNotFoundError, ValueError: naming the file that is missing or cannot be used.
+    """
+    prediction = scorer.read(files.label)
+    dice, hausdorff_mm = None, None
+    if files.reference is not None:
+        dice, hausdorff_mm = scorer.true_scores(prediction, scorer.read(files.reference))
+    if missing := next((file for file in files.images if not file.is_file()), None):
+        raise FileNotFoundError(f"{missing.parent} holds no image {missing.name}")
+    found = scorer.score(prediction, image_files=files.images)
+    row = PlausibilityRow(
+        case,
+        SCORED if found.scores else EMPTY,
+        found.scores,
+        found.violations,
+        found.outside_share,
+        dice=dice,
+        hausdorff_mm=hausdorff_mm,
     )
+    return row, found
 
 
-def _calibrate(
-    scorer: PlausibilityScorer, found: Predictions, options: CalibrationOptions, names: Sequence[str]
+def _calibrated(
+    rows: Sequence[PlausibilityRow],
+    scorer: PlausibilityScorer,
+    names: Sequence[str],
+    patient_of: dict[str, str],
+    options: PlausibilityOptions,
 ) -> tuple[list[PlausibilityRow], Calibration]:
-    """Return rows whose plausibility comes from a fit without their patient, and the calibration of all."""
-    references = References(existing_folder(options.references), scorer.coder)
-    unit_of = patients_of_cases(options.groups, options.references)
-    rows, spoilt = calibration_rows(scorer, found, references, spoilt_copies=options.spoilt_copies)
+    """Return rows with plausibilities from fits without their patient, and the calibration of all."""
     scored = [row for row in rows if row.status == SCORED]
-    if not scored:
-        reason = next((f"; the first: {row.case}: {row.reason}" for row in rows if row.reason), "")
-        raise ValueError(f"No prediction of {found.folder} can be calibrated on{reason}")
-    cases = calibration_cases(scored, spoilt, names, unit_of)
     calibration, held_out = calibrate(
-        cases,
+        CalibrationCases.of_rows(scored, names, patient_of),
         recall=options.recall,
         prior_sha256=scorer.coder.prior.sha256,
         rules=[rule.as_plain() for rule in scorer.rules],
         bad_dice=options.bad_dice,
     )
-    expected = dict(zip((row.case for row in scored), held_out.tolist(), strict=False))
-    return [
-        replace(row, plausibility=expected[row.case], flagged=calibration.flags(expected[row.case]))
-        if row.status == SCORED
-        else _judged(row, calibration)
-        for row in rows
-    ], calibration
+    expected = dict(zip((row.case for row in scored), held_out.tolist(), strict=True))
+    return [_judged(row, calibration, expected.get(row.case)) for row in rows], calibration
 
 
-def _row(scorer: PlausibilityScorer, found: Predictions, case: str) -> PlausibilityRow:
-    try:
-        scores = scorer.score(scorer.read(found.label_file(case)), image_files=found.image_files(case))
-    except (ValueError, OSError) as error:
-        return _excluded(case, error)
-    return _scored(case, scores)
+def _refuse_all_excluded(rows: Sequence[PlausibilityRow], folder: Path, *, calibrating: bool) -> None:
+    usable, wanted = ((SCORED,), "calibrated on") if calibrating else ((SCORED, EMPTY), "scored")
+    if not any(row.status in usable for row in rows):
+        reason = next((f"; the first: {row.case}: {row.reason}" for row in rows if row.reason), "")
+        raise ValueError(f"No prediction of {folder} can be {wanted}{reason}")
 
 
-def _with_truth(
-    scorer: PlausibilityScorer,
-    references: References,
-    case: str,
-    pair: tuple[LabelMap, LabelMap],
-    images: Sequence[Path],
+def _judged(
+    row: PlausibilityRow, calibration: Calibration | None, plausibility: float | None = None
 ) -> PlausibilityRow:
-    """Return the row of a pair of prediction and reference, with its true scores."""
-    prediction, reference = pair
-    truth = references.judge(reference, prediction)
-    row = _scored(case, scorer.score(prediction, image_files=images))
-    return replace(row, dice=truth.dice, hausdorff_mm=truth.hausdorff_mm)
-
-
-def _spoilt_rows(
-    scorer: PlausibilityScorer,
-    references: References,
-    case: str,
-    pair: tuple[LabelMap, LabelMap],
-    images: Sequence[Path],
-    copies: int,
-) -> list[PlausibilityRow]:
-    rows = []
-    for copy in range(copies):
-        wrong = spoil(pair[0], seed=zlib.crc32(f"{case} {copy}".encode()))
-        with contextlib.suppress(ValueError):  # what the prior cannot read teaches nothing
-            rows.append(_with_truth(scorer, references, case, (wrong, pair[1]), images))
-    return [row for row in rows if row.status == SCORED]
-
-
-def _scored(case: str, scores: PredictionScores) -> PlausibilityRow:
-    status = EMPTY if scores.empty else SCORED
-    return PlausibilityRow(case, status, scores.scores, scores.violations, scores.outside_share)
-
-
-def _excluded(case: str, error: Exception) -> PlausibilityRow:
-    return PlausibilityRow(case, EXCLUDED, reason=str(error) or type(error).__name__)
-
-
-def _judged(row: PlausibilityRow, calibration: Calibration | None) -> PlausibilityRow:
-    """Return a row with its plausibility; an empty prediction has none at all, and is flagged."""
-    if calibration is None or row.status == EXCLUDED:
-        return replace(row, plausibility=0.0) if row.status == EMPTY else row
+    """Return a row with its plausibility, by the calibration if it is not given; an empty prediction has 0."""
     if row.status == EMPTY:
-        return replace(row, plausibility=0.0, flagged=True)
-    value = calibration.plausibility(row.scores)
+        return replace(row, plausibility=0.0, flagged=None if calibration is None else True)
+    if row.status == EXCLUDED or calibration is None:
+        return row
+    value = calibration.plausibility(row.scores) if plausibility is None else plausibility
     return replace(row, plausibility=value, flagged=calibration.flags(value))
 
 
@@ -251,3 +287,12 @@ def _summary(rows: Sequence[PlausibilityRow], calibration: Calibration | None, o
         lines.append("not flagged: without --calibration nothing says how low is too low")
     lines.append(f"report: {output / PAGE_FILE}")
     return "\n".join(lines)
+
+
+def _read_json(path: Path, wanted: str) -> Any:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {path}: it should be {wanted}.")
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON ({error}): it should be {wanted}.") from None

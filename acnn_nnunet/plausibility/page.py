@@ -1,16 +1,18 @@
-"""The page of `plausibility`: what was flagged, worst first, with pictures of what the prior makes of it."""
+"""The page of `plausibility`: flagged cases, worst first, with pictures of their reconstruction by the prior."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from acnn_nnunet import __version__
-from acnn_nnunet.pages.overlays import draw_overlay
+from acnn_nnunet.fold_prior.coder import Coder
+from acnn_nnunet.pages.overlays import draw_overlay, worst_slice
 from acnn_nnunet.pages.page import figure_data_uri, format_number, new_figure, render_page
 from acnn_nnunet.plausibility.calibration import Calibration
-from acnn_nnunet.plausibility.inputs import Predictions
-from acnn_nnunet.plausibility.scores import PlausibilityScorer, PredictionScores
+from acnn_nnunet.plausibility.scores import PredictionScores
 from acnn_nnunet.plausibility.table import EMPTY, EXCLUDED, SCORED, PlausibilityRow, least_plausible_first
 
 SCORE_TITLES = {
@@ -26,24 +28,58 @@ DIGITS = {"reconstruction_dice": 3, "image_dice": 3, "rule_violation": 3, "missi
 _NUM_PICTURES, _NUM_UNCALIBRATED = 24, 12
 
 
+@dataclass(frozen=True)
+class KeptSlice:
+    """One slice of a scored case on the prior's grid: where prediction and reconstruction differ most.
+
+    Attributes:
+        prediction, reconstruction: label maps (Y, X).
+        image: (Y, X), if there is one.
+        spacing_mm: of a pixel.
+        label_names: by the values of the label maps.
+    """
+
+    prediction: np.ndarray
+    reconstruction: np.ndarray
+    image: np.ndarray | None
+    spacing_mm: tuple[float, ...]
+    label_names: dict[int, str]
+
+    @classmethod
+    def of(cls, scores: PredictionScores, coder: Coder) -> "KeptSlice | None":
+        """Cut the slice out of what was scored; None where there is no reconstruction."""
+        if scores.reconstruction is None:
+            return None
+        regions = coder.labels.regions
+        prediction, reconstruction = (_painted(maps, regions) for maps in (scores.maps, scores.reconstruction))
+        index, spacing_mm = worst_slice(prediction, [reconstruction], coder.geometry.spacing_mm)
+        return cls(
+            prediction[index].copy(),  # a view would keep the volume
+            reconstruction[index].copy(),
+            None if scores.image is None else scores.image[0].numpy()[index].copy(),
+            tuple(spacing_mm),
+            {channel + regions: name for channel, name in coder.names.items()},
+        )
+
+
 def render_plausibility_page(
     rows: Sequence[PlausibilityRow],
-    scorer: PlausibilityScorer,
-    predictions: Predictions,
+    slices: Mapping[str, KeptSlice],
     calibration: Calibration | None,
     *,
-    score_names: Sequence[str],
     calibrated_here: bool,
+    score_names: Sequence[str],
+    **about: Any,
 ) -> str:
     """Return the self-contained page.
 
     Args:
         rows: of all predictions.
-        scorer: that scored them; those that are shown are read again.
-        predictions: where the files lie.
+        slices: of cases to draw.
         calibration: that they were judged by, if any.
+        calibrated_here: whether the calibration was made from these very predictions.
         score_names: the scores that were taken.
-        calibrated_here: whether the calibration was made of these very predictions.
+        about: `folder` and `images` that were read, the `prior` and the names of the `rules`.
     """
     ordered = least_plausible_first(rows)
     scored = [row for row in ordered if row.status != EXCLUDED]
@@ -51,24 +87,23 @@ def render_plausibility_page(
     return render_page(
         "plausibility.html",
         version=__version__,
-        folder=predictions.folder,
-        images=predictions.images,
-        prior=scorer.coder.prior,
-        rules=[rule.name for rule in scorer.rules],
         rows=scored,
         excluded=[row for row in ordered if row.status == EXCLUDED],
         num_empty=sum(row.status == EMPTY for row in rows),
         with_truth=any(row.dice is not None for row in rows),
         calibration=calibration,
-        calibrated_here=calibrated_here,
         weights={} if calibration is None else dict(zip(calibration.scores, calibration.weights, strict=True)),
         scatter=_draw_truth(rows, calibration) if calibration is not None and calibrated_here else None,
         score_names=list(score_names),
         score_titles=SCORE_TITLES,
         digits=DIGITS,
         broken={row.case: _broken(row) for row in scored},
-        pictures=[_picture(row, scorer, predictions) for row in shown[:_NUM_PICTURES]],
+        pictures=[
+            {"case": row.case, "source": _draw(row.case, slices.get(row.case)), "caption": _caption(row)}
+            for row in shown[:_NUM_PICTURES]
+        ],
         num_shown=len(shown),
+        **about,
     )
 
 
@@ -78,48 +113,39 @@ def _broken(row: PlausibilityRow) -> str:
     return ", ".join(f"{name} ({value:.1%})" for value, name in broken)
 
 
-def _picture(row: PlausibilityRow, scorer: PlausibilityScorer, predictions: Predictions) -> dict[str, str]:
-    """Return name, picture (empty where there is nothing to show) and caption of a case."""
+def _caption(row: PlausibilityRow) -> str:
     words = [] if row.plausibility is None else [f"plausibility {row.plausibility:.3f}"]
     words += [] if row.dice is None else [f"true Dice {row.dice:.3f}"]
     words += [f"{SCORE_TITLES[name]} {format_number(row.scores[name], DIGITS.get(name, 2))}" for name in row.scores]
     words += ["nothing is predicted"] if row.status == EMPTY else []
     words += [f"breaks {broken}"] if (broken := _broken(row)) else []
-    caption = f"{row.case}: {'; '.join(words)}"
-    if row.status == EMPTY:
-        return {"case": row.case, "source": "", "caption": caption}
-    try:
-        prediction = scorer.read(predictions.label_file(row.case))
-        scores = scorer.score(prediction, image_files=predictions.image_files(row.case))
-    except (ValueError, OSError) as error:  # it was there a moment ago
-        return {"case": row.case, "source": "", "caption": f"{caption}; no picture: {error}"}
-    return {"case": row.case, "source": _draw(row.case, scores, scorer), "caption": caption}
+    return f"{row.case}: {'; '.join(words)}"
 
 
-def _draw(case: str, scores: PredictionScores, scorer: PlausibilityScorer) -> str:
-    """Draw prediction and reconstruction on the prior's grid, over the image where there is one."""
-    assert scores.reconstruction is not None
-    regions = scorer.coder.labels.regions
+def _draw(case: str, kept: KeptSlice | None) -> str:
+    """Draw prediction and reconstruction over the image where there is one; empty where nothing was kept."""
+    if kept is None:
+        return ""
     return draw_overlay(
-        _painted(scores.maps, regions=regions),
-        {case: _painted(scores.reconstruction, regions=regions)},
-        scorer.coder.geometry.spacing_mm,
-        image=None if scores.image is None else scores.image[0].numpy(),
-        label_names={channel + regions: name for channel, name in scorer.coder.names.items()},
+        kept.prediction,
+        {case: kept.reconstruction},
+        kept.spacing_mm,
+        image=kept.image,
+        label_names=kept.label_names,
         line_names=("prediction", "autoencoder"),
     )
 
 
-def _painted(maps: Tensor, *, regions: bool) -> np.ndarray:
-    """Return a label map (…) of hard maps (C, …): a class's channel, or 1 + that of the last region that is there."""
+def _painted(maps: Tensor, regions: bool) -> np.ndarray:
+    """Return a label map (…) of hard maps (C, …): the class's channel, or 1 + the channel of the last region there."""
     if not regions:
-        return maps.argmax(0).numpy()
+        return maps.argmax(0).numpy().astype(np.uint16)
     numbers = np.arange(1, len(maps) + 1).reshape(-1, *(1,) * (maps.ndim - 1))
-    return ((maps.numpy() > 0.5) * numbers).max(0)
+    return ((maps.numpy() > 0.5) * numbers).max(0).astype(np.uint16)
 
 
 def _draw_truth(rows: Sequence[PlausibilityRow], calibration: Calibration) -> str:
-    """True Dice of every case over its plausibility, and the lines that divide flagged and bad."""
+    """Draw the true Dice of every case over its plausibility, and the lines that divide flagged and bad."""
     points = np.array([(row.plausibility, row.dice) for row in rows if row.status == SCORED and row.dice is not None])
     figure = new_figure(4.6, 4.2)
     axis = figure.subplots()

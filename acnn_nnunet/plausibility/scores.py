@@ -1,4 +1,4 @@
-"""What a prior and a dataset's rules say about a predicted label map, without a reference."""
+"""Scores of a predicted label map: by a prior and a dataset's rules, and true ones where there is a reference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, rule_violations
+from acnn_nnunet.evaluation.masks.case_scores import score_case
 from acnn_nnunet.evaluation.masks.mask_scores import BOTH_EMPTY, score_masks
 from acnn_nnunet.fold_prior.coder import Coder, GridCase
 from acnn_nnunet.nnunet.label_files import LabelMap
@@ -24,16 +25,14 @@ class PredictionScores:
     """Scores of a prediction.
 
     Attributes:
-        empty: nothing is predicted, or nothing that the prior's grid could show; there are no scores then.
-        scores: by the names of `plausibility_calibration.SCORES`.
+        scores: by the names of `calibration.SCORES`; none where nothing is predicted, or nothing on the prior's grid.
         violations: by the rules' names, 0 to 1; None where the rule's structure is not predicted.
-        outside_share: of the predicted anatomy, what lies beyond the prior's grid.
+        outside_share: share of the predicted anatomy that lies beyond the prior's grid.
         maps: the prediction on the grid, hard label maps (C, …).
-        reconstruction: what the autoencoder makes of it, hard label maps (C, …).
+        reconstruction: the autoencoder's reconstruction of it, hard label maps (C, …); None without scores.
         image: (C', …) on the grid, if there is one.
     """
 
-    empty: bool
     scores: dict[str, float]
     violations: dict[str, float | None]
     outside_share: float
@@ -58,8 +57,7 @@ class PlausibilityScorer:
     def label_values(self) -> dict[str, tuple[int, ...]]:
         """The values of each label or region of the prior's dataset."""
         labels = self.coder.prior.spec.labels
-        named = {name: labels[name] for name in self.coder.names.values()}
-        return {name: values_of(label) for name, label in named.items()}
+        return {name: values_of(labels[name]) for name in self.coder.names.values()}
 
     def score_names(self, *, with_images: bool) -> tuple[str, ...]:
         """Return the names of the scores that `score` gives."""
@@ -73,7 +71,7 @@ class PlausibilityScorer:
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: naming the file, if it cannot be read or is none that the prior can know.
+            ValueError: naming the file, if it cannot be read or the prior does not know its labels or axes.
         """
         label_map = self.coder.reader.read(file)
         self.coder.check(label_map, file)
@@ -93,7 +91,7 @@ class PlausibilityScorer:
             prediction.values, self.rules, label_values=self.label_values, spacing_mm=prediction.geometry.spacing_mm
         )
         if case.empty:
-            return PredictionScores(True, {}, violations, case.outside_share, maps, None, case.image)
+            return PredictionScores({}, violations, case.outside_share, maps, None, case.image)
         code = self.coder.codes_of(case.maps[None])
         reconstruction = self.coder.labels.hardened(self.coder.decode(code))[0]
         dice, distance_mm = self._compare(maps, reconstruction)
@@ -104,7 +102,24 @@ class PlausibilityScorer:
         scores["missing_labels"] = float(len(self._missing(prediction)))
         if bad := [name for name, value in scores.items() if not np.isfinite(value)]:
             raise ValueError(f"its {bad[0]} is not finite: the prior cannot read it")
-        return PredictionScores(False, scores, violations, case.outside_share, maps, reconstruction, case.image)
+        return PredictionScores(scores, violations, case.outside_share, maps, reconstruction, case.image)
+
+    def true_scores(self, prediction: LabelMap, reference: LabelMap) -> tuple[float, float]:
+        """Return mean Dice and Hausdorff distance in mm over the labels that either map holds.
+
+        A label that only one of the two holds has Dice 0 and the image's diagonal.
+
+        Raises:
+            ValueError: if the two lie on different grids, or neither holds a label.
+        """
+        if differences := prediction.geometry.differences(reference.geometry):
+            raise ValueError(f"it is not on its reference's grid: {'; '.join(differences)} (prediction, reference)")
+        labels, ignore = tuple(self.label_values.values()), self.coder.labels.ignore_label
+        scored = score_case(reference, prediction, labels, ignore=ignore, tolerance_mm=_TOLERANCE_MM)
+        applicable = [each.scores for each in scored.values() if each.scores.dice is not None]
+        if not applicable:
+            raise ValueError("neither it nor its reference holds a label")
+        return float(np.mean([s.dice for s in applicable])), float(np.mean([s.hausdorff_mm for s in applicable]))
 
     def _compare(self, maps: Tensor, others: Tensor) -> tuple[float, float]:
         """Return mean Dice and surface distance over the labels that either map (C, …) holds."""

@@ -15,12 +15,12 @@ class PlausibilityRow:
 
     Attributes:
         case: file name without ending.
-        status: scored; empty, which is least plausible; or excluded, for `reason`.
-        scores: by the names of `plausibility_calibration.SCORES`.
+        status: scored, empty (least plausible) or excluded (for `reason`).
+        scores: by the names of `calibration.SCORES`.
         violations: by the rules' names.
-        outside_share: of the anatomy, what lies beyond the prior's grid.
+        outside_share: share of the anatomy beyond the prior's grid.
         plausibility: expected mean Dice; None without a calibration.
-        flagged: whether it should be looked at; None without a calibration.
+        flagged: whether somebody should look at it; None without a calibration.
         dice, hausdorff_mm: true means over the labels, where there was a reference.
         reason: why it is excluded.
     """

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from acnn_nnunet.pages.overlays import _box, _worst_slice, draw_overlay
+from acnn_nnunet.pages.overlays import _box, draw_overlay, worst_slice
 
 
 def pixels(source):
@@ -22,10 +22,10 @@ def test_the_slice_across_the_coarsest_axis_that_differs_most():
     prediction[1, 0, 0] = 1
     prediction[2, :2, 0] = 1
 
-    index, pixel_mm = _worst_slice(reference, [prediction], (8.0, 1.0, 2.0))
+    index, pixel_mm = worst_slice(reference, [prediction], (8.0, 1.0, 2.0))
     assert index == (2,)
     assert pixel_mm == [1.0, 2.0]
-    index, pixel_mm = _worst_slice(reference, [prediction], (1.0, 2.0, 9.0))
+    index, pixel_mm = worst_slice(reference, [prediction], (1.0, 2.0, 9.0))
     assert index == (slice(None), slice(None), 0)
     assert pixel_mm == [1.0, 2.0]
 
@@ -34,7 +34,7 @@ def test_equal_maps_show_the_slice_with_most_in_it():
     reference = np.zeros((4, 5, 6), np.uint8)
     reference[3, 0, :3] = 1
 
-    assert _worst_slice(reference, [reference], (8.0, 1.0, 1.0))[0] == (3,)
+    assert worst_slice(reference, [reference], (8.0, 1.0, 1.0))[0] == (3,)
 
 
 def test_the_box_has_a_margin_within_the_image():

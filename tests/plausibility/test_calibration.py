@@ -16,14 +16,14 @@ from acnn_nnunet.plausibility.calibration import (
 )
 
 
-def made_up(count=40, *, noise=0.0, spoilt=0):
+def made_up(count=40, *, noise=0.0):
     """Cases whose Dice falls with the Mahalanobis distance alone; what is missing and broken is drawn at random."""
     rng = np.random.default_rng(0)
     mahalanobis = rng.uniform(1, 20, count)
     dice = 1 / (1 + np.exp(-(6 - 2 * np.log1p(mahalanobis) + noise * rng.standard_normal(count))))
     scores = {"mahalanobis": mahalanobis, "rule_violation": rng.uniform(0, 1, count), "missing_labels": np.zeros(count)}
     units = [f"patient{index // 2}" for index in range(count)]
-    return CalibrationCases(scores, dice, 10 * (1 - dice), units, np.arange(count) < spoilt)
+    return CalibrationCases(scores, dice, 10 * (1 - dice), units)
 
 
 def test_a_known_relation_is_learnt():
@@ -34,7 +34,7 @@ def test_a_known_relation_is_learnt():
     assert weights["mahalanobis"] > 20 * weights["rule_violation"]
     assert np.abs(held_out - cases.dice).max() < 0.05
     measured = calibration.measured
-    assert (measured["cases"], measured["patients"], measured["spoilt_copies"]) == (40, 20, 0)
+    assert (measured["cases"], measured["patients"]) == (40, 20)
     assert measured["auroc_worst_tenth"] == 1
     assert measured["spearman_dice"] > 0.98
     assert measured["spearman_hausdorff"] < -0.98
@@ -64,19 +64,12 @@ def test_the_threshold_finds_the_wanted_share_of_the_bad():
         assert calibration.measured["found_share_of_bad"] == pytest.approx(found / 5)
 
 
-def test_spoilt_copies_teach_but_are_not_counted():
-    calibration, held_out = calibrate(made_up(spoilt=10), recall=0.9, prior_sha256="abc")
-    assert len(held_out) == 40
-    assert (calibration.measured["cases"], calibration.measured["spoilt_copies"]) == (30, 10)
-    assert calibration.bad_dice == np.quantile(made_up().dice[10:], 0.1, method="higher")
-
-
 def test_a_patient_is_never_judged_by_a_fit_that_saw_it():
     cases = made_up()
     _, held_out = calibrate(cases, recall=0.9, prior_sha256="abc")
     changed = cases.dice.copy()
     changed[:2] = 0.02  # the first patient's truth
-    other = CalibrationCases(cases.scores, changed, cases.hausdorff_mm, cases.units, cases.spoilt)
+    other = CalibrationCases(cases.scores, changed, cases.hausdorff_mm, cases.units)
     _, held_out_then = calibrate(other, recall=0.9, prior_sha256="abc")
     assert held_out_then[:2].tolist() == held_out[:2].tolist()
     assert held_out_then.tolist() != held_out.tolist()
@@ -135,13 +128,11 @@ def test_a_damaged_file_is_refused(changes, message):
 def test_what_cannot_be_learnt_is_said():
     with pytest.raises(ValueError, match="needs 10 scored cases of two patients at least; there are 8 of 4"):
         calibrate(made_up(8), recall=0.9, prior_sha256="abc")
-    with pytest.raises(ValueError, match="there are 6 of 20"):
-        calibrate(made_up(spoilt=34), recall=0.9, prior_sha256="abc")
     with pytest.raises(ValueError, match="above 0 and at most 1"):
         calibrate(made_up(), recall=0.0, prior_sha256="abc")
     with pytest.raises(ValueError, match=r"No calibration case has a mean Dice of 0\.01 or less"):
         calibrate(made_up(), recall=0.9, prior_sha256="abc", bad_dice=0.01)
     cases = made_up()
-    same = CalibrationCases(cases.scores, np.full(40, 0.5), cases.hausdorff_mm, cases.units, cases.spoilt)
+    same = CalibrationCases(cases.scores, np.full(40, 0.5), cases.hausdorff_mm, cases.units)
     with pytest.raises(ValueError, match=r"same mean Dice, 0\.5"):
         calibrate(same, recall=0.9, prior_sha256="abc")

@@ -7,14 +7,14 @@ import shutil
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as everyone writes it
-from phantom_prior import SPACING_MM, write_phantom_prior, write_raw
+from phantom_prior import SPACING_MM, misshapen, write_phantom_prior, write_raw
 
 from acnn_nnunet.challenges.acdc import ANATOMICAL_RULES
 from acnn_nnunet.cli import main
 from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.nnunet.label_files import LabelFileReader
-from acnn_nnunet.plausibility.inputs import find_rules
-from acnn_nnunet.plausibility.truth import spoil
+from acnn_nnunet.plausibility.command import find_rules
+from acnn_nnunet.plausibility.scores import PlausibilityScorer
 from acnn_nnunet.shape_prior.networks.tl_network import Stage
 
 CASES = 14
@@ -40,12 +40,12 @@ def rules(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def predictions(raw, tmp_path_factory):
-    """The labels themselves, three of them spoilt: what `calibrated` was made of."""
+    """The labels themselves, three of them misshapen: `calibrated` was made of them."""
     folder = tmp_path_factory.mktemp("predictions")
     for file in sorted((raw / "labelsTr").iterdir()):
         case = file.name.removesuffix(".nii.gz")
-        label_map = LabelFileReader("SimpleITKIO").read(file)
-        values = spoil(label_map, seed=WRONG.index(case)).values if case in WRONG else label_map.values
+        values = LabelFileReader("SimpleITKIO").read(file).values
+        values = misshapen(values, seed=WRONG.index(case)) if case in WRONG else values
         write_like(folder / file.name, values, file)
     return folder
 
@@ -90,7 +90,7 @@ def test_a_calibration_knows_the_wrong_from_the_right(calibrated):
     assert order == sorted(order)
     calibration = json.loads((calibrated / "calibration.json").read_text())
     measured = calibration["measured"]
-    assert (measured["cases"], measured["spoilt_copies"], measured["patients"]) == (CASES, CASES, CASES)
+    assert (measured["cases"], measured["patients"]) == (CASES, CASES)
     assert "image_disagreement" in calibration["scores"]
     assert "rule_violation" in calibration["scores"]
     bad = {case for case, row in rows.items() if float(row["dice"]) <= calibration["bad_dice"]}
@@ -119,6 +119,37 @@ def test_a_calibration_judges_other_predictions(calibrated, raw, prior, rules, p
     assert "2 predictions scored, 1 empty, 0 left out" in capsys.readouterr().out
     # The scores do not depend on the company.
     assert right["mahalanobis"] == rows_of(calibrated)["phantom_tr000"]["mahalanobis"]
+
+
+def test_every_prediction_is_scored_once_pictures_included(prior, predictions, tmp_path, monkeypatch):
+    scored = []
+    score = PlausibilityScorer.score
+    monkeypatch.setattr(PlausibilityScorer, "score", lambda *a, **k: scored.append(1) or score(*a, **k))
+    assert run(copy_some(predictions, tmp_path / "pred", 3), "--prior", prior, "-o", tmp_path / "out") == 0
+    assert len(scored) == 3
+    assert (tmp_path / "out" / "report.html").read_text().count("data:image/png") == 3
+
+
+def test_a_calibration_of_an_earlier_version_judges_as_before(prior, predictions, tmp_path, capsys):
+    folder = copy_some(predictions, tmp_path / "pred", 1)
+    earlier = {
+        "scores": ["missing_labels"], "centres": [0.0], "scales": [1.0], "weights": [2.0], "intercept": 0.0,
+        "bad_dice": 0.5, "recall": 0.9, "threshold": 0.4, "rules": [], "format_version": 1,
+        "prior_sha256": load_coder(prior).prior.sha256,
+        "measured": {"cases": 12, "spoilt_copies": 12, "patients": 12, "auroc_worst_tenth": 0.9, "flagged_share": 0.1,
+                     "spearman_dice": 0.8, "spearman_hausdorff": -0.8, "found_share_of_bad": 1.0,
+                     "bad_share_of_flagged": 0.5, "single_scores": {"missing_labels": {
+                         "auroc_worst_tenth": 0.5, "spearman_dice": None, "spearman_hausdorff": None}}},
+    }  # fmt: skip
+    file = tmp_path / "calibration.json"
+    file.write_text(json.dumps(earlier))
+    assert run(folder, "--prior", prior, "--calibration", file, "-o", tmp_path / "out") == 0
+    (row,) = rows_of(tmp_path / "out").values()
+    assert (row["plausibility"], row["flagged"]) == ("0.5", "False")  # no label is missing: the logit is the intercept
+    assert "and of 12 spoilt copies" in (tmp_path / "out" / "report.html").read_text()
+    file.write_text(json.dumps({**earlier, "format_version": 0}))
+    assert run(folder, "--prior", prior, "--calibration", file, "-o", tmp_path / "out") == 1
+    assert "make one with --calibrate GT" in capsys.readouterr().err
 
 
 def test_without_a_calibration_there_are_scores_but_no_verdict(prior, predictions, tmp_path, capsys):
@@ -226,10 +257,10 @@ def test_patients_come_from_groups(raw, prior, predictions, tmp_path, capsys):
     groups = tmp_path / "groups.csv"
     rows = [f"phantom_tr{number:03d},patient{number // 2},,\n" for number in range(CASES)]
     groups.write_text("case,patient,phase,group\n" + "".join(rows))
-    words = ["--calibrate", raw / "labelsTr", "--groups", groups, "--spoilt", "0"]
+    words = ["--calibrate", raw / "labelsTr", "--groups", groups]
     assert run(predictions, "--prior", prior, *words, "-o", tmp_path / "out") == 0
     measured = json.loads((tmp_path / "out" / "calibration.json").read_text())["measured"]
-    assert (measured["patients"], measured["spoilt_copies"]) == (CASES // 2, 0)
+    assert measured["patients"] == CASES // 2
 
 
 def test_rules_are_those_of_the_priors_dataset(raw, prior, tmp_path):

@@ -1,4 +1,4 @@
-"""Scores of single predictions, and what they are calibrated on, against figures worked out here."""
+"""Scores of single predictions, true ones among them, against figures worked out here."""
 
 from dataclasses import replace
 
@@ -11,8 +11,6 @@ from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.nnunet.label_files import LabelMap
 from acnn_nnunet.plausibility.scores import PlausibilityScorer
-from acnn_nnunet.plausibility.table import PlausibilityRow, least_plausible_first
-from acnn_nnunet.plausibility.truth import References, spoil
 
 CASE = "phantom_tr003"
 
@@ -78,7 +76,7 @@ def test_a_label_that_training_cases_have_can_be_missing(scorer, prediction):
 def test_an_empty_prediction_has_no_scores(scorer, prediction, shape):
     empty = LabelMap(np.zeros(shape, np.uint8), replace(prediction.geometry, size=shape))
     found = scorer.score(empty)
-    assert (found.empty, found.scores) == (True, {})
+    assert (found.scores, found.reconstruction) == ({}, None)
 
 
 def test_full_and_single_voxel_predictions_are_scored(scorer, prediction):
@@ -101,44 +99,19 @@ def test_a_code_that_is_not_finite_is_refused(scorer, prediction):
         network.code_mean.copy_(kept)
 
 
-def test_truth_is_a_mean_over_labels_by_hand(scorer, raw, prediction):
-    references = References(raw / "labelsTr", scorer.coder)
-    reference = references.read(CASE)
-    assert references.judge(reference, prediction).dice == 1
-    assert references.judge(reference, prediction).hausdorff_mm == 0
+def test_truth_is_a_mean_over_labels_by_hand(scorer, prediction):
+    assert scorer.true_scores(prediction, prediction) == (1, 0)
     # The RV is gone: a Dice of 0 among three, and the image's diagonal among the distances.
-    truth = references.judge(reference, changed(prediction, np.where(prediction.values == 1, 0, prediction.values)))
-    assert truth.dice == pytest.approx(2 / 3)
-    assert truth.hausdorff_mm == pytest.approx(prediction.geometry.diagonal_mm / 3)
+    without = changed(prediction, np.where(prediction.values == 1, 0, prediction.values))
+    dice, hausdorff_mm = scorer.true_scores(without, prediction)
+    assert dice == pytest.approx(2 / 3)
+    assert hausdorff_mm == pytest.approx(prediction.geometry.diagonal_mm / 3)
 
 
-def test_truth_on_another_grid_is_refused(scorer, raw, prediction):
-    references = References(raw / "labelsTr", scorer.coder)
+def test_truth_on_another_grid_is_refused(scorer, prediction):
     shifted = LabelMap(prediction.values, Geometry(prediction.geometry.size, (1.0, 1.0, 1.0)))
     with pytest.raises(ValueError, match="not on its reference's grid: spacing"):
-        references.judge(references.read(CASE), shifted)
+        scorer.true_scores(shifted, prediction)
     empty = changed(prediction, np.zeros_like(prediction.values))
     with pytest.raises(ValueError, match="neither it nor its reference"):
-        references.judge(empty, empty)
-
-
-def test_a_spoilt_copy_is_wrong_repeatable_and_of_the_same_labels(prediction):
-    kept = prediction.values.copy()
-    for seed in range(12):
-        spoilt = spoil(prediction, seed=seed).values
-        assert (spoilt != kept).any()
-        assert set(np.unique(spoilt)) <= set(np.unique(kept))
-        assert (spoil(prediction, seed=seed).values == spoilt).all()
-        assert spoilt.dtype == kept.dtype
-    assert (prediction.values == kept).all()
-
-
-def test_rows_are_in_the_order_of_looking_at_them():
-    rows = [
-        PlausibilityRow("a", "excluded", reason="bad"),
-        PlausibilityRow("b", "scored", plausibility=0.9),
-        PlausibilityRow("c", "scored", plausibility=0.0),
-        PlausibilityRow("d", "empty", plausibility=0.0),
-        PlausibilityRow("e", "scored", {"reconstruction_dice": 0.5}),
-    ]
-    assert [row.case for row in least_plausible_first(rows)] == ["d", "c", "e", "b", "a"]
+        scorer.true_scores(empty, empty)

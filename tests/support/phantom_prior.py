@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -11,6 +12,7 @@ from acnn_nnunet.demo.phantom import write_dataset
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.fold_prior.specification import describe_prior
 from acnn_nnunet.shape_prior.code_statistics import code_statistics
+from acnn_nnunet.shape_prior.defects import DEFECTS
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
 from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, PriorSpec, load_prior
@@ -61,6 +63,13 @@ def write_phantom_prior(
         _train(load_coder(path), files, raw / "imagesTr", network, steps=steps)
     _save(path, replace(spec, **changes), network)
     return path
+
+
+def misshapen(values: np.ndarray, *, seed: int) -> np.ndarray:
+    """Return a phantom's label map with one defect, another kind for each of the first seeds."""
+    channels = np.stack([values == label for label in range(4)]).astype(np.float32)
+    kind = list(DEFECTS)[seed % len(DEFECTS)]
+    return DEFECTS[kind](channels, np.array([1.0, 0, 0, 0]), 0.5, seed).argmax(0).astype(values.dtype)
 
 
 def _train(coder: Coder, files: list[Path], images: Path, network: TLNetwork, *, steps: int) -> None:

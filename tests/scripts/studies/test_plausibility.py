@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as everyone writes it
+from acnn_nnunet.plausibility.truth import spoil
 from phantom_prior import write_phantom_prior, write_raw
 
 from acnn_nnunet.nnunet.label_files import LabelFileReader
-from acnn_nnunet.plausibility.truth import spoil
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 KINDS = ("clean", "noise")
