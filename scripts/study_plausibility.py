@@ -13,7 +13,7 @@ another; and in two halves of the measured cases as well, patient by patient, ea
 other: the prior may have seen labels of the first fold's cases.
 
 Resumable: the scores of a folder are kept in WORK and not taken again with the same prior and rules. Every arm is a
-choice of scores and of what is learnt from; all of them go into the JSON.
+choice of scores and of the images that are learnt from; all of them go into the JSON.
 """
 
 import argparse
@@ -28,8 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from acnn_nnunet.plausibility.inputs import Predictions, find_predictions, find_rules, patients_of_cases
-from acnn_nnunet.plausibility.truth import References
 from study_defaults import CORRUPTIONS, Workplace
 from study_defaults_arms import ALL_FOLD, FEW_FOLD, STUDIES
 
@@ -37,11 +35,18 @@ from acnn_nnunet.files.safe_writes import write_json, write_text
 from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.plausibility.calibration import (
     Calibration,
+    CalibrationCases,
     calibrate,
     judge_flags,
     judge_plausibilities,
 )
-from acnn_nnunet.plausibility.command import calibration_cases, calibration_rows
+from acnn_nnunet.plausibility.command import (
+    Prediction,
+    find_predictions,
+    find_rules,
+    patients_of_cases,
+    score_folder,
+)
 from acnn_nnunet.plausibility.scores import PlausibilityScorer
 from acnn_nnunet.plausibility.table import EMPTY, SCORED, PlausibilityRow
 
@@ -56,20 +61,17 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Arm:
-    """What a calibration takes: scores but for some, predictions of some kinds of images, and spoilt copies or none."""
+    """What a calibration takes: scores but for some, and predictions of some kinds of images."""
 
     without: tuple[str, ...] = ()
     kinds: tuple[str, ...] = KINDS
-    spoilt: bool = True
 
 
 OF_PRIOR = ("reconstruction_dice", "reconstruction_distance_mm", "mahalanobis", "image_disagreement", "image_dice")
 ALONE = (*OF_PRIOR, "rule_violation")
 ARMS = {
     "all scores": Arm(),
-    "no spoilt copies": Arm(spoilt=False),
     "learnt from clean images": Arm(kinds=("clean",)),
-    "learnt from clean images, no spoilt copies": Arm(kinds=("clean",), spoilt=False),
     "without images": Arm(("image_disagreement", "image_dice")),
     "without rules": Arm(("rule_violation", "missing_labels")),
     "without the prior": Arm(OF_PRIOR),
@@ -123,7 +125,8 @@ class Run:
         self.patient_of = patients_of_cases(arguments.groups, arguments.test / "labels")
         self.splits = json.loads(arguments.splits.read_text())
         images = arguments.test / "images" if coder.has_predictor else None
-        self.predictions = find_predictions(arguments.predictions, coder, images=images)
+        references = arguments.test / "labels"
+        self.predictions = find_predictions(arguments.predictions, coder, images=images, references=references)
 
     def run(self) -> None:
         """Score both parts, calibrate and measure every arm, time a case, and write the JSON."""
@@ -132,9 +135,7 @@ class Run:
         content = {
             "prior": {"sha256": self.scorer.coder.prior.sha256, "dataset": self.scorer.coder.prior.spec.dataset},
             "rules": [rule.name for rule in self.scorer.rules],
-            "cases": {
-                f"fold {fold}": {kind: len(each[0]) for kind, each in rows.items()} for fold, rows in parts.items()
-            },
+            "cases": {f"fold {fold}": {kind: len(each) for kind, each in rows.items()} for fold, rows in parts.items()},
             "calibration_cases_seen_by_prior": seen,
             "measured_cases_seen_by_prior": self.seen(parts[self.arguments.measure_on]),
             "recall": RECALL,
@@ -146,37 +147,37 @@ class Run:
         write_json(RESULTS, {**results, self.arguments.name: content})
         print(json.dumps(content["arms"][MAIN_ARM], indent=1), f"\n{RESULTS}")
 
-    def seen(self, scored: dict[str, tuple[list[PlausibilityRow], list[PlausibilityRow]]]) -> int:
+    def seen(self, scored: dict[str, list[PlausibilityRow]]) -> int:
         """Return how many of the cases have labels that the prior was trained on."""
-        cases = {row.case.rpartition(SEPARATOR)[0] for rows, _ in scored.values() for row in rows}
+        cases = {row.case.rpartition(SEPARATOR)[0] for rows in scored.values() for row in rows}
         return len(cases & set(self.scorer.coder.prior.spec.training_cases))
 
-    def scored(self, fold: int) -> dict[str, tuple[list[PlausibilityRow], list[PlausibilityRow]]]:
-        """Return rows and spoilt rows of a fold's validation cases by the kind of image, from WORK if there."""
+    def scored(self, fold: int) -> dict[str, list[PlausibilityRow]]:
+        """Return rows of a fold's validation cases by the kind of image, from WORK if there."""
         held_out, found = set(self.splits[fold]["val"]), {}
         for kind in KINDS:
-            cases = [case for case in self.predictions.cases if case.endswith(f"{SEPARATOR}{kind}")]
-            cases = [case for case in cases if case.rpartition(SEPARATOR)[0] in held_out]
-            if not cases:
+            predictions = {
+                case: files
+                for case, files in self.predictions.items()
+                if case.endswith(f"{SEPARATOR}{kind}") and case.rpartition(SEPARATOR)[0] in held_out
+            }
+            if not predictions:
                 print(f"no predictions of {kind} images of fold {fold}'s validation cases", file=sys.stderr)
                 continue
-            predictions = replace(self.predictions, cases=tuple(cases))
             cache = self.cache_file(predictions, f"fold{fold}_{kind}")
             if not cache.is_file():
-                references = References(self.arguments.test / "labels", self.scorer.coder)
-                rows = calibration_rows(self.scorer, predictions, references, spoilt_copies=1)
+                rows, _ = score_folder(self.scorer, predictions)
                 cache.parent.mkdir(parents=True, exist_ok=True)
-                write_json(cache, [[asdict(row) for row in some] for some in rows])
-            real, spoilt = json.loads(cache.read_text())
-            found[kind] = [PlausibilityRow(**row) for row in real], [PlausibilityRow(**row) for row in spoilt]
+                write_json(cache, [asdict(row) for row in rows])
+            found[kind] = [PlausibilityRow(**row) for row in json.loads(cache.read_text())]
         if not found:
             sys.exit(f"{self.arguments.predictions} holds no CASE{SEPARATOR}KIND of fold {fold}'s validation cases")
         return found
 
-    def cache_file(self, predictions: Predictions, what: str) -> Path:
+    def cache_file(self, predictions: dict[str, Prediction], what: str) -> Path:
         """Return where scores are kept: named by the predictions, the prior and the rules."""
-        files = [predictions.label_file(case) for case in predictions.cases]
-        key = [f"{path.absolute()} {path.stat().st_mtime_ns}" for path in files]
+        files = [each.label for each in predictions.values()]
+        key = ["rows", *(f"{path.absolute()} {path.stat().st_mtime_ns}" for path in files)]
         key += [self.scorer.coder.prior.sha256, *self.names, *(rule.name for rule in self.scorer.rules)]
         digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:16]
         return self.arguments.work / f"{self.arguments.name}_{what}_{digest}.json"
@@ -209,18 +210,19 @@ class Run:
     def calibration(self, arm: Arm, scored: dict[str, Any], chosen: Any) -> Calibration:
         """Return the calibration of an arm on the cases that are chosen."""
         names = tuple(name for name in self.names if name not in arm.without)
-        real, spoilt = [], []
-        for kind, rows in scored.items():
-            if kind in arm.kinds:
-                real += [row for row in rows[0] if row.status == SCORED and chosen(row.case)]
-                spoilt += [row for row in rows[1] if arm.spoilt and chosen(row.case)]
-        unit_of = {row.case: self.unit(row.case) for row in real}
-        cases = calibration_cases(real, spoilt, names, unit_of)
+        rows = [
+            row
+            for kind in scored
+            if kind in arm.kinds
+            for row in scored[kind]
+            if row.status == SCORED and chosen(row.case)
+        ]
+        cases = CalibrationCases.of_rows(rows, names, {row.case: self.unit(row.case) for row in rows})
         return calibrate(cases, recall=RECALL, prior_sha256=self.scorer.coder.prior.sha256)[0]
 
     def judge(self, calibration: Calibration, scored: dict[str, Any], chosen: Any = None) -> list[PlausibilityRow]:
         """Return the rows of all kinds with their plausibility and flag; empty ones have none at all."""
-        rows = [row for real, _ in scored.values() for row in real if chosen is None or chosen(row.case)]
+        rows = [row for of_kind in scored.values() for row in of_kind if chosen is None or chosen(row.case)]
         judged = []
         for row in rows:
             if row.status in (SCORED, EMPTY) and row.dice is not None:
@@ -230,7 +232,7 @@ class Run:
 
     def judge_by_halves(self, arm: Arm, scored: dict[str, Any]) -> list[PlausibilityRow]:
         """Return the rows, each judged by a calibration of the other half of the patients."""
-        cases = {row.case for rows, _ in scored.values() for row in rows}
+        cases = {row.case for rows in scored.values() for row in rows}
         units = sorted({self.unit(case) for case in cases})
         order = np.random.default_rng(0).permutation(len(units))
         first = {units[index] for index in order[: len(units) // 2]}
@@ -268,12 +270,11 @@ class Run:
         import torch
 
         torch.set_num_threads(self.arguments.threads)
-        predictions = self.predictions
+        files = list(self.predictions.values())
         seconds = []
-        for case in (predictions.cases[0], *predictions.cases[:NUM_TIMED]):  # the first one warms up
+        for each in (files[0], *files[:NUM_TIMED]):  # the first one warms up
             start = time.perf_counter()
-            label_map = self.scorer.read(predictions.label_file(case))
-            self.scorer.score(label_map, image_files=predictions.image_files(case))
+            self.scorer.score(self.scorer.read(each.label), image_files=each.images)
             seconds.append(time.perf_counter() - start)
         return {
             "threads": self.arguments.threads,
@@ -317,7 +318,8 @@ segmentation network for clean and corrupted images (noise, an occluded slab, sl
 on some held-out cases and measured on others; [plausibility.md](plausibility.md) says what the scores are. AUROC: Dice
 in the worst tenth of the measured predictions. Intervals: 95 %, bootstrap over patients. "Halves": calibrated on half
 of the measured patients and measured on the other half, by turns; it has fewer cases to learn from, and none that the
-prior saw.
+prior saw. Arms with "no spoilt copies" learn from the predictions alone, as the command does. The others were measured
+when it also learnt from a spoilt copy of each prediction, which made no difference and was removed.
 """
 
 

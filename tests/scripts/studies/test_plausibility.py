@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as everyone writes it
-from acnn_nnunet.plausibility.truth import spoil
-from phantom_prior import write_phantom_prior, write_raw
+from phantom_prior import misshapen, write_phantom_prior, write_raw
 
 from acnn_nnunet.nnunet.label_files import LabelFileReader
 
@@ -44,9 +43,9 @@ def workplace(tmp_path_factory):
             shutil.copy(file, root / "test" / "labels" / f"{case}__{kind}.nii.gz")
             image = raw / "imagesTr" / f"{case}_0000.nii.gz"
             shutil.copy(image, root / "test" / "images" / f"{case}__{kind}_0000.nii.gz")
-            label_map = LabelFileReader("SimpleITKIO").read(file)
+            values = LabelFileReader("SimpleITKIO").read(file).values
             wrong = index % (2 if kind == "noise" else 5) == 1
-            values = spoil(label_map, seed=index).values if wrong else label_map.values
+            values = misshapen(values, seed=index) if wrong else values
             written = sitk.GetImageFromArray(values.astype(np.uint8))
             written.CopyInformation(sitk.ReadImage(str(file)))
             sitk.WriteImage(written, str(root / "predictions" / f"{case}__{kind}.nii.gz"))
@@ -82,7 +81,7 @@ def test_a_run_is_kept_and_written_down(study, monkeypatch, workplace, tmp_path)
     assert found["seconds_per_case"]["median"] > 0
 
     # A second run takes the scores that are there.
-    monkeypatch.setattr(study, "calibration_rows", None)
+    monkeypatch.setattr(study, "score_folder", None)
     assert run(study, monkeypatch, workplace, tmp_path / "work")["arms"] == found["arms"]
 
     study.PAGE.write_text("# What the code knows\n\n## Plausibility\n\nold\n\n## Other\n\nkept\n")
