@@ -168,7 +168,7 @@ def _plausibility(arguments: argparse.Namespace) -> int:
     )
     outcome = plausibility(arguments.prediction, arguments.output, options)
     print(outcome.text)
-    return 0 if outcome.complete else 1
+    return outcome.exit_code
 
 
 def _add_refine(commands) -> None:

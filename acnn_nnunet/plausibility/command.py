@@ -3,12 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from acnn_nnunet.casewise.run import FolderOutcome
+from acnn_nnunet.casewise.run import run
+from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.evaluation.anatomy.rules import DATASET_KEY, AnatomicalRule, parse_rules
 from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
 from acnn_nnunet.files.safe_writes import make_output_folder, refuse_file, write_json, write_text
@@ -16,7 +16,7 @@ from acnn_nnunet.fold_prior.case_files import existing_folder, list_images, list
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.plausibility.calibration import Calibration, CalibrationCases, calibrate
 from acnn_nnunet.plausibility.page import KeptSlice, render_plausibility_page
-from acnn_nnunet.plausibility.scores import PlausibilityScorer, PredictionScores
+from acnn_nnunet.plausibility.scores import PlausibilityScorer
 from acnn_nnunet.plausibility.table import (
     EMPTY,
     EXCLUDED,
@@ -61,17 +61,19 @@ class Prediction:
     """The files of a prediction.
 
     Attributes:
+        case: file name without ending.
         label: its label map.
         images: one file or more, channels in order; none where no images are looked at.
         reference: ground truth, or None.
     """
 
+    case: str
     label: Path
     images: tuple[Path, ...] = ()
     reference: Path | None = None
 
 
-def plausibility(predictions: Path, output: Path, options: PlausibilityOptions) -> FolderOutcome:
+def plausibility(predictions: Path, output: Path, options: PlausibilityOptions) -> Outcome:
     """Score every prediction of a folder and write `plausibility.csv` and `report.html`, or make a calibration of them.
 
     Raises:
@@ -114,7 +116,8 @@ def plausibility(predictions: Path, output: Path, options: PlausibilityOptions) 
         write_json(output / CALIBRATION_FILE, calibration.as_plain())
     write_table(output / TABLE_FILE, rows, score_names=names, rule_names=rule_names)
     write_text(output / PAGE_FILE, page)
-    return FolderOutcome(_summary(rows, calibration, output), all(row.status != EXCLUDED for row in rows))
+    excluded = tuple(Excluded(row.case, row.reason) for row in rows if row.status == EXCLUDED)
+    return Outcome(_summary(rows, calibration, output), excluded)
 
 
 def find_predictions(
@@ -132,13 +135,13 @@ def find_predictions(
         existing_folder(references)
     reference_of = {case: None if references is None else references / f"{case}{ending}" for case in labels}
     if images is None:
-        return {case: Prediction(label, (), reference_of[case]) for case, label in labels.items()}
+        return {case: Prediction(case, label, (), reference_of[case]) for case, label in labels.items()}
     coder.require_predictor()
     channels = list_images(images, ending)
     if not set(channels) & set(labels):
         raise ValueError(f"{images} holds no image of any prediction, such as {next(iter(labels))}_0000{ending}.")
     channels = {case: channels.get(case, (images / f"{case}_0000{ending}",)) for case in labels}
-    return {case: Prediction(label, channels[case], reference_of[case]) for case, label in labels.items()}
+    return {case: Prediction(case, label, channels[case], reference_of[case]) for case, label in labels.items()}
 
 
 def find_rules(coder: Coder, rules_file: Path | None) -> tuple[AnatomicalRule, ...]:
@@ -197,22 +200,16 @@ def score_folder(
     scorer: PlausibilityScorer, found: dict[str, Prediction]
 ) -> tuple[list[PlausibilityRow], dict[str, KeptSlice]]:
     """Return a row of each prediction, with the reason if it cannot be scored, and a slice to draw of each."""
-    rows: list[PlausibilityRow] = []
-    slices: dict[str, KeptSlice] = {}
-    for case, files in tqdm(found.items(), desc="plausibility", unit="case", disable=None):
-        try:
-            row, scores = score_case(scorer, case, files)
-        except (ValueError, OSError) as error:
-            rows.append(PlausibilityRow(case, EXCLUDED, reason=str(error) or type(error).__name__))
-            continue
-        rows.append(row)
-        if kept := KeptSlice.of(scores, scorer.coder):
-            slices[case] = kept
-    return rows, slices
+    results = run(partial(score_prediction, scorer), found, description="plausibility")
+    rows = [
+        result.value[0] if result.value else PlausibilityRow(result.case, EXCLUDED, reason=str(result.error))
+        for result in results
+    ]
+    return rows, {each.case: each.value[1] for each in results if each.value and each.value[1] is not None}
 
 
-def score_case(scorer: PlausibilityScorer, case: str, files: Prediction) -> tuple[PlausibilityRow, PredictionScores]:
-    """Score a prediction, and against its reference if there is one.
+def score_prediction(scorer: PlausibilityScorer, files: Prediction) -> tuple[PlausibilityRow, KeptSlice | None]:
+    """Score a prediction, against its reference too if there is one; return its row and a slice of it to draw.
 
     Raises:
         FileNotFoundError, ValueError: naming the file that is missing or cannot be used.
@@ -225,7 +222,7 @@ def score_case(scorer: PlausibilityScorer, case: str, files: Prediction) -> tupl
         raise FileNotFoundError(f"{missing.parent} holds no image {missing.name}")
     found = scorer.score(prediction, image_files=files.images)
     row = PlausibilityRow(
-        case,
+        files.case,
         SCORED if found.scores else EMPTY,
         found.scores,
         found.violations,
@@ -233,7 +230,7 @@ def score_case(scorer: PlausibilityScorer, case: str, files: Prediction) -> tupl
         dice=dice,
         hausdorff_mm=hausdorff_mm,
     )
-    return row, found
+    return row, KeptSlice.of(found, scorer.coder)
 
 
 def _calibrated(
