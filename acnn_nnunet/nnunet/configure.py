@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.nnunet.plans import check_configuration_name, find_plans
+from acnn_nnunet.nnunet.plans import check_configuration_name, read_plans
 from acnn_nnunet.nnunet.settings import PLANS_KEY, Settings, parse_assignments
 
 
@@ -22,11 +22,8 @@ def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assi
         FileNotFoundError: if there are no such plans.
     """
     check_configuration_name(name)
-    dataset_name, plans_file = find_plans(dataset, plans_identifier)
-    plans = json.loads(plans_file.read_text())
+    plans, plans_file = read_plans(dataset, plans_identifier, base)
     configurations = plans["configurations"]
-    if base not in configurations:
-        raise ValueError(f"{plans_file} has no configuration {base}, only {', '.join(configurations)}.")
     if name == base or (name in configurations and set(configurations[name]) - {"inherits_from", PLANS_KEY}):
         raise ValueError(f"{name} is a configuration of its own in {plans_file}: choose another name with -n.")
     block = {**_inherited_block(configurations, base), **parse_assignments(assignments)}
@@ -34,7 +31,7 @@ def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assi
     configurations[name] = {"inherits_from": base, PLANS_KEY: block}
     write_json(plans_file, plans)
     settings = ", ".join(f"{key}={json.dumps(value)}" for key, value in block.items()) or "defaults"
-    return f"{dataset_name}: wrote configuration {name} (from {base}; {settings}) to {plans_file}"
+    return f"{plans_file.parent.name}: wrote configuration {name} (from {base}; {settings}) to {plans_file}"
 
 
 def _inherited_block(configurations: dict[str, Any], name: str) -> dict[str, Any]:

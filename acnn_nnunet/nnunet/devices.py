@@ -1,4 +1,4 @@
-"""The devices that commands may compute on, and the precision of a network on a CPU."""
+"""The devices that commands and trainers compute on, and the precision of a network on the CPU."""
 
 from collections.abc import Callable
 

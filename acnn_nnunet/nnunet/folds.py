@@ -1,22 +1,23 @@
-"""A configuration's fold as the host's trainer sees it: cases, patches, loss; nothing is trained or written."""
+"""A configuration's fold: its cases, their raw images, and patches and loss as the host's trainer has them."""
 
 import contextlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from nnunetv2.paths import nnUNet_preprocessed
+from nnunetv2.paths import nnUNet_raw
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-from acnn_nnunet.nnunet.plans import full_dataset_name
+from acnn_nnunet.nnunet.models import ModelBundle, planned_bundle
 from acnn_nnunet.nnunet.settings import Settings
 
 # The host's, which it sets in its trainer's constructor.
@@ -25,21 +26,17 @@ _OVERSAMPLED_FOREGROUND = 0.33
 
 @dataclass(frozen=True)
 class FoldView:
-    """What belongs to a dataset, configuration and fold.
+    """A fold of a dataset and configuration that has held-out cases.
 
     Attributes:
-        plans, configuration, dataset_json: the host's.
-        name: of the configuration.
+        bundle: plans and dataset.json.
         fold: its number.
         settings: the configuration's `acnn` block.
         folder: of the preprocessed cases.
         training_cases, validation_cases: their identifiers.
     """
 
-    plans: PlansManager
-    configuration: ConfigurationManager
-    dataset_json: dict[str, Any]
-    name: str
+    bundle: ModelBundle
     fold: int
     settings: Settings
     folder: Path
@@ -49,7 +46,7 @@ class FoldView:
     @property
     def label_names(self) -> dict[str, Any]:
         """The labels entry of dataset.json."""
-        return self.dataset_json["labels"]
+        return self.bundle.dataset_json["labels"]
 
     def dataset(self, cases: tuple[str, ...]):
         """Return the host's dataset, limited to some cases."""
@@ -61,14 +58,14 @@ class FoldView:
         rotation, dummy_2d, initial_size, mirror_axes = (
             host.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
         )
-        labels = self.plans.get_label_manager(self.dataset_json)
+        labels, configuration = self.bundle.labels, self.bundle.configuration
         transforms = host.get_training_transforms(
-            self.configuration.patch_size,
+            configuration.patch_size,
             rotation,
             None,
             mirror_axes,
             dummy_2d,
-            use_mask_for_norm=self.configuration.use_mask_for_norm,
+            use_mask_for_norm=configuration.use_mask_for_norm,
             is_cascaded=False,
             foreground_labels=labels.foreground_labels,
             regions=labels.foreground_regions if labels.has_regions else None,
@@ -76,9 +73,9 @@ class FoldView:
         )
         loader = nnUNetDataLoader(
             self.dataset(self.training_cases),
-            self.configuration.batch_size,
+            configuration.batch_size,
             initial_size,
-            self.configuration.patch_size,
+            configuration.patch_size,
             labels,
             oversample_foreground_percent=_OVERSAMPLED_FOREGROUND,
             transforms=transforms,
@@ -96,8 +93,7 @@ class FoldView:
     def _stand_in(self) -> nnUNetTrainer:
         """Return a host trainer whose constructor did not run, since that writes a log into nnUNet_results."""
         host = object.__new__(nnUNetTrainer)
-        host.configuration_manager = self.configuration
-        host.label_manager = self.plans.get_label_manager(self.dataset_json)
+        host.configuration_manager, host.label_manager = self.bundle.configuration, self.bundle.labels
         host.device = torch.device("cpu")
         host.is_ddp = host.enable_deep_supervision = False
         host.print_to_log_file = lambda *_, **__: None
@@ -111,37 +107,49 @@ def view_fold(dataset: str, configuration: str, fold: int | str, *, plans_identi
         ValueError: for an unknown dataset, configuration or fold, and for fold all.
         FileNotFoundError: if there are no plans, splits or preprocessed cases.
     """
-    name = full_dataset_name(dataset)
-    base = Path(nnUNet_preprocessed.require()) / name
-    plans_file, dataset_file = base / f"{plans_identifier}.json", base / "dataset.json"
-    for file in (plans_file, dataset_file):
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"There is no {file}: make it with nnUNetv2_plan_and_preprocess -d {dataset}, or name other plans "
-                f"with -p."
-            )
-    plans = PlansManager(json.loads(plans_file.read_text()))
-    if configuration not in plans.plans["configurations"]:
-        known = ", ".join(plans.plans["configurations"])
-        raise ValueError(f"{plans_file} has no configuration {configuration}, only {known}.")
-    manager = plans.get_configuration(configuration)
-    folder = base / manager.data_identifier
+    bundle = planned_bundle(dataset, configuration, plans_identifier=plans_identifier)
+    base = bundle.source.parent
+    folder = base / bundle.configuration.data_identifier
     if not folder.is_dir():
         raise FileNotFoundError(
             f"There are no preprocessed cases in {folder}: make them with nnUNetv2_plan_and_preprocess -d {dataset}."
         )
-    fold, training, validation = _split(base / "splits_final.json", fold)
-    return FoldView(
-        plans=plans,
-        configuration=manager,
-        dataset_json=json.loads(dataset_file.read_text()),
-        name=configuration,
-        fold=fold,
-        settings=Settings.from_configuration(manager.configuration, where=f"{plans_file}, {configuration}"),
-        folder=folder,
-        training_cases=training,
-        validation_cases=validation,
-    )
+    number, training, validation = _split(base / "splits_final.json", fold)
+    where = f"{bundle.source}, {configuration}"
+    settings = Settings.from_configuration(bundle.configuration.configuration, where=where)
+    return FoldView(bundle, number, settings, folder, training, validation)
+
+
+def raw_images(dataset: str, dataset_json: Mapping[str, Any], cases: Sequence[str]) -> dict[str, list[Path]]:
+    """Return the files of each case in the order of its channels.
+
+    Args:
+        dataset: full name.
+        dataset_json: its dataset.json.
+        cases: identifiers.
+
+    Raises:
+        FileNotFoundError: if nnUNet_raw is not set or has not all of them; names the remedy.
+    """
+    remedy = "set nnUNet_raw to the folder that the dataset was preprocessed from"
+    if not nnUNet_raw.is_set():
+        raise FileNotFoundError(f"The raw images of {dataset} are needed, and nnUNet_raw is not set: {remedy}.")
+    folder = Path(nnUNet_raw.require()) / dataset
+    if "dataset" in dataset_json:
+        # The host writes absolute paths into what it is given.
+        listed = get_filenames_of_train_images_and_targets(str(folder), deepcopy(dict(dataset_json)))
+        files = {case: [Path(path) for path in listed[case]["images"]] for case in cases if case in listed}
+    else:
+        # As the host names them; its own search starts a dozen processes.
+        channels = len(dataset_json.get("channel_names", dataset_json.get("modality", {})))
+        ending = dataset_json["file_ending"]
+        files = {case: [folder / "imagesTr" / f"{case}_{c:04d}{ending}" for c in range(channels)] for case in cases}
+    missing = [case for case in cases if not all(path.is_file() for path in files.get(case, [Path("")]))]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} lacks images of {len(missing)} of {len(cases)} cases (for one {missing[0]}): {remedy}."
+        )
+    return files
 
 
 def _split(splits_file: Path, fold: int | str) -> tuple[int, tuple[str, ...], tuple[str, ...]]:

@@ -1,7 +1,10 @@
 """How the host's commands name datasets, and where the plans of one lie."""
 
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
@@ -47,10 +50,33 @@ def find_plans(dataset: str, plans_identifier: str) -> tuple[str, Path]:
 
     Raises:
         ValueError: if there is no such dataset.
-        FileNotFoundError: if it has no such plans.
+        FileNotFoundError: if it has no such plans; names the plans that it has.
     """
     name = full_dataset_name(dataset)
     path = Path(nnUNet_preprocessed.require()) / name / f"{plans_identifier}.json"
     if not path.is_file():
-        raise FileNotFoundError(f"There are no plans {path}: make them with nnUNetv2_plan_and_preprocess -d {dataset}.")
+        others = [file.stem for file in sorted(path.parent.glob("*.json")) if '"configurations"' in file.read_text()]
+        others_there = f", or name with -p the plans that are there: {', '.join(others)}" if others else ""
+        raise FileNotFoundError(
+            f"There are no plans {path}: make them with nnUNetv2_plan_and_preprocess -d {dataset}{others_there}."
+        )
     return name, path
+
+
+def read_plans(dataset: str, plans_identifier: str, configuration: str) -> tuple[dict[str, Any], Path]:
+    """Return the content of a plans file that has a configuration, and the file.
+
+    Raises:
+        ValueError: if there is no such dataset or configuration.
+        FileNotFoundError: if the dataset has no such plans.
+    """
+    _, path = find_plans(dataset, plans_identifier)
+    plans = json.loads(path.read_text())
+    check_has_configuration(plans, configuration, where=path)
+    return plans, path
+
+
+def check_has_configuration(plans: Mapping[str, Any], configuration: str, *, where: Path) -> None:
+    """Raise ValueError, listing the configurations of the plans in a file, if the wanted one is not among them."""
+    if configuration not in plans["configurations"]:
+        raise ValueError(f"{where} has no configuration {configuration}, only {', '.join(plans['configurations'])}.")

@@ -63,7 +63,8 @@ def prior_report(
     _refuse_other_content(output)
     check_device(device)
     view = view_fold(dataset, configuration, fold, plans_identifier=plans_identifier)
-    expected = describe_prior(view.plans, view.configuration, view.name, view.dataset_json, view.fold)
+    bundle = view.bundle
+    expected = describe_prior(bundle.plans, bundle.configuration, bundle.name, bundle.dataset_json, view.fold)
     prior = _fitting_prior(view, expected, device=device)
     with tqdm(desc="prior-report", unit="case") as progress:
         examination = Examination(view, prior, expected.label_space, device=device, advance=progress.update)
@@ -72,15 +73,13 @@ def prior_report(
     report = {
         "acnn_nnunet": __version__,
         "where": {
-            "dataset": view.plans.dataset_name,
-            "id": dataset_id(view.plans.dataset_name),
-            "configuration": view.name,
-            "plans": view.plans.plans_name,
-            "plans_flag": "" if view.plans.plans_name == "nnUNetPlans" else f" -p {view.plans.plans_name}",
+            "dataset": bundle.dataset_name,
+            "id": dataset_id(bundle.dataset_name),
+            "configuration": bundle.name,
+            "plans": bundle.plans.plans_name,
+            "plans_flag": "" if bundle.plans.plans_name == "nnUNetPlans" else f" -p {bundle.plans.plans_name}",
             "fold": view.fold,
-            "new_command": train_command(
-                view.plans.dataset_name, "NEW", view.fold, PRIOR_TRAINER, view.plans.plans_name
-            ),
+            "new_command": train_command(bundle.dataset_name, "NEW", view.fold, PRIOR_TRAINER, bundle.plans.plans_name),
         },
         "prior": {"path": str(prior.path), "sha256": prior.sha256, **prior.spec.as_plain()},
         "settings": {name: getattr(view.settings, name) for name in _REPORTED_SETTINGS},
@@ -102,8 +101,9 @@ def prior_report(
 
 def _fitting_prior(view: FoldView, expected: PriorSpec, *, device: str) -> Prior:
     """Return the prior that a training of this configuration and fold would take."""
-    command = prior_command(view.plans.plans, view.name, view.fold)
-    path = view.settings.prior or locate_prior(nnUNet_results.require(), view.plans.plans, view.name, view.fold)
+    plans, name = view.bundle.plans.plans, view.bundle.name
+    command = prior_command(plans, name, view.fold)
+    path = view.settings.prior or locate_prior(nnUNet_results.require(), plans, name, view.fold)
     try:
         prior = load_prior(Path(path), device=device)
     except (FileNotFoundError, ValueError) as error:
@@ -113,7 +113,7 @@ def _fitting_prior(view: FoldView, expected: PriorSpec, *, device: str) -> Prior
         # The layout that convolves faster there.
         prior.network.to(memory_format=torch.channels_last_3d)
     check_prior_is_held_out(
-        prior, list(view.validation_cases), dataset=view.plans.dataset_name, fold=view.fold, command=command
+        prior, list(view.validation_cases), dataset=view.bundle.dataset_name, fold=view.fold, command=command
     )
     return prior
 

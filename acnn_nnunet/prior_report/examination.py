@@ -74,7 +74,7 @@ class Examination:
     def __init__(self, view: FoldView, prior: Prior, labels: LabelSpace, *, device, advance: Callable[[], Any]):
         self.view, self.prior, self.labels, self.device, self.advance = view, prior, labels, device, advance
         self.network = prior.network
-        self.grid: Grid = prior.spec.make_grid(view.configuration.spacing)
+        self.grid: Grid = prior.spec.make_grid(view.bundle.configuration.spacing)
         self.names = channel_names(view.label_names, labels)
         self.geometry = Geometry(self.grid.size, tuple(float(s) for s in prior.spec.spacing_mm))
         kinds = ("l2", "whitened", *(["decoded"] if prior.spec.architecture == "hybrid" else []))
@@ -83,7 +83,7 @@ class Examination:
         self.has_predictor = prior.spec.stage != Stage.AUTOENCODER.value
         self.pca_cases = evenly_spaced(view.training_cases, most_cases((len(self.names), *self.grid.size)))
         self.defect_cases = evenly_spaced(view.validation_cases, NUM_DEFECT_CASES)
-        self.num_batches = math.ceil(NUM_PATCHES / view.configuration.batch_size)
+        self.num_batches = math.ceil(NUM_PATCHES / view.bundle.configuration.batch_size)
 
     @property
     def num_steps(self) -> int:
@@ -253,7 +253,7 @@ class Examination:
         """Return each measure of spoilt maps (N, C, …) against the truth (1, C, …), N values each."""
         code, maps = self.network.encoder.with_features(truth)
         result: dict[str, list[float]] = {name: [] for name in (*self.distances, "features", "dice_loss")}
-        for part in spoilt.split(max(1, self.view.configuration.batch_size)):
+        for part in spoilt.split(max(1, self.view.bundle.configuration.batch_size)):
             part = part.to(self.device, truth.dtype)
             other, other_maps = self.network.encoder.with_features(part)
             for name, distance in self.distances.items():

@@ -20,9 +20,9 @@ from acnn_nnunet.nnunet.checkpoints import read_checkpoint_errors
 from acnn_nnunet.nnunet.devices import check_device
 from acnn_nnunet.nnunet.label_files import LabelFileReader, choose_reader
 from acnn_nnunet.nnunet.labels import known_values
+from acnn_nnunet.nnunet.models import find_trainer_class
 from acnn_nnunet.nnunet.plans import full_dataset_name, train_command
 from acnn_nnunet.nnunet.resampling import resample_labels, spacings_mm
-from acnn_nnunet.nnunet.trainer_classes import find_trainer_class
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 
 LABEL_MAPS_ATTRIBUTE = "takes_label_maps"

@@ -14,7 +14,8 @@ from torch import distributed as dist
 from torch import nn
 from torch._dynamo import OptimizedModule
 
-from acnn_nnunet.nnunet.raw_images import raw_images
+from acnn_nnunet.nnunet.folds import raw_images
+from acnn_nnunet.nnunet.models import ModelBundle
 from acnn_nnunet.sr.degradation.command import Acquisition
 from acnn_nnunet.sr.inference.command import Inference
 from acnn_nnunet.sr.inference.hr_model import HRModel
@@ -150,13 +151,13 @@ class ThickSliceTrainer(OwnNetworkTrainer):
         network = self.network.module if self.is_ddp else self.network
         if isinstance(network, OptimizedModule):
             network = network._orig_mod
-        model = HRModel(
+        bundle = ModelBundle(
+            self.plans_manager,
+            self.configuration_manager,
+            self.dataset_json,
+            self.configuration_name,
             network=network,
             fold_weights=[network.state_dict()],
-            plans=self.plans_manager,
-            configuration=self.configuration_manager,
-            dataset=self.dataset_json,
-            predicts_image=self.predicts_image,
             mirror_axes=tuple(self.inference_allowed_mirroring_axes or ()),
         )
         acquisition = Acquisition(
@@ -165,7 +166,7 @@ class ThickSliceTrainer(OwnNetworkTrainer):
             rotation_deg=self.settings.slice_rotation_deg,
         )
         return SimulatedValidation(
-            model,
+            HRModel(bundle, self.predicts_image),
             acquisition,
             Inference(device=str(self.device)),
             predictions=Path(self.output_folder) / "validation",

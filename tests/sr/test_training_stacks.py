@@ -7,6 +7,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from tiny_hr_models import dataset_of, plans_of
 
 from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.nnunet.models import ModelBundle
 from acnn_nnunet.sr.degradation.command import Acquisition, degrade_volume
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.inference.stack_preprocessing import prepare_stack
@@ -19,8 +20,7 @@ FACTOR = 4
 
 def model_of(**kwargs) -> HRModel:
     plans = PlansManager(plans_of(factor=FACTOR, **kwargs))
-    configuration = plans.get_configuration("3d_hr")
-    return HRModel(torch.nn.Identity(), [{}], plans, configuration, dataset_of(), False, ())
+    return HRModel(ModelBundle(plans, plans.get_configuration("3d_hr"), dataset_of(), "3d_hr"), predicts_image=False)
 
 
 def heart(shape=(24, 20, 18), *, empty_border=0) -> np.ndarray:
@@ -38,16 +38,16 @@ def heart(shape=(24, 20, 18), *, empty_border=0) -> np.ndarray:
 def preprocessed(image: np.ndarray, model: HRModel) -> tuple[np.ndarray, np.ndarray]:
     """Preprocess an HR image with the host's own preprocessor; axes and spacing are the plans' already."""
     inside = image != 0
-    if model.configuration.use_mask_for_norm[0]:
+    if model.bundle.configuration.use_mask_for_norm[0]:
         box = tuple(
             slice(np.flatnonzero(line).min(), np.flatnonzero(line).max() + 1)
             for line in (inside.any((1, 2)), inside.any((0, 2)), inside.any((0, 1)))
         )
         image, inside = image[box], inside[box]
     labels = np.where(inside, 0, -1)[None]
-    properties = model.plans.foreground_intensity_properties_per_channel
-    preprocessor = model.configuration.preprocessor_class(verbose=False)
-    return preprocessor._normalize(image[None].copy(), labels, model.configuration, properties), labels
+    properties = model.bundle.plans.foreground_intensity_properties_per_channel
+    preprocessor = model.bundle.configuration.preprocessor_class(verbose=False)
+    return preprocessor._normalize(image[None].copy(), labels, model.bundle.configuration, properties), labels
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,13 @@ def test_training_and_prediction_see_the_same_stack(plans):
     met = prepare_stack(stack.values[None], stack.geometry.spacing_mm, model).data
     # Training: the HR image is normalised, then its stack is simulated.
     case = preprocessed(image, model)
-    units = StackUnits(lambda _: case, model.configuration, model.through_plane)
+    units = StackUnits(lambda _: case, model.bundle.configuration, model.through_plane)
     hr = torch.from_numpy(case[0])[None]
     scale, offset = units.of(["a"], like=hr)
     simulation = StackSimulation(model.through_plane, (1.0, 1.0, 1.0))
     trained = ((simulation(hr) - offset) / scale)[0].numpy()
     np.testing.assert_allclose(trained, met, atol=1e-4)
-    if model.configuration.normalization_schemes[0] == "ZScoreNormalization":
+    if model.bundle.configuration.normalization_schemes[0] == "ZScoreNormalization":
         # Without the unit the network would train on stacks that are duller than those it will meet.
         assert simulation(hr).std() < 0.9
         assert (trained.mean(), trained.std()) == pytest.approx((0, 1), abs=1e-4)
@@ -90,7 +90,7 @@ def test_inside_a_mask_too():
     stack = degrade_volume(Volume(image, geometry), Acquisition(FACTOR), axis=0, generator=torch.Generator())
     met = prepare_stack(stack.values[None], stack.geometry.spacing_mm, model).data
     case = preprocessed(image, model)
-    units = StackUnits(lambda _: case, model.configuration, model.through_plane)
+    units = StackUnits(lambda _: case, model.bundle.configuration, model.through_plane)
     hr = torch.from_numpy(case[0])[None]
     scale, offset = units.of(["a"], like=hr)
     trained = ((StackSimulation(model.through_plane, (1.0, 1.0, 1.0))(hr) - offset) / scale)[0].numpy()
@@ -107,7 +107,7 @@ def test_each_case_is_measured_once_and_has_its_own_unit():
         return values[None], np.zeros((1, 8, 4, 4))
 
     model = model_of()
-    units = StackUnits(load, model.configuration, model.through_plane)
+    units = StackUnits(load, model.bundle.configuration, model.through_plane)
     for _ in range(2):
         scale, offset = units.of(["ramp", "constant", "ramp"], like=torch.zeros(1))
     assert asked == ["ramp", "constant"]
@@ -124,7 +124,7 @@ def test_schemes_with_one_scale_for_all_images_need_no_case():
         raise AssertionError(case)
 
     model = model_of(normalization="CTNormalization")
-    scale, offset = StackUnits(load, model.configuration, model.through_plane).of(["a"], like=torch.zeros(1))
+    scale, offset = StackUnits(load, model.bundle.configuration, model.through_plane).of(["a"], like=torch.zeros(1))
     assert (scale.item(), offset.item()) == (1, 0)
 
 

@@ -100,9 +100,9 @@ def predict_hr(
         device=inference.device,
     )
     make_output_folder(output, source=source)
-    write_json(output / "dataset.json", dict(model.dataset))
-    write_json(output / "plans.json", model.plans.plans)
-    stacks, excluded = group_channels(files, model.num_channels)
+    write_json(output / "dataset.json", model.bundle.dataset_json)
+    write_json(output / "plans.json", model.bundle.plans.plans)
+    stacks, excluded = group_channels(files, model.bundle.num_channels)
     cases = {case: (channels, _targets(output, case, model)) for case, channels in stacks.items()}
     if continue_prediction:
         cases = {case: files for case, files in cases.items() if not all(target.is_file() for target in files[1])}
@@ -142,30 +142,29 @@ def predict_stack(
 
 def slice_axis(model: HRModel, geometry: Geometry) -> int:
     """Return the array axis of an image, as in its file, along which the model's slices are stacked."""
-    return _reader_axes(model, geometry).axes[model.plans.transpose_forward[model.through_plane.axis]]
+    return _reader_axes(model, geometry).axes[model.bundle.plans.transpose_forward[model.through_plane.axis]]
 
 
 def predict_patches(model: HRModel, stack: torch.Tensor, inference: Inference) -> torch.Tensor:
     """Return the mean over the folds of probabilities, or of normalised images, for a preprocessed stack (C, …)."""
     total: torch.Tensor | None = None
-    for weights in model.fold_weights:
-        model.network.load_state_dict(weights)
+    for network in model.bundle.networks():
         output = predict_sliding_window(
-            model.network.eval(),
+            network,
             stack,
             patch_size=model.lr_patch_size,
             factor=model.through_plane.factor,
             axis=model.through_plane.axis,
             step_size=inference.step_size,
-            mirror_axes=model.mirror_axes if inference.mirroring else (),
+            mirror_axes=model.bundle.mirror_axes if inference.mirroring else (),
             device=inference.device,
             show_progress=inference.show_progress,
         )
         if not model.predicts_image:
-            output = torch.as_tensor(model.labels.apply_inference_nonlin(output))
+            output = torch.as_tensor(model.bundle.labels.apply_inference_nonlin(output))
         total = output if total is None else total + output
     assert total is not None
-    return total / len(model.fold_weights)
+    return total / len(model.bundle.fold_weights)
 
 
 def group_channels(files: dict[str, Path], num_channels: int) -> tuple[dict[str, list[Path]], list[Excluded]]:
@@ -201,14 +200,14 @@ def group_channels(files: dict[str, Path], num_channels: int) -> tuple[dict[str,
 
 
 def _reader_axes(model: HRModel, geometry: Geometry) -> AxisOrder:
-    return reader_axes(geometry, reorients="Reorient" in model.plans.plans.get("image_reader_writer", ""))
+    return reader_axes(geometry, reorients="Reorient" in model.bundle.plans.plans.get("image_reader_writer", ""))
 
 
 def _targets(output: Path, case: str, model: HRModel) -> list[Path]:
-    ending = model.dataset.get("file_ending")
+    ending = model.bundle.dataset_json.get("file_ending")
     ending = ending if ending in FILE_ENDINGS else FILE_ENDINGS[0]
     if model.predicts_image:
-        return [output / f"{case}_{channel:04d}{ending}" for channel in range(model.num_channels)]
+        return [output / f"{case}_{channel:04d}{ending}" for channel in range(model.bundle.num_channels)]
     return [output / f"{case}{ending}"]
 
 

@@ -52,7 +52,7 @@ def prepare_stack(values: np.ndarray, spacing_mm: tuple[float, ...], model: HRMo
         ValueError: if its slice direction is not the planned one, it has one slice, or nothing but zeros; the rest of
             a sentence that begins with the file.
     """
-    order = list(model.plans.transpose_forward)
+    order = list(model.bundle.plans.transpose_forward)
     own_spacing = tuple(float(spacing_mm[axis]) for axis in order)
     stack = np.transpose(values, (0, *(1 + axis for axis in order)))
     _check(stack, own_spacing, model, order)
@@ -61,17 +61,17 @@ def prepare_stack(values: np.ndarray, spacing_mm: tuple[float, ...], model: HRMo
     bounds[model.through_plane.axis] = [0, stack.shape[1 + model.through_plane.axis]]
     box = (slice(None), *(slice(int(low), int(high)) for low, high in bounds))
     outside = ~nonzero[box[1:]]
-    normalised = model.configuration.preprocessor_class(verbose=False)._normalize(
+    normalised = model.bundle.configuration.preprocessor_class(verbose=False)._normalize(
         stack[box].astype(np.float32),
         np.where(outside, -1, 0)[None],
-        model.configuration,
-        model.plans.foreground_intensity_properties_per_channel,
+        model.bundle.configuration,
+        model.bundle.plans.foreground_intensity_properties_per_channel,
     )
 
-    target = list(model.configuration.spacing)
+    target = list(model.bundle.configuration.spacing)
     target[model.through_plane.axis] = own_spacing[model.through_plane.axis]
     shape = compute_new_shape(normalised.shape[1:], own_spacing, target)
-    data = model.configuration.resampling_fn_data(normalised, shape, own_spacing, target)
+    data = model.bundle.configuration.resampling_fn_data(normalised, shape, own_spacing, target)
     return PreparedStack(
         data=np.asarray(data, dtype=np.float32),
         raw=stack[box],
@@ -94,9 +94,9 @@ def restore_labels(probabilities: np.ndarray, prepared: PreparedStack, model: HR
     Returns:
         (Z, Y, X), uint8, or uint16 where there are labels beyond 255.
     """
-    on_grid = _to_stacks_plane(probabilities, prepared, model, model.configuration.resampling_fn_probabilities)
-    labels = np.asarray(model.labels.convert_probabilities_to_segmentation(on_grid))
-    dtype = np.uint8 if max(model.labels.all_labels) < 256 else np.uint16
+    on_grid = _to_stacks_plane(probabilities, prepared, model, model.bundle.configuration.resampling_fn_probabilities)
+    labels = np.asarray(model.bundle.labels.convert_probabilities_to_segmentation(on_grid))
+    dtype = np.uint8 if max(model.bundle.labels.all_labels) < 256 else np.uint16
     return _uncrop(labels[None].astype(dtype), prepared, model)[0]
 
 
@@ -115,10 +115,10 @@ def restore_image(image: np.ndarray, prepared: PreparedStack, model: HRModel) ->
         ValueError: if a normalisation cannot be undone; the rest of a sentence that begins with the file.
     """
     factor, axis = model.through_plane.factor, model.through_plane.axis
-    on_grid = _to_stacks_plane(image, prepared, model, model.configuration.resampling_fn_data)
+    on_grid = _to_stacks_plane(image, prepared, model, model.bundle.configuration.resampling_fn_data)
     outside = np.repeat(prepared.outside, factor, axis=axis)
     restored = np.empty_like(on_grid, dtype=np.float32)
-    for channel, use_mask in enumerate(model.configuration.use_mask_for_norm):
+    for channel, use_mask in enumerate(model.bundle.configuration.use_mask_for_norm):
         inside = ~prepared.outside if use_mask else np.ones_like(prepared.outside)
         scale, offset = intensity_scale(prepared.raw[channel][inside], prepared.normalised[channel][inside])
         restored[channel] = on_grid[channel] * scale + offset
@@ -152,7 +152,7 @@ def intensity_scale(raw: np.ndarray, normalised: np.ndarray) -> tuple[float, flo
 
 def _check(stack: np.ndarray, spacing_mm: tuple[float, ...], model: HRModel, order: list[int]) -> None:
     factor, axis = model.through_plane.factor, model.through_plane.axis
-    planned = [mm * factor if i == axis else mm for i, mm in enumerate(model.configuration.spacing)]
+    planned = [mm * factor if i == axis else mm for i, mm in enumerate(model.bundle.configuration.spacing)]
     largest = max(range(3), key=lambda i: spacing_mm[i])
     thicker_elsewhere = spacing_mm[largest] > spacing_mm[axis] * (1 + SPACING_TOLERANCE)
     if thicker_elsewhere and planned[axis] >= max(planned) * (1 - SPACING_TOLERANCE):
@@ -170,7 +170,7 @@ def _check(stack: np.ndarray, spacing_mm: tuple[float, ...], model: HRModel, ord
 def _to_stacks_plane(values: np.ndarray, prepared: PreparedStack, model: HRModel, resample) -> np.ndarray:
     """Return HR values (C, …) resampled in plane to the cropped stack's own pixels."""
     factor, axis = model.through_plane.factor, model.through_plane.axis
-    current, target = list(model.configuration.spacing), list(prepared.spacing_mm)
+    current, target = list(model.bundle.configuration.spacing), list(prepared.spacing_mm)
     current[axis] = target[axis] = prepared.spacing_mm[axis] / factor
     shape = list(prepared.raw.shape[1:])
     shape[axis] *= factor
@@ -186,4 +186,4 @@ def _uncrop(values: np.ndarray, prepared: PreparedStack, model: HRModel) -> np.n
     )
     box = (slice(None), *(slice(s.start * z, s.stop * z) for s, z in zip(prepared.box[1:], zooms, strict=True)))
     whole[box] = values
-    return np.transpose(whole, (0, *(1 + axis for axis in model.plans.transpose_backward)))
+    return np.transpose(whole, (0, *(1 + axis for axis in model.bundle.plans.transpose_backward)))

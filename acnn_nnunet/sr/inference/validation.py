@@ -110,13 +110,13 @@ def score_labels(model: HRModel, predictions: Path, references: Path, *, num_pro
     """Score label maps as nnU-Net's own validation does, into `summary.json`, and return what was written."""
     from nnunetv2.evaluation.evaluate_predictions import compute_metrics_on_folder
 
-    labels = model.labels
+    labels = model.bundle.labels
     return compute_metrics_on_folder(
         str(references),
         str(predictions),
         str(predictions / SUMMARY_FILE),
-        model.plans.image_reader_writer_class(),
-        model.dataset["file_ending"],
+        model.bundle.plans.image_reader_writer_class(),
+        model.bundle.dataset_json["file_ending"],
         labels.foreground_regions if labels.has_regions else labels.foreground_labels,
         labels.ignore_label,
         chill=True,

@@ -10,7 +10,7 @@ import numpy as np
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.nnunet.plans import HR_KEY, check_configuration_name, find_plans
+from acnn_nnunet.nnunet.plans import HR_KEY, check_configuration_name, check_has_configuration, find_plans
 from acnn_nnunet.sr.planning.configuration import MIN_EDGE, hr_configuration
 from acnn_nnunet.sr.stack_geometry import ThroughPlane, check_factor
 
@@ -93,8 +93,7 @@ def _through_plane_axis(
 
 def _check_base(plans: dict[str, Any], base: str, *, where: Path) -> dict[str, Any]:
     """Return the resolved configuration that shall be inherited from."""
-    if base not in plans["configurations"]:
-        raise ValueError(f"{where} has no configuration {base}, only {', '.join(plans['configurations'])}.")
+    check_has_configuration(plans, base, where=where)
     configuration = PlansManager(plans).get_configuration(base).configuration
     if len(configuration["patch_size"]) != 3:
         raise ValueError(f"{base} is a 2D configuration and sees no slices: choose a 3D one with -c.")

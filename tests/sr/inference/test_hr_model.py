@@ -24,9 +24,9 @@ def test_what_a_model_says(model_folder):
     model = load(folds=(1, 0))
     assert (model.through_plane.factor, model.through_plane.axis) == (3, 1)
     assert model.lr_patch_size == [4, 6, 8]
-    assert (model.num_channels, model.mirror_axes, model.predicts_image) == (1, (0, 2), True)
-    assert [weights["scale"].item() for weights in model.fold_weights] == [2.0, 1.0]
-    assert not model.network.training
+    assert (model.bundle.num_channels, model.bundle.mirror_axes, model.predicts_image) == (1, (0, 2), True)
+    assert [weights["scale"].item() for weights in model.bundle.fold_weights] == [2.0, 1.0]
+    assert not model.bundle.network.training
 
 
 def test_a_trainer_without_the_attribute_predicts_labels(model_folder):
@@ -39,7 +39,7 @@ def test_a_trainer_without_the_attribute_predicts_labels(model_folder):
 def test_a_training_without_mirroring(model_folder, allowed):
     path = model_folder / "fold_0" / "checkpoint_final.pth"
     torch.save({**torch.load(path), "inference_allowed_mirroring_axes": allowed}, path)
-    assert load().mirror_axes == ()
+    assert load().bundle.mirror_axes == ()
 
 
 def test_a_fold_that_was_not_trained(model_folder):

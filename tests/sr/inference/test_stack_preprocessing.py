@@ -2,26 +2,19 @@
 
 import numpy as np
 import pytest
-import torch
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from tiny_hr_models import dataset_of, plans_of
 
+from acnn_nnunet.nnunet.models import ModelBundle
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.inference.stack_preprocessing import intensity_scale, prepare_stack, restore_image, restore_labels
 
 
 def model_of(plans, *, channels=1, labels=3):
     manager = PlansManager(plans)
-    return HRModel(
-        network=torch.nn.Identity(),
-        fold_weights=[{}],
-        plans=manager,
-        configuration=manager.get_configuration("3d_hr"),
-        dataset=dataset_of(channels, labels),
-        predicts_image=True,
-        mirror_axes=(),
-    )
+    bundle = ModelBundle(manager, manager.get_configuration("3d_hr"), dataset_of(channels, labels), "3d_hr")
+    return HRModel(bundle, predicts_image=True)
 
 
 def stack_of(shape, *, margin=1):

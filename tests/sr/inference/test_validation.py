@@ -9,6 +9,7 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from tiny_hr_models import dataset_of, plans_of
 
+from acnn_nnunet.nnunet.models import ModelBundle
 from acnn_nnunet.sr.degradation.command import Acquisition, degrade_folder
 from acnn_nnunet.sr.inference.command import Inference
 from acnn_nnunet.sr.inference.hr_model import HRModel
@@ -29,9 +30,11 @@ def make_validation(tmp_path):
     def make(*, channels=1, **motion) -> SimulatedValidation:
         plans = PlansManager(plans_of(factor=FACTOR, channels=channels, normalization="NoNormalization"))
         configuration = plans.get_configuration("3d_hr")
-        model = HRModel(Interpolation(), [{}], plans, configuration, dataset_of(channels), True, ())
+        bundle = ModelBundle(
+            plans, configuration, dataset_of(channels), "3d_hr", network=Interpolation(), fold_weights=[{}]
+        )
         return SimulatedValidation(
-            model,
+            HRModel(bundle, predicts_image=True),
             Acquisition(FACTOR, **motion),
             Inference(),
             predictions=tmp_path / "validation",

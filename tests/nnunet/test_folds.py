@@ -2,7 +2,7 @@
 
 import pytest
 
-from acnn_nnunet.nnunet.raw_images import raw_images
+from acnn_nnunet.nnunet.folds import raw_images
 
 NAME = "Dataset005_Toy"
 
