@@ -83,11 +83,10 @@ def prepare(workplace: Workplace, raw: Path) -> None:
 
 def write_splits(workplace: Workplace) -> None:
     """Write the study's folds where the host looks for them: stratified by group, all cases of a person in one fold."""
-    from acnn_nnunet.challenges.conversion import read_report
     from acnn_nnunet.files.patient_splits import split_by_patient
-    from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
+    from acnn_nnunet.files.patients import GROUPS_FILE, read_conversion_report, read_groups
 
-    twins = read_report(workplace.raw)["twins"]
+    twins = read_conversion_report(workplace.raw).twins
     rows = read_groups(workplace.raw / GROUPS_FILE)
     rows = [replace(row, patient=twins.get(row.patient, row.patient)) for row in rows]
     splits = split_by_patient(rows, num_folds=NUM_FOLDS)

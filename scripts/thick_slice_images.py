@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.degradation.command import Acquisition, degrade_volume, generator_of
 from acnn_nnunet.sr.inference.interpolation import interpolate_folder
 from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_lr, with_slices
-from acnn_nnunet.sr.stacks import Volume, read_volume, write_volume
 from acnn_nnunet.sr.training_stacks import pad_slices
 
 FACTOR = 5
@@ -49,7 +49,10 @@ def crop_folder(predictions: Path, references: Path, target: Path, *, suffix: st
     target.mkdir(parents=True)
     for reference_file in sorted(references.glob("*.nii.gz")):
         name = f"{reference_file.name.removesuffix('.nii.gz').removesuffix(suffix)}{suffix}.nii.gz"
-        prediction, reference = read_volume(predictions / name), read_volume(reference_file)
+        prediction, reference = (
+            read_volume(predictions / name, dtype=np.float32),
+            read_volume(reference_file, dtype=np.float32),
+        )
         axis = find_slice_axis(reference.geometry)
         geometry = with_slices(prediction.geometry, reference.geometry.size[axis], axis=axis)
         if differences := geometry.differences(reference.geometry):
@@ -81,7 +84,7 @@ def write_derived_dataset(source: Path, target: Path, *, interpolated: bool) -> 
 
 
 def _padded(source: Path) -> tuple[Volume, int]:
-    volume = read_volume(source)
+    volume = read_volume(source, dtype=np.float32)
     axis = find_slice_axis(volume.geometry)
     values = pad_slices(volume.values[None], FACTOR, axis=axis)[0]
     return Volume(values, with_slices(volume.geometry, values.shape[axis], axis=axis)), axis

@@ -4,22 +4,17 @@ Bernard et al., Deep Learning Techniques for Automatic MRI Cardiac Multi-Structu
 Problem Solved?, IEEE TMI 37(11), 2018.
 """
 
+import re
 from pathlib import Path
 
-import SimpleITK
-
-from acnn_nnunet.challenges.conversion import (
-    PHASES,
-    Patient,
-    PatientFolder,
-    Volume,
-    convert_patients,
-    patient_folders,
-)
+from acnn_nnunet.challenges.conversion import Patient, PatientFolder, PhaseImage, convert_patients, patient_folders
 from acnn_nnunet.challenges.submission import find_dataset, write_submission
-from acnn_nnunet.files.volumes import read_volume, write_volume
+from acnn_nnunet.files.patients import PHASES
+from acnn_nnunet.files.safe_writes import read_text
+from acnn_nnunet.files.volumes import Volume, read_series, read_volume, write_volume
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+GROUPS = ("NOR", "MINF", "DCM", "HCM", "RV")
 # What a short-axis label map keeps to (docs/plausibility.md).
 ANATOMICAL_RULES = [
     {"rule": "one_piece", "label": "RV"},
@@ -92,30 +87,33 @@ def read_patient(folder: PatientFolder) -> Patient:
     frames = {phase: _frame_number(info, phase) for phase in PHASES}
     if frames["ED"] == frames["ES"]:
         raise ValueError(f"Info.cfg says frame {frames['ED']} for both ED and ES")
+    group = info.get("GROUP", "")
     # The test patients of the challenge came without their group.
-    if folder.training and not info.get("Group"):
+    if folder.training and not group:
         raise ValueError("Info.cfg has no Group")
+    is_known = group.upper() in ("", *GROUPS)
     stems = {phase: f"{folder.path.name}_frame{frame:02d}" for phase, frame in frames.items()}
     label_files = {phase: folder.path / f"{stem}_gt.nii.gz" for phase, stem in stems.items()}
     labelled = folder.training or any(path.exists() for path in label_files.values())
     return Patient(
         name=f"patient{folder.number:03d}",
-        group=info.get("Group", ""),
+        group=group.upper() if is_known else group,
         images=_read_frames(folder.path, frames),
         labels={phase: _read_file(label_files[phase]) for phase in PHASES if labelled},
+        notes=() if is_known else (f"group {group!r} is none of ACDC's ({', '.join(GROUPS)}) and is kept as it is",),
     )
 
 
 def _read_info(path: Path) -> dict[str, str]:
-    """Return the `key: value` lines of Info.cfg."""
+    """Return the `key: value` lines of Info.cfg, keys in upper case."""
     if not path.is_file():
         raise ValueError(f"{path.name} is missing")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path.name} is no text file ({error})") from error
-    pairs = (line.partition(":") for line in lines)
-    return {key.strip(): value.strip() for key, separator, value in pairs if separator}
+    found = (re.fullmatch(r"\s*(\w+)\s*[:=]\s*(.*?)\s*", line) for line in lines)
+    return {match[1].upper(): match[2] for match in found if match}
 
 
 def _frame_number(info: dict[str, str], phase: str) -> int:
@@ -126,25 +124,25 @@ def _frame_number(info: dict[str, str], phase: str) -> int:
     return int(text)
 
 
-def _read_frames(folder: Path, frames: dict[str, int]) -> dict[str, Volume]:
+def _read_frames(folder: Path, frames: dict[str, int]) -> dict[str, PhaseImage]:
     files = {phase: folder / f"{folder.name}_frame{frame:02d}.nii.gz" for phase, frame in frames.items()}
     series_path = folder / f"{folder.name}_4d.nii.gz"
     if all(path.exists() for path in files.values()) or not series_path.exists():
         return {phase: _read_file(path) for phase, path in files.items()}
-    series = read_volume(series_path, dimension=4)
-    if max(frames.values()) > series.GetSize()[3]:
-        raise ValueError(f"{series_path.name} has {series.GetSize()[3]} frames, Info.cfg says {max(frames.values())}")
+    series = read_series(series_path)
+    if max(frames.values()) > len(series):
+        raise ValueError(f"{series_path.name} has {len(series)} frames, Info.cfg says {max(frames.values())}")
     return {
         phase: _read_file(files[phase])
         if files[phase].exists()
-        else Volume(series[:, :, :, frame - 1], f"frame {frame} of {series_path.name}")
+        else PhaseImage(series[frame - 1], f"frame {frame} of {series_path.name}")
         for phase, frame in frames.items()
     }
 
 
-def _read_file(path: Path) -> Volume:
-    return Volume(read_volume(path), path.name, file=path)
+def _read_file(path: Path) -> PhaseImage:
+    return PhaseImage(read_volume(path), path.name, file=path)
 
 
-def _write_case(label: SimpleITK.Image, case: str, folder: Path) -> None:
-    write_volume(label, folder / f"{case}.nii.gz")
+def _write_case(label: Volume, case: str, folder: Path) -> None:
+    write_volume(folder / f"{case}.nii.gz", label)

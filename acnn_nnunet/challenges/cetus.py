@@ -5,23 +5,18 @@ TMI 35(4), 2016. The data cannot be had without an agreement: this is proved on 
 """
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import SimpleITK
 
-from acnn_nnunet.challenges.conversion import (
-    PHASES,
-    Patient,
-    PatientFolder,
-    Volume,
-    convert_patients,
-    patient_folders,
-    read_report,
-)
+from acnn_nnunet.challenges.conversion import Patient, PatientFolder, PhaseImage, convert_patients, patient_folders
 from acnn_nnunet.challenges.submission import find_dataset, write_submission
 from acnn_nnunet.challenges.surfaces import fill_surface, read_surface, write_surface
-from acnn_nnunet.files.volumes import read_volume, write_volume
+from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.files.patients import PHASES, read_conversion_report
+from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 
 LABELS = {"background": 0, "LV": 1}
 _DESCRIPTION = {
@@ -75,13 +70,13 @@ def submit_cetus(predictions: Path, output: Path, *, dataset: str | None = None)
         FileNotFoundError, ValueError, OSError: as `find_dataset` and `write_submission` do.
     """
     folder = find_dataset("CETUS", dataset)
-    in_metres = {patient for patient, notes in read_report(folder)["notes"].items() if _METRES_NOTE in notes}
+    in_metres = {patient for patient, notes in read_conversion_report(folder).notes.items() if _METRES_NOTE in notes}
 
-    def write_case(label: SimpleITK.Image, case: str, into: Path) -> None:
+    def write_case(label: Volume, case: str, into: Path) -> None:
         if case.rpartition("_")[0] in in_metres:
             label = _scaled(label, 0.001)
-        write_volume(label, into / f"{case}.mhd")
-        write_surface(label, into / f"{case}_result.vtk")
+        write_volume(into / f"{case}.mhd", label)
+        write_surface(into / f"{case}_result.vtk", label)
 
     return write_submission(folder, predictions, output, labels=LABELS.values(), write_case=write_case)
 
@@ -95,14 +90,11 @@ def read_patient(folder: PatientFolder) -> Patient:
     prefix = folder.path / folder.path.name
     images = {phase: _read_image(prefix, phase) for phase in PHASES}
     labelled = folder.training or _has_truth(folder.path)
-    labels = {phase: _read_truth(prefix, phase, images[phase].image) for phase in PHASES if labelled}
+    labels = {phase: _read_truth(prefix, phase, images[phase].volume.geometry) for phase in PHASES if labelled}
     notes = [_SURFACE_NOTE] if any(label.name.endswith(".vtk") for label in labels.values()) else []
-    if max(max(each.image.GetSpacing()) for each in images.values()) < _SMALLEST_SPACING_MM:
+    if max(max(each.volume.geometry.spacing_mm) for each in images.values()) < _SMALLEST_SPACING_MM:
         notes.append(_METRES_NOTE)
-        images, labels = (
-            {phase: Volume(_scaled(volume.image, 1000.0), volume.name) for phase, volume in volumes.items()}
-            for volumes in (images, labels)
-        )
+        images, labels = _in_mm(images), _in_mm(labels)
     return Patient(name=f"Patient{folder.number}", group="", images=images, labels=labels, notes=tuple(notes))
 
 
@@ -125,13 +117,13 @@ def _has_truth(folder: Path) -> bool:
     return any(folder.glob("*_truth.*"))
 
 
-def _read_image(prefix: Path, phase: str) -> Volume:
+def _read_image(prefix: Path, phase: str) -> PhaseImage:
     """Read `PatientN_ED.mhd`; where there is none, the frame that `PatientN_ED_ES_time.txt` names."""
     path = prefix.with_name(f"{prefix.name}_{phase}.mhd")
     times = prefix.with_name(f"{prefix.name}_ED_ES_time.txt")
     if not path.exists() and times.exists():
         path = prefix.with_name(f"{prefix.name}_frame{_frame_numbers(times)[phase]:02d}.mhd")
-    return Volume(read_volume(path), path.name)
+    return PhaseImage(read_volume(path), path.name)
 
 
 def _frame_numbers(times: Path) -> dict[str, int]:
@@ -145,28 +137,38 @@ def _frame_numbers(times: Path) -> dict[str, int]:
     return {phase: int(number[0]) for phase, number in zip(PHASES, numbers, strict=True)}
 
 
-def _read_truth(prefix: Path, phase: str, image: SimpleITK.Image) -> Volume:
+def _read_truth(prefix: Path, phase: str, grid: Geometry) -> PhaseImage:
     """Read `PatientN_ED_truth.mhd`, a mask; where there is none, fill the surface `PatientN_ED_truth.vtk`."""
     path = prefix.with_name(f"{prefix.name}_{phase}_truth.mhd")
     surface = path.with_suffix(".vtk")
     if surface.exists() and not path.exists():
         try:
-            return Volume(fill_surface(*read_surface(surface), image), surface.name)
+            return PhaseImage(Volume(fill_surface(*read_surface(surface), grid), grid), surface.name)
         except ValueError as error:
             raise ValueError(f"{surface.name}: {error}") from error
     label = read_volume(path)
-    values = np.unique(SimpleITK.GetArrayViewFromImage(label)).tolist()
+    values = np.unique(label.values).tolist()
     if len(values) == 1:
         raise ValueError(f"{path.name} has the value {values[0]} everywhere: no ventricle")
-    if "integer" in label.GetPixelIDTypeAsString() and len(values) == 2 and values[0] == 0:
+    if label.values.dtype.kind in "iu" and len(values) == 2 and values[0] == 0:
         # Written as 0 and 1 or as 0 and 255.
-        label = SimpleITK.Cast(label == values[1], SimpleITK.sitkUInt8)
-    return Volume(label, path.name)
+        label = replace(label, values=(label.values == values[1]).astype(np.uint8))
+    return PhaseImage(label, path.name)
 
 
-def _scaled(image: SimpleITK.Image, factor: float) -> SimpleITK.Image:
-    """Return the image with another unit of length."""
-    scaled = SimpleITK.Image(image)
-    scaled.SetSpacing([factor * spacing for spacing in image.GetSpacing()])
-    scaled.SetOrigin([factor * coordinate for coordinate in image.GetOrigin()])
-    return scaled
+def _in_mm(images: Mapping[str, PhaseImage]) -> dict[str, PhaseImage]:
+    return {phase: replace(each, volume=_scaled(each.volume, 1000.0)) for phase, each in images.items()}
+
+
+def _scaled(volume: Volume, factor: float) -> Volume:
+    """Return the volume with another unit of length."""
+    grid = volume.geometry
+    assert grid.origin_mm is not None
+    return replace(
+        volume,
+        geometry=replace(
+            grid,
+            spacing_mm=tuple(factor * mm for mm in grid.spacing_mm),
+            origin_mm=tuple(factor * mm for mm in grid.origin_mm),
+        ),
+    )

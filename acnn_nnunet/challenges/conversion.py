@@ -5,52 +5,55 @@ is made beside its place and renamed when it is complete, so that an interrupted
 """
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import SimpleITK
 from tqdm import tqdm
 
 from acnn_nnunet.files.patient_splits import split_by_patient
-from acnn_nnunet.files.patients import GROUPS_FILE, CaseGroup, write_groups
+from acnn_nnunet.files.patients import (
+    GROUPS_FILE,
+    PHASES,
+    CaseGroup,
+    ConversionReport,
+    Exclusion,
+    write_conversion_report,
+    write_groups,
+)
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.files.volumes import check_image, check_label, check_same_grid, write_volume
-
-REPORT_FILE = "conversion_report.json"
-PHASES = ("ED", "ES")
+from acnn_nnunet.files.volumes import Volume, check_labels, check_same_grid, write_volume
 
 
 @dataclass(frozen=True)
-class Volume:
-    """An image in memory and, where its file can be taken over as it is (a NIfTI file), that file."""
+class PhaseImage:
+    """An image, its name in messages and, where its file can be taken over as it is (a NIfTI file), that file."""
 
-    image: SimpleITK.Image
+    volume: Volume
     name: str
     file: Path | None = None
 
 
 @dataclass(frozen=True)
 class Patient:
-    """What was read from a patient's folder.
+    """The content of a patient's folder.
 
     Attributes:
         name: the beginning of the names of its cases.
         group: the diagnosis, or empty.
         images: the image of each phase.
         labels: the label map of each phase, or nothing for a test patient without.
-        notes: what was done to the data and has to be known.
+        notes: remarks for the user on the patient's data.
     """
 
     name: str
     group: str
-    images: dict[str, Volume]
-    labels: dict[str, Volume]
+    images: dict[str, PhaseImage]
+    labels: dict[str, PhaseImage]
     notes: tuple[str, ...] = ()
 
 
@@ -61,55 +64,6 @@ class PatientFolder:
     path: Path
     number: int
     training: bool
-
-
-@dataclass(frozen=True)
-class Exclusion:
-    """A patient that was left out, and why."""
-
-    patient: str
-    part: str
-    reason: str
-
-
-@dataclass
-class Report:
-    """What a conversion did; `conversion_report.json` holds the same.
-
-    Attributes:
-        source: the challenge's folder.
-        training_patients: converted into imagesTr and labelsTr.
-        test_patients: converted into imagesTs and, with labels, labelsTs.
-        excluded: left out, and why.
-        twins: a training patient, and the earlier one with the same image, whose fold it shares.
-        notes: what was done to a patient's data and has to be known.
-    """
-
-    source: str
-    training_patients: list[str] = field(default_factory=list)
-    test_patients: list[str] = field(default_factory=list)
-    excluded: list[Exclusion] = field(default_factory=list)
-    twins: dict[str, str] = field(default_factory=dict)
-    notes: dict[str, list[str]] = field(default_factory=dict)
-
-    def summary(self, dataset: Path, num_folds: int) -> str:
-        """Return the lines that the command prints."""
-        lines = [
-            f"{dataset}: {len(self.training_patients)} training patients in {num_folds} folds, "
-            f"{len(self.test_patients)} test patients, {len(self.excluded)} left out"
-        ]
-        lines += [f"  left out: {each.patient} ({each.part}): {each.reason}" for each in self.excluded]
-        lines += [f"  {second} has the same image as {first}: same fold" for second, first in self.twins.items()]
-        lines += [f"  {note}: {_named(patients)}" for note, patients in self._patients_of_notes().items()]
-        lines.append(f"next: nnUNetv2_plan_and_preprocess -d {int(dataset.name[7:10])} --verify_dataset_integrity")
-        return "\n".join(lines)
-
-    def _patients_of_notes(self) -> dict[str, list[str]]:
-        patients: dict[str, list[str]] = {}
-        for patient, notes in self.notes.items():
-            for note in notes:
-                patients.setdefault(note, []).append(patient)
-        return patients
 
 
 def convert_patients(
@@ -144,7 +98,7 @@ def convert_patients(
         OSError: if it cannot be written.
     """
     target = _free_folder(name, dataset_id)
-    report = Report(source=str(source))
+    report = ConversionReport(source=str(source))
     rows: list[CaseGroup] = []
     with _built_beside(target) as partial:
         known = _Known()
@@ -155,7 +109,7 @@ def convert_patients(
                 twin = known.add(patient, folder)
             except (ValueError, OSError) as error:
                 part = "training" if folder.training else "testing"
-                report.excluded.append(Exclusion(folder.path.name, part, " ".join(str(error).split())))
+                report.excluded.append(Exclusion(folder.path.name, " ".join(str(error).split()), part))
                 continue
             _write(patient, folder, partial)
             (report.training_patients if folder.training else report.test_patients).append(patient.name)
@@ -165,7 +119,7 @@ def convert_patients(
                 report.notes[patient.name] = list(patient.notes)
             rows += [CaseGroup(f"{patient.name}_{phase}", patient.name, phase, patient.group) for phase in PHASES]
         num_folds = _finish(partial, target.name, rows, report, labels, description)
-    return report.summary(target, num_folds)
+    return _summary(report, target, num_folds)
 
 
 def patient_folders(folder: Path, *, training: bool) -> list[PatientFolder]:
@@ -190,21 +144,21 @@ def nnunet_raw() -> Path:
     return Path(raw)
 
 
-def read_report(dataset: Path) -> dict[str, Any]:
-    """Return what `convert_patients` wrote into `conversion_report.json`.
-
-    Raises:
-        FileNotFoundError: if the dataset has none.
-        ValueError: if it cannot be read.
-    """
-    path = dataset / REPORT_FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no {path}: `acnn-nnunet convert` makes datasets that can be submitted.")
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        return {name: report[name] for name in Report.__dataclass_fields__}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): convert the dataset again.") from error
+def _summary(report: ConversionReport, dataset: Path, num_folds: int) -> str:
+    """Return the lines that the command prints."""
+    lines = [
+        f"{dataset}: {len(report.training_patients)} training patients in {num_folds} folds, "
+        f"{len(report.test_patients)} test patients, {len(report.excluded)} left out"
+    ]
+    lines += [f"  left out: {each.patient} ({each.part}): {each.reason}" for each in report.excluded]
+    lines += [f"  {second} has the same image as {first}: same fold" for second, first in report.twins.items()]
+    patients: dict[str, list[str]] = {}
+    for patient, notes in report.notes.items():
+        for note in notes:
+            patients.setdefault(note, []).append(patient)
+    lines += [f"  {note}: {_named(noted)}" for note, noted in patients.items()]
+    lines.append(f"next: nnUNetv2_plan_and_preprocess -d {int(dataset.name[7:10])} --verify_dataset_integrity")
+    return "\n".join(lines)
 
 
 def _named(patients: Sequence[str]) -> str:
@@ -256,7 +210,7 @@ class _Known:
         """
         if first := self._by_number.get(folder.number):
             raise ValueError(f"has the same number as {_short(first)}, which is kept")
-        digests = [hashlib.sha256(_pixels(each.image)).digest() for each in patient.images.values()]
+        digests = [hashlib.sha256(each.volume.values.tobytes()).digest() for each in patient.images.values()]
         twin = next((self._by_image[each] for each in digests if each in self._by_image), None)
         if twin is not None and not (folder.training and twin[1].training):
             raise ValueError(f"has the same image as {_short(twin[1])}, which is kept")
@@ -266,43 +220,36 @@ class _Known:
         return None if twin is None else twin[0]
 
 
-def _pixels(image: SimpleITK.Image) -> bytes:
-    return SimpleITK.GetArrayViewFromImage(image).tobytes()
-
-
 def _short(folder: PatientFolder) -> str:
     return "/".join(folder.path.parts[-2:])
 
 
 def _check(patient: Patient, folder: PatientFolder, allowed: Collection[int]) -> None:
-    for phase in PHASES:
+    for phase, label in patient.labels.items():
         image = patient.images[phase]
-        check_image(image.image, image.name)
-        if patient.labels:
-            label = patient.labels[phase]
-            check_label(label.image, label.name, allowed)
-            check_same_grid(label.image, label.name, image.image, image.name)
+        check_labels(label.volume.values, label.name, allowed)
+        check_same_grid(label.volume.geometry, label.name, image.volume.geometry, image.name)
     if folder.training and not patient.labels:
         raise ValueError("has no labels")
 
 
 def _write(patient: Patient, folder: PatientFolder, dataset: Path) -> None:
     suffix = "Tr" if folder.training else "Ts"
-    for volumes, kind, ending in ((patient.images, "images", "_0000.nii.gz"), (patient.labels, "labels", ".nii.gz")):
-        for phase, volume in volumes.items():
+    for images, kind, ending in ((patient.images, "images", "_0000.nii.gz"), (patient.labels, "labels", ".nii.gz")):
+        for phase, image in images.items():
             path = dataset / f"{kind}{suffix}" / f"{patient.name}_{phase}{ending}"
             path.parent.mkdir(exist_ok=True)
-            if volume.file is not None:
-                shutil.copyfile(volume.file, path)
-                continue
-            write_volume(volume.image, path)
+            if image.file is not None:
+                shutil.copyfile(image.file, path)
+            else:
+                write_volume(path, image.volume)
 
 
 def _finish(
     dataset: Path,
     name: str,
     rows: Sequence[CaseGroup],
-    report: Report,
+    report: ConversionReport,
     labels: dict[str, int],
     description: dict[str, Any],
 ) -> int:
@@ -320,7 +267,7 @@ def _finish(
     splits = split_by_patient([replace(row, patient=report.twins.get(row.patient, row.patient)) for row in training])
     write_json(dataset / "splits_final.json", splits)
     write_groups(dataset / GROUPS_FILE, rows)
-    write_json(dataset / REPORT_FILE, asdict(report))
+    write_conversion_report(dataset, report)
     generate_dataset_json(
         str(dataset),
         labels=dict(labels),

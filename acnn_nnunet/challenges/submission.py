@@ -8,12 +8,13 @@ import zipfile
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-import SimpleITK
+import numpy as np
 from tqdm import tqdm
 
-from acnn_nnunet.challenges.conversion import PHASES, nnunet_raw, read_report
+from acnn_nnunet.challenges.conversion import nnunet_raw
+from acnn_nnunet.files.patients import PHASES, read_conversion_report
 from acnn_nnunet.files.safe_writes import replace_atomically
-from acnn_nnunet.files.volumes import check_label, check_same_grid, read_volume
+from acnn_nnunet.files.volumes import Volume, check_labels, check_same_grid, read_volume
 
 _IMAGE_ENDING, _PREDICTION_ENDING = "_0000.nii.gz", ".nii.gz"
 # The earliest time that a zip can hold: the same predictions always make the same file.
@@ -47,7 +48,7 @@ def write_submission(
     output: Path,
     *,
     labels: Collection[int],
-    write_case: Callable[[SimpleITK.Image, str, Path], None],
+    write_case: Callable[[Volume, str, Path], None],
 ) -> str:
     """Check every prediction, then write the zip, and return a summary to print.
 
@@ -78,7 +79,7 @@ def write_submission(
         for case, image_path in tqdm(images.items(), desc=f"checking {dataset.name}", unit="case", disable=None):
             try:
                 label = _checked_label(predictions / f"{case}{_PREDICTION_ENDING}", image_path, labels)
-            except ValueError as error:
+            except (ValueError, FileNotFoundError) as error:
                 problems.append(str(error))
                 continue
             write_case(label, case, Path(folder))
@@ -105,15 +106,13 @@ def _test_images(dataset: Path) -> dict[str, Path]:
     return images
 
 
-def _checked_label(path: Path, image_path: Path, labels: Collection[int]) -> SimpleITK.Image:
+def _checked_label(path: Path, image_path: Path, labels: Collection[int]) -> Volume:
     """Return the prediction as uint8 with the image's geometry, or raise ValueError saying what is wrong with it."""
     label = read_volume(path)
-    check_label(label, path.name, labels)
-    image = read_volume(image_path)
-    check_same_grid(label, path.name, image, image_path.name)
-    label = SimpleITK.Cast(label, SimpleITK.sitkUInt8)
-    label.CopyInformation(image)
-    return label
+    check_labels(label.values, path.name, labels)
+    grid = read_volume(image_path).geometry
+    check_same_grid(label.geometry, path.name, grid, image_path.name)
+    return Volume(label.values.astype(np.uint8), grid)
 
 
 def _zip(files: Collection[Path], path: str) -> None:
@@ -131,8 +130,8 @@ def _summary(output: Path, num_files: int, predictions: Path, images: Collection
     if extra := sorted(present - set(images)):
         lines.append(f"  not included, since no test case is called so: {', '.join(extra)}")
     lines += [
-        f"  not included, since left out when {dataset.name} was made: {each['patient']} ({each['reason']})"
-        for each in read_report(dataset)["excluded"]
-        if each["part"] == "testing"
+        f"  not included, since left out when {dataset.name} was made: {each.patient} ({each.reason})"
+        for each in read_conversion_report(dataset).excluded
+        if each.part == "testing"
     ]
     return "\n".join(lines)

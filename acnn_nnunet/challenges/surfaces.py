@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 
 import numpy as np
-import SimpleITK
 
+from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.safe_writes import write_text
+from acnn_nnunet.files.volumes import Volume
 
 _NUMBERS = {"float": ">f4", "double": ">f8"}
 
@@ -44,7 +45,7 @@ def read_surface(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return points.astype(float).reshape(-1, 3), triangles
 
 
-def write_surface(mask: SimpleITK.Image, path: Path) -> None:
+def write_surface(path: Path, mask: Volume) -> None:
     """Write the surface halfway between the voxels of the mask and the others, in world coordinates, as ASCII.
 
     Raises:
@@ -52,12 +53,11 @@ def write_surface(mask: SimpleITK.Image, path: Path) -> None:
     """
     from skimage.measure import marching_cubes
 
-    inside = SimpleITK.GetArrayViewFromImage(mask) != 0
+    inside = mask.values != 0
     points, triangles = np.empty((0, 3)), np.empty((0, 3), int)
     if inside.any():
         vertices, triangles, _, _ = marching_cubes(np.pad(inside, 1).astype(np.float32), 0.5)
-        axes = np.reshape(mask.GetDirection(), (3, 3)) * mask.GetSpacing()
-        points = (vertices[:, ::-1].astype(float) - 1) @ axes.T + mask.GetOrigin()
+        points = (vertices[:, ::-1].astype(float) - 1) @ _axes(mask.geometry).T + mask.geometry.origin_mm
     lines = ["# vtk DataFile Version 3.0", path.stem, "ASCII", "DATASET POLYDATA", f"POINTS {len(points)} double"]
     lines += ["{:.9g} {:.9g} {:.9g}".format(*point) for point in points]
     lines.append(f"POLYGONS {len(triangles)} {4 * len(triangles)}")
@@ -65,19 +65,18 @@ def write_surface(mask: SimpleITK.Image, path: Path) -> None:
     write_text(path, "\n".join(lines) + "\n")
 
 
-def fill_surface(points: np.ndarray, triangles: np.ndarray, image: SimpleITK.Image) -> SimpleITK.Image:
-    """Return the mask (uint8, on the image's grid) of the voxels whose centres lie inside a closed surface.
+def fill_surface(points: np.ndarray, triangles: np.ndarray, grid: Geometry) -> np.ndarray:
+    """Return the mask `(Z, Y, X)`, uint8, of the voxels with their centres inside a closed surface.
 
     A line along x through each row of voxels is inside after an odd number of crossings.
 
     Raises:
         ValueError: if the surface is not closed or encloses no voxel of the image.
     """
-    axes = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    corners = np.linalg.solve(axes, (points - image.GetOrigin()).T).T[triangles]
+    corners = np.linalg.solve(_axes(grid), (points - grid.origin_mm).T).T[triangles]
     # No line meets an edge or a point: it would not be clear how often it crosses.
     corners += np.array((0.0, 1.3e-7, 2.1e-7))
-    width, height, depth = image.GetSize()
+    depth, height, width = grid.size
     crossings = np.zeros((depth, height, width + 1), np.uint8)
     for corner in corners:
         z, y, x = _hits(corner, height, depth)
@@ -87,9 +86,13 @@ def fill_surface(points: np.ndarray, triangles: np.ndarray, image: SimpleITK.Ima
         raise ValueError("the surface is not closed")
     if not inside.any():
         raise ValueError("the surface encloses no voxel of the image")
-    mask = SimpleITK.GetImageFromArray(np.ascontiguousarray(inside[:, :, :width]))
-    mask.CopyInformation(image)
-    return mask
+    return np.ascontiguousarray(inside[:, :, :width])
+
+
+def _axes(grid: Geometry) -> np.ndarray:
+    """Return the steps from voxel to voxel along x, y and z, as columns in world coordinates."""
+    assert grid.direction is not None
+    return np.reshape(grid.direction, (3, 3)) * grid.spacing_mm[::-1]
 
 
 def _hits(corner: np.ndarray, height: int, depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,12 +1,13 @@
 """Where the voxels of an image lie in the world, and how two images differ in that."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+# Two images have the same grid within these, which is more than writing a file costs.
 SPACING_TOLERANCE = 1e-3  # of a voxel's size
-ORIGIN_TOLERANCE_MM = 1e-2
+ORIGIN_TOLERANCE = 1e-2  # of the smallest edge of a voxel
 DIRECTION_TOLERANCE = 1e-3
 
 
@@ -20,6 +21,7 @@ class Geometry:
         origin_mm: world position of the first voxel, in the file format's own order; None where the format has none.
         direction: direction cosines or affine, flattened; None where the format has none.
         thickness_mm: of the slice, for an image of 2 axes that tells it.
+        assumed: why the spacing is assumed to be 1 mm, such as "there is no a.json"; empty where the file tells it.
     """
 
     size: tuple[int, ...]
@@ -27,6 +29,7 @@ class Geometry:
     origin_mm: tuple[float, ...] | None = None
     direction: tuple[float, ...] | None = None
     thickness_mm: float | None = None
+    assumed: str = field(default="", compare=False)
 
     @property
     def diagonal_mm(self) -> float:
@@ -41,15 +44,20 @@ class Geometry:
         return None if self.thickness_mm is None else math.prod(self.spacing_mm) * self.thickness_mm / 1000
 
     def differences(self, other: "Geometry") -> list[str]:
-        """Return what differs, each as "spacing (1.0, 1.0) against (1.5, 1.0)"; empty where the grids are the same."""
+        """Return what differs, each as "spacing (1.0, 1.0) against (1.5, 1.0)"; empty where the grids are the same.
+
+        A flat file tells neither position nor direction in the third axis: none of both is compared with a volume's.
+        """
         found = []
         if self.size != other.size:
             found.append(f"size {self.size} against {other.size}")
         if len(self.size) == len(other.size) and not _same_spacing(self.spacing_mm, other.spacing_mm):
-            found.append(f"spacing {_rounded(self.spacing_mm)} against {_rounded(other.spacing_mm)} mm")
+            assumed = "".join(f", assumed because {each.assumed}" for each in (self, other) if each.assumed)
+            found.append(f"spacing {_rounded(self.spacing_mm)} against {_rounded(other.spacing_mm)} mm{assumed}")
         if self.thickness_mm and other.thickness_mm and not _same_spacing(self.thickness_mm, other.thickness_mm):
             found.append(f"slice thickness {self.thickness_mm:g} against {other.thickness_mm:g} mm")
-        for name, tolerance in (("origin_mm", ORIGIN_TOLERANCE_MM), ("direction", DIRECTION_TOLERANCE)):
+        origin_tolerance_mm = ORIGIN_TOLERANCE * min(self.spacing_mm)
+        for name, tolerance in (("origin_mm", origin_tolerance_mm), ("direction", DIRECTION_TOLERANCE)):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine is not None and theirs is not None and not _close(mine, theirs, tolerance):
                 found.append(f"{name.removesuffix('_mm')} {_rounded(mine)} against {_rounded(theirs)}")
@@ -61,8 +69,8 @@ def _same_spacing(mine: float | tuple[float, ...], theirs: float | tuple[float, 
 
 
 def _close(mine: tuple[float, ...], theirs: tuple[float, ...], tolerance: float) -> bool:
-    return len(mine) == len(theirs) and np.allclose(mine, theirs, rtol=0, atol=tolerance)
+    return len(mine) != len(theirs) or np.allclose(mine, theirs, rtol=0, atol=tolerance)
 
 
 def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(round(float(value), 4) for value in values)
+    return tuple(round(float(value), 4) + 0.0 for value in values)

@@ -1,12 +1,17 @@
-"""`groups.csv`: which patient, phase and group each case of a dataset belongs to."""
+"""The patients of a dataset: the phases, `groups.csv`, and the report of a challenge's conversion."""
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
+from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.files.tables import columns_of, read_table, write_table
 
+PHASES = ("ED", "ES")
 GROUPS_FILE = "groups.csv"
+CONVERSION_FILE = "conversion_report.json"
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,36 @@ class CaseGroup:
     group: str
 
 
+@dataclass(frozen=True)
+class Exclusion:
+    """A patient that is left out, why, and of what (such as a part of the challenge); empty for everything."""
+
+    patient: str
+    reason: str
+    part: str = ""
+
+
+@dataclass
+class ConversionReport:
+    """The outcome of a challenge's conversion, kept in the dataset's `conversion_report.json`.
+
+    Attributes:
+        source: the challenge's folder.
+        training_patients: converted into imagesTr and labelsTr.
+        test_patients: converted into imagesTs and, with labels, labelsTs.
+        excluded: patients that were left out of training or testing.
+        twins: a training patient, and the earlier one with the same image; both share a fold.
+        notes: remarks on a patient's data.
+    """
+
+    source: str
+    training_patients: list[str] = field(default_factory=list)
+    test_patients: list[str] = field(default_factory=list)
+    excluded: list[Exclusion] = field(default_factory=list)
+    twins: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+
+
 COLUMNS = tuple(field.name for field in fields(CaseGroup))
 
 
@@ -41,7 +76,8 @@ def write_groups(path: Path, rows: Iterable[CaseGroup]) -> None:
 def read_groups(path: Path) -> list[CaseGroup]:
     """Read a table with at least the columns case and group, in any order; further columns are ignored.
 
-    Without a column patient, each case is its own patient; without a column phase, it has none.
+    Without a column patient, each case is its own patient; without a column phase, it has none. Groups that differ in
+    upper and lower case only are one, spelt as they come first.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -49,18 +85,44 @@ def read_groups(path: Path) -> list[CaseGroup]:
             two groups.
     """
     table = read_table(path, made_by=f"it is a CSV file with the columns {', '.join(COLUMNS)}.")
+    table = replace(table, columns=[column.strip().lower() for column in table.columns])
     if missing := [column for column in ("case", "group") if column not in table.columns]:
         raise ValueError(f"{path}, line 1: the column {missing[0]} is missing; needed are case and group.")
-    rows = [(where, _parse(cells, where)) for where, cells in table.rows()]
+    spelt: dict[str, str] = {}
+    rows = [(where, _parse(cells, where, spelt)) for where, cells in table.rows()]
     _check(rows)
     return [row for _, row in rows]
 
 
-def _parse(cells: dict[str, str], where: str) -> CaseGroup:
+def write_conversion_report(dataset: Path, report: ConversionReport) -> None:
+    """Write the report into the dataset's folder."""
+    excluded = [{"patient": each.patient, "part": each.part, "reason": each.reason} for each in report.excluded]
+    write_json(dataset / CONVERSION_FILE, {**asdict(report), "excluded": excluded})
+
+
+def read_conversion_report(dataset: Path) -> ConversionReport:
+    """Return the report in a dataset's folder.
+
+    Raises:
+        FileNotFoundError: if the dataset has none.
+        ValueError: if it cannot be read.
+    """
+    path = Path(dataset) / CONVERSION_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no {path}: `acnn-nnunet convert` makes datasets that can be submitted.")
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        known = {each.name: content[each.name] for each in fields(ConversionReport)}
+        return ConversionReport(**{**known, "excluded": [Exclusion(**each) for each in known["excluded"]]})
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): convert the dataset again.") from error
+
+
+def _parse(cells: dict[str, str], where: str, spelt: dict[str, str]) -> CaseGroup:
     case, patient, phase, group = (cells.get(column, "").strip() for column in COLUMNS)
     if not case:
         raise ValueError(f"{where}: the case has no name.")
-    return CaseGroup(case=case, patient=patient or case, phase=phase, group=group)
+    return CaseGroup(case, patient or case, phase, spelt.setdefault(group.casefold(), group))
 
 
 def _check(rows: Iterable[tuple[str, CaseGroup]]) -> None:

@@ -1,10 +1,9 @@
-"""Files that survive a full disk and a kill: written beside, then renamed."""
+"""Text and JSON files: read as users edit them; written beside and renamed, to survive a full disk and a kill."""
 
+import codecs
 import contextlib
-import gzip
 import json
 import os
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,17 @@ def replace_atomically(path: str | os.PathLike[str], write: Callable[[str], None
         kept = " The previous file is kept." if os.path.isfile(path) else ""
         reason = " ".join(str(error).split())
         raise WriteError(f"Could not write {path} ({reason}): free some space or fix its permissions.{kept}") from error
+
+
+def read_text(path: Path) -> str:
+    """Return a text that a user edits: UTF-8, or UTF-16 with a byte-order mark, as spreadsheets and Windows write it.
+
+    Raises:
+        UnicodeDecodeError: if it is no text file.
+    """
+    content = Path(path).read_bytes()
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf16 else "utf-8-sig")
 
 
 def write_text(path: str | os.PathLike[str], content: str) -> None:
@@ -76,22 +86,6 @@ def make_output_folder(folder: Path, *, source: Path | None = None) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise OSError(f"{folder} cannot be written to ({reason}): choose another folder with -o.") from error
-
-
-def gzip_size(path: str | os.PathLike[str]) -> int:
-    """Return how many bytes a gzip file holds, by reading it to its end, where the checksum stands.
-
-    ITK does not look there: it fills what a truncated file lacks with zeros.
-
-    Raises:
-        OSError: if the file is cut off or damaged.
-    """
-    buffer = bytearray(1 << 20)
-    try:
-        with gzip.open(path) as file:
-            return sum(iter(lambda: file.readinto(buffer), 0))
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise OSError(f"it is damaged or cut off: {error}") from error
 
 
 def plain(value: Any) -> Any:

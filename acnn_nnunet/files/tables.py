@@ -1,6 +1,7 @@
 """The one writer and reader of tables: CSV as spreadsheets know it, or Parquet where a file name ends so."""
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from acnn_nnunet.files.safe_writes import replace_atomically
+from acnn_nnunet.files.safe_writes import read_text, replace_atomically
 
 CSV_ENDING, PARQUET_ENDING = ".csv", ".parquet"
 
@@ -106,10 +107,12 @@ def _is_parquet(path: Path) -> bool:
 
 def _read_csv(path: Path) -> Table:
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets put a byte-order mark in front
-            reader = csv.reader(file)
-            columns = next(reader, [])
-            return Table(path, columns, [(reader.line_num, cells) for cells in reader if cells])
+        text = read_text(path)
+        first = text.partition("\n")[0]
+        separator = next((each for each in ",;\t" if each in first), ",")  # some spreadsheets write semicolons
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        columns = next(reader, [])
+        return Table(path, columns, [(reader.line_num, cells) for cells in reader if cells])
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} is no CSV text file ({error}).") from error
 

@@ -1,85 +1,275 @@
-"""Reading and checking image files, where a bad one must be told from a good one."""
+"""The one reader and writer of volumes: images of one channel on a rectangular grid."""
 
-from collections.abc import Collection
+import contextlib
+import gzip
+import io
+import math
+import os
+import tempfile
+import unicodedata
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK
 
-from acnn_nnunet.files.safe_writes import gzip_size
+from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.files.headers import (
+    NIFTI_ENDINGS,
+    ImageFileError,
+    at_right_angles,
+    is_nifti,
+    read_nifti_header,
+    told_spacing_mm,
+)
+from acnn_nnunet.files.safe_writes import replace_atomically
+
+IMAGE_ENDINGS = (*NIFTI_ENDINGS, ".mha", ".mhd", ".nrrd", ".tif", ".tiff")
 
 
-def read_volume(path: Path, *, dimension: int = 3) -> SimpleITK.Image:
-    """Read an image file in full.
+@dataclass(frozen=True)
+class Volume:
+    """An image of one channel.
+
+    Attributes:
+        values: `(Z, Y, X)`.
+        geometry: where its voxels lie; the world is ITK's (LPS).
+    """
+
+    values: np.ndarray
+    geometry: Geometry
+
+
+def read_volume(path: Path, *, dtype: type | None = None) -> Volume:
+    """Read an image of three axes.
+
+    Args:
+        path: NIfTI, MetaImage, NRRD or any other file that ITK reads.
+        dtype: float32 or float64; None keeps the type of the file.
 
     Raises:
-        ValueError: naming the file, if it is missing, unreadable, cut off or not of this dimension.
+        FileNotFoundError: if there is no such file.
+        ImageFileError: if the file is damaged, has more or fewer axes, several channels, voxels that are not finite or
+            without a size, or slices that are not stacked at right angles (gantry tilt).
     """
-    if not path.is_file():
-        raise ValueError(f"{path.name} is missing")
-    try:
-        if path.name.endswith(".gz"):
-            gzip_size(path)
-        image = SimpleITK.ReadImage(str(path))
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"{path.name} cannot be read: {_last_line(error)}") from error
-    if image.GetDimension() != dimension or image.GetNumberOfComponentsPerPixel() != 1:
-        raise ValueError(f"{path.name} has {image.GetDimension()} dimensions where {dimension} are expected")
-    return image
+    return _read(path, dtype, num_axes=3)
 
 
-def write_volume(image: SimpleITK.Image, path: Path) -> None:
-    """Write an image file.
+def read_series(path: Path) -> list[Volume]:
+    """Read each image of a series, which is the fourth axis of its file.
 
     Raises:
-        OSError: naming the path, if it cannot be written.
+        FileNotFoundError, ImageFileError: as `read_volume` does.
     """
+    series = _read(path, None, num_axes=4)
+    return [replace(series, values=frame) for frame in series.values]
+
+
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write an image in the format that its name says, so that no half of it ever has that name.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(volume.values))
+    image.SetSpacing(tuple(reversed(volume.geometry.spacing_mm)))
+    image.SetOrigin(volume.geometry.origin_mm)
+    image.SetDirection(volume.geometry.direction)
+    replace_atomically(path, lambda partial: _write(image, Path(path), partial))
+
+
+def find_images(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> dict[str, Path]:
+    """Return the images of a folder by their names without ending, sorted.
+
+    Hidden files, macOS's `._` files among them, are none. Names are in composed Unicode, however the file spells them.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or no image in it.
+        ValueError: if two files have one name.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"The folder {folder} does not exist.")
+    images: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not image_ending(path, endings) or not path.is_file():
+            continue
+        name = image_name(path, endings)
+        if name in images:
+            raise ValueError(f"{folder} holds {name} twice, {images[name].name} and {path.name}: remove one.")
+        images[name] = path
+    if not images:
+        kind = "NIfTI file" if tuple(endings) == NIFTI_ENDINGS else "image"
+        raise FileNotFoundError(f"{folder} holds no {kind}; the endings known are {', '.join(endings)}.")
+    return images
+
+
+def image_ending(path: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> str:
+    """Return the ending that a file's name has, as it is spelt there; empty for any other."""
+    ending = next((ending for ending in endings if path.name.lower().endswith(ending)), "")
+    return path.name[len(path.name) - len(ending) :]
+
+
+def image_name(path: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> str:
+    """Return a file's name without its ending, in composed Unicode."""
+    return unicodedata.normalize("NFC", path.name.removesuffix(image_ending(path, endings)))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep from the terminal the headers that nibabel mends, those that ITK wonders at, and what nnU-Net assumes."""
+    from nibabel.imageglobals import LoggingOutputSuppressor
+
+    shown = SimpleITK.ProcessObject.GetGlobalWarningDisplay()
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        SimpleITK.WriteImage(image, str(path))
-    except RuntimeError as error:
-        raise OSError(f"Could not write {path}: free some space or fix its permissions.") from error
+        with contextlib.redirect_stdout(io.StringIO()), LoggingOutputSuppressor():
+            yield
+    finally:
+        SimpleITK.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
-def check_image(image: SimpleITK.Image, name: str) -> None:
-    """Raise ValueError, naming the image, unless all its intensities are finite (ITK reads NaN in NIfTI as 0)."""
-    if not np.isfinite(SimpleITK.GetArrayViewFromImage(image)).all():
-        raise ValueError(f"{name} has intensities that are not finite")
+def check_whole(path: Path) -> None:
+    """Raise OSError if a gzip or NIfTI file ends early: ITK makes up the rest without a word."""
+    found = _gzip_size(path) if path.name.lower().endswith(".gz") else path.stat().st_size
+    if is_nifti(path):
+        header = read_nifti_header(path)
+        offset = max(int(header["vox_offset"]), header.single_vox_offset)
+        wanted = offset + math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
+        if found < wanted:
+            raise OSError(f"it ends after {found} of {wanted} bytes")
 
 
-def check_label(label: SimpleITK.Image, name: str, allowed: Collection[int]) -> None:
+def check_finite(path: Path) -> None:
+    """Raise OSError if a NIfTI file holds voxels that are not finite: ITK reads NaN as 0."""
+    if is_nifti(path) and read_nifti_header(path).get_data_dtype().kind == "f":
+        values = _load_nifti(path).dataobj
+        if not np.isfinite(np.asanyarray(values)).all():
+            raise OSError("it holds voxels that are not finite")
+
+
+def check_labels(values: np.ndarray, name: str, allowed: Collection[int]) -> None:
     """Raise ValueError, naming the label map, unless it is of an integer type and all its values are allowed."""
-    if "integer" not in label.GetPixelIDTypeAsString():
-        raise ValueError(f"{name} is of type {label.GetPixelIDTypeAsString()}, labels must be integer")
-    values = np.unique(SimpleITK.GetArrayViewFromImage(label)).tolist()
-    if wrong := [value for value in values if value not in allowed]:
+    if values.dtype.kind not in "iu":
+        raise ValueError(f"{name} is of type {values.dtype}: labels must be integers")
+    if wrong := [value for value in np.unique(values).tolist() if value not in allowed]:
         shown = ", ".join(map(str, wrong[:5])) + (", …" if len(wrong) > 5 else "")
         raise ValueError(f"{name} has the labels {shown}; allowed are {', '.join(map(str, sorted(allowed)))}")
 
 
-def check_same_grid(image: SimpleITK.Image, name: str, reference: SimpleITK.Image, reference_name: str) -> None:
-    """Raise ValueError, saying what differs, unless both images have the same grid.
-
-    Spacing may differ by 0.01 %, origin by 1 % of a voxel, direction cosines by 1e-4: more than writing a file costs.
-    """
-    differences = []
-    if image.GetSize() != reference.GetSize():
-        differences.append(f"size {image.GetSize()}, not {reference.GetSize()}")
-    for what, relative, absolute in (
-        ("Spacing", 1e-4, 0.0),
-        ("Origin", 0.0, 0.01 * min(reference.GetSpacing())),
-        ("Direction", 0.0, 1e-4),
-    ):
-        here, there = getattr(image, f"Get{what}")(), getattr(reference, f"Get{what}")()
-        if not np.allclose(here, there, rtol=relative, atol=absolute):
-            differences.append(f"{what.lower()} {_rounded(here)}, not {_rounded(there)}")
-    if differences:
+def check_same_grid(mine: Geometry, name: str, reference: Geometry, reference_name: str) -> None:
+    """Raise ValueError, saying what differs, unless both images have the same grid."""
+    if differences := mine.differences(reference):
         raise ValueError(f"{name} lies on another grid than {reference_name}: {'; '.join(differences)}")
 
 
-def _last_line(error: Exception) -> str:
-    """The reason at the end of an ITK exception, without its file and line of C++."""
-    return str(error).strip().splitlines()[-1].split("sitk::ERROR: ")[-1].removeprefix("Reason: ")
+def unreadable(path: Path, error: Exception) -> ImageFileError:
+    """Return the sentence for an error of a library, with its reason on one line."""
+    if "orthonormal" in str(error):  # ITK's word
+        return tilted(path)
+    kind = "no NIfTI file" if is_nifti(path) else "of another format"
+    reason = " ".join(str(error).split()).rpartition("ERROR: ")[2].removeprefix("Reason: ") or type(error).__name__
+    return ImageFileError(f"{path} cannot be read: is it damaged, or {kind}? ({reason[-200:]})")
 
 
-def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(float(f"{value:.6g}") for value in values)
+def tilted(path: Path) -> ImageFileError:
+    """Return the sentence for a grid that is not rectangular."""
+    return ImageFileError(
+        f"{path} has slices that are not stacked at right angles (gantry tilt or a sheared affine): resample it to a "
+        "rectangular grid first."
+    )
+
+
+def _read(path: Path, dtype: type | None, *, num_axes: int) -> Volume:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} does not exist.")
+    try:
+        check_whole(path)
+        told_mm = told_spacing_mm(path)
+        header = SimpleITK.ImageFileReader()
+        header.SetFileName(str(path))
+        with quiet():
+            header.ReadImageInformation()
+        _check_shape(path, header, num_axes)
+        values = _nifti_values(path, dtype) if is_nifti(path) else SimpleITK.GetArrayFromImage(header.Execute())
+    except (MemoryError, ImageFileError):
+        raise
+    # Nibabel, ITK and zlib have errors of their own; whichever comes, the file cannot be read.
+    except Exception as error:
+        raise unreadable(path, error) from error
+    values = values.astype(dtype or values.dtype.newbyteorder("="), copy=False).reshape(
+        tuple(reversed(header.GetSize()))
+    )
+    if bad := values.size - np.count_nonzero(np.isfinite(values)):
+        raise ImageFileError(
+            f"{path} has {bad} voxels that are not finite: replace them by the background's value first."
+        )
+    return Volume(values, _geometry(path, header, told_mm))
+
+
+def _check_shape(path: Path, header: SimpleITK.ImageFileReader, num_axes: int) -> None:
+    if (channels := header.GetNumberOfComponents()) != 1:
+        raise ImageFileError(f"{path} has {channels} values a voxel (colours or a vector): one channel is wanted.")
+    if header.GetDimension() != num_axes:
+        wanted = "one volume of three axes" if num_axes == 3 else "a series of volumes, four axes,"
+        raise ImageFileError(
+            f"{path} has {header.GetDimension()} axes {tuple(reversed(header.GetSize()))}: {wanted} a file is wanted."
+        )
+
+
+def _nifti_values(path: Path, dtype: type | None) -> np.ndarray:
+    """Return the voxels (Z, Y, X) with nibabel: ITK reads NaN as 0, without a word."""
+    image = _load_nifti(path)
+    lengths = np.linalg.norm(image.affine[:3, :3], axis=0)
+    if np.all(lengths > 0) and not at_right_angles(image.affine[:3, :3] / lengths):
+        raise tilted(path)
+    if dtype is None:
+        return np.asanyarray(image.dataobj).T
+    return image.get_fdata(dtype=dtype, caching="unchanged").T
+
+
+def _load_nifti(path: Path) -> Any:
+    import nibabel
+
+    with quiet():
+        return nibabel.load(path)
+
+
+def _geometry(path: Path, header: SimpleITK.ImageFileReader, told_mm: Sequence[float] | None) -> Geometry:
+    """Return the grid that ITK reads, of the first three axes, with the voxel size that the file tells."""
+    axes = header.GetDimension()
+    direction = np.reshape(header.GetDirection(), (axes, axes))[:3, :3]
+    if not at_right_angles(direction):
+        raise tilted(path)
+    itk_mm = tuple(reversed(header.GetSpacing()[:3]))
+    same = told_mm is None or np.allclose(itk_mm, told_mm, rtol=1e-6, atol=0)
+    return Geometry(
+        size=tuple(reversed(header.GetSize()[:3])),
+        spacing_mm=itk_mm if same or told_mm is None else tuple(told_mm),
+        origin_mm=header.GetOrigin()[:3],
+        direction=tuple(direction.ravel().tolist()),
+    )
+
+
+def _gzip_size(path: Path) -> int:
+    """Return how many bytes a gzip file holds, by reading it to its end, where the checksum stands."""
+    buffer = bytearray(1 << 20)
+    try:
+        with gzip.open(path) as file:
+            return sum(iter(lambda: file.readinto(buffer), 0))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise OSError(f"it is damaged or cut off: {error}") from error
+
+
+def _write(image: SimpleITK.Image, path: Path, partial: str) -> None:
+    """Write a file, and the voxels beside it where the format has a file of its own for them."""
+    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
+        named = Path(folder) / path.name  # ITK chooses the format by the name
+        SimpleITK.WriteImage(image, str(named), named.name.lower().endswith(".gz"))
+        for each in Path(folder).iterdir():
+            if each != named:
+                os.replace(each, path.with_name(each.name))
+        os.replace(named, partial)

@@ -154,7 +154,7 @@ class Coder:
         """Bring a case whose label map is in memory, checked, to the grid; otherwise as `load`."""
         if not image_files:
             assert label_map is not None
-            return self.place(_volume(label_map.values), _spacing_mm(label_map.geometry))
+            return self.place(label_map.volume, label_map.volume_spacing_mm)
         return self._load_image(image_files, label_map)
 
     def check(self, label_map: LabelMap, label_file: Path) -> None:
@@ -169,7 +169,7 @@ class Coder:
                 f"{label_file} holds the label {other[0]}, which the prior of {spec.dataset} does not know; its labels "
                 f"are {', '.join(f'{name} {value}' for name, value in spec.labels.items())}."
             )
-        self._check_axes(label_map.values.shape, _spacing_mm(label_map.geometry), label_file)
+        self._check_axes(label_map.values.shape, label_map.volume_spacing_mm, label_file)
         self._check_orientation(label_map.geometry.direction, label_file)
 
     def place(self, values: np.ndarray, spacing_mm: Sequence[float]) -> GridCase:
@@ -231,7 +231,7 @@ class Coder:
             raise ValueError(f"{image_files[0]} holds voxels that are not finite.")
         self._check_axes(data.shape[1:], properties["spacing"], image_files[0])
         self._check_orientation(properties.get("sitk_stuff", {}).get("direction"), image_files[0])
-        segmentation = None if label_map is None else _volume(label_map.values)[None].astype(np.int16)
+        segmentation = None if label_map is None else label_map.volume[None].astype(np.int16)
         if segmentation is not None and segmentation.shape[1:] != data.shape[1:]:
             raise ValueError(
                 f"{image_files[0]} is of {data.shape[1:]} voxels, its label map of {segmentation.shape[1:]}."
@@ -360,17 +360,6 @@ def _candidates(prior: Prior) -> Iterator[tuple[Path, Path]]:
     if preprocessed := nnUNet_preprocessed.get():
         folder = Path(preprocessed) / prior.spec.dataset
         yield folder / f"{prior.spec.plans}.json", folder / "dataset.json"
-
-
-def _volume(values: np.ndarray) -> np.ndarray:
-    return values[None] if values.ndim == 2 else values
-
-
-def _spacing_mm(geometry: Geometry) -> tuple[float, ...]:
-    """Return the spacing of three axes; a slice of unknown thickness gets the host's 999."""
-    if len(geometry.spacing_mm) == 3:
-        return geometry.spacing_mm
-    return (geometry.thickness_mm or 999.0, *geometry.spacing_mm)
 
 
 def _anisotropy(spacing_mm: Sequence[float]) -> float:

@@ -1,10 +1,7 @@
 """Label maps in any format that the host reads, with their geometry, without loading torch."""
 
-import contextlib
-import io
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -13,17 +10,39 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from acnn_nnunet.files.geometry import Geometry
-from acnn_nnunet.files.safe_writes import gzip_size
+from acnn_nnunet.files.headers import ImageFileError, are_sizes, at_right_angles, told_spacing_mm
+from acnn_nnunet.files.volumes import check_finite, check_whole, quiet, tilted, unreadable
 
 _LARGEST_LABEL = 65535  # what the host writes; far larger ones would cost a table of that length
+_ROUNDING = 1e-4  # of labels that were saved as fractions
 
 
 @dataclass(frozen=True)
 class LabelMap:
-    """A label map: integers `(Z, Y, X)`, or `(Y, X)` where there is only one slice, and where its voxels lie."""
+    """A label map and where its voxels lie.
+
+    Attributes:
+        values: integers `(Z, Y, X)`, or of two axes where one of the three has length 1.
+        geometry: of the values.
+        slice_axis: of the file's three axes, the one that values of two axes leave out.
+    """
 
     values: np.ndarray
     geometry: Geometry
+    slice_axis: int = 0
+
+    @property
+    def volume(self) -> np.ndarray:
+        """The values with the three axes of the file."""
+        return self.values if self.values.ndim == 3 else np.expand_dims(self.values, self.slice_axis)
+
+    @property
+    def volume_spacing_mm(self) -> tuple[float, ...]:
+        """The spacing along the three axes; a slice of unknown thickness has the host's 999."""
+        spacing_mm = list(self.geometry.spacing_mm)
+        if len(spacing_mm) == 2:
+            spacing_mm.insert(self.slice_axis, self.geometry.thickness_mm or 999.0)
+        return tuple(spacing_mm)
 
     @cached_property
     def boxes(self) -> list[tuple[slice, ...] | None]:
@@ -42,40 +61,44 @@ class LabelFileReader:
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: in one sentence that begins with the path, if the file is truncated or of another format, has
-                several volumes, a voxel that is no whole number from 0 to 65535, or one without a size.
+            ImageFileError: if the file is truncated or of another format, has several volumes or channels, a voxel that
+                is no whole number from 0 to 65535, or voxels without a size.
         """
         values, properties = self.read_image(path)
         if values.shape[0] != 1:
-            raise ValueError(f"{path} holds {values.shape[0]} volumes: a label map is 2D or 3D, so split it first.")
-        labels = _whole_numbers(values[0], path)
-        geometry = _geometry(labels.shape, properties)
-        if not all(0 < spacing < math.inf for spacing in geometry.spacing_mm):
-            raise ValueError(f"{path} says that its voxels measure {geometry.spacing_mm} mm: correct its header.")
-        return LabelMap(labels.reshape(geometry.size), geometry)
+            raise ImageFileError(f"{path} {self._several(values.shape[0])}")
+        return _label_map(_whole_numbers(values[0], path), properties, path)
 
     def read_image(self, path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         """Return the values `(C, Z, Y, X)` of a file, float32, and the host's properties of it.
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if it cannot be read.
+            ImageFileError: if it cannot be read, or does not tell how large its voxels are.
         """
-        if not Path(path).is_file():
+        path = Path(path)
+        if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist.")
         try:
-            if Path(path).name.lower().endswith((".nii", ".nii.gz")):
-                _check_nifti(path)
-            with contextlib.redirect_stdout(io.StringIO()):  # the host prints where it assumes a spacing
-                return self._reader().read_seg(str(path))
-        except MemoryError:
+            check_whole(path)
+            check_finite(path)
+            told_mm = told_spacing_mm(path)
+            with quiet():
+                values, properties = self._reader().read_seg(str(path))
+        except (MemoryError, ImageFileError):
             raise
         # Every library behind the host's readers has errors of its own; whichever comes, the file cannot be read.
         except Exception as error:
-            reason = " ".join(str(error).split()).rpartition("ERROR: ")[2] or type(error).__name__
-            raise ValueError(
-                f"{path} cannot be read: is it damaged, or of another format? ({reason[-200:]})"
-            ) from error
+            raise unreadable(path, error) from error
+        if len(properties["spacing"]) != 3 or values.ndim != 4:
+            raise ImageFileError(f"{path} has several values a voxel (colours or a vector): save it with one channel.")
+        _correct_spacing(properties, told_mm)
+        return values, properties
+
+    def _several(self, count: int) -> str:
+        if self._reader.__name__ == "NaturalImage2DIO":
+            return f"is a colour image or has a palette ({count} channels): save the label map as grey values."
+        return f"holds {count} volumes: a label map is 2D or 3D, so split it first."
 
 
 def choose_reader(file_ending: str, *, asked_for: str | None = None, examples: Iterable[Path] = ()) -> str:
@@ -129,30 +152,17 @@ def _known_ending(name: str) -> str | None:
 def _whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
     low, high = values.min(), values.max()
     if not np.isfinite(low) or not np.isfinite(high):
-        raise ValueError(f"{path} holds voxels that are not finite: label maps are whole numbers.")
+        raise ImageFileError(f"{path} holds voxels that are not finite: label maps are whole numbers.")
     if low < 0:
-        raise ValueError(f"{path} holds the negative label {low:g}: labels are 0 or more.")
+        raise ImageFileError(f"{path} holds the negative label {low:g}: labels are 0 or more.")
     if high > _LARGEST_LABEL:
-        raise ValueError(f"{path} holds the label {high:g}: labels are {_LARGEST_LABEL} or less.")
-    labels = values.astype(np.uint8 if high < 256 else np.uint16)
-    if not np.array_equal(labels, values):
-        fraction = values[labels != values][0]
-        raise ValueError(f"{path} holds the value {fraction:g}: label maps are whole numbers, not probabilities.")
+        raise ImageFileError(f"{path} holds the label {high:g}: labels are {_LARGEST_LABEL} or less.")
+    labels = np.rint(values).astype(np.uint8 if high < 256 else np.uint16)
+    if (wrong := np.abs(labels - values) > _ROUNDING).any():
+        raise ImageFileError(
+            f"{path} holds the value {values[wrong][0]}: label maps are whole numbers, not probabilities."
+        )
     return labels
-
-
-def _check_nifti(path: Path) -> None:
-    """Raise OSError if a file ends before its last voxel or holds NaN: SimpleITK makes up the rest and reads 0."""
-    import nibabel
-
-    image: Any = nibabel.load(path)
-    header = image.header
-    wanted = image.dataobj.offset + math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
-    found = gzip_size(path) if path.name.lower().endswith(".gz") else path.stat().st_size
-    if found < wanted:
-        raise OSError(f"it ends after {found} of {wanted} bytes")
-    if header.get_data_dtype().kind == "f" and not np.isfinite(np.asanyarray(image.dataobj)).all():
-        raise OSError("it holds voxels that are not finite")
 
 
 @cache
@@ -167,28 +177,68 @@ def _reader_class(name: str) -> Any:
 
 def _can_read(reader: Any, example: Path) -> bool:
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with quiet():
             values, _ = reader().read_seg(str(example))
     except Exception:  # as in `read_image`
         return False
     return len(values) == 1  # a .tif of three or four slices passes for colours
 
 
-def _geometry(shape: tuple[int, ...], properties: dict[str, Any]) -> Geometry:
-    spacing_mm = tuple(float(value) for value in properties["spacing"])
+def _correct_spacing(properties: dict[str, Any], told_mm: tuple[float, ...] | None) -> None:
+    """Put the voxel size that the file tells into the host's properties where its reader made up another one."""
+    sitk = properties.get("sitk_stuff", {})
+    if told_mm is not None and "original_orientation" in sitk:
+        told_mm = _turned(told_mm, sitk["original_orientation"])
+    first = 3 - len(told_mm or ())
+    read_mm = properties["spacing"][first:]
+    if told_mm is None or np.allclose(sorted(read_mm), sorted(told_mm), rtol=1e-6, atol=0):
+        return
+    properties["spacing"] = [*properties["spacing"][:first], *told_mm]
+    if sitk:
+        sitk["spacing"] = tuple(reversed(told_mm))
+
+
+def _turned(told_mm: tuple[float, ...], orientation: str) -> tuple[float, ...]:
+    """Return the spacing (Z, Y, X) of an image that was turned to RAS, from the letters of its own axes x, y, z."""
+    along = [next(axis for axis, letter in enumerate(orientation) if letter in pair) for pair in ("SI", "AP", "RL")]
+    return tuple(told_mm[2 - axis] for axis in along)
+
+
+def _label_map(labels: np.ndarray, properties: dict[str, Any], path: Path) -> LabelMap:
+    geometry = _geometry(labels.shape, properties, path)
+    if not are_sizes(geometry.spacing_mm):
+        raise ImageFileError(f"{path} says that its voxels measure {geometry.spacing_mm} mm: correct its header.")
+    if geometry.direction is not None and not at_right_angles(geometry.direction):
+        raise tilted(path)
+    slice_axis = next((axis for axis, size in enumerate(labels.shape) if size == 1), None)
+    if slice_axis is None:
+        return LabelMap(labels, geometry)
+    # A file of 2 axes is given a made-up spacing across them; one of 3 axes says how thick its slice is.
+    is_volume = "nibabel_stuff" in properties or len(properties.get("sitk_stuff", {}).get("spacing", ())) == 3
+    rest = [axis for axis in range(3) if axis != slice_axis]
+    flat = replace(
+        geometry,
+        size=tuple(geometry.size[axis] for axis in rest),
+        spacing_mm=tuple(geometry.spacing_mm[axis] for axis in rest),
+        thickness_mm=geometry.spacing_mm[slice_axis] if is_volume else None,
+    )
+    return LabelMap(labels.squeeze(slice_axis), flat, slice_axis)
+
+
+def _geometry(shape: tuple[int, ...], properties: dict[str, Any], path: Path) -> Geometry:
+    """Return the grid of the host's three axes."""
     sitk, nibabel = properties.get("sitk_stuff", {}), properties.get("nibabel_stuff", {})
-    origin, direction = sitk.get("origin"), sitk.get("direction")
+    origin, direction, assumed = sitk.get("origin"), sitk.get("direction"), ""
     if nibabel:
         affine = np.asarray(nibabel.get("reoriented_affine", nibabel["original_affine"]), dtype=float)
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         origin, direction = affine[:3, 3], (affine[:3, :3] / np.where(lengths > 0, lengths, 1)).ravel()
-    has_one_slice = len(shape) == 3 and shape[0] == 1
-    # A file of 2 axes is given a made-up spacing across them; one of 3 axes says how thick its slice is.
-    says_thickness = has_one_slice and len(sitk.get("spacing", (0, 0, 0) if nibabel else ())) == 3
+    elif not sitk and not (beside := path.with_suffix(".json")).is_file():
+        assumed = f"there is no spacing file {beside}"
     return Geometry(
-        size=tuple(shape[1:] if has_one_slice else shape),
-        spacing_mm=spacing_mm[1:] if has_one_slice else spacing_mm,
+        size=tuple(shape),
+        spacing_mm=tuple(float(value) for value in properties["spacing"]),
         origin_mm=None if origin is None else tuple(float(value) for value in origin),
         direction=None if direction is None else tuple(float(value) for value in direction),
-        thickness_mm=spacing_mm[0] if says_thickness else None,
+        assumed=assumed,
     )

@@ -162,8 +162,7 @@ def _refine_file(source: Path, target: Path, refiner: Refiner) -> None:
         raise ValueError(f"{source} holds the label {unknown[0]}, which the second stage does not know: {names}.")
     host_reader = refiner.plans.image_reader_writer_class()
     _, properties = LabelFileReader(reader).read_image(source)
-    values = label_map.values.reshape((1,) * (3 - label_map.values.ndim) + label_map.values.shape)
-    corrected = refiner.refine(values, tuple(properties["spacing"]))
+    corrected = refiner.refine(label_map.volume, tuple(properties["spacing"]))
     # The host's writers choose the format by the ending, which the file keeps while it is written beside its name.
     beside = target.with_name(f".partial-{target.name}")
     try:

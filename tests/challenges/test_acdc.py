@@ -164,6 +164,7 @@ def _relabel(path, array, dtype, move_mm=0.0):
 
 
 ED, GT = "patient004_frame01.nii.gz", "patient004_frame01_gt.nii.gz"
+CUT = "cannot be read: is it damaged, or no NIfTI file? (it is damaged or cut off"
 BAD = {
     "no Info.cfg": (lambda folder: (folder / "Info.cfg").unlink(), "Info.cfg is missing"),
     "binary Info.cfg": (lambda f: (f / "Info.cfg").write_bytes(b"\xff\xfe\x00"), "Info.cfg is no text file"),
@@ -175,22 +176,31 @@ BAD = {
     "frame 0": (lambda f: (f / "Info.cfg").write_text("ED: 0\nES: 4\nGroup: NOR\n"), "ED is '0', not the number"),
     "one frame": (lambda f: (f / "Info.cfg").write_text("ED: 4\nES: 4\nGroup: NOR\n"), "frame 4 for both ED and ES"),
     "no group": (lambda f: (f / "Info.cfg").write_text("ED: 1\nES: 4\n"), "Info.cfg has no Group"),
-    "no frame": (lambda f: (f / ED).unlink(), f"{ED} is missing"),
-    "no label": (lambda f: (f / GT).unlink(), f"{GT} is missing"),
-    "cut image": (lambda f: _cut(f / ED), f"{ED} cannot be read: it is damaged or cut off"),
-    "cut label": (lambda f: _cut(f / GT), f"{GT} cannot be read: it is damaged or cut off"),
+    "no frame": (lambda f: (f / ED).unlink(), f"{ED} does not exist"),
+    "no label": (lambda f: (f / GT).unlink(), f"{GT} does not exist"),
+    "cut image": (
+        lambda f: _cut(f / ED),
+        f"{ED} {CUT}",
+    ),
+    "cut label": (
+        lambda f: _cut(f / GT),
+        f"{GT} {CUT}",
+    ),
     "no image": (lambda f: (f / ED).write_bytes(gzip.compress(b"text")), f"{ED} cannot be read"),
-    "2D": (lambda f: SimpleITK.WriteImage(_image(1)[:, :, 1], str(f / ED)), f"{ED} has 2 dimensions"),
-    "float labels": (lambda f: _relabel(f / GT, 1.5, np.float32), f"{GT} is of type 32-bit float"),
+    "2D": (
+        lambda f: SimpleITK.WriteImage(_image(1)[:, :, 1], str(f / ED)),
+        f"{ED} has 2 axes (5, 6): one volume of three axes",
+    ),
+    "float labels": (lambda f: _relabel(f / GT, 1.5, np.float32), f"{GT} is of type float32"),
     "negative labels": (lambda f: _relabel(f / GT, -1, np.int16), f"{GT} has the labels -1; allowed are 0, 1, 2, 3"),
     "label 4": (lambda f: _relabel(f / GT, 4, np.uint8), f"{GT} has the labels 4;"),
     "moved label": (
         lambda f: _relabel(f / GT, 1, np.uint8, move_mm=2.0),
-        f"{GT} lies on another grid than {ED}: origin (-5.0, 5.0, 13.0), not (-7.0, 3.0, 11.0)",
+        f"{GT} lies on another grid than {ED}: origin (-5.0, 5.0, 13.0) against (-7.0, 3.0, 11.0)",
     ),
     "smaller label": (
         lambda f: SimpleITK.WriteImage(_label(_image(1, (6, 5, 2))), str(f / GT)),
-        f"{GT} lies on another grid than {ED}: size (6, 5, 2), not (6, 5, 3)",
+        f"{GT} lies on another grid than {ED}: size (2, 5, 6) against (3, 5, 6)",
     ),
 }
 
@@ -283,7 +293,7 @@ def test_nothing_usable_is_an_error_with_the_reasons_and_leaves_nothing(tmp_path
     for number in (1, 2, 3):
         _write_patient(tmp_path / "training", number, labels=number == 1)
     message = (
-        r"1 training patients of .* can be used, at least two .* \(2 left out: patient002: .*_gt.nii.gz is missing;"
+        r"1 training patients of .* can be used, at least two .* \(2 left out: patient002: .*_gt.nii.gz does not exist"
     )
     with pytest.raises(ValueError, match=message):
         convert_acdc(tmp_path, 27)

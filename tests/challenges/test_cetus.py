@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 import SimpleITK
+from stack_files import volume_of
 
 from acnn_nnunet.challenges.cetus import convert_cetus, submit_cetus
 from acnn_nnunet.challenges.surfaces import fill_surface, read_surface, write_surface
@@ -133,7 +134,7 @@ def test_truths_that_are_surfaces_are_filled_and_said_to_be(tmp_path, raw, metre
     for number in (1, 2):
         folder = _write_patient(tmp_path / "CETUS", number, metres=metres)
         for truth in folder.glob("*_truth.mhd"):
-            write_surface(_read(truth), truth.with_suffix(".vtk"))
+            write_surface(truth.with_suffix(".vtk"), volume_of(_read(truth)))
             truth.unlink()
     text = convert_cetus(tmp_path / "CETUS", 30)
     assert "truth is a surface and was filled, look at it over the image: Patient1, Patient2\n" in text
@@ -179,13 +180,13 @@ def _surface(folder):
 
 def _surface_elsewhere(folder):
     _surface(folder)
-    write_surface(_truth(_moved()), folder / "Patient2_ES_truth.vtk")
+    write_surface(folder / "Patient2_ES_truth.vtk", volume_of(_truth(_moved())))
 
 
 BAD = {
-    "no image": (lambda f: (f / "Patient2_ES.mhd").unlink(), "Patient2_ES.mhd is missing"),
+    "no image": (lambda f: (f / "Patient2_ES.mhd").unlink(), "Patient2_ES.mhd does not exist"),
     "cut image": (_drop_raw, "Patient2_ED.mhd cannot be read"),
-    "one truth": (lambda f: (f / "Patient2_ES_truth.mhd").unlink(), "Patient2_ES_truth.mhd is missing"),
+    "one truth": (lambda f: (f / "Patient2_ES_truth.mhd").unlink(), "Patient2_ES_truth.mhd does not exist"),
     "no surface": (_surface, "Patient2_ES_truth.vtk is no surface in VTK's legacy format"),
     "surface elsewhere": (_surface_elsewhere, "Patient2_ES_truth.vtk: the surface encloses no voxel of the image"),
     "no frame": (_no_such_frame, "Patient2_ED_ES_time.txt does not say which frame is ED"),
@@ -203,17 +204,17 @@ BAD = {
     ),
     "float": (
         lambda f: _write(f / "Patient2_ED_truth.mhd", np.arange(336, dtype=np.float32).reshape(SHAPE) % 2),
-        "Patient2_ED_truth.mhd is of type 32-bit float, labels must be integer",
+        "Patient2_ED_truth.mhd is of type float32: labels must be integers",
     ),
     "other grid": (
         lambda f: _write(
             f / "Patient2_ED_truth.mhd", np.eye(8, dtype=np.uint8)[None].repeat(6, 0)[:, :7], like=_moved()
         ),
-        "truth.mhd lies on another grid than Patient2_ED.mhd: origin (0.0, 0.0, 0.0), not (-2.5, 4.0, 10.0)",
+        "truth.mhd lies on another grid than Patient2_ED.mhd: origin (0.0, 0.0, 0.0) against (-2.5, 4.0, 10.0)",
     ),
     "NaN": (
         lambda f: _write(f / "Patient2_ED.mhd", np.full(SHAPE, np.nan, np.float32)),
-        "Patient2_ED.mhd has intensities that are not finite",
+        "Patient2_ED.mhd has 336 voxels that are not finite",
     ),
 }
 
@@ -285,9 +286,9 @@ def test_submission_holds_a_mask_on_the_grid_of_each_test_image(source, raw, tmp
         for what in GEOMETRY:
             assert getattr(submitted, what)() == pytest.approx(getattr(original, what)(), rel=1e-6)
         surface = read_surface(tmp_path / "unpacked" / f"Patient{number}_ES_result.vtk")
-        for mask in (submitted, fill_surface(*surface, original)):
-            expected = SimpleITK.GetArrayFromImage(_truth(original))
-            np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(mask), expected)
+        expected = SimpleITK.GetArrayFromImage(_truth(original))
+        np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(submitted), expected)
+        np.testing.assert_array_equal(fill_surface(*surface, volume_of(original).geometry), expected)
 
 
 def test_label_2_is_no_cetus_submission(source, raw, tmp_path):

@@ -117,12 +117,14 @@ def test_all_that_is_wrong_is_listed_and_the_old_zip_stays(predictions, tmp_path
     with pytest.raises(ValueError, match="4 of 4 test cases are not fit to submit, no zip written") as caught:
         submit_acdc(predictions, tmp_path / "submission.zip")
     lines = str(caught.value).splitlines()
-    assert lines[1] == "  patient101_ED.nii.gz is missing"
-    assert lines[2].startswith("  patient101_ES.nii.gz cannot be read: it is damaged or cut off")
+    assert lines[1] == f"  {predictions}/patient101_ED.nii.gz does not exist."
+    assert lines[2].startswith(
+        f"  {predictions}/patient101_ES.nii.gz cannot be read: is it damaged, or no NIfTI file? (it is damaged"
+    )
     assert lines[3] == "  patient102_ED.nii.gz has the labels 4, 5; allowed are 0, 1, 2, 3"
     assert lines[4] == (
         "  patient102_ES.nii.gz lies on another grid than patient102_ES_0000.nii.gz: "
-        "spacing (1.4, 1.3, 10.0), not (1.4, 1.3, 9.7)"
+        "spacing (10.0, 1.3, 1.4) against (9.7, 1.3, 1.4) mm"
     )
     assert len(lines) == 5
     assert (tmp_path / "submission.zip").read_bytes() == b"old"
@@ -133,18 +135,21 @@ def test_all_that_is_wrong_is_listed_and_the_old_zip_stays(predictions, tmp_path
     [
         (
             lambda label: _with(label, Origin=(-80.25, 41.5, 8.0)),
-            r"origin \(-80.25, 41.5, 8.0\), not \(-80.25, 41.5, 7",
+            r"origin \(-80.25, 41.5, 8.0\) against \(-80.25, 41.5, 7",
         ),
-        (lambda label: _with(label, Direction=(1, 0, 0, 0, 1, 0, 0, 0, 1)), r"direction \(1.0, 0.0, .*, not \(0.8, "),
-        (lambda label: label[:, :, :2], r"size \(6, 5, 2\), not \(6, 5, 3\)"),
-        (lambda label: label[:, :, 1], "has 2 dimensions where 3 are expected"),
-        (lambda label: SimpleITK.Cast(label, SimpleITK.sitkFloat32), "is of type 32-bit float, labels must be integer"),
+        (
+            lambda label: _with(label, Direction=(1, 0, 0, 0, 1, 0, 0, 0, 1)),
+            r"direction \(1.0, 0.0, .* against \(0.8, ",
+        ),
+        (lambda label: label[:, :, :2], r"size \(2, 5, 6\) against \(3, 5, 6\)"),
+        (lambda label: label[:, :, 1], r"has 2 axes \(5, 6\): one volume of three axes"),
+        (lambda label: SimpleITK.Cast(label, SimpleITK.sitkFloat32), "is of type float32: labels must be integers"),
         (lambda label: SimpleITK.Cast(label, SimpleITK.sitkInt16) - 1, "has the labels -1; allowed are 0, 1, 2, 3"),
     ],
 )
 def test_bad_prediction_is_named_with_what_is_wrong(predictions, tmp_path, change, message):
     _rewrite(predictions / "patient102_ED.nii.gz", change)
-    with pytest.raises(ValueError, match=rf"1 of 4 test cases .*\n  patient102_ED.nii.gz .*{message}"):
+    with pytest.raises(ValueError, match=rf"1 of 4 test cases .*\n  .*patient102_ED.nii.gz .*{message}"):
         submit_acdc(predictions, tmp_path / "submission.zip")
     assert not list(tmp_path.glob("submission*"))
 

@@ -16,7 +16,7 @@ LABELS = np.arange(2 * 3 * 4).reshape(2, 3, 4).astype(np.uint8) % 5
 
 
 def write(path, values, *, spacing=None, origin=None, direction=None):
-    image = SimpleITK.GetImageFromArray(values)
+    image = SimpleITK.GetImageFromArray(values, isVector=False)
     if spacing:
         image.SetSpacing(spacing)
     if origin:

@@ -8,8 +8,8 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO, SimpleITKIOWit
 from stack_files import DIRECTIONS, OBLIQUE, image_of, write
 
 from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.files.volumes import read_volume
 from acnn_nnunet.sr.stack_geometry import ThroughPlane, find_slice_axis, reader_axes, to_hr, to_lr
-from acnn_nnunet.sr.stacks import read_volume
 
 
 def grid(size, spacing_mm, direction=None, origin_mm=(10.0, 20.0, 30.0)):
@@ -87,14 +87,14 @@ def test_axes_are_those_of_the_hosts_reader(tmp_path, reader, direction, permute
     cosines = DIRECTIONS[direction] @ DIRECTIONS["permuted"] if permuted else DIRECTIONS[direction]
     path = write(image_of(values, direction=cosines), tmp_path / "a.nii.gz")
     expected, _ = reader().read_images([str(path)])
-    axes = reader_axes(read_volume(path).geometry, reorients="Reorient" in reader.__name__)
+    axes = reader_axes(read_volume(path, dtype=np.float32).geometry, reorients="Reorient" in reader.__name__)
     np.testing.assert_array_equal(axes.from_file(values[None]), expected)
     np.testing.assert_array_equal(axes.to_file(expected), values[None])
 
 
 def test_the_world_is_itks(tmp_path):
     path = write(image_of(np.zeros((2, 3, 4), np.uint8), spacing=(1, 2, 3), direction=OBLIQUE), tmp_path / "a.nii")
-    geometry, image = read_volume(path).geometry, SimpleITK.ReadImage(str(path))
+    geometry, image = read_volume(path, dtype=np.float32).geometry, SimpleITK.ReadImage(str(path))
     assert point(geometry, (1, 2, 3)) == pytest.approx(image.TransformIndexToPhysicalPoint((3, 2, 1)), abs=1e-6)
 
 

@@ -7,12 +7,12 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from tiny_hr_models import dataset_of, plans_of
 
 from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.files.volumes import Volume
 from acnn_nnunet.nnunet.models import ModelBundle
 from acnn_nnunet.sr.degradation.command import Acquisition, degrade_volume
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.inference.stack_preprocessing import prepare_stack
 from acnn_nnunet.sr.stack_geometry import ThroughPlane
-from acnn_nnunet.sr.stacks import Volume
 from acnn_nnunet.sr.training_stacks import StackSimulation, StackUnits, pad_slices
 
 FACTOR = 4

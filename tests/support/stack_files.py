@@ -6,6 +6,9 @@ import numpy as np
 import SimpleITK
 from scipy.spatial.transform import Rotation
 
+from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.files.volumes import Volume
+
 FLIP_Y = np.diag([1.0, -1.0, 1.0])
 PERMUTED = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 OBLIQUE = Rotation.from_euler("xyz", [25, -40, 70], degrees=True).as_matrix()
@@ -19,6 +22,13 @@ def image_of(values, *, spacing=(1.0, 1.0, 1.0), origin=(-37.5, 12.25, 101.0), d
     image.SetOrigin(origin)
     image.SetDirection(np.asarray(np.eye(3) if direction is None else direction).ravel().tolist())
     return image
+
+
+def volume_of(image):
+    """The package's own form of a SimpleITK image."""
+    spacing_mm = tuple(reversed(image.GetSpacing()))
+    geometry = Geometry(tuple(reversed(image.GetSize())), spacing_mm, image.GetOrigin(), image.GetDirection())
+    return Volume(SimpleITK.GetArrayFromImage(image), geometry)
 
 
 def write(image, path):

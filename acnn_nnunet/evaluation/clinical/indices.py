@@ -10,7 +10,7 @@ from typing import Any
 
 from acnn_nnunet.evaluation.clinical.agreement import LIMITS_IN_SD, Agreement, measure_agreement
 from acnn_nnunet.evaluation.table import CaseScore
-from acnn_nnunet.files.patients import CaseGroup
+from acnn_nnunet.files.patients import PHASES, CaseGroup
 from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.files.tables import columns_of, write_table
 
@@ -21,7 +21,6 @@ SUMMARY_FILE = "clinical.json"
 MYOCARDIUM_G_PER_ML = 1.05
 CAVITIES = ("LV", "RV")
 MYOCARDIUM = "MYO"
-PHASES = ("ED", "ES")
 REFERENCE, PREDICTION = SIDES = ("reference", "prediction")
 
 _EDV, _ESV, _SV, _EF = "end-diastolic volume", "end-systolic volume", "stroke volume", "ejection fraction"

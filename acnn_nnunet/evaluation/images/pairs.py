@@ -1,20 +1,15 @@
 """Two folders of images, paired by file name and read onto one grid."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import SimpleITK
 
-from acnn_nnunet.files.geometry import Geometry
-from acnn_nnunet.files.safe_writes import gzip_size
+from acnn_nnunet.files.geometry import SPACING_TOLERANCE, Geometry
+from acnn_nnunet.files.volumes import find_images, read_volume
 
-FILE_ENDINGS = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".tif", ".tiff")
 CHANNEL_SUFFIX = "_0000"  # nnU-Net's name of the first channel
-
-# Voxels as long as the longest but for rounding are equally long.
-_SPACING_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ class ImageVolumes:
         if len(singletons) == 1:
             return singletons[0]
         longest = max(self.spacing_mm)
-        return next(axis for axis, size in enumerate(self.spacing_mm) if size >= longest * (1 - _SPACING_TOLERANCE))
+        return next(axis for axis, size in enumerate(self.spacing_mm) if size >= longest * (1 - SPACING_TOLERANCE))
 
 
 def pair_images(reference: Path, prediction: Path, masks: Path | None = None) -> tuple[list[ImagePair], list[str]]:
@@ -74,16 +69,25 @@ def pair_images(reference: Path, prediction: Path, masks: Path | None = None) ->
     """
     expected, found = _images(reference), _images(prediction)
     inside = {} if masks is None else _images(masks)
-    if not expected.keys() & found.keys():
+    namesakes = {name: _namesake(name, found) for name in expected}
+    if not any(namesakes.values()):
         raise ValueError(
             f"No image of {reference} has a namesake in {prediction}: it is {min(expected)} and the like here, "
             f"{min(found)} and the like there."
         )
-    pairs = [
-        ImagePair(case, path, found.get(case), inside.get(case), masked=masks is not None)
-        for case, path in expected.items()
-    ]
-    return pairs, sorted(found.keys() - expected.keys())
+    pairs = []
+    for name, path in expected.items():
+        namesake = namesakes[name]
+        pairs.append(
+            ImagePair(
+                case=_case(name, expected) if namesake is None else min(_case(name, expected), namesake, key=len),
+                reference=path,
+                prediction=None if namesake is None else found[namesake],
+                mask=inside.get(_namesake(name, inside) or ""),
+                masked=masks is not None,
+            )
+        )
+    return pairs, sorted(_case(name, found) for name in found.keys() - set(namesakes.values()))
 
 
 def read_pair(pair: ImagePair) -> ImageVolumes:
@@ -95,7 +99,8 @@ def read_pair(pair: ImagePair) -> ImageVolumes:
     """
     if pair.prediction is None:
         raise ValueError("there is no prediction")
-    reference, grid = _read(pair.reference)
+    reference = read_volume(pair.reference, dtype=np.float64)
+    grid = reference.geometry
     prediction = _read_on_grid(pair.prediction, grid)
     mask = None
     if pair.masked:
@@ -104,68 +109,30 @@ def read_pair(pair: ImagePair) -> ImageVolumes:
         mask = _read_on_grid(pair.mask, grid) != 0
         if not mask.any():
             raise ValueError(f"the mask {pair.mask} is empty")
-    return ImageVolumes(reference, prediction, mask, grid.spacing_mm)
+    return ImageVolumes(reference.values, prediction, mask, grid.spacing_mm)
 
 
 def _images(folder: Path) -> dict[str, Path]:
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(f"The folder {folder} does not exist.")
-    images: dict[str, Path] = {}
-    for path in sorted(Path(folder).iterdir()):
-        ending = next((ending for ending in FILE_ENDINGS if path.name.lower().endswith(ending)), None)
-        if ending is None or path.name.startswith(".") or not path.is_file():
-            continue
-        case = path.name[: -len(ending)].removesuffix(CHANNEL_SUFFIX)
-        if case in images:
-            raise ValueError(f"{folder} holds {case} twice, {images[case].name} and {path.name}: remove one.")
-        images[case] = path
-    if not images:
-        raise FileNotFoundError(f"{folder} holds no image; the endings known are {', '.join(FILE_ENDINGS)}.")
+    images = find_images(folder)
+    for name in images:
+        if (other := name + CHANNEL_SUFFIX) in images:
+            raise ValueError(f"{folder} holds {name} twice, {images[name].name} and {images[other].name}: remove one.")
     return images
 
 
+def _namesake(name: str, names: Collection[str]) -> str | None:
+    """Return the same name, or the same with or without the channel; digits at the end may be the case's own number."""
+    without = name.removesuffix(CHANNEL_SUFFIX)
+    return next((each for each in (name, name + CHANNEL_SUFFIX, without) if each in names), None)
+
+
+def _case(name: str, names: Collection[str]) -> str:
+    """Return the name without the channel, which is one if all names of the folder have it."""
+    return name.removesuffix(CHANNEL_SUFFIX) if all(each.endswith(CHANNEL_SUFFIX) for each in names) else name
+
+
 def _read_on_grid(path: Path, grid: Geometry) -> np.ndarray:
-    values, found = _read(path)
-    if differences := found.differences(grid):
+    volume = read_volume(path, dtype=np.float64)
+    if differences := volume.geometry.differences(grid):
         raise ValueError(f"{path} is not on its reference's grid: {'; '.join(differences)} (the reference's)")
-    return values
-
-
-def _read(path: Path) -> tuple[np.ndarray, Geometry]:
-    try:
-        if path.name.lower().endswith(".gz"):
-            gzip_size(path)
-        header = SimpleITK.ImageFileReader()
-        header.SetFileName(str(path))
-        header.ReadImageInformation()
-        if header.GetDimension() != 3 or header.GetNumberOfComponents() != 1:
-            raise ValueError(
-                f"{path} has {header.GetDimension()} axes and {header.GetNumberOfComponents()} values a voxel; one 3-D "
-                "image of one channel is wanted"
-            )
-        values = _read_nifti(path) if _is_nifti(path) else SimpleITK.GetArrayFromImage(header.Execute())
-    except (RuntimeError, OSError, EOFError) as error:
-        reason = str(error).strip().splitlines()[-1].split("ERROR: ")[-1]
-        raise ValueError(f"{path} cannot be read ({reason})") from error
-    values = values.astype(np.float64).reshape(tuple(reversed(header.GetSize())))
-    if bad := values.size - np.count_nonzero(np.isfinite(values)):
-        raise ValueError(f"{path} has {bad} voxels that are not finite")
-    grid = Geometry(
-        size=values.shape,
-        spacing_mm=tuple(reversed(header.GetSpacing())),
-        origin_mm=header.GetOrigin(),
-        direction=header.GetDirection(),
-    )
-    return values, grid
-
-
-def _is_nifti(path: Path) -> bool:
-    return path.name.lower().endswith((".nii", ".nii.gz"))
-
-
-def _read_nifti(path: Path) -> np.ndarray:
-    """Return the voxels with nibabel: ITK reads NaN, infinity and what a truncated file lacks as 0, without a word."""
-    import nibabel
-
-    image: Any = nibabel.load(path)
-    return image.get_fdata(dtype=np.float64).T
+    return volume.values

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from acnn_nnunet.evaluation.proportions import confusion_matrix, mcnemar_p, wilson_interval
 from acnn_nnunet.evaluation.statistics import bootstrap_intervals, holm
-from acnn_nnunet.files.patients import CaseGroup
+from acnn_nnunet.files.patients import CONVERSION_FILE, CaseGroup, read_conversion_report
 from acnn_nnunet.latent.classification.cohort import Cohort, select_cohort
 from acnn_nnunet.latent.classification.fold_codes import cases_with_codes, codes_of
 from acnn_nnunet.latent.classification.folds import Fold, draw_folds, fixed_folds
@@ -211,10 +211,8 @@ def read_twins(groups: Path) -> dict[str, str]:
     Raises:
         ValueError: if the report cannot be read.
     """
-    from acnn_nnunet.challenges.conversion import REPORT_FILE, read_report
-
     folder = Path(groups).parent
-    return dict(read_report(folder)["twins"]) if (folder / REPORT_FILE).is_file() else {}
+    return read_conversion_report(folder).twins if (folder / CONVERSION_FILE).is_file() else {}
 
 
 def _check_tables(codes: Mapping[str, Sequence[CodeTable]], splits: Sequence | None) -> None:

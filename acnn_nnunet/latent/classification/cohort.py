@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from acnn_nnunet.files.patients import CaseGroup
-
-PHASES = ("ED", "ES")
+from acnn_nnunet.files.patients import PHASES, CaseGroup, Exclusion
 
 
 @dataclass(frozen=True)
@@ -26,14 +24,6 @@ class Member:
     person: str
     group: str
     cases: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Exclusion:
-    """A patient that is left out, and why."""
-
-    patient: str
-    reason: str
 
 
 @dataclass(frozen=True)

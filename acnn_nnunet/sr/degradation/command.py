@@ -6,22 +6,17 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from acnn_nnunet.casewise.run import outcome_of, run
 from acnn_nnunet.casewise.work import Outcome
+from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
 from acnn_nnunet.files.safe_writes import make_output_folder
+from acnn_nnunet.files.volumes import Volume, find_images, image_name, read_volume, write_volume
 from acnn_nnunet.sr.degradation.acquisition import PROFILES, add_noise, degrade
 from acnn_nnunet.sr.degradation.motion import draw_motion, drop_slices, move_slices
 from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_lr
-from acnn_nnunet.sr.stacks import (
-    Volume,
-    file_ending,
-    find_volumes,
-    name_of,
-    read_volume,
-    write_volume,
-)
 
 
 @dataclass(frozen=True)
@@ -87,16 +82,16 @@ def degrade_folder(
     """
     source, output = Path(source), Path(output)
     if source.is_dir():
-        folder, volumes = output, find_volumes(source)
+        folder, volumes = output, find_images(source, NIFTI_ENDINGS)
         targets = {name: folder / path.name for name, path in volumes.items()}
         make_output_folder(folder, source=source)
     else:
         if not source.is_file():
             raise FileNotFoundError(f"{source} does not exist.")
-        target = output if file_ending(output) else output / source.name
+        target = output if is_nifti(output) else output / source.name
         if source.resolve() == target.resolve():
             raise ValueError(f"{target} is the file that is read: choose another one with -o.")
-        folder, volumes, targets = target.parent, {name_of(source): source}, {name_of(source): target}
+        folder, volumes, targets = target.parent, {image_name(source): source}, {image_name(source): target}
         make_output_folder(folder)
     work = functools.partial(_degrade_file, acquisition=acquisition, axis=axis, seed=seed)
     cases = {name: (path, targets[name]) for name, path in volumes.items()}
@@ -153,10 +148,10 @@ def generator_of(name: str, *, seed: int) -> torch.Generator:
 
 def _degrade_file(files: tuple[Path, Path], *, acquisition: Acquisition, axis: int | None, seed: int) -> None:
     source, target = files
-    volume = read_volume(source)
+    volume = read_volume(source, dtype=np.float32)
     slice_axis = find_slice_axis(volume.geometry, axis)
     _check_factor(source, volume.geometry.size[slice_axis], acquisition.factor, nifti_axis=2 - slice_axis)
-    stack = degrade_volume(volume, acquisition, axis=slice_axis, generator=generator_of(name_of(source), seed=seed))
+    stack = degrade_volume(volume, acquisition, axis=slice_axis, generator=generator_of(image_name(source), seed=seed))
     write_volume(target, stack)
 
 

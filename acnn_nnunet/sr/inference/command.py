@@ -12,19 +12,13 @@ import torch
 from acnn_nnunet.casewise.run import outcome_of, run
 from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.files.headers import NIFTI_ENDINGS
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json
+from acnn_nnunet.files.volumes import Volume, find_images, image_ending, read_volume, write_volume
 from acnn_nnunet.sr.inference.hr_model import HRModel, load_hr_model
 from acnn_nnunet.sr.inference.sliding_window import predict_sliding_window
 from acnn_nnunet.sr.inference.stack_preprocessing import prepare_stack, restore_image, restore_labels
 from acnn_nnunet.sr.stack_geometry import AxisOrder, reader_axes, to_hr
-from acnn_nnunet.sr.stacks import (
-    FILE_ENDINGS,
-    Volume,
-    file_ending,
-    find_volumes,
-    read_volume,
-    write_volume,
-)
 
 _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 
@@ -89,7 +83,7 @@ def predict_hr(
     """
     source, output = Path(source), Path(output)
     inference = Inference(show_progress=True) if inference is None else inference
-    files = find_volumes(source)
+    files = find_images(source, NIFTI_ENDINGS)
     model = load_hr_model(
         dataset,
         configuration,
@@ -181,7 +175,7 @@ def group_channels(files: dict[str, Path], num_channels: int) -> tuple[dict[str,
         if match:
             channels.setdefault(match["case"], {})[int(match["channel"])] = path
         else:
-            reason = f"{path} has no channel number: rename it to {name}_0000{file_ending(path)}."
+            reason = f"{path} has no channel number: rename it to {name}_0000{image_ending(path)}."
             excluded.append(Excluded(name, reason))
     cases = {}
     wanted = list(range(num_channels))
@@ -205,7 +199,7 @@ def _reader_axes(model: HRModel, geometry: Geometry) -> AxisOrder:
 
 def _targets(output: Path, case: str, model: HRModel) -> list[Path]:
     ending = model.bundle.dataset_json.get("file_ending")
-    ending = ending if ending in FILE_ENDINGS else FILE_ENDINGS[0]
+    ending = ending if ending in NIFTI_ENDINGS else NIFTI_ENDINGS[0]
     if model.predicts_image:
         return [output / f"{case}_{channel:04d}{ending}" for channel in range(model.bundle.num_channels)]
     return [output / f"{case}{ending}"]
@@ -213,7 +207,7 @@ def _targets(output: Path, case: str, model: HRModel) -> list[Path]:
 
 def _predict_case(case: tuple[list[Path], list[Path]], *, model: HRModel, inference: Inference) -> None:
     files, targets = case
-    volumes = [read_volume(path) for path in files]
+    volumes = [read_volume(path, dtype=np.float32) for path in files]
     geometry = volumes[0].geometry
     for path, volume in zip(files, volumes, strict=True):
         if differences := volume.geometry.differences(geometry):

@@ -8,9 +8,10 @@ import torch
 
 from acnn_nnunet.casewise.run import outcome_of, run
 from acnn_nnunet.casewise.work import Outcome
+from acnn_nnunet.files.headers import NIFTI_ENDINGS
 from acnn_nnunet.files.safe_writes import make_output_folder
+from acnn_nnunet.files.volumes import Volume, find_images, read_volume, write_volume
 from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_hr
-from acnn_nnunet.sr.stacks import Volume, find_volumes, read_volume, write_volume
 from acnn_nnunet.sr.upsampling import INTERPOLATIONS, interpolate_slices
 
 _LARGEST_LABEL = 65535
@@ -51,7 +52,7 @@ def interpolate_folder(
         raise ValueError(f"There is no interpolation {method!r}; there are {', '.join(INTERPOLATIONS)}.")
     if factor < 2:
         raise ValueError(f"--factor says how many HR slices make a thick one: 2 or more, not {factor}.")
-    files = find_volumes(source)
+    files = find_images(source, NIFTI_ENDINGS)
     make_output_folder(output, source=source)
     cases = {name: (path, output / path.name) for name, path in files.items()}
     if continue_prediction:
@@ -87,7 +88,7 @@ def interpolate_labels(labels: np.ndarray, factor: int, *, axis: int, method: st
 
 def _interpolate_file(files: tuple[Path, Path], *, method: str, factor: int, axis: int | None, labels: bool) -> None:
     source, target = files
-    stack = read_volume(source)
+    stack = read_volume(source, dtype=np.float32)
     slice_axis = find_slice_axis(stack.geometry, axis)
     if stack.geometry.size[slice_axis] < 2:
         raise ValueError(f"{source} has one slice along NIfTI axis {2 - slice_axis}: a stack has at least 2.")

@@ -9,12 +9,13 @@ import numpy as np
 
 from acnn_nnunet.evaluation.images.command import score_pair, summarise
 from acnn_nnunet.evaluation.images.pairs import ImagePair
+from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json
+from acnn_nnunet.files.volumes import Volume, image_ending, image_name, read_volume, write_volume
 from acnn_nnunet.sr.degradation.command import Acquisition, degrade_volume, generator_of
 from acnn_nnunet.sr.inference.command import Inference, predict_stack, slice_axis
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.stack_geometry import with_slices
-from acnn_nnunet.sr.stacks import FILE_ENDINGS, Volume, file_ending, read_volume, write_volume
 from acnn_nnunet.sr.training_stacks import pad_slices
 
 SEED = 0  # of the stacks' motion, whatever the training's: all runs are validated on the same stacks
@@ -63,8 +64,8 @@ class SimulatedValidation:
     def targets(self, case: str, files: Sequence[Path]) -> list[Path]:
         """Return the files that a case's predictions are written to."""
         if self.model.predicts_image:
-            return [self.predictions / f"{case}_{c:04d}{file_ending(path)}" for c, path in enumerate(files)]
-        return [self.predictions / f"{case}{file_ending(files[0])}"]
+            return [self.predictions / f"{case}_{c:04d}{image_ending(path)}" for c, path in enumerate(files)]
+        return [self.predictions / f"{case}{image_ending(files[0])}"]
 
     def _predict(self, case: str, files: Sequence[Path]) -> None:
         volumes = read_channels(files)
@@ -72,7 +73,7 @@ class SimulatedValidation:
         axis = slice_axis(self.model, geometry)
         stacks = [self._degrade(volume, axis, name=f"{case}_0000") for volume in volumes]
         for channel, (path, stack) in enumerate(zip(files, stacks, strict=True)):
-            write_volume(self.stacks / f"{case}_{channel:04d}{file_ending(path)}", stack)
+            write_volume(self.stacks / f"{case}_{channel:04d}{image_ending(path)}", stack)
         values = np.stack([stack.values for stack in stacks])
         try:
             result, _ = predict_stack(self.model, values, stacks[0].geometry, self.inference)
@@ -95,11 +96,11 @@ def read_channels(files: Sequence[Path]) -> list[Volume]:
         NotImplementedError: for another format than NIfTI.
         ValueError: if they are not on one grid or one of them cannot be read.
     """
-    if unread := [path for path in files if not file_ending(path)]:
+    if unread := [path for path in files if not is_nifti(path)]:
         raise NotImplementedError(
-            f"{unread[0]} is no NIfTI file ({' or '.join(FILE_ENDINGS)}): stacks are simulated from such files only."
+            f"{unread[0]} is no NIfTI file ({' or '.join(NIFTI_ENDINGS)}): stacks are simulated from such files only."
         )
-    volumes = [read_volume(path) for path in files]
+    volumes = [read_volume(path, dtype=np.float32) for path in files]
     for path, volume in zip(files, volumes, strict=True):
         if differences := volume.geometry.differences(volumes[0].geometry):
             raise ValueError(f"{path} is not on the grid of {files[0].name}: {'; '.join(differences)}.")
@@ -126,10 +127,7 @@ def score_labels(model: HRModel, predictions: Path, references: Path, *, num_pro
 
 def score_images(pairs: Sequence[tuple[Path, Path]], predictions: Path) -> dict[str, Any]:
     """Score images (reference, prediction) as `evaluate-sr` does, into `summary.json`, and return what was written."""
-    scores = [
-        score_pair(ImagePair(prediction.name.removesuffix(file_ending(prediction)), reference, prediction))
-        for reference, prediction in pairs
-    ]
+    scores = [score_pair(ImagePair(image_name(prediction), reference, prediction)) for reference, prediction in pairs]
     per_case = {
         score.case: {
             "ssim_3d": score.ssim_3d,

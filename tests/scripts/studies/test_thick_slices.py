@@ -13,8 +13,8 @@ import pytest
 from acnn_nnunet.evaluation.images.command import TABLE_FILE
 from acnn_nnunet.evaluation.table import CASES_FILE, LARGEST_COMPONENT_FILE
 from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.inference.interpolation import interpolate_folder
-from acnn_nnunet.sr.stacks import Volume, read_volume, write_volume
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 NAMES = ("thick_slice_arms", "thick_slice_images", "study_thick_slices", "study_thick_slices_report", "study_defaults")
@@ -68,7 +68,7 @@ def test_stacks_come_back_to_where_the_image_was(scripts, tmp_path):
     images.crop_folder(tmp_path / "up", tmp_path / "hr", tmp_path / "cut", suffix="_0000")
 
     assert read_volume(tmp_path / "lr" / "a_0000.nii.gz").values[:, 0, 0] == pytest.approx([2, 7, 10.8])
-    cut = read_volume(tmp_path / "cut" / "a_0000.nii.gz")
+    cut = read_volume(tmp_path / "cut" / "a_0000.nii.gz", dtype=np.float32)
     assert not cut.geometry.differences(geometry)
     assert cut.values[2:8, 0, 0] == pytest.approx(np.arange(2, 8))  # between the first two slices' centres
 
@@ -80,7 +80,7 @@ def test_the_labels_of_thick_slices_are_those_of_their_middle(scripts, tmp_path)
 
     scripts["thick_slice_images"].write_stack_labels(tmp_path / "a.nii.gz", tmp_path / "lr" / "a.nii.gz")
 
-    found = read_volume(tmp_path / "lr" / "a.nii.gz")
+    found = read_volume(tmp_path / "lr" / "a.nii.gz", dtype=np.float32)
     assert found.values[:, 0, 0].tolist() == [1, 2]
     assert found.geometry.spacing_mm[0] == pytest.approx(5)
     assert found.geometry.origin_mm[2] == pytest.approx(2)

@@ -9,7 +9,8 @@ import pytest
 import SimpleITK
 from stack_files import OBLIQUE, image_of, read, write
 
-from acnn_nnunet.sr.stacks import Volume, find_volumes, read_volume, write_volume
+from acnn_nnunet.files.headers import NIFTI_ENDINGS
+from acnn_nnunet.files.volumes import Volume, find_images, read_volume, write_volume
 
 VALUES = np.arange(24, dtype=np.float32).reshape(2, 3, 4) + 1
 
@@ -38,7 +39,7 @@ def test_what_is_written_is_read(path):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float64])
 def test_every_type_is_read_as_float32(path, dtype):
-    values = read_volume(write(image_of(VALUES.astype(dtype)), path)).values
+    values = read_volume(write(image_of(VALUES.astype(dtype)), path), dtype=np.float32).values
     assert values.dtype == np.float32
     np.testing.assert_array_equal(values, VALUES)
 
@@ -130,14 +131,14 @@ def test_a_failed_write_leaves_the_previous_file(path, monkeypatch):
 def test_the_volumes_of_a_folder(tmp_path):
     for name in ("b.nii", "a.nii.gz", ".hidden.nii", "notes.txt"):
         (tmp_path / name).touch()
-    assert [path.name for path in find_volumes(tmp_path).values()] == ["a.nii.gz", "b.nii"]
+    assert [path.name for path in find_images(tmp_path, NIFTI_ENDINGS).values()] == ["a.nii.gz", "b.nii"]
     (tmp_path / "a.nii").touch()
     with pytest.raises(ValueError, match="holds a twice"):
-        find_volumes(tmp_path)
+        find_images(tmp_path, NIFTI_ENDINGS)
 
 
 def test_a_folder_without_volumes(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no NIfTI file"):
-        find_volumes(tmp_path)
+        find_images(tmp_path, NIFTI_ENDINGS)
     with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
-        find_volumes(tmp_path / "nowhere")
+        find_images(tmp_path / "nowhere", NIFTI_ENDINGS)

@@ -1,0 +1,165 @@
+"""The voxel size that an image file's own header tells; ITK silently takes 1 mm where the header tells none."""
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from acnn_nnunet.files.geometry import DIRECTION_TOLERANCE, SPACING_TOLERANCE
+
+NIFTI_ENDINGS = (".nii.gz", ".nii")
+_MM_PER_NIFTI_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # xyzt_units: metre, millimetre, micrometre; unknown is mm
+_MM_NAMES = ("", "mm", "millimeter", "millimetre", "millimeters", "millimetres", "?", "???", "none")
+
+
+class ImageFileError(ValueError):
+    """A fault of an image file, in one sentence that begins with its path."""
+
+
+def is_nifti(path: Path) -> bool:
+    """Return whether the file's name has an ending of NIfTI, in lower or upper case."""
+    return path.name.lower().endswith(NIFTI_ENDINGS)
+
+
+def told_spacing_mm(path: Path) -> tuple[float, ...] | None:
+    """Return the voxel size that a NIfTI, MetaImage or NRRD header tells, in array order; None for other formats.
+
+    A NIfTI file whose pixdim holds no size has that of its sform.
+
+    Raises:
+        ImageFileError: if the header tells no size, two different ones, one that is not positive, or another unit.
+    """
+    name = path.name.lower()
+    if is_nifti(path):
+        sizes = _nifti_sizes(path)
+    elif name.endswith((".mha", ".mhd")):
+        sizes = _metaimage_sizes(path)
+    elif name.endswith(".nrrd"):
+        sizes = _nrrd_sizes(path)
+    else:
+        return None
+    if not are_sizes(sizes):
+        raise ImageFileError(f"{path} says that its voxels measure {_shown(sizes)} mm: correct its header.")
+    return tuple(reversed(sizes))
+
+
+def are_sizes(values: Sequence[float]) -> bool:
+    """Return whether all values are finite and positive."""
+    return all(0 < value < math.inf for value in values)
+
+
+def at_right_angles(directions: ArrayLike) -> bool:
+    """Return whether the columns of a matrix have length 1 and are at right angles; a square one may be flat."""
+    found = np.asarray(directions, dtype=float)
+    if found.ndim == 1:
+        found = found.reshape(math.isqrt(found.size), -1)
+    return np.allclose(found.T @ found, np.eye(found.shape[1]), rtol=0, atol=DIRECTION_TOLERANCE)
+
+
+def read_nifti_header(path: Path) -> Any:
+    """Return nibabel's header as the file has it: without mending it, and without writing to the terminal."""
+    import nibabel
+
+    for kind in (nibabel.Nifti1Header, nibabel.Nifti2Header):
+        with nibabel.openers.ImageOpener(str(path)) as file:
+            content = file.read(kind.sizeof_hdr)
+        if len(content) == kind.sizeof_hdr and kind.may_contain_header(content):
+            return kind(content, check=False)
+    raise OSError("it has no NIfTI header")
+
+
+def _nifti_sizes(path: Path) -> list[float]:
+    header = read_nifti_header(path)
+    axes = min(int(header["dim"][0]), 3)
+    pixdim = [float(value) for value in header["pixdim"][1 : axes + 1]]
+    sizes = pixdim
+    if header["sform_code"] > 0:
+        columns = np.array([header[f"srow_{axis}"][:axes] for axis in "xyz"], dtype=float)
+        lengths = [float(length) for length in np.linalg.norm(columns, axis=0)]
+        if not are_sizes(lengths) or not are_sizes(pixdim):
+            sizes = lengths
+        elif at_right_angles(columns / lengths) and not np.allclose(pixdim, lengths, rtol=SPACING_TOLERANCE, atol=0):
+            raise ImageFileError(
+                f"{path} says that its voxels measure {_shown(pixdim)} mm (pixdim) and {_shown(lengths)} mm (sform): "
+                "correct its header."
+            )
+    scale = _MM_PER_NIFTI_UNIT.get(int(header["xyzt_units"]) % 8, 1.0)
+    return [scale * size for size in sizes]
+
+
+def _metaimage_sizes(path: Path) -> list[float]:
+    fields = _fields(path, last="ElementDataFile", separators="=:")
+    if "DimSize" not in fields:
+        raise OSError("it has no MetaImage header")
+    spacing = fields.get("ElementSpacing", fields.get("ElementSize"))
+    if spacing is None:
+        raise _tells_nothing(path, "ElementSpacing")
+    _check_unit(path, fields.get("DistanceUnits", ""))
+    return _numbers(spacing.split(), int(fields.get("NDims", "3")))
+
+
+def _nrrd_sizes(path: Path) -> list[float]:
+    fields = {name.lower(): value for name, value in _fields(path, last="", separators=":").items()}
+    if "sizes" not in fields:
+        raise OSError("it has no NRRD header")
+    axes = int(fields.get("dimension", "3"))
+    if "space directions" in fields:
+        vectors = re.findall(r"\(([^)]*)\)|none", fields["space directions"])
+        sizes = [math.hypot(*_numbers(vector.split(","), 3)) for vector in vectors if vector]
+        units = fields.get("space units", "")
+    elif "spacings" in fields:
+        sizes = _numbers(fields["spacings"].split(), axes)
+        units = fields.get("units", "")
+    else:
+        raise _tells_nothing(path, "spacings or space directions")
+    for unit in re.findall(r'"([^"]*)"', units):
+        _check_unit(path, unit)
+    if axes > 3:  # an axis of channels or of time has no size
+        sizes = [size for size in sizes if not math.isnan(size)][:3]
+    if len(sizes) < min(axes, 3):
+        raise _tells_nothing(path, "size for every axis")
+    return sizes
+
+
+def _fields(path: Path, *, last: str, separators: str) -> dict[str, str]:
+    """Return the fields of a text header, up to the one named last or an empty line."""
+    fields: dict[str, str] = {}
+    with open(path, "rb") as file:
+        for line in file:
+            text = line.decode("latin-1").strip()
+            if not text or len(line) > 10_000:
+                break
+            found = re.match(rf"([^{separators}]+)[{separators}]=?(.*)", text)
+            if found:
+                fields[found[1].strip()] = found[2].strip()
+                if found[1].strip() == last:
+                    break
+    return fields
+
+
+def _numbers(words: list[str], count: int) -> list[float]:
+    """Return the first numbers; a word that is none becomes NaN."""
+    numbers = []
+    for word in words[:count]:
+        try:
+            numbers.append(float(word))
+        except ValueError:
+            numbers.append(math.nan)
+    return numbers
+
+
+def _check_unit(path: Path, unit: str) -> None:
+    if unit.strip().lower() not in _MM_NAMES:
+        raise ImageFileError(f"{path} gives lengths in {unit.strip()}: convert its header to mm.")
+
+
+def _tells_nothing(path: Path, wanted: str) -> ImageFileError:
+    return ImageFileError(f"{path} does not tell how large its voxels are (no {wanted}): correct its header.")
+
+
+def _shown(sizes: Sequence[float]) -> str:
+    return f"({', '.join(f'{size:.6g}' if size % 1 else f'{size:.1f}' for size in sizes)})"
