@@ -45,7 +45,7 @@ from other_evaluators import (
 )
 from scipy.ndimage import shift
 
-from acnn_nnunet.evaluation.table import CASES_FILE, read_scores
+from acnn_nnunet.evaluation.masks.table import CASES_FILE, read_scores
 
 ROOT = Path(__file__).parents[1]
 LABEL_NAMES = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}

@@ -111,7 +111,7 @@ def our_scores(pair: Pair) -> Scores:
     """Return the scores of `acnn-nnunet evaluate`."""
     geometry = Geometry(size=pair.reference.shape, spacing_mm=pair.spacing_mm)
     label_maps = (LabelMap(mask.astype(np.uint8), geometry) for mask in (pair.reference, pair.prediction))
-    scores = score_case(*label_maps, (1,), ignore=None, tolerance_mm=TOLERANCE_MM)[1].scores
+    scores = score_case(*label_maps, (1,), ignore=None, tolerance_mm=TOLERANCE_MM)[0][0]
     metrics = ("dice", "iou", "hausdorff_mm", "hd95_mm", "mean_surface_distance_mm", "surface_dice")
     return {metric: getattr(scores, metric) for metric in metrics}
 

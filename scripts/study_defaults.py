@@ -265,7 +265,7 @@ class Workplace(HostFolders):
 
     def predict_and_score(self, configuration: str, fold: int) -> dict:
         """Return the rows of both tables of `acnn-nnunet evaluate`, by part and corruption."""
-        from acnn_nnunet.evaluation.table import CASES_FILE, LARGEST_COMPONENT_FILE
+        from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE
 
         predictions, evaluation = (self.folder / name / configuration for name in ("predictions", "evaluations"))
         model = self.trainer_folder(self.raw.name, "ACNNTrainer", configuration, fold).parent

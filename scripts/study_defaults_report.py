@@ -11,9 +11,9 @@ from study_defaults import RESULTS
 from study_defaults_arms import ARMS, STUDIES
 from study_workplace import ROOT
 
-from acnn_nnunet.evaluation.comparison.command import Comparison, compare_scores
-from acnn_nnunet.evaluation.comparison.paired_scores import LARGEST_COMPONENT, NO_CLEAN_UP, read_paired_scores
-from acnn_nnunet.evaluation.table import CASES_FILE, LARGEST_COMPONENT_FILE
+from acnn_nnunet.evaluation.comparison.comparisons import Comparison, compare_scores
+from acnn_nnunet.evaluation.comparison.scores import LARGEST_COMPONENT, NO_CLEAN_UP, read_paired_scores
+from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE
 from acnn_nnunet.files.patients import CaseGroup, write_groups
 
 # Every arm against the first: what `prior_weight=0` is, mirroring included. Those that do not mirror against the second

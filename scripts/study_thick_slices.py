@@ -228,7 +228,7 @@ class Workplace(HostFolders):
     def score(self, arm: Arm, predictions: Path) -> dict:
         """Return the rows of the tables that `acnn-nnunet evaluate` or `evaluate-sr` writes."""
         from acnn_nnunet.evaluation.images.command import TABLE_FILE
-        from acnn_nnunet.evaluation.table import CASES_FILE, LARGEST_COMPONENT_FILE
+        from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE
 
         evaluation = predictions.parent / "evaluation"
         shutil.rmtree(evaluation, ignore_errors=True)

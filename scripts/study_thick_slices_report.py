@@ -11,12 +11,12 @@ import numpy as np
 from thick_slice_arms import ARMS, GRIDS, SEEDLESS
 from thick_slice_images import MOTION_MM, ROTATION_DEG, TESTS
 
-from acnn_nnunet.evaluation.comparison.command import Comparison, compare_scores
-from acnn_nnunet.evaluation.comparison.paired_scores import LARGEST_COMPONENT, NO_CLEAN_UP, read_paired_scores
-from acnn_nnunet.evaluation.images.command import METRICS as IMAGE_METRICS
+from acnn_nnunet.evaluation.comparison.comparisons import Comparison, compare_scores
+from acnn_nnunet.evaluation.comparison.scores import LARGEST_COMPONENT, NO_CLEAN_UP, read_paired_scores
 from acnn_nnunet.evaluation.images.command import TABLE_FILE
+from acnn_nnunet.evaluation.images.scores import METRICS as IMAGE_METRICS
+from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE
 from acnn_nnunet.evaluation.statistics import bootstrap_intervals
-from acnn_nnunet.evaluation.table import CASES_FILE, LARGEST_COMPONENT_FILE
 from acnn_nnunet.files.patients import CaseGroup, write_groups
 from acnn_nnunet.files.safe_writes import write_text
 

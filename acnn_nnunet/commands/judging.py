@@ -112,7 +112,7 @@ def _add_compare(commands) -> None:
 
 def _compare(arguments: argparse.Namespace) -> int:
     from acnn_nnunet.evaluation.comparison.command import compare
-    from acnn_nnunet.evaluation.comparison.paired_scores import parse_arms
+    from acnn_nnunet.evaluation.comparison.scores import parse_arms
 
     print(compare(parse_arms(arguments.arms), arguments.output, groups=arguments.groups, published=arguments.published))
     return 0

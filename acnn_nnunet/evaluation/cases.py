@@ -10,7 +10,6 @@ from acnn_nnunet.casewise.run import work_through
 from acnn_nnunet.evaluation.masks.case_scores import score_case
 from acnn_nnunet.evaluation.plan import EvaluationPlan
 from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap
-from acnn_nnunet.nnunet.labels import label_key
 
 PRELOADED = (__name__, "nnunetv2.imageio.reader_writer_registry", "nibabel")
 """Modules that every worker needs."""
@@ -35,8 +34,11 @@ def evaluate_cases(plan: EvaluationPlan, journal: Journal, cases: list[str], *, 
 
 def finished_entries(plan: EvaluationPlan, journal: Journal) -> list[dict[str, Any]]:
     """Return the latest successful entry of each case whose files are unchanged."""
-    entries = journal.latest().values()
-    return [entry for entry in entries if entry["error"] is None and entry["stamp"] == _stamp(plan, entry["case"])]
+    return [
+        entry
+        for entry in journal.latest().values()  # without scores: failed, or written by an earlier version
+        if entry.get("scores") and entry["stamp"] == _stamp(plan, entry["case"])
+    ]
 
 
 def evaluate_case(plan: EvaluationPlan, case: str) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def evaluate_case(plan: EvaluationPlan, case: str) -> dict[str, Any]:
 
     Returns:
         The journal's entry: `case`, `stamp` of its files, `error` (None, or the reason why it is left out), `missing`
-        (no prediction) and `labels`, with the scores of each by its key.
+        (no prediction), `scores` and `scores_largest_component` (fields of `LabelScores`, one per label).
 
     Raises:
         ValueError, OSError: if a file cannot be used, in one sentence that names it.
@@ -54,15 +56,26 @@ def evaluate_case(plan: EvaluationPlan, case: str) -> dict[str, Any]:
     reference = reader.read(plan.reference_file(case))
     _refuse_unknown_labels(plan, reference, plan.reference_file(case), is_reference=True)
     prediction = _read_prediction(plan, case, reader, reference)
-    scores = score_case(
-        reference, prediction, plan.labels.foreground, ignore=plan.labels.ignore, tolerance_mm=plan.tolerance_mm
+    pairs = score_case(
+        reference,
+        prediction,
+        plan.labels.foreground,
+        ignore=plan.labels.ignore,
+        tolerance_mm=plan.tolerance_mm,
+        case=case,
     )
-    labels = {label_key(label): dataclasses.asdict(value) for label, value in scores.items()}
-    return {"case": case, "stamp": stamp, "error": None, "missing": prediction is None, "labels": labels}
+    return {
+        "case": case,
+        "stamp": stamp,
+        "error": None,
+        "missing": prediction is None,
+        "scores": [dataclasses.asdict(scores) for scores, _ in pairs],
+        "scores_largest_component": [dataclasses.asdict(cleaned) for _, cleaned in pairs],
+    }
 
 
 def _failed_entry(plan: EvaluationPlan, case: str, error: str) -> dict[str, Any]:
-    return {"case": case, "stamp": _stamp(plan, case), "error": error, "missing": False, "labels": {}}
+    return {"case": case, "stamp": _stamp(plan, case), "error": error, "missing": False, "scores": []}
 
 
 def _read_prediction(plan: EvaluationPlan, case: str, reader: LabelFileReader, reference: LabelMap) -> LabelMap | None:

@@ -10,12 +10,11 @@ from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.evaluation.cases import PRELOADED, evaluate_cases
 from acnn_nnunet.evaluation.clinical.indices import write_clinical
 from acnn_nnunet.evaluation.clinical.page import clinical_section
-from acnn_nnunet.evaluation.masks.case_scores import case_row
-from acnn_nnunet.evaluation.masks.mask_scores import MaskScores
-from acnn_nnunet.evaluation.page import METRIC_TITLES, table_rows, write_report
+from acnn_nnunet.evaluation.masks.scores import METRIC_TITLES, LabelScores
+from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE, write_scores
+from acnn_nnunet.evaluation.page import table_rows, write_report
 from acnn_nnunet.evaluation.plan import EvaluationPlan, plan_evaluation
 from acnn_nnunet.evaluation.summary import summarise
-from acnn_nnunet.evaluation.table import CASES_FILE, LARGEST_COMPONENT_FILE, CaseScore, write_scores
 from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
 from acnn_nnunet.files.safe_writes import write_json
 
@@ -150,7 +149,7 @@ def _write_results(
 
 
 def _clinical_section(
-    plan: EvaluationPlan, header: dict[str, Any], entries: list[dict[str, Any]], scores: list[CaseScore], output: Path
+    plan: EvaluationPlan, header: dict[str, Any], entries: list[dict[str, Any]], scores: list[LabelScores], output: Path
 ) -> str:
     """Write the clinical indices where a table says the phases, and return what the page shows of them."""
     if header["groups"] is None:
@@ -162,15 +161,11 @@ def _clinical_section(
     return "" if result is None else clinical_section(result)
 
 
-def _rows(entries: list[dict[str, Any]], which: str) -> list[CaseScore]:
-    return [
-        case_row(entry["case"], key, MaskScores(**values[which]))
-        for entry in entries
-        for key, values in entry["labels"].items()
-    ]
+def _rows(entries: list[dict[str, Any]], which: str) -> list[LabelScores]:
+    return [LabelScores(**values) for entry in entries for values in entry[which]]
 
 
-def _text(plan: EvaluationPlan, summary: dict[str, Any], scores: list[CaseScore], output: Path) -> str:
+def _text(plan: EvaluationPlan, summary: dict[str, Any], scores: list[LabelScores], output: Path) -> str:
     """Return a Markdown table of the scores, and what was left out."""
     titles = ["label", *METRIC_TITLES.values(), "cases"]
     lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]

@@ -9,22 +9,13 @@ from typing import Any
 import numpy as np
 
 from acnn_nnunet import __version__
+from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, METRIC_TITLES, METRICS, MISSED, SPURIOUS, LabelScores
 from acnn_nnunet.evaluation.plan import EvaluationPlan
-from acnn_nnunet.evaluation.summary import METRICS
-from acnn_nnunet.evaluation.table import BOTH_EMPTY, MISSED, SPURIOUS, CaseScore
 from acnn_nnunet.files.safe_writes import write_text
 from acnn_nnunet.nnunet.label_files import LabelFileReader
 from acnn_nnunet.pages.overlays import draw_overlay
 from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, literal, new_figure, render_page
 
-METRIC_TITLES = {
-    "dice": "Dice",
-    "iou": "IoU",
-    "hausdorff_mm": "Hausdorff, mm",
-    "hd95_mm": "HD95, mm",
-    "mean_surface_distance_mm": "mean surface distance, mm",
-    "surface_dice": "surface Dice",
-}
 _NUM_WORST = 6
 
 
@@ -44,8 +35,8 @@ def write_report(
     path: Path,
     plan: EvaluationPlan,
     summary: dict[str, Any],
-    scores: Sequence[CaseScore],
-    cleaned: Sequence[CaseScore],
+    scores: Sequence[LabelScores],
+    cleaned: Sequence[LabelScores],
     *,
     images: Path | None,
     clinical: str = "",
@@ -83,7 +74,7 @@ def write_report(
     write_text(path, page)
 
 
-def table_rows(plan: EvaluationPlan, scores: Sequence[CaseScore]) -> list[Row]:
+def table_rows(plan: EvaluationPlan, scores: Sequence[LabelScores]) -> list[Row]:
     """Return one row a label: "mean ± SD (median)" of each metric over the cases to which it applies."""
     rows = []
     for key, name in plan.labels.names.items():
@@ -105,7 +96,7 @@ def table_rows(plan: EvaluationPlan, scores: Sequence[CaseScore]) -> list[Row]:
     return rows
 
 
-def worst_cases(scores: Sequence[CaseScore], count: int = _NUM_WORST) -> list[tuple[str, float]]:
+def worst_cases(scores: Sequence[LabelScores], count: int = _NUM_WORST) -> list[tuple[str, float]]:
     """Return the cases of lowest mean Dice over the labels that apply, worst first, each with that mean."""
     dice: dict[str, list[float]] = {}
     for score in scores:
@@ -133,7 +124,7 @@ def _spread(values: list[float | None], *, digits: int) -> str:
     return f"{applicable.mean():.{digits}f}{deviation} ({np.median(applicable):.{digits}f})"
 
 
-def _draw_distributions(plan: EvaluationPlan, scores: Sequence[CaseScore]) -> str:
+def _draw_distributions(plan: EvaluationPlan, scores: Sequence[LabelScores]) -> str:
     """Dice and Hausdorff distance of every case, a column of dots a label."""
     names = plan.labels.names
     figure = new_figure(max(6.0, 2.0 + 0.8 * len(names)), 3.4)

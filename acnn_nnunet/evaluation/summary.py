@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from acnn_nnunet.evaluation.masks.scores import STATUSES
 from acnn_nnunet.evaluation.plan import EvaluationPlan
-from acnn_nnunet.evaluation.table import STATUSES
 from acnn_nnunet.nnunet.labels import label_key
 
-# Scores with a mean, in the order in which tables show them.
-METRICS = ("dice", "iou", "hausdorff_mm", "hd95_mm", "mean_surface_distance_mm", "surface_dice")
 _HOST_COUNTS = {"TP": "true_positives", "FP": "false_positives", "FN": "false_negatives", "TN": "true_negatives"}
 
 
@@ -51,20 +49,20 @@ def _case_metrics(plan: EvaluationPlan, entry: Mapping[str, Any]) -> dict[str, A
         "case": entry["case"],
         "reference_file": str(plan.reference_file(entry["case"])),
         "prediction_file": str(plan.prediction_file(entry["case"])),
-        "metrics": {key: _label_metrics(values) for key, values in entry["labels"].items()},
+        "metrics": {scores["label"]: _label_metrics(scores) for scores in entry["scores"]},
     }
 
 
-def _label_metrics(values: Mapping[str, Any]) -> dict[str, Any]:
-    scores = values["scores"]
-    counts = {name: values[field] for name, field in _HOST_COUNTS.items()}
+def _label_metrics(scores: Mapping[str, Any]) -> dict[str, Any]:
+    counts = {name: scores[field] for name, field in _HOST_COUNTS.items()}
+    elsewhere = {"case", "label", "dice", "iou", *_HOST_COUNTS.values()}
     return {
         "Dice": math.nan if scores["dice"] is None else scores["dice"],
         "IoU": math.nan if scores["iou"] is None else scores["iou"],
         **counts,
         "n_pred": counts["TP"] + counts["FP"],
         "n_ref": counts["TP"] + counts["FN"],
-        **{name: value for name, value in scores.items() if name not in ("dice", "iou")},
+        **{name: value for name, value in scores.items() if name not in elsewhere},
     }
 
 

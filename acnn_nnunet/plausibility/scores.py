@@ -11,7 +11,7 @@ from torch import Tensor
 
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, rule_violations
 from acnn_nnunet.evaluation.masks.case_scores import score_case
-from acnn_nnunet.evaluation.masks.mask_scores import BOTH_EMPTY, score_masks
+from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, score_masks
 from acnn_nnunet.fold_prior.coder import Coder, GridCase
 from acnn_nnunet.nnunet.label_files import LabelMap
 from acnn_nnunet.nnunet.labels import values_of
@@ -116,7 +116,7 @@ class PlausibilityScorer:
             raise ValueError(f"it is not on its reference's grid: {'; '.join(differences)} (prediction, reference)")
         labels, ignore = tuple(self.label_values.values()), self.coder.labels.ignore_label
         scored = score_case(reference, prediction, labels, ignore=ignore, tolerance_mm=_TOLERANCE_MM)
-        applicable = [each.scores for each in scored.values() if each.scores.dice is not None]
+        applicable = [scores for scores, _ in scored if scores.dice is not None]
         if not applicable:
             raise ValueError("neither it nor its reference holds a label")
         return float(np.mean([s.dice for s in applicable])), float(np.mean([s.hausdorff_mm for s in applicable]))

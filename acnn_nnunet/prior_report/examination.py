@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from acnn_nnunet.evaluation.masks.mask_scores import MaskScores, score_masks
+from acnn_nnunet.evaluation.masks.scores import LabelScores, score_masks
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.fold_prior.held_out import channel_names, load_on_grid
 from acnn_nnunet.nnunet.folds import FoldView
@@ -340,7 +340,7 @@ def evenly_spaced(items: tuple[str, ...], count: int) -> tuple[str, ...]:
     return tuple(items[int(index)] for index in np.linspace(0, len(items) - 1, count).round())
 
 
-def _scores(scores: MaskScores) -> dict[str, Any]:
+def _scores(scores: LabelScores) -> dict[str, Any]:
     return {"status": scores.status, "dice": scores.dice, "hausdorff_mm": scores.hausdorff_mm}
 
 

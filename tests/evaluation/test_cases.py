@@ -28,6 +28,11 @@ def make_journal(tmp_path, plan):
     return journal
 
 
+def scores_of(entry, label):
+    """Return the scores of a label in a journal's entry."""
+    return next(scores for scores in entry["scores"] if scores["label"] == label)
+
+
 def by_case(journal):
     return {entry["case"]: entry for entry in journal.read()[1]}
 
@@ -43,9 +48,9 @@ def test_an_entry_holds_the_scores(folders):
     entry = evaluate_case(make_plan(folders), "case_1")
 
     assert (entry["case"], entry["error"], entry["missing"]) == ("case_1", None, False)
-    assert entry["labels"]["2"]["scores"]["dice"] == 0.75  # a block of 4 columns, one off
-    assert entry["labels"]["2"]["scores"]["hausdorff_mm"] == 1.0
-    assert entry["labels"]["2"]["true_positives"] == 24
+    assert scores_of(entry, "2")["dice"] == 0.75  # a block of 4 columns, one off
+    assert scores_of(entry, "2")["hausdorff_mm"] == 1.0
+    assert scores_of(entry, "2")["true_positives"] == 24
 
 
 def test_a_missing_prediction_is_a_miss(folders):
@@ -54,8 +59,8 @@ def test_a_missing_prediction_is_a_miss(folders):
     entry = evaluate_case(make_plan(folders), "case_1")
 
     assert (entry["error"], entry["missing"]) == (None, True)
-    assert entry["labels"]["1"]["scores"]["status"] == "missed"
-    assert entry["labels"]["1"]["scores"]["hausdorff_mm"] == pytest.approx(DIAGONAL_MM)
+    assert scores_of(entry, "1")["status"] == "missed"
+    assert scores_of(entry, "1")["hausdorff_mm"] == pytest.approx(DIAGONAL_MM)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +116,7 @@ def test_the_ignore_label_is_for_references_only(tmp_path, folders):
     write_labels(folders[1] / "case_1.nii.gz", values)
     plan = make_plan(folders)
 
-    assert evaluate_case(plan, "case_0")["labels"]["1"]["true_negatives"] == 360 - 32
+    assert scores_of(evaluate_case(plan, "case_0"), "1")["true_negatives"] == 360 - 32
     assert "holds the labels 3" in refusal(plan, "case_1")
 
 
@@ -171,7 +176,7 @@ def test_only_what_is_not_done_or_has_changed_is_scored(tmp_path, folders, monke
 
     assert scored == ["case_1", "case_2", "case_3"]
     entries = by_case(journal)
-    assert entries["case_1"]["labels"]["2"]["scores"]["dice"] == 0.25
+    assert scores_of(entries["case_1"], "2")["dice"] == 0.25
     assert entries["case_2"]["error"] is None
     assert entries["case_3"]["missing"] is False
 

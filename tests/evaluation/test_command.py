@@ -13,7 +13,7 @@ from skimage.io import imsave
 
 from acnn_nnunet.cli import main
 from acnn_nnunet.evaluation.command import EvaluationOptions, evaluate
-from acnn_nnunet.evaluation.table import read_scores
+from acnn_nnunet.evaluation.masks.table import read_scores
 
 
 @pytest.fixture

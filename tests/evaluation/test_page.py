@@ -8,16 +8,14 @@ import pytest
 from label_folders import heart, make_folders, write_labels
 
 from acnn_nnunet.evaluation.cases import evaluate_case
-from acnn_nnunet.evaluation.masks.case_scores import case_row
-from acnn_nnunet.evaluation.masks.mask_scores import MaskScores
+from acnn_nnunet.evaluation.masks.scores import LabelScores
 from acnn_nnunet.evaluation.page import find_image, table_rows, worst_cases, write_report
 from acnn_nnunet.evaluation.plan import plan_evaluation
 from acnn_nnunet.evaluation.summary import summarise
-from acnn_nnunet.evaluation.table import CaseScore
 
 
 def score(case, label, dice, hausdorff_mm, status="ok"):
-    return CaseScore(case, label, status, dice, dice, hausdorff_mm, None, None, None, None, None, 1, 0)
+    return LabelScores(case, label, status, dice, dice, hausdorff_mm, None, None, None, None, None, 1, 0)
 
 
 def report_of(folders, path, *, images=None, forget=()):
@@ -26,11 +24,7 @@ def report_of(folders, path, *, images=None, forget=()):
     entries = [evaluate_case(plan, case) for case in plan.cases]
     scored = [entry for entry in entries if entry["error"] is None]
     scores, cleaned = (
-        [
-            case_row(entry["case"], key, MaskScores(**values[which]))
-            for entry in scored
-            for key, values in entry["labels"].items()
-        ]
+        [LabelScores(**values) for entry in scored for values in entry[which]]
         for which in ("scores", "scores_largest_component")
     )
     for case in forget:

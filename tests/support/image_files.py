@@ -30,7 +30,7 @@ def image_and_blurred(seed: int, *, shape=(12, 14, 15), noise=10.0) -> tuple[np.
 
 def killed_at_b(pair, *, data_range):
     """Stand in for `score_pair`: the system kills the worker that scores case b, for want of memory."""
-    from acnn_nnunet.evaluation.images.command import ImageScore
+    from acnn_nnunet.evaluation.images.scores import ImageScore
 
     if pair.case == "b":
         os.kill(os.getpid(), signal.SIGKILL)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import binary_fill_holes, find_objects, generate_binary_structure, label
 
-from acnn_nnunet.evaluation.masks.mask_scores import largest_component
+from acnn_nnunet.evaluation.masks.scores import largest_component
 
 DATASET_KEY = "anatomical_rules"
 # Voxels as long as the longest but for rounding are equally long.

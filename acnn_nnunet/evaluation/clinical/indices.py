@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acnn_nnunet.evaluation.clinical.agreement import LIMITS_IN_SD, Agreement, measure_agreement
-from acnn_nnunet.evaluation.table import CaseScore
+from acnn_nnunet.evaluation.masks.scores import LabelScores
 from acnn_nnunet.files.patients import PHASES, CaseGroup
 from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.files.tables import columns_of, write_table
@@ -110,7 +110,7 @@ class ClinicalResult:
 
 
 def write_clinical(
-    scores: Iterable[CaseScore],
+    scores: Iterable[LabelScores],
     groups: Iterable[CaseGroup],
     output: Path,
     *,
@@ -146,7 +146,7 @@ def write_clinical(
 
 
 def measure_patients(
-    scores: Iterable[CaseScore],
+    scores: Iterable[LabelScores],
     groups: Iterable[CaseGroup],
     *,
     label_names: Mapping[str, str],
@@ -165,7 +165,7 @@ def measure_patients(
         excluded_cases: cases that could not be evaluated, with reasons; they exclude their patients.
     """
     excluded_cases = dict(excluded_cases or {})
-    volumes: dict[str, dict[str, CaseScore]] = {}
+    volumes: dict[str, dict[str, LabelScores]] = {}
     for score in scores:
         volumes.setdefault(score.case, {})[score.label] = score
     structures = {name: label for name in (*cavities, myocardium) if (label := _label_of(name, label_names))}
@@ -208,10 +208,10 @@ def _phases_by_patient(groups: Iterable[CaseGroup]) -> dict[str, tuple[str, dict
 def _scores_of_phase(
     cases: Mapping[str, list[str]],
     phase: str,
-    volumes: Mapping[str, Mapping[str, CaseScore]],
+    volumes: Mapping[str, Mapping[str, LabelScores]],
     excluded_cases: Mapping[str, str],
     structures: Mapping[str, str],
-) -> dict[str, CaseScore]:
+) -> dict[str, LabelScores]:
     """Return the scores of a patient's case in a phase by structure, or raise ValueError with the reason to exclude."""
     if len(cases[phase]) != 1:
         several = f"several cases are {phase}: {', '.join(cases[phase])}"
@@ -246,8 +246,8 @@ def _indices(structures: Iterable[str], *, cavities: Sequence[str], myocardium: 
 def _measure(
     patient: str,
     group: str,
-    ed: Mapping[str, CaseScore],
-    es: Mapping[str, CaseScore],
+    ed: Mapping[str, LabelScores],
+    es: Mapping[str, LabelScores],
     *,
     cavities: Sequence[str],
     myocardium: str,
@@ -275,7 +275,7 @@ def _key(structure: str) -> str:
     return "_".join(structure.lower().split())
 
 
-def _is_missed(score: CaseScore) -> bool:
+def _is_missed(score: LabelScores) -> bool:
     return bool(score.volume_reference_ml) and not score.volume_prediction_ml
 
 

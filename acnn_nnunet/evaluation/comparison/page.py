@@ -1,24 +1,23 @@
 """The page of a comparison: tables, paired plots, and pictures of the cases that lost most."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from acnn_nnunet import __version__
-from acnn_nnunet.evaluation.comparison.paired_scores import (
+from acnn_nnunet.evaluation.comparison.comparisons import Comparison
+from acnn_nnunet.evaluation.comparison.published import NOT_RUN_HERE, RUN_HERE, PublishedTable, sources
+from acnn_nnunet.evaluation.comparison.scores import (
     ALL_CASES,
     HIGHER_IS_BETTER,
     NO_CLEAN_UP,
     PERFECT,
     PairedScores,
 )
-from acnn_nnunet.evaluation.comparison.published import NOT_RUN_HERE, RUN_HERE, PublishedTable, sources
 from acnn_nnunet.evaluation.comparison.tables import (
     explain,
     format_score,
@@ -27,15 +26,10 @@ from acnn_nnunet.evaluation.comparison.tables import (
     table_cells,
     table_title,
 )
-from acnn_nnunet.evaluation.page import METRIC_TITLES
-from acnn_nnunet.evaluation.summary import METRICS
-from acnn_nnunet.evaluation.table import MISSED, SPURIOUS
+from acnn_nnunet.evaluation.masks.scores import METRIC_TITLES, METRICS, MISSED, SPURIOUS
 from acnn_nnunet.nnunet.label_files import LabelFileReader
 from acnn_nnunet.pages.overlays import draw_overlay
 from acnn_nnunet.pages.page import figure_data_uri, new_figure, render_page
-
-if TYPE_CHECKING:
-    from acnn_nnunet.evaluation.comparison.command import Comparison
 
 WIN_COLOUR, TIE_COLOUR, LOSS_COLOUR = "#0072b2", "#7f7f7f", "#cc3311"
 _RANKED = ("dice", "hausdorff_mm")

@@ -1,18 +1,11 @@
 """A comparison as CSV, Markdown and LaTeX."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
-from acnn_nnunet.evaluation.comparison.paired_scores import ALL_CASES, NO_CLEAN_UP, PairedScores
+from acnn_nnunet.evaluation.comparison.comparisons import Comparison
 from acnn_nnunet.evaluation.comparison.published import PublishedTable, render_published
-from acnn_nnunet.evaluation.page import METRIC_TITLES
-from acnn_nnunet.evaluation.summary import METRICS
-from acnn_nnunet.evaluation.table import BOTH_EMPTY, MISSED, SPURIOUS
-
-if TYPE_CHECKING:
-    from acnn_nnunet.evaluation.comparison.command import Comparison
+from acnn_nnunet.evaluation.comparison.scores import ALL_CASES, NO_CLEAN_UP, PairedScores
+from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, METRIC_TITLES, METRICS, MISSED, SPURIOUS
 
 _TEX = {
     "\\": r"\textbackslash{}",

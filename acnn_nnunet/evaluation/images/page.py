@@ -7,8 +7,8 @@ import numpy as np
 
 from acnn_nnunet import __version__
 from acnn_nnunet.evaluation.images import image_quality
-from acnn_nnunet.evaluation.images.command import METRICS, NEGATIVE_NOTE, OK, ImageScore
 from acnn_nnunet.evaluation.images.pairs import ImagePair, ImageVolumes, read_pair
+from acnn_nnunet.evaluation.images.scores import METRICS, NEGATIVE_NOTE, OK, ImageScore
 from acnn_nnunet.pages.page import figure_data_uri, format_number, new_figure, render_page
 
 _NUM_WORST = 5

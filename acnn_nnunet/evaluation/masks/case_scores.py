@@ -1,37 +1,14 @@
 """All labels of one case: boxes around them, scores with and without the largest-component clean-up."""
 
-from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 
-from acnn_nnunet.evaluation.masks.mask_scores import MaskScores, largest_component, score_masks
-from acnn_nnunet.evaluation.table import CaseScore
-from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.evaluation.masks.scores import LabelScores, largest_component, score_masks
 from acnn_nnunet.nnunet.label_files import LabelMap
-from acnn_nnunet.nnunet.labels import Label
+from acnn_nnunet.nnunet.labels import Label, label_key
 
 Box = tuple[slice, ...]
-
-
-@dataclass(frozen=True)
-class LabelScores:
-    """Scores of one label or region of one case.
-
-    Attributes:
-        scores: of the prediction as it is.
-        scores_largest_component: of its largest component alone.
-        true_positives: voxels, as are the other three; unannotated ones are not counted.
-        false_positives: in the prediction only.
-        false_negatives: in the reference only.
-        true_negatives: in neither.
-    """
-
-    scores: MaskScores
-    scores_largest_component: MaskScores
-    true_positives: int
-    false_positives: int
-    false_negatives: int
-    true_negatives: int
 
 
 def score_case(
@@ -41,8 +18,9 @@ def score_case(
     *,
     ignore: int | None,
     tolerance_mm: float,
-) -> dict[Label, LabelScores]:
-    """Score every label of a case.
+    case: str = "",
+) -> list[tuple[LabelScores, LabelScores]]:
+    """Return the scores of every label of a case: of the prediction as it is, and of its largest component alone.
 
     Args:
         reference: integers `(Z, Y, X)` or `(Y, X)`, and their grid.
@@ -50,6 +28,7 @@ def score_case(
         labels: labels (an integer) and regions (a tuple of the labels that they join).
         ignore: value of unannotated voxels in the reference; both maps are background there.
         tolerance_mm: of the surface Dice.
+        case: name of the case.
     """
     boxes = [reference.boxes, [] if prediction is None else prediction.boxes]
     values = [reference.values, np.zeros_like(reference.values) if prediction is None else prediction.values]
@@ -58,37 +37,22 @@ def score_case(
         known = reference.values != ignore
         num_voxels = int(np.count_nonzero(known))
         values = [each * known for each in values]
-    return {
-        label: _score_label(
-            *_masks_in_box(values, label, boxes), reference.geometry, num_voxels, tolerance_mm=tolerance_mm
+    pairs = []
+    for label in labels:
+        of_reference, of_prediction = _masks_in_box(values, label, boxes)
+        score = partial(
+            score_masks,
+            geometry=reference.geometry,
+            tolerance_mm=tolerance_mm,
+            case=case,
+            label=label_key(label),
+            num_voxels=num_voxels,
         )
-        for label in labels
-    }
-
-
-def case_row(case: str, label: str, scores: MaskScores) -> CaseScore:
-    """Return scores as a row of `cases.csv`."""
-    return CaseScore(case=case, label=label, **{field.name: getattr(scores, field.name) for field in fields(scores)})
-
-
-def _score_label(
-    reference: np.ndarray, prediction: np.ndarray, geometry: Geometry, num_voxels: int, *, tolerance_mm: float
-) -> LabelScores:
-    scores = score_masks(reference, prediction, geometry, tolerance_mm=tolerance_mm)
-    cleaned = scores
-    if scores.components > 1:
-        cleaned = score_masks(reference, largest_component(prediction), geometry, tolerance_mm=tolerance_mm)
-    overlap = int(np.count_nonzero(reference & prediction))
-    only_prediction = int(np.count_nonzero(prediction)) - overlap
-    only_reference = int(np.count_nonzero(reference)) - overlap
-    return LabelScores(
-        scores,
-        cleaned,
-        true_positives=overlap,
-        false_positives=only_prediction,
-        false_negatives=only_reference,
-        true_negatives=num_voxels - overlap - only_prediction - only_reference,
-    )
+        scores = cleaned = score(of_reference, of_prediction)
+        if scores.components > 1:
+            cleaned = score(of_reference, largest_component(of_prediction))
+        pairs.append((scores, cleaned))
+    return pairs
 
 
 def _masks_in_box(

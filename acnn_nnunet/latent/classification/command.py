@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acnn_nnunet.evaluation.clinical.indices import REFERENCE
-from acnn_nnunet.evaluation.comparison.paired_scores import parse_arms
+from acnn_nnunet.evaluation.comparison.scores import parse_arms
 from acnn_nnunet.files.patients import read_groups
 from acnn_nnunet.files.safe_writes import refuse_file
 from acnn_nnunet.latent.classification.classification import (

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from acnn_nnunet.evaluation.images.command import score_pair, summarise
 from acnn_nnunet.evaluation.images.pairs import ImagePair
+from acnn_nnunet.evaluation.images.scores import score_pair, summarise
 from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json
 from acnn_nnunet.files.volumes import Volume, image_ending, image_name, read_volume, write_volume

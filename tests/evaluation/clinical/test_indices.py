@@ -9,14 +9,14 @@ import pytest
 import SimpleITK
 
 from acnn_nnunet.evaluation.clinical.indices import SIDES, Exclusion, Index, measure_patients, write_clinical
-from acnn_nnunet.evaluation.table import CaseScore
+from acnn_nnunet.evaluation.masks.table import LabelScores
 from acnn_nnunet.files.patients import CaseGroup
 
 ACDC_NAMES = {"1": "RV", "2": "MYO", "3": "LV"}
 
 
 def score(case, label, reference_ml, prediction_ml):
-    return CaseScore(
+    return LabelScores(
         case=case,
         label=label,
         status="ok",
@@ -207,7 +207,7 @@ def acdc_label_map(folder: Path, frame: str) -> SimpleITK.Image:
     return SimpleITK.ReadImage(str(folder / f"{folder.name}_frame{int(frame):02d}_gt.nii.gz"))
 
 
-def acdc_volumes(data_folder: Path) -> tuple[list[CaseScore], list[CaseGroup]]:
+def acdc_volumes(data_folder: Path) -> tuple[list[LabelScores], list[CaseGroup]]:
     scores, groups = [], []
     for folder in sorted((data_folder / "acdc" / "training").glob("patient*")):
         info = acdc_info(folder)

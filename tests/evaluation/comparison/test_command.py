@@ -11,8 +11,9 @@ import SimpleITK
 from compared_folders import both_empty, missed, score, spurious, write_evaluation
 
 from acnn_nnunet.evaluation.command import EvaluationOptions, evaluate
-from acnn_nnunet.evaluation.comparison.command import OUTPUT_FILES, compare, compare_scores
-from acnn_nnunet.evaluation.comparison.paired_scores import read_paired_scores
+from acnn_nnunet.evaluation.comparison.command import OUTPUT_FILES, compare
+from acnn_nnunet.evaluation.comparison.comparisons import compare_scores
+from acnn_nnunet.evaluation.comparison.scores import read_paired_scores
 from acnn_nnunet.evaluation.statistics import RESAMPLES
 
 

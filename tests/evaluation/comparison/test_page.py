@@ -7,9 +7,10 @@ import pytest
 import SimpleITK
 from compared_folders import both_empty, missed, score, spurious, write_evaluation
 
-from acnn_nnunet.evaluation.comparison.command import compare, compare_scores
+from acnn_nnunet.evaluation.comparison.command import compare
+from acnn_nnunet.evaluation.comparison.comparisons import compare_scores
 from acnn_nnunet.evaluation.comparison.page import find_losses, render_report
-from acnn_nnunet.evaluation.comparison.paired_scores import read_paired_scores
+from acnn_nnunet.evaluation.comparison.scores import read_paired_scores
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from acnn_nnunet.evaluation.comparison.published import (
     published_page,
     render_published,
 )
-from acnn_nnunet.evaluation.summary import METRICS
+from acnn_nnunet.evaluation.masks.scores import METRICS
 
 ROOT = Path(__file__).parents[3]
 PAPER = ROOT.parent / "shared" / "paper" / "oktay2017_acnn.txt"

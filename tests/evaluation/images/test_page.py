@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from image_files import image_and_blurred, write_image
 
-from acnn_nnunet.evaluation.images.command import ImageScore, evaluate_super_resolution
+from acnn_nnunet.evaluation.images.command import evaluate_super_resolution
 from acnn_nnunet.evaluation.images.page import draw_slice, worst_scores, worst_slice
 from acnn_nnunet.evaluation.images.pairs import ImageVolumes
+from acnn_nnunet.evaluation.images.scores import ImageScore
 
 
 def test_the_page_shows_the_worst_first_and_fetches_nothing(tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from acnn_nnunet.evaluation.images.command import TABLE_FILE
-from acnn_nnunet.evaluation.table import CASES_FILE, LARGEST_COMPONENT_FILE
+from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.inference.interpolation import interpolate_folder
@@ -88,7 +88,7 @@ def test_the_labels_of_thick_slices_are_those_of_their_middle(scripts, tmp_path)
 
 def label_run(arm: str, seed: int, dice: float, hausdorff_mm: float) -> dict:
     """Return a run with the same scores in both labels of all of eight cases."""
-    from acnn_nnunet.evaluation.table import COLUMNS
+    from acnn_nnunet.evaluation.masks.table import COLUMNS
 
     values = {"dice": dice, "hausdorff_mm": hausdorff_mm, "hd95_mm": 1, "mean_surface_distance_mm": 0.5}
     rows = [",".join(COLUMNS)]

@@ -2,10 +2,11 @@
 
 import pytest
 
-from acnn_nnunet.evaluation.table import COLUMNS, CaseScore, read_scores, write_scores
+from acnn_nnunet.evaluation.masks.scores import LabelScores
+from acnn_nnunet.evaluation.masks.table import COLUMNS, read_scores, write_scores
 
-SCORED = CaseScore("a", "1", "ok", 0.1 + 0.2, 1 / 3, 2.5, 2.0, 1e-9, 1.0, 12.0, 11.0, 2, 0)
-EMPTY = CaseScore("a", "(1, 2)", "both_empty", None, None, None, None, None, None, None, None, 0, 0)
+SCORED = LabelScores("a", "1", "ok", 0.1 + 0.2, 1 / 3, 2.5, 2.0, 1e-9, 1.0, 12.0, 11.0, 2, 0)
+EMPTY = LabelScores("a", "(1, 2)", "both_empty", None, None, None, None, None, None, None, None, 0, 0)
 
 
 def test_the_columns_that_others_rely_on():
@@ -16,7 +17,7 @@ def test_the_columns_that_others_rely_on():
 
 
 def test_there_and_back_without_loss(tmp_path):
-    odd = CaseScore('x,"y"\n<b>', "1", "ok", 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, None, None, 1, 0)
+    odd = LabelScores('x,"y"\n<b>', "1", "ok", 1.0, 1.0, 0.0, 0.0, 0.0, 1.0, None, None, 1, 0)
 
     write_scores(tmp_path / "cases.csv", [SCORED, EMPTY, odd])
 

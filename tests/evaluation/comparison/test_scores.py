@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from compared_folders import both_empty, missed, score, spurious, write_evaluation
 
-from acnn_nnunet.evaluation.comparison.paired_scores import (
+from acnn_nnunet.evaluation.comparison.scores import (
     LARGEST_COMPONENT,
     NO_CLEAN_UP,
     PERFECT,
     parse_arms,
     read_paired_scores,
 )
-from acnn_nnunet.evaluation.summary import METRICS
+from acnn_nnunet.evaluation.masks.scores import METRICS
 
 
 @pytest.fixture

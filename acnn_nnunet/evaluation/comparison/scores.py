@@ -9,15 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from acnn_nnunet.evaluation.summary import METRICS
-from acnn_nnunet.evaluation.table import (
-    BOTH_EMPTY,
-    CASES_FILE,
-    LARGEST_COMPONENT_FILE,
-    SPURIOUS,
-    CaseScore,
-    read_scores,
-)
+from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, METRICS, SPURIOUS, LabelScores
+from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE, read_scores
 from acnn_nnunet.files.patients import read_groups
 
 SUMMARY_FILE = "summary.json"
@@ -194,7 +187,7 @@ def _agreed(summaries: Mapping[str, dict[str, Any]], key: str) -> Any:
 
 
 def _check_same_rows(
-    tables: Mapping[str, Mapping[_Key, CaseScore]], excluded: Mapping[str, list[_Key]], file: str
+    tables: Mapping[str, Mapping[_Key, LabelScores]], excluded: Mapping[str, list[_Key]], file: str
 ) -> None:
     everything = {key for table in tables.values() for key in table}
     if not everything:
@@ -209,7 +202,7 @@ def _check_same_rows(
         raise ValueError(f"Arm {name} lacks {what} in {file} that another arm has{why}: only the same cases compare.")
 
 
-def _check_same_references(tables: Mapping[str, Mapping[_Key, CaseScore]]) -> None:
+def _check_same_references(tables: Mapping[str, Mapping[_Key, LabelScores]]) -> None:
     (first, expected), *others = tables.items()
     for name, table in others:
         for (case, label), score in table.items():
@@ -223,7 +216,7 @@ def _check_same_references(tables: Mapping[str, Mapping[_Key, CaseScore]]) -> No
                 )
 
 
-def _align(tables: Mapping[str, Mapping[_Key, CaseScore]], cases: Iterable[str], labels: Iterable[str]) -> np.ndarray:
+def _align(tables: Mapping[str, Mapping[_Key, LabelScores]], cases: Iterable[str], labels: Iterable[str]) -> np.ndarray:
     """Return (arms, cases, labels and foreground, metrics), NaN where a label applies in no arm."""
     values = np.array(
         [[[_metrics_of(table[case, label]) for label in labels] for case in cases] for table in tables.values()]
@@ -240,7 +233,7 @@ def _align(tables: Mapping[str, Mapping[_Key, CaseScore]], cases: Iterable[str],
     return np.concatenate([values, foreground[:, :, None]], axis=2)
 
 
-def _metrics_of(score: CaseScore) -> list[float]:
+def _metrics_of(score: LabelScores) -> list[float]:
     metrics = [getattr(score, metric) for metric in METRICS]
     if score.status == BOTH_EMPTY:
         return [np.nan] * len(METRICS)

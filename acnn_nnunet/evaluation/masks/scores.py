@@ -7,33 +7,80 @@ import cc3d
 import numpy as np
 
 from acnn_nnunet.evaluation.masks.surface_distance import surface_distances
-from acnn_nnunet.evaluation.table import BOTH_EMPTY, MISSED, OK, SPURIOUS
 from acnn_nnunet.files.geometry import Geometry
+
+OK, MISSED, SPURIOUS, BOTH_EMPTY = "ok", "missed", "spurious", "both_empty"
+STATUSES = (OK, MISSED, SPURIOUS, BOTH_EMPTY)
+
+# Scores with a mean, in the order in which tables show them.
+METRIC_TITLES = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "hausdorff_mm": "Hausdorff, mm",
+    "hd95_mm": "HD95, mm",
+    "mean_surface_distance_mm": "mean surface distance, mm",
+    "surface_dice": "surface Dice",
+}
+METRICS = tuple(METRIC_TITLES)
 
 _FULL_CONNECTIVITY: dict[int, Literal[8, 26]] = {2: 8, 3: 26}
 _FACE_CONNECTIVITY: dict[int, Literal[4, 6]] = {2: 4, 3: 6}
 
 
 @dataclass(frozen=True)
-class MaskScores:
-    """Scores of a prediction's mask; the fields are those of `score_table.CaseScore`, None where one does not apply."""
+class LabelScores:
+    """The scores of one label or region in one case; None where a score does not apply.
 
+    Attributes:
+        case: file name without its ending.
+        label: as nnU-Net's summary.json writes it: "2" for a label, "(1, 2)" for a region.
+        status: ok; missed (in the reference only), spurious (in the prediction only): Dice and IoU 0, distances the
+            image's diagonal; both_empty: no overlap and no distance applies.
+        dice: 0 to 1, as are `iou` and `surface_dice`.
+        iou: intersection over union.
+        hausdorff_mm: symmetric Hausdorff distance.
+        hd95_mm: the larger of the two directed 95th percentiles.
+        mean_surface_distance_mm: average symmetric surface distance.
+        surface_dice: fraction of both surfaces within the tolerance of the other.
+        volume_reference_ml: volume of the reference; does not apply where an image of 2 axes tells no slice thickness.
+        volume_prediction_ml: the prediction's.
+        components: connected pieces of the prediction.
+        holes: cavities of the prediction.
+        true_positives: voxels in both masks. None, as the next three, in scores that were read from `cases.csv`.
+        false_positives: voxels in the prediction only.
+        false_negatives: voxels in the reference only.
+        true_negatives: voxels in neither.
+    """
+
+    case: str
+    label: str
     status: str
-    volume_reference_ml: float | None
-    volume_prediction_ml: float | None
-    components: int
-    holes: int
     dice: float | None = None
     iou: float | None = None
     hausdorff_mm: float | None = None
     hd95_mm: float | None = None
     mean_surface_distance_mm: float | None = None
     surface_dice: float | None = None
+    volume_reference_ml: float | None = None
+    volume_prediction_ml: float | None = None
+    components: int = 0
+    holes: int = 0
+    true_positives: int | None = None
+    false_positives: int | None = None
+    false_negatives: int | None = None
+    true_negatives: int | None = None
 
 
 def score_masks(
-    reference: np.ndarray, prediction: np.ndarray, geometry: Geometry, *, tolerance_mm: float
-) -> MaskScores:
+    reference: np.ndarray,
+    prediction: np.ndarray,
+    geometry: Geometry,
+    *,
+    tolerance_mm: float,
+    case: str = "",
+    label: str = "",
+    num_voxels: int | None = None,
+) -> LabelScores:
     """Score a predicted mask against a reference.
 
     Both empty: no score applies. One empty: overlap and surface Dice are 0 and the distances are the image's diagonal.
@@ -43,14 +90,25 @@ def score_masks(
         prediction: bool, the same shape.
         geometry: of the whole image.
         tolerance_mm: of the surface Dice.
+        case: name of the case.
+        label: name of the label.
+        num_voxels: annotated voxels of the whole image; None counts all.
     """
     num_reference, num_prediction = int(np.count_nonzero(reference)), int(np.count_nonzero(prediction))
-    scores = MaskScores(
-        status=_status(num_reference, num_prediction),
+    overlap = int(np.count_nonzero(reference & prediction))
+    union = num_reference + num_prediction - overlap
+    scores = LabelScores(
+        case,
+        label,
+        _status(num_reference, num_prediction),
         volume_reference_ml=_volume_ml(num_reference, geometry),
         volume_prediction_ml=_volume_ml(num_prediction, geometry),
         components=count_components(prediction),
         holes=count_holes(prediction),
+        true_positives=overlap,
+        false_positives=num_prediction - overlap,
+        false_negatives=num_reference - overlap,
+        true_negatives=(int(np.prod(geometry.size)) if num_voxels is None else num_voxels) - union,
     )
     if scores.status == BOTH_EMPTY:
         return scores
@@ -60,17 +118,16 @@ def score_masks(
             scores,
             dice=0.0,
             iou=0.0,
-            surface_dice=0.0,
             hausdorff_mm=miss_mm,
             hd95_mm=miss_mm,
             mean_surface_distance_mm=miss_mm,
+            surface_dice=0.0,
         )
-    overlap = int(np.count_nonzero(reference & prediction))
     distances = surface_distances(reference, prediction, geometry.spacing_mm)
     return replace(
         scores,
         dice=2 * overlap / (num_reference + num_prediction),
-        iou=overlap / (num_reference + num_prediction - overlap),
+        iou=overlap / union,
         hausdorff_mm=distances.hausdorff_mm,
         hd95_mm=distances.hd95_mm,
         mean_surface_distance_mm=distances.mean_mm,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from acnn_nnunet.evaluation.masks.mask_scores import count_components, count_holes, largest_component, score_masks
+from acnn_nnunet.evaluation.masks.scores import count_components, count_holes, largest_component, score_masks
 from acnn_nnunet.files.geometry import Geometry
 
 GEOMETRY = Geometry((4, 8, 8), (3.0, 0.5, 1.5))  # 12 × 4 × 12 mm; a voxel is 2.25 mm³
