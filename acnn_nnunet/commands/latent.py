@@ -51,18 +51,17 @@ def _add_codes(commands) -> None:
 def _codes(arguments: argparse.Namespace) -> int:
     from acnn_nnunet.latent.codes.command import write_folder_codes
 
-    print(
-        write_folder_codes(
-            arguments.folder,
-            arguments.output,
-            prior_file=prior_of(arguments),
-            images=arguments.images,
-            around=arguments.around,
-            align=arguments.align,
-            groups_file=arguments.groups,
-            device=arguments.device,
-        )
+    outcome = write_folder_codes(
+        arguments.folder,
+        arguments.output,
+        prior_file=prior_of(arguments),
+        images=arguments.images,
+        around=arguments.around,
+        align=arguments.align,
+        groups_file=arguments.groups,
+        device=arguments.device,
     )
+    print(outcome.text)
     return 0
 
 

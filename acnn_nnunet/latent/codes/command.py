@@ -1,15 +1,17 @@
 """`acnn-nnunet codes`: the codes of a folder of label maps or images."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from acnn_nnunet.casewise.cases import group_channels
+from acnn_nnunet.casewise.run import work_through
+from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.files.patients import CaseGroup, read_groups
 from acnn_nnunet.files.tables import CSV_ENDING, PARQUET_ENDING, require_parquet
 from acnn_nnunet.fold_prior.coder import Coder, GridCase, load_coder
@@ -43,7 +45,7 @@ def write_folder_codes(
     align: bool = False,
     groups_file: Path | None = None,
     device: str = "cpu",
-) -> str:
+) -> Outcome:
     """Write the codes of a folder's label maps, or of its images, to a CSV or Parquet file.
 
     Args:
@@ -55,9 +57,6 @@ def write_folder_codes(
         align: shift and turn label maps so that their labels lie as those of the prior's mean shape.
         groups_file: a `groups.csv`.
         device: cpu, cuda or mps.
-
-    Returns:
-        What was done, to be printed.
 
     Raises:
         ValueError: if the folder has no such files, none of them has a code, the prior has no trained predictor, or
@@ -79,7 +78,8 @@ def write_folder_codes(
     output.parent.mkdir(parents=True, exist_ok=True)
     write_codes(output, table)
     lines = [f"{output}: {len(table.cases)} cases, {table.codes.shape[1]} numbers each; {len(table.excluded)} excluded"]
-    return "\n".join([*lines, *(f"  {case}: {reason}" for case, reason in table.excluded.items())])
+    lines += [f"  {case}: {reason}" for case, reason in table.excluded.items()]
+    return Outcome("\n".join(lines), tuple(Excluded(case, reason) for case, reason in table.excluded.items()))
 
 
 def encode_folder(
@@ -144,28 +144,27 @@ def list_images(folder: Path, file_ending: str, *, around: Path | None = None) -
         FileNotFoundError: if there is no such folder.
         ValueError: if it holds no file of that name.
     """
-    channels: dict[str, list[Path]] = {}
-    for path in _files(folder, file_ending):
-        if named := re.fullmatch(r"(.+)_\d{4}", path.name.removesuffix(file_ending)):
-            channels.setdefault(named[1], []).append(path)
+    channels, _ = group_channels({path.name.removesuffix(file_ending): path for path in _files(folder, file_ending)})
     if not channels:
         raise ValueError(f"{folder} holds no image named as nnU-Net names them, CASE_0000{file_ending}.")
     labels = {case: None if around is None else around / f"{case}{file_ending}" for case in channels}
-    return [CaseFiles(case, labels[case], tuple(paths)) for case, paths in sorted(channels.items())]
+    return [CaseFiles(case, labels[case], tuple(found.values())) for case, found in sorted(channels.items())]
 
 
 def load_cases(coder: Coder, files: Sequence[CaseFiles], excluded: dict[str, str]) -> Iterator[tuple[str, GridCase]]:
     """Yield name and grid of every case that can be loaded; the others are added to `excluded`, with the reason."""
-    for file in tqdm(files, desc="codes", unit="case", disable=None):
-        try:
-            case = coder.load(file.label, image_files=file.images)
-        except (ValueError, FileNotFoundError) as error:
-            excluded[file.case] = str(error)
-            continue
-        if case.empty and file.label is not None:
-            excluded[file.case] = f"{file.label} holds no label: there is no anatomy to encode."
-            continue
-        yield file.case, case
+    for result in work_through(partial(_load, coder), {file.case: file for file in files}, description="codes"):
+        if result.value is None:
+            excluded[result.case] = str(result.error)
+        else:
+            yield result.case, result.value
+
+
+def _load(coder: Coder, file: CaseFiles) -> GridCase:
+    case = coder.load(file.label, image_files=file.images)
+    if case.empty and file.label is not None:
+        raise ValueError(f"{file.label} holds no label: there is no anatomy to encode.")
+    return case
 
 
 def _files(folder: Path, file_ending: str) -> list[Path]:

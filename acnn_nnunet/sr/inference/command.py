@@ -1,7 +1,6 @@
 """`acnn-nnunet predict-hr`: label maps or images on the HR grid, out of a folder of thick-slice stacks."""
 
 import functools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from acnn_nnunet.casewise.cases import group_channels
 from acnn_nnunet.casewise.run import outcome_of, run
 from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.files.geometry import Geometry
@@ -19,8 +19,6 @@ from acnn_nnunet.sr.inference.hr_model import HRModel, load_hr_model
 from acnn_nnunet.sr.inference.sliding_window import predict_sliding_window
 from acnn_nnunet.sr.inference.stack_preprocessing import prepare_stack, restore_image, restore_labels
 from acnn_nnunet.sr.stack_geometry import AxisOrder, reader_axes, to_hr
-
-_CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def predict_hr(
     make_output_folder(output, source=source)
     write_json(output / "dataset.json", model.bundle.dataset_json)
     write_json(output / "plans.json", model.bundle.plans.plans)
-    stacks, excluded = group_channels(files, model.bundle.num_channels)
+    stacks, excluded = whole_stacks(files, model.bundle.num_channels)
     cases = {case: (channels, _targets(output, case, model)) for case, channels in stacks.items()}
     if continue_prediction:
         cases = {case: files for case, files in cases.items() if not all(target.is_file() for target in files[1])}
@@ -161,22 +159,18 @@ def predict_patches(model: HRModel, stack: torch.Tensor, inference: Inference) -
     return total / len(model.bundle.fold_weights)
 
 
-def group_channels(files: dict[str, Path], num_channels: int) -> tuple[dict[str, list[Path]], list[Excluded]]:
+def whole_stacks(files: dict[str, Path], num_channels: int) -> tuple[dict[str, list[Path]], list[Excluded]]:
     """Return the files of each case in the order of its channels, and the cases that are not whole.
 
     Args:
         files: by name without ending.
         num_channels: that a case has to have.
     """
-    channels: dict[str, dict[int, Path]] = {}
-    excluded = []
-    for name, path in files.items():
-        match = _CHANNEL.fullmatch(name)
-        if match:
-            channels.setdefault(match["case"], {})[int(match["channel"])] = path
-        else:
-            reason = f"{path} has no channel number: rename it to {name}_0000{image_ending(path)}."
-            excluded.append(Excluded(name, reason))
+    channels, others = group_channels(files)
+    excluded = [
+        Excluded(name, f"{path} has no channel number: rename it to {name}_0000{image_ending(path)}.")
+        for name, path in others.items()
+    ]
     cases = {}
     wanted = list(range(num_channels))
     for case, found in channels.items():

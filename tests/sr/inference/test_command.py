@@ -11,7 +11,7 @@ from stack_files import DIRECTIONS, OBLIQUE, between_slices, image_of, read, wor
 from tiny_hr_models import dataset_of, host_environment, plans_of, write_model
 
 from acnn_nnunet.cli import main
-from acnn_nnunet.sr.inference.command import Inference, group_channels, predict_hr
+from acnn_nnunet.sr.inference.command import Inference, predict_hr, whole_stacks
 from acnn_nnunet.sr.network import SubPixelUNet
 
 
@@ -301,7 +301,7 @@ class TestBadInput:
 def test_a_missing_channel():
     files = {"a_0000": Path("x/a_0000.nii"), "b_0000": Path("x/b_0000.nii")}
     files["b_0001"] = Path("x/b_0001.nii")
-    cases, excluded = group_channels(files, 2)
+    cases, excluded = whole_stacks(files, 2)
     assert cases == {"b": [files["b_0000"], files["b_0001"]]}
     assert [each.reason for each in excluded] == [
         "x holds a_0000.nii of a, but the model takes 2 channels (a_0000 and a_0001): add what is missing or remove "
