@@ -185,17 +185,17 @@ def _add_refine(commands) -> None:
 
 
 def _refine(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.refinement.command import load_refiner, refine_folder
+    from acnn_nnunet.refinement.command import RefineOptions, refine
 
-    refiner = load_refiner(
+    options = RefineOptions(
         arguments.dataset,
         arguments.configuration,
         trainer=arguments.trainer,
-        plans_identifier=arguments.plans,
         fold=arguments.fold,
+        plans_identifier=arguments.plans,
         checkpoint_name=arguments.checkpoint,
         device=arguments.device,
     )
-    text, complete = refine_folder(arguments.source, arguments.output, refiner)
-    print(text)
-    return 0 if complete else 1
+    outcome = refine(arguments.source, arguments.output, options)
+    print(outcome.text)
+    return outcome.exit_code

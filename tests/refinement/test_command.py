@@ -1,36 +1,42 @@
-"""A second stage in 2D; tests/trainers/test_ae_seg_trainer.py has it in 3D, after a training."""
+"""`acnn-nnunet refine` on a folder; tests/trainers/test_ae_seg_trainer.py runs it after a training."""
 
-import numpy as np
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
-import torch
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-from phantom_prior import phantom_plans
 
-from acnn_nnunet.refinement.command import Refiner
-
-SPACING_MM = (15.0, 3.0, 3.0)
-DATASET_JSON = {"labels": {"background": 0, "a": 1, "b": 2}, "channel_names": {"0": "MRI"}, "file_ending": ".nii.gz"}
+from acnn_nnunet.refinement.command import RefineOptions, load_refiner, refine_folder
 
 
-class FillsSlices(torch.nn.Module):
-    """Gives label b to every voxel of a slice that holds it anywhere, and leaves other slices as they are."""
+class Copies:
+    """A second stage that copies files, and refuses those that say `bad`."""
 
-    def forward(self, maps):
-        assert maps.ndim == 4  # (slices, classes, Y, X)
-        filled = maps[:, 2].amax((1, 2), keepdim=True).expand_as(maps[:, 2])
-        return torch.stack([maps[:, 0], maps[:, 1], 3 * filled], dim=1)
+    bundle = SimpleNamespace(file_ending=".nii.gz")
+
+    def refine_file(self, source: Path, target: Path) -> None:
+        if source.read_text() == "bad":
+            raise ValueError(f"{source} is bad.")
+        target.write_text(source.read_text())
 
 
-@pytest.mark.parametrize("spacing_mm", [(3.0, 3.0), (1.5, 1.5)])
-def test_a_network_in_2d_sees_slice_by_slice(spacing_mm):
-    plans = PlansManager(phantom_plans("Dataset099_Phantom", (16, 16), spacing_mm, (0, 1, 2), grid="patch"))
-    refiner = Refiner(FillsSlices(), plans, plans.get_configuration("quick"), DATASET_JSON, "cpu")
-    labels = np.zeros((3, 12, 12), dtype=np.uint8)
-    labels[0, 2:6] = 1
-    labels[1, 4:8, 4:8] = 2
+def test_a_bad_file_is_named_and_the_others_are_done(tmp_path):
+    for name, content in (("a.nii.gz", "good"), ("b.nii.gz", "bad"), ("notes.txt", "mine")):
+        (tmp_path / name).write_text(content)
 
-    refined = refiner.refine(labels, SPACING_MM)
+    outcome = refine_folder(tmp_path, tmp_path / "out", Copies())
 
-    assert refined.shape == labels.shape
-    np.testing.assert_array_equal(refined[[0, 2]], labels[[0, 2]])
-    assert (refined[1] == 2).all()
+    assert outcome.text == f"{tmp_path / 'out'}: 1 of 2 done\n{tmp_path / 'b.nii.gz'} is bad."
+    assert (outcome.exit_code, [path.name for path in (tmp_path / "out").iterdir()]) == (1, ["a.nii.gz"])
+
+
+def test_nothing_to_read_and_the_same_folder_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no label map \*\.nii\.gz: name a folder of predictions"):
+        refine_folder(tmp_path, tmp_path / "out", Copies())
+    (tmp_path / "a.nii.gz").touch()
+    with pytest.raises(ValueError, match="choose another one with -o"):
+        refine_folder(tmp_path, tmp_path, Copies())
+
+
+def test_a_trainer_whose_network_takes_images_is_refused():
+    with pytest.raises(ValueError, match="The network of nnUNetTrainer takes images: refine with -tr AESegTrainer"):
+        load_refiner(RefineOptions("4", "3d_fullres", trainer="nnUNetTrainer"))

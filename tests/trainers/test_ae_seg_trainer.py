@@ -11,7 +11,9 @@ import SimpleITK
 import torch
 
 from acnn_nnunet.cli import main
-from acnn_nnunet.refinement.command import Refiner, load_refiner, refine_folder
+from acnn_nnunet.nnunet.models import ModelBundle
+from acnn_nnunet.refinement.command import RefineOptions, load_refiner, refine_folder
+from acnn_nnunet.refinement.second_stage import Refiner
 from acnn_nnunet.trainers import ACNNTrainer, AESegMTrainer, AESegTrainer
 
 DATASET = "77"
@@ -26,8 +28,14 @@ def untrained(make_trainer) -> Refiner:
     """A second stage with random weights."""
     trainer = make_trainer(AESegTrainer)
     trainer.initialize()
-    network = trainer.network.eval()
-    return Refiner(network, trainer.plans_manager, trainer.configuration_manager, trainer.dataset_json, "cpu")
+    bundle = ModelBundle(
+        trainer.plans_manager,
+        trainer.configuration_manager,
+        trainer.dataset_json,
+        "3d_fullres",
+        network=trainer.network.eval(),
+    )
+    return Refiner(bundle, "cpu")
 
 
 @pytest.fixture
@@ -88,11 +96,11 @@ def test_a_network_that_changes_nothing_gives_every_label_map_back(untrained, la
         def forward(self, maps):
             return 10 * maps
 
-    same = dataclasses.replace(untrained, network=Same())
+    same = Refiner(dataclasses.replace(untrained.bundle, network=Same()), "cpu")
 
-    text, complete = refine_folder(labels_folder, tmp_path / "same", same)
+    outcome = refine_folder(labels_folder, tmp_path / "same", same)
 
-    assert complete, text
+    assert outcome.complete, outcome.text
     for file in labels_folder.glob("*.nii.gz"):
         before, after = (
             SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(f))) for f in (file, tmp_path / "same" / file.name)
@@ -110,19 +118,19 @@ def test_an_unknown_label_is_named_and_the_others_are_done(untrained, labels_fol
     image[0, 0, 0] = 9
     SimpleITK.WriteImage(image, str(source / "bad.nii.gz"))
 
-    text, complete = refine_folder(source, tmp_path / "out", untrained)
+    outcome = refine_folder(source, tmp_path / "out", untrained)
 
-    assert not complete
-    assert "1 of 2 done" in text
-    assert "bad.nii.gz holds the label 9" in text
+    assert not outcome.complete
+    assert "1 of 2 done" in outcome.text
+    assert "bad.nii.gz holds the label 9" in outcome.text
     assert [path.name for path in (tmp_path / "out").iterdir()] == [good.name]
 
 
 def test_what_cannot_be_refined_with_is_refused(workspace, tmp_path):
     with pytest.raises(FileNotFoundError, match="train it with nnUNetv2_train 77 3d_fullres 0 -tr AESegTrainer"):
-        load_refiner(DATASET, "3d_fullres", trainer="AESegTrainer")
+        load_refiner(RefineOptions(DATASET, "3d_fullres"))
     with pytest.raises(ValueError, match="The network of ACNNTrainer takes images"):
-        load_refiner(DATASET, "3d_fullres", trainer=ACNNTrainer.__name__)
+        load_refiner(RefineOptions(DATASET, "3d_fullres", trainer=ACNNTrainer.__name__))
     with pytest.raises(NotImplementedError, match="acnn-nnunet refine"):
         AESegTrainer.build_network_architecture(None, None, 1, 3)
 

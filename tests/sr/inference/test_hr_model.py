@@ -35,63 +35,9 @@ def test_a_trainer_without_the_attribute_predicts_labels(model_folder):
     assert not load().predicts_image
 
 
-@pytest.mark.parametrize("allowed", [None, ()])
-def test_a_training_without_mirroring(model_folder, allowed):
-    path = model_folder / "fold_0" / "checkpoint_final.pth"
-    torch.save({**torch.load(path), "inference_allowed_mirroring_axes": allowed}, path)
-    assert load().bundle.mirror_axes == ()
-
-
-def test_a_fold_that_was_not_trained(model_folder):
-    message = r"fold_3/checkpoint_final\.pth: train it with nnUNetv2_train 5 3d_hr 3 -tr StubSRTrainer, or choose"
-    with pytest.raises(FileNotFoundError, match=message):
-        load(folds=(0, 3))
-    with pytest.raises(FileNotFoundError, match=r"fold_0/checkpoint_best\.pth"):
-        load(checkpoint_name="checkpoint_best.pth")
-    with pytest.raises(FileNotFoundError, match="nnUNetv2_train 5 3d_hr 0 -tr Nobody -p Other"):
-        load(trainer="Nobody", plans_identifier="Other")
-
-
-def test_an_unknown_dataset(model_folder):
-    with pytest.raises(ValueError, match="There is no dataset 6"):
-        load_hr_model("6", "3d_hr", trainer="StubSRTrainer")
-
-
-@pytest.mark.parametrize("length", [0, 100])
-def test_a_truncated_checkpoint(model_folder, length):
-    checkpoint = model_folder / "fold_0" / "checkpoint_final.pth"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:length])
-    with pytest.raises(ValueError, match=r"checkpoint_final\.pth is truncated or no checkpoint of nnU-Net"):
-        load()
-
-
-def test_weights_of_another_network(model_folder):
-    path = model_folder / "fold_0" / "checkpoint_final.pth"
-    torch.save({"network_weights": {"other": torch.ones(1)}, "trainer_name": "StubSRTrainer"}, path)
-    with pytest.raises(ValueError, match=r"fold_0/checkpoint_final\.pth does not fit the network of plans\.json"):
-        load()
-    torch.save({"other": 1}, path)
-    with pytest.raises(ValueError, match=r"no checkpoint of nnU-Net .it has no network_weights"):
-        load()
-
-
 def test_a_configuration_without_factor(model_folder):
     plans = plans_of(factor=3)
     del plans["configurations"]["3d_hr"]["acnn_hr"]
     (model_folder / "plans.json").write_text(json.dumps(plans))
     with pytest.raises(ValueError, match=r"The configuration 3d_hr of .* has no valid entry 'acnn_hr'"):
-        load()
-    plans["configurations"] = {"3d_fullres": {}}
-    (model_folder / "plans.json").write_text(json.dumps(plans))
-    with pytest.raises(ValueError, match=r"plans\.json has no configuration 3d_hr"):
-        load()
-    (model_folder / "plans.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"There is no .*plans\.json"):
-        load()
-
-
-def test_an_unknown_trainer(model_folder):
-    path = model_folder / "fold_0" / "checkpoint_final.pth"
-    torch.save({**torch.load(path), "trainer_name": "Nobody"}, path)
-    with pytest.raises(ValueError, match="nnU-Net does not find the trainer Nobody: acnn-nnunet doctor"):
         load()
