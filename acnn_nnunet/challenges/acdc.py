@@ -7,6 +7,7 @@ Problem Solved?, IEEE TMI 37(11), 2018.
 import re
 from pathlib import Path
 
+from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.challenges.conversion import Patient, PatientFolder, PhaseImage, convert_patients, patient_folders
 from acnn_nnunet.challenges.submission import find_dataset, write_submission
 from acnn_nnunet.files.patients import PHASES
@@ -35,8 +36,8 @@ _DESCRIPTION = {
 }
 
 
-def convert_acdc(source: Path, dataset_id: int) -> str:
-    """Make the raw dataset `Dataset<id>_ACDC` of the challenge's folder and return a summary to print.
+def convert_acdc(source: Path, dataset_id: int) -> Outcome:
+    """Make the raw dataset `Dataset<id>_ACDC` of the challenge's folder.
 
     Args:
         source: holds training and, where there is one, testing; or is the folder with the training patients itself.

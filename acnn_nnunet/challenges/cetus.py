@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.challenges.conversion import Patient, PatientFolder, PhaseImage, convert_patients, patient_folders
 from acnn_nnunet.challenges.submission import find_dataset, write_submission
 from acnn_nnunet.challenges.surfaces import fill_surface, read_surface, write_surface
@@ -32,8 +33,8 @@ _METRES_NOTE = "spacing in metres, converted to mm"
 _SURFACE_NOTE = "truth is a surface and was filled, look at it over the image"
 
 
-def convert_cetus(source: Path, dataset_id: int) -> str:
-    """Make the raw dataset `Dataset<id>_CETUS` of the challenge's folder and return a summary to print.
+def convert_cetus(source: Path, dataset_id: int) -> Outcome:
+    """Make the raw dataset `Dataset<id>_CETUS` of the challenge's folder.
 
     Args:
         source: holds the folders PatientN: those with a truth are training patients, the others test patients; or holds

@@ -10,11 +10,12 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from acnn_nnunet.casewise.run import run
+from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.files.patient_splits import split_by_patient
 from acnn_nnunet.files.patients import (
     GROUPS_FILE,
@@ -25,7 +26,7 @@ from acnn_nnunet.files.patients import (
     write_conversion_report,
     write_groups,
 )
-from acnn_nnunet.files.safe_writes import write_json
+from acnn_nnunet.files.safe_writes import replace_atomically, write_json
 from acnn_nnunet.files.volumes import Volume, check_labels, check_same_grid, write_volume
 
 
@@ -75,8 +76,8 @@ def convert_patients(
     source: Path,
     labels: dict[str, int],
     description: dict[str, Any],
-) -> str:
-    """Write the raw dataset `Dataset<id>_<name>` with splits, groups and report, and return a summary to print.
+) -> Outcome:
+    """Write the raw dataset `Dataset<id>_<name>` with splits, groups and report.
 
     nnU-Net copies `splits_final.json` from the raw folder to the preprocessed one when it plans (nnunetv2 2.8.1,
     experiment_planning/experiment_planners/default_experiment_planner.py, `ExperimentPlanner.__init__` and
@@ -86,7 +87,7 @@ def convert_patients(
         name: the dataset's name without "Dataset" and id.
         dataset_id: 1 to 999, not in use.
         folders: the patients' folders, training ones before test ones.
-        read_patient: reads a folder; a ValueError or OSError leaves the patient out.
+        read_patient: reads a folder; an error leaves the patient out.
         source: for the report.
         labels: name and value of each label, background included.
         description: what else `generate_dataset_json` takes: channel names, reference, licence.
@@ -99,27 +100,11 @@ def convert_patients(
     """
     target = _free_folder(name, dataset_id)
     report = ConversionReport(source=str(source))
-    rows: list[CaseGroup] = []
-    with _built_beside(target) as partial:
-        known = _Known()
-        for folder in tqdm(folders, desc=f"converting {name}", unit="patient", disable=None):
-            try:
-                patient = read_patient(folder)
-                _check(patient, folder, labels.values())
-                twin = known.add(patient, folder)
-            except (ValueError, OSError) as error:
-                part = "training" if folder.training else "testing"
-                report.excluded.append(Exclusion(folder.path.name, " ".join(str(error).split()), part))
-                continue
-            _write(patient, folder, partial)
-            (report.training_patients if folder.training else report.test_patients).append(patient.name)
-            if twin is not None:
-                report.twins[patient.name] = twin
-            if patient.notes:
-                report.notes[patient.name] = list(patient.notes)
-            rows += [CaseGroup(f"{patient.name}_{phase}", patient.name, phase, patient.group) for phase in PHASES]
-        num_folds = _finish(partial, target.name, rows, report, labels, description)
-    return _summary(report, target, num_folds)
+    with _built_beside(target) as dataset:
+        rows = _write_patients(dataset, name, folders, read_patient, report, labels.values())
+        num_folds = _finish(dataset, target.name, rows, report, labels, description)
+    excluded = tuple(Excluded(each.patient, each.reason) for each in report.excluded)
+    return Outcome(_summary(report, target, num_folds), excluded)
 
 
 def patient_folders(folder: Path, *, training: bool) -> list[PatientFolder]:
@@ -184,15 +169,51 @@ def _free_folder(name: str, dataset_id: int) -> Path:
 def _built_beside(target: Path) -> Iterator[Path]:
     """Give a folder to fill, which becomes `target` when all went well and is removed otherwise."""
     # nnU-Net takes every folder that begins with Dataset for a dataset.
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    beside = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
     try:
-        yield partial
-        partial.rename(target)
+        yield beside
+        beside.rename(target)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(beside, ignore_errors=True)
         raise
+
+
+def _write_patients(
+    dataset: Path,
+    name: str,
+    folders: Sequence[PatientFolder],
+    read_patient: Callable[[PatientFolder], Patient],
+    report: ConversionReport,
+    allowed: Collection[int],
+) -> list[CaseGroup]:
+    """Write the cases of each patient, enter all patients into the report, and return the rows of groups.csv."""
+    known = _Known()
+
+    def convert(folder: PatientFolder) -> tuple[Patient, str | None]:
+        patient = read_patient(folder)
+        _check(patient, folder, allowed)
+        twin = known.add(patient, folder)
+        _write(patient, folder, dataset)
+        return replace(patient, images={}, labels={}), twin
+
+    rows = []
+    cases = {str(folder.path): folder for folder in folders}
+    results = run(convert, cases, unit="patient", description=f"converting {name}")
+    for folder, result in zip(folders, results, strict=True):
+        if result.value is None:
+            part = "training" if folder.training else "testing"
+            report.excluded.append(Exclusion(folder.path.name, str(result.error), part))
+            continue
+        patient, twin = result.value
+        (report.training_patients if folder.training else report.test_patients).append(patient.name)
+        if twin is not None:
+            report.twins[patient.name] = twin
+        if patient.notes:
+            report.notes[patient.name] = list(patient.notes)
+        rows += [CaseGroup(f"{patient.name}_{phase}", patient.name, phase, patient.group) for phase in PHASES]
+    return rows
 
 
 class _Known:
@@ -240,7 +261,7 @@ def _write(patient: Patient, folder: PatientFolder, dataset: Path) -> None:
             path = dataset / f"{kind}{suffix}" / f"{patient.name}_{phase}{ending}"
             path.parent.mkdir(exist_ok=True)
             if image.file is not None:
-                shutil.copyfile(image.file, path)
+                replace_atomically(path, partial(shutil.copyfile, image.file))
             else:
                 write_volume(path, image.volume)
 

@@ -23,7 +23,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     from acnn_nnunet.challenges.cetus import convert_cetus
 
     converters = {"acdc": convert_acdc, "cetus": convert_cetus}
-    print(converters[arguments.challenge](arguments.source, arguments.dataset_id))
+    print(converters[arguments.challenge](arguments.source, arguments.dataset_id).text)
     return 0
 
 

@@ -83,7 +83,7 @@ def _exclusions(dataset):
 
 
 def test_dataset_has_every_case_its_label_and_nnunets_description(source, raw):
-    text = convert_acdc(source, 27)
+    text = convert_acdc(source, 27).text
     dataset = raw / "Dataset027_ACDC"
     cases = [f"patient{number:03d}_{phase}" for number in range(1, 11) for phase in ("ED", "ES")]
     tests = [f"patient{number}_{phase}" for number in (101, 102) for phase in ("ED", "ES")]
@@ -148,7 +148,7 @@ def test_test_labels_of_later_releases_go_to_labelsts(source, raw):
 
 
 def test_folder_of_patients_is_taken_for_the_training_part(source, raw):
-    assert "10 training patients in 5 folds, 0 test patients" in convert_acdc(source / "training", 27)
+    assert "10 training patients in 5 folds, 0 test patients" in convert_acdc(source / "training", 27).text
 
 
 def _cut(path):
@@ -209,7 +209,7 @@ BAD = {
 def test_bad_patient_is_left_out_by_name_and_the_others_are_kept(source, raw, defect):
     spoil, reason = BAD[defect]
     spoil(source / "training" / "patient004")
-    text = convert_acdc(source, 27)
+    text = convert_acdc(source, 27).text
     dataset = raw / "Dataset027_ACDC"
     assert list(_exclusions(dataset)) == ["patient004"]
     assert reason in _exclusions(dataset)["patient004"]
@@ -223,7 +223,7 @@ def test_bad_patient_is_left_out_by_name_and_the_others_are_kept(source, raw, de
 
 def test_patient_in_training_and_testing_is_not_tested_on(source, raw):
     _write_patient(source / "testing", 3, labels=False)
-    text = convert_acdc(source, 27)
+    text = convert_acdc(source, 27).text
     assert _exclusions(raw / "Dataset027_ACDC") == {
         "patient003": "has the same number as training/patient003, which is kept"
     }
@@ -250,7 +250,7 @@ def test_one_person_under_two_training_numbers_stays_in_one_fold(source, raw):
                 source / "training" / name.format(number, number, frame),
                 source / "training" / name.format(twin, twin, frame),
             )
-    text = convert_acdc(source, 27)
+    text = convert_acdc(source, 27).text
     dataset = raw / "Dataset027_ACDC"
     assert "10 training patients" in text
     assert "patient009 has the same image as patient002: same fold" in text
@@ -278,7 +278,7 @@ def test_number_spelt_in_two_ways_is_one_patient(source, raw):
 
 def test_group_with_one_member_is_no_obstacle(source, raw):
     _write_patient(source / "training", 11, group="HCM")
-    assert "11 training patients in 5 folds" in convert_acdc(source, 27)
+    assert "11 training patients in 5 folds" in convert_acdc(source, 27).text
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty", "ACDC/testing"])

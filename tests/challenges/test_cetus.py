@@ -77,7 +77,7 @@ def _read(path):
 
 
 def test_patients_with_a_truth_are_trained_on_and_the_others_tested(source, raw):
-    text = convert_cetus(source, 30)
+    text = convert_cetus(source, 30).text
     dataset = raw / "Dataset030_CETUS"
     assert "15 training patients in 5 folds, 2 test patients, 0 left out" in text
     cases = {f"Patient{number}_{phase}" for number in range(1, 16) for phase in ("ED", "ES")}
@@ -122,7 +122,7 @@ def test_training_and_testing_may_be_folders(source, tmp_path, raw):
         for number in numbers:
             (tmp_path / "split" / part).mkdir(exist_ok=True)
             (source / f"Patient{number}").rename(tmp_path / "split" / part / f"Patient{number}")
-    assert "3 training patients in 3 folds, 2 test patients" in convert_cetus(tmp_path / "split", 30)
+    assert "3 training patients in 3 folds, 2 test patients" in convert_cetus(tmp_path / "split", 30).text
     assert {path.name for path in (raw / "Dataset030_CETUS" / "labelsTs").iterdir()} == {
         "Patient4_ED.nii.gz",
         "Patient4_ES.nii.gz",
@@ -136,7 +136,7 @@ def test_truths_that_are_surfaces_are_filled_and_said_to_be(tmp_path, raw, metre
         for truth in folder.glob("*_truth.mhd"):
             write_surface(truth.with_suffix(".vtk"), volume_of(_read(truth)))
             truth.unlink()
-    text = convert_cetus(tmp_path / "CETUS", 30)
+    text = convert_cetus(tmp_path / "CETUS", 30).text
     assert "truth is a surface and was filled, look at it over the image: Patient1, Patient2\n" in text
     label = _read(raw / "Dataset030_CETUS" / "labelsTr" / "Patient2_ES.nii.gz")
     expected = _truth(_image(2, "ES"))
@@ -229,7 +229,7 @@ def _moved():
 def test_bad_patient_is_left_out_by_name_and_the_others_are_kept(source, raw, defect):
     spoil, reason = BAD[defect]
     spoil(source / "Patient2")
-    text = convert_cetus(source, 30)
+    text = convert_cetus(source, 30).text
     assert list(_exclusions(raw / "Dataset030_CETUS")) == ["Patient2"]
     assert reason in _exclusions(raw / "Dataset030_CETUS")["Patient2"]
     assert "14 training patients in 5 folds, 2 test patients, 1 left out" in text
@@ -246,7 +246,7 @@ def test_metres_become_mm_and_the_submission_is_in_metres_again(tmp_path, raw):
     source = tmp_path / "CETUS"
     for number in (1, 2, 3):
         _write_patient(source, number, metres=True, truth=number < 3)
-    text = convert_cetus(source, 30)
+    text = convert_cetus(source, 30).text
     assert "spacing in metres, converted to mm: Patient1, Patient2, Patient3\n" in text
     converted = _read(raw / "Dataset030_CETUS" / "imagesTs" / "Patient3_ED_0000.nii.gz")
     label = _read(raw / "Dataset030_CETUS" / "labelsTr" / "Patient1_ED.nii.gz")
