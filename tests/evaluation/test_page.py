@@ -5,9 +5,8 @@ import re
 
 import numpy as np
 import pytest
-from label_folders import heart, make_folders, write_labels
+from label_folders import evaluated, heart, make_folders, write_labels
 
-from acnn_nnunet.evaluation.cases import evaluate_case
 from acnn_nnunet.evaluation.masks.scores import LabelScores
 from acnn_nnunet.evaluation.page import find_image, table_rows, worst_cases, write_report
 from acnn_nnunet.evaluation.plan import plan_evaluation
@@ -21,7 +20,7 @@ def score(case, label, dice, hausdorff_mm, status="ok"):
 def report_of(folders, path, *, images=None, forget=()):
     """Evaluate two folders, delete the predictions named in `forget`, and return the page."""
     plan = plan_evaluation(*folders, labels=None, ignore_label=None, dataset_json=None, tolerance_mm=1.0)
-    entries = [evaluate_case(plan, case) for case in plan.cases]
+    entries = evaluated(plan, path.parent / "out")
     scored = [entry for entry in entries if entry["error"] is None]
     scores, cleaned = (
         [LabelScores(**values) for entry in scored for values in entry[which]]

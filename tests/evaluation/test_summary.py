@@ -8,11 +8,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from label_folders import DIAGONAL_MM, heart, make_folders, write_dataset, write_labels
+from label_folders import DIAGONAL_MM, evaluated, heart, make_folders, write_dataset, write_labels
 from nnunetv2.evaluation import evaluate_predictions as host
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
-from acnn_nnunet.evaluation.cases import evaluate_case
 from acnn_nnunet.evaluation.plan import plan_evaluation
 from acnn_nnunet.evaluation.summary import summarise
 from acnn_nnunet.files.safe_writes import write_json
@@ -23,7 +22,7 @@ HOST_KEYS = ("Dice", "IoU", "TP", "FP", "FN", "TN", "n_pred", "n_ref")
 def summary_of(folders, **keywords):
     settings = {"labels": None, "ignore_label": None, "dataset_json": None, "tolerance_mm": 1.0, **keywords}
     plan = plan_evaluation(*folders, **settings)
-    return plan, summarise(plan, [evaluate_case(plan, case) for case in plan.cases])
+    return plan, summarise(plan, evaluated(plan, folders[1].parent / "out"))
 
 
 def summary_of_host(folders, plan, monkeypatch):

@@ -57,6 +57,17 @@ def make_folders(root, num_cases=4):
     return reference, prediction
 
 
+def evaluated(plan, folder):
+    """Evaluate every case of a plan with a journal in a folder, and return its entries."""
+    from acnn_nnunet.casewise.journal import Journal
+    from acnn_nnunet.evaluation.cases import evaluate_cases
+
+    journal = Journal.of_part(folder, num_parts=1, part_id=0)
+    journal.start(plan.header())
+    evaluate_cases(plan, journal, list(plan.cases), num_processes=1)
+    return journal.entries_of(list(plan.cases))
+
+
 def die_at_case_2(plan, case):
     """Stand in for `evaluate_case` in a worker that the system kills at the third case."""
     from acnn_nnunet.evaluation.cases import evaluate_case

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from acnn_nnunet.evaluation.proportions import confusion_matrix, mcnemar_p, wilson_interval
-from acnn_nnunet.evaluation.statistics import bootstrap_intervals, holm
+from acnn_nnunet.evaluation.statistics import CONFIDENCE, bootstrap_intervals, holm
 from acnn_nnunet.files.patients import CONVERSION_FILE, CaseGroup, read_conversion_report
 from acnn_nnunet.latent.classification.cohort import Cohort, select_cohort
 from acnn_nnunet.latent.classification.fold_codes import cases_with_codes, codes_of
@@ -84,12 +83,18 @@ class ArmResult:
     @property
     def interval(self) -> tuple[float, float]:
         """Wilson's interval of the verdicts' accuracy."""
-        return wilson_interval(int(self.correct.sum()), len(self.targets))
+        from scipy.stats import binomtest
+
+        correct = binomtest(int(self.correct.sum()), len(self.targets))
+        interval = correct.proportion_ci(CONFIDENCE, method="wilson")
+        return float(interval.low), float(interval.high)
 
     @property
     def confusion(self) -> np.ndarray:
         """(G, G) counts of verdicts; rows are the true class."""
-        return confusion_matrix(self.targets, self.verdicts, num_classes=self.probabilities.shape[2])
+        from sklearn.metrics import confusion_matrix
+
+        return np.asarray(confusion_matrix(self.targets, self.verdicts, labels=range(self.probabilities.shape[2])))
 
 
 @dataclass(frozen=True)
@@ -265,7 +270,7 @@ def _arms(cohort: Cohort, codes: Mapping[str, Sequence[CodeTable]], hand_made: H
 def _duels(phases: str, results: Sequence[ArmResult], units: np.ndarray) -> list[Duel]:
     pairs = list(combinations([result for result in results if result.phases == phases], 2))
     counts = [(int((a.correct & ~b.correct).sum()), int((~a.correct & b.correct).sum())) for a, b in pairs]
-    p_values = [mcnemar_p(*each) for each in counts]
+    p_values = [_mcnemar_p(*each) for each in counts]
     duels = []
     for (a, b), (only_a, only_b), p, adjusted in zip(pairs, counts, p_values, holm(p_values), strict=True):
         differences = (a.share_correct - b.share_correct)[:, None]
@@ -273,3 +278,11 @@ def _duels(phases: str, results: Sequence[ArmResult], units: np.ndarray) -> list
         assert adjusted is not None
         duels.append(Duel(phases, a.name, b.name, only_a, only_b, p, adjusted, float(differences.mean()), (low, high)))
     return duels
+
+
+def _mcnemar_p(only_first: int, only_second: int) -> float:
+    """Return the two-sided exact p of McNemar's test on the patients that one arm alone got right."""
+    from scipy.stats import binomtest
+
+    differing = only_first + only_second
+    return float(binomtest(only_first, differing).pvalue) if differing else 1.0  # the arms never differ

@@ -1,14 +1,17 @@
 """The strict and the looser arm: what is fitted to whom, what a verdict is, how arms are compared."""
 
+import math
+
 import numpy as np
 import pytest
 from patients import rows_of, splits_of, table_of
 
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.latent.classification.classification import ArmResult, classify, read_twins
+from acnn_nnunet.latent.classification.classification import ArmResult, _mcnemar_p, classify, read_twins
 from acnn_nnunet.latent.classification.hand_made import HandMadeFeatures
 from acnn_nnunet.latent.codes.table import CodeTable
 
+Z = 1.959963984540054  # the normal distribution's 97.5 % point, from tables
 ROWS = rows_of({"NOR": 4, "DCM": 4, "HCM": 4})
 NOISE = CodeTable(tuple(ROWS), np.random.default_rng(1).normal(size=(24, 3)))
 QUICK = {"num_folds": 4, "num_runs": 2, "num_trees": 10}
@@ -115,3 +118,51 @@ def test_twins_come_from_the_conversions_report(tmp_path):
     write_json(tmp_path / "conversion_report.json", {**report, "twins": {"patient076": "patient074"}})
 
     assert read_twins(tmp_path / "groups.csv") == {"patient076": "patient074"}
+
+
+def arm_with(verdicts, targets, *, num_classes=2):
+    return ArmResult("codes", "ED", 1, np.eye(num_classes)[None, verdicts], np.array(targets))
+
+
+@pytest.mark.parametrize("successes", [0, 10])
+def test_the_interval_of_nobody_and_everybody(successes):
+    # By hand from Wilson's formula at p = 0: the upper end is z² / (n + z²), and 1 minus it at p = 1.
+    far = Z**2 / (10 + Z**2)
+
+    interval = arm_with([0] * 10, [0 if successes else 1] * 10).interval
+
+    assert interval == pytest.approx((0, far) if successes == 0 else (1 - far, 1))
+
+
+def test_an_interval_between():
+    # p = 1/2: symmetric around it, half width z √(1/(4n) + z²/(4n²)) / (1 + z²/n).
+    half = Z * math.sqrt(1 / 16 + Z**2 / 64) / (1 + Z**2 / 4)
+
+    assert arm_with([0, 0, 1, 1], [0, 1, 0, 1]).interval == pytest.approx((0.5 - half, 0.5 + half))
+
+
+def test_the_ends_of_an_interval_solve_the_score_test():
+    # By definition the ends solve (p̂ − p)² = z² p (1 − p) / n.
+    for end in arm_with([0] * 48, [0] * 40 + [1] * 8).interval:
+        assert (40 / 48 - end) ** 2 == pytest.approx(Z**2 * end * (1 - end) / 48)
+
+
+def test_rows_of_the_confusion_are_the_truth():
+    confusion = arm_with([0, 1, 1, 1], [0, 0, 1, 2], num_classes=4).confusion
+
+    np.testing.assert_array_equal(confusion, [[1, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "p"),
+    [
+        (0, 0, 1.0),
+        (0, 1, 1.0),
+        (5, 0, 2 / 32),  # both tails of five tosses that fall alike
+        (1, 5, 2 * (1 + 6) / 64),
+        (3, 3, 1.0),
+    ],
+)
+def test_mcnemar(first, second, p):
+    assert _mcnemar_p(first, second) == pytest.approx(p)
+    assert _mcnemar_p(second, first) == pytest.approx(p)
