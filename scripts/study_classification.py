@@ -132,8 +132,8 @@ def encode(workplace: Workplace, fold: str | int) -> None:
     from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
     from acnn_nnunet.fold_prior.alignment import align_to
     from acnn_nnunet.fold_prior.held_out import load_on_grid
+    from acnn_nnunet.latent.codes.pca import foreground_values
     from acnn_nnunet.latent.codes.table import CodeTable, write_codes
-    from acnn_nnunet.latent.pca_codes import foreground_values
     from acnn_nnunet.shape_prior.pca import pca_codes
     from acnn_nnunet.shape_prior.prior_file import load_prior
 

@@ -49,19 +49,17 @@ def _add_codes(commands) -> None:
 
 
 def _codes(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.latent.codes.command import write_folder_codes
+    from acnn_nnunet.latent.codes.command import CodesOptions, write_folder_codes
 
-    outcome = write_folder_codes(
-        arguments.folder,
-        arguments.output,
-        prior_file=prior_of(arguments),
+    options = CodesOptions(
+        prior_of(arguments),
         images=arguments.images,
         around=arguments.around,
         align=arguments.align,
         groups_file=arguments.groups,
         device=arguments.device,
     )
-    print(outcome.text)
+    print(write_folder_codes(arguments.folder, arguments.output, options).text)
     return 0
 
 

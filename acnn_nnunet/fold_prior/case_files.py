@@ -1,7 +1,9 @@
 """The label maps and images of a folder, by case, named as nnU-Net names them."""
 
-import re
 from pathlib import Path
+
+from acnn_nnunet.casewise.cases import group_channels
+from acnn_nnunet.files.volumes import find_images
 
 
 def list_labels(folder: Path, file_ending: str) -> dict[str, Path]:
@@ -9,12 +11,13 @@ def list_labels(folder: Path, file_ending: str) -> dict[str, Path]:
 
     Raises:
         FileNotFoundError, NotADirectoryError: if there is no such folder.
-        ValueError: if it holds no file of that ending.
+        ValueError: if it holds no file of that ending, or two of one case.
     """
-    found = {path.name.removesuffix(file_ending): path for path in _files(folder, file_ending)}
-    if not found:
-        raise ValueError(f"{folder} holds no {file_ending} file, as the prior's dataset has them.")
-    return found
+    try:
+        return find_images(existing_folder(folder), (file_ending.lower(),))
+    except FileNotFoundError:
+        existing_folder(folder)
+        raise ValueError(f"{folder} holds no {file_ending} file, as the prior's dataset has them.") from None
 
 
 def list_images(folder: Path, file_ending: str) -> dict[str, tuple[Path, ...]]:
@@ -22,12 +25,12 @@ def list_images(folder: Path, file_ending: str) -> dict[str, tuple[Path, ...]]:
 
     Raises:
         FileNotFoundError, NotADirectoryError: if there is no such folder.
+        ValueError: if it holds no file of that ending and name.
     """
-    found: dict[str, tuple[Path, ...]] = {}
-    for path in _files(folder, file_ending):
-        if named := re.fullmatch(r"(.+)_\d{4}", path.name.removesuffix(file_ending)):
-            found[named[1]] = (*found.get(named[1], ()), path)
-    return dict(sorted(found.items()))
+    channels, _ = group_channels(list_labels(folder, file_ending))
+    if not channels:
+        raise ValueError(f"{folder} holds no image named as nnU-Net names them, CASE_0000{file_ending}.")
+    return {case: tuple(channels[case].values()) for case in sorted(channels)}
 
 
 def existing_folder(folder: Path) -> Path:
@@ -41,9 +44,3 @@ def existing_folder(folder: Path) -> Path:
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"The folder {folder} does not exist.")
     return Path(folder)
-
-
-def _files(folder: Path, file_ending: str) -> list[Path]:
-    """Return the files of an ending, sorted, but for hidden ones such as macOS's `._CASE.nii.gz`."""
-    files = sorted(existing_folder(folder).iterdir())
-    return [path for path in files if path.name.endswith(file_ending) and not path.name.startswith(".")]

@@ -12,7 +12,7 @@ from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.evaluation.anatomy.rules import DATASET_KEY, AnatomicalRule, parse_rules
 from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
 from acnn_nnunet.files.safe_writes import make_output_folder, refuse_file, write_json, write_text
-from acnn_nnunet.fold_prior.case_files import existing_folder, list_images, list_labels
+from acnn_nnunet.fold_prior.case_files import list_images, list_labels
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.plausibility.calibration import Calibration, CalibrationCases, calibrate
 from acnn_nnunet.plausibility.page import KeptSlice, render_plausibility_page
@@ -131,17 +131,18 @@ def find_predictions(
     """
     ending = coder.file_ending
     labels = list_labels(folder, ending)
+    channels: dict[str, tuple[Path, ...]] = {}
+    truth: dict[str, Path] = {}
+    if images is not None:
+        coder.require_predictor()
+        found = list_images(images, ending)
+        if not set(found) & set(labels):
+            raise ValueError(f"{images} holds no image of any prediction, such as {next(iter(labels))}_0000{ending}.")
+        channels = {case: found.get(case, (images / f"{case}_0000{ending}",)) for case in labels}
     if references is not None:
-        existing_folder(references)
-    reference_of = {case: None if references is None else references / f"{case}{ending}" for case in labels}
-    if images is None:
-        return {case: Prediction(case, label, (), reference_of[case]) for case, label in labels.items()}
-    coder.require_predictor()
-    channels = list_images(images, ending)
-    if not set(channels) & set(labels):
-        raise ValueError(f"{images} holds no image of any prediction, such as {next(iter(labels))}_0000{ending}.")
-    channels = {case: channels.get(case, (images / f"{case}_0000{ending}",)) for case in labels}
-    return {case: Prediction(case, label, channels[case], reference_of[case]) for case, label in labels.items()}
+        known = list_labels(references, ending)
+        truth = {case: known.get(case, references / f"{case}{ending}") for case in labels}
+    return {case: Prediction(case, file, channels.get(case, ()), truth.get(case)) for case, file in labels.items()}
 
 
 def find_rules(coder: Coder, rules_file: Path | None) -> tuple[AnatomicalRule, ...]:

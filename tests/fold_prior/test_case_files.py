@@ -14,7 +14,11 @@ def touch(folder, *names):
 def test_an_empty_folder_has_no_label_maps_and_no_images(tmp_path):
     with pytest.raises(ValueError, match=r"holds no \.nii\.gz file"):
         list_labels(tmp_path, ".nii.gz")
-    assert list_images(tmp_path, ".nii.gz") == {}
+    with pytest.raises(ValueError, match=r"holds no \.nii\.gz file"):
+        list_images(tmp_path, ".nii.gz")
+    touch(tmp_path, "a.nii.gz")
+    with pytest.raises(ValueError, match=r"holds no image named as nnU-Net names them, CASE_0000\.nii\.gz"):
+        list_images(tmp_path, ".nii.gz")
 
 
 def test_hidden_files_and_other_endings_are_no_cases(tmp_path):

@@ -209,6 +209,9 @@ def test_bad_words_are_one_line(calibrated, raw, prior, rules, predictions, tmp_
     few = copy_some(predictions, tmp_path / "few")
     nothing = tmp_path / "nothing"
     nothing.mkdir()
+    other_images = tmp_path / "other"
+    other_images.mkdir()
+    (other_images / "other_0000.nii.gz").touch()
     broken = tmp_path / "broken.json"
     broken.write_text("{")
     no_rules = tmp_path / "dataset.json"
@@ -219,7 +222,8 @@ def test_bad_words_are_one_line(calibrated, raw, prior, rules, predictions, tmp_
         ([nothing], "holds no .nii.gz file"),
         ([tmp_path / "absent"], "does not exist"),
         ([broken], "is a file: name a folder"),
-        ([few, "--images", nothing], "holds no image of any prediction"),
+        ([few, "--images", nothing], "holds no .nii.gz file"),
+        ([few, "--images", other_images], "holds no image of any prediction"),
         ([few, "--rules", broken], "is no JSON"),
         ([few, "--rules", no_rules], "declares no anatomical_rules"),
         ([few, "--calibration", broken], "is no JSON"),
@@ -229,7 +233,8 @@ def test_bad_words_are_one_line(calibrated, raw, prior, rules, predictions, tmp_
         ([few, *calibration, "--calibrate", raw / "labelsTr"], "give one of them"),
         ([few, "--calibrate", raw / "labelsTr"], "needs 10 scored cases"),
         ([few, "--calibrate", raw / "labelsTr", "--recall", "2"], "The recall is 2"),
-        ([few, "--calibrate", nothing], "can be calibrated on; the first: phantom_tr000"),
+        ([few, "--calibrate", nothing], "holds no .nii.gz file"),
+        ([few, "--calibrate", raw / "imagesTr"], "can be calibrated on; the first: phantom_tr000"),
         ([few, "-o", broken], "broken.json is a file: name a folder with -o"),
     ):
         assert run("-o", tmp_path / "out", *words, "--prior", prior) == 1

@@ -75,7 +75,7 @@ def run_classification(
     tables = {CODES: read_fold_codes(codes), **{name: read_fold_codes(path) for name, path in named.items()}}
     hand_made = None if clinical is None else read_hand_made(clinical, side=side)
     if pca is not None and prior is not None:
-        from acnn_nnunet.latent.pca_codes import encode_by_pca
+        from acnn_nnunet.latent.codes.pca import encode_by_pca
 
         tables[PCA] = encode_by_pca(pca, prior, splits=fixed, groups=rows, align=align)
     result = classify(

@@ -1,4 +1,4 @@
-"""Tables of codes: one row a case, with whose and of which phase and group it is."""
+"""Tables of codes: one row per case, with its patient, phase and group."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ def write_codes(path: Path, table: CodeTable) -> None:
 
 
 def read_codes(path: Path) -> CodeTable:
-    """Read a table that `write_codes` wrote; cases whose code is not finite are excluded.
+    """Read a table that `write_codes` wrote; a code that is not finite excludes its case.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -80,18 +80,16 @@ def read_codes(path: Path) -> CodeTable:
             number; for Parquet without pyarrow.
     """
     table = read_table(path, made_by="acnn-nnunet codes writes it.")
-    header, rows = table.columns, table.lines
-    size = len(header) - len(CASE_COLUMNS)
-    expected = [*CASE_COLUMNS, *(f"code_{k}" for k in range(size))]
-    if size < 1 or header != expected:
+    size = len(table.columns) - len(CASE_COLUMNS)
+    if size < 1 or table.columns != [*CASE_COLUMNS, *(f"code_{k}" for k in range(size))]:
         raise ValueError(
             f"{path} is no table of codes: its columns must be {', '.join(CASE_COLUMNS)}, code_0, code_1 and so on."
         )
-    cases, codes = [], np.empty((len(rows), size))
+    cases, codes = [], np.empty((len(table.lines), size))
     line_of: dict[str, int] = {}
-    for index, (line, row) in enumerate(rows):
-        if len(row) != len(header):
-            raise ValueError(f"{path}, line {line}: {len(row)} values, where the header has {len(header)}.")
+    for index, (line, row) in enumerate(table.lines):
+        if len(row) != len(table.columns):
+            raise ValueError(f"{path}, line {line}: {len(row)} values, where the header has {len(table.columns)}.")
         case = CaseGroup(*(word.strip() for word in row[: len(CASE_COLUMNS)]))
         if not case.case:
             raise ValueError(f"{path}, line {line}: the case has no name.")

@@ -1,6 +1,7 @@
 """Codes of a folder: what the command writes, whom it leaves out, and what it refuses."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from phantom_prior import CODE_SIZE, SPACING_MM, write_phantom_prior, write_raw
 
 from acnn_nnunet.cli import main
 from acnn_nnunet.fold_prior.coder import load_coder
-from acnn_nnunet.latent.codes.command import encode_folder, list_images
+from acnn_nnunet.latent.codes.command import encode_folder
 from acnn_nnunet.shape_prior.networks.tl_network import Stage
 
 
@@ -91,27 +92,23 @@ def test_a_folder_without_any_good_case_is_refused(prior, tmp_path):
         encode_folder(load_coder(prior), tmp_path)
 
 
+def test_hidden_files_are_neither_cases_nor_exclusions(raw, prior, tmp_path):
+    shutil.copy(raw / "labelsTr" / "phantom_tr000.nii.gz", tmp_path)
+    (tmp_path / "._phantom_tr000.nii.gz").write_bytes(b"resource fork")
+
+    table = encode_folder(load_coder(prior), tmp_path)
+
+    assert ([row.case for row in table.cases], table.excluded) == (["phantom_tr000"], {})
+
+
 def test_folders_without_files_are_refused(raw, prior, tmp_path):
     coder = load_coder(prior)
-    with pytest.raises(FileNotFoundError, match=r"There is no folder .*nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"The folder .*nowhere does not exist"):
         encode_folder(coder, tmp_path / "nowhere")
     with pytest.raises(ValueError, match=r"holds no .nii.gz file"):
         encode_folder(coder, tmp_path)
     with pytest.raises(ValueError, match=r"holds no image named as nnU-Net names them, CASE_0000.nii.gz"):
         encode_folder(coder, raw / "labelsTr", images=True)
-
-
-def test_channels_come_in_order(tmp_path):
-    for name in ("b_0001", "a_0000", "b_0000", "a_b_0000", "notes"):
-        (tmp_path / f"{name}.nii.gz").touch()
-
-    files = list_images(tmp_path, ".nii.gz")
-
-    assert [(file.case, [path.name[:-7] for path in file.images]) for file in files] == [
-        ("a", ["a_0000"]),
-        ("a_b", ["a_b_0000"]),
-        ("b", ["b_0000", "b_0001"]),
-    ]
 
 
 def test_a_prior_without_predictor_is_refused_before_anything_is_read(raw, tmp_path, capsys):

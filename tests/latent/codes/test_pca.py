@@ -5,7 +5,7 @@ import pytest
 from phantom_prior import CODE_SIZE, write_phantom_prior, write_raw
 
 from acnn_nnunet.fold_prior.coder import load_coder
-from acnn_nnunet.latent.pca_codes import encode_by_pca
+from acnn_nnunet.latent.codes.pca import encode_by_pca
 
 
 @pytest.fixture(scope="module")

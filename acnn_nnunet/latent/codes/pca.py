@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from acnn_nnunet.files.patients import CaseGroup
+from acnn_nnunet.fold_prior.case_files import list_labels
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
-from acnn_nnunet.latent.codes.command import list_labels, load_cases
+from acnn_nnunet.latent.codes.command import CaseFiles, load_cases
 from acnn_nnunet.latent.codes.table import CodeTable, collect_codes, describe_case
 from acnn_nnunet.shape_prior.pca import pca_codes
 
@@ -28,8 +29,8 @@ def encode_by_pca(
         folder: of label maps CASE.nii.gz.
         prior: file of the prior whose grid is used; with splits, a path with {fold} for the fold's number.
         splits: fixed folds, as in splits_final.json; None fits to all cases.
-        groups: whose and of which phase and group a case is.
-        align: shift and turn the label maps so that their labels lie as those of the prior's mean shape.
+        groups: patient, phase and group of each case.
+        align: shift and turn label maps to lie as the prior's mean shape does.
 
     Raises:
         ValueError: if the path has {fold} without splits or lacks it with them; as `load_coder` and `pca_codes`.
@@ -54,7 +55,8 @@ def _encode(
     names: list[str] = []
     maps: list[np.ndarray] = []
     excluded: dict[str, str] = {}
-    for name, case in load_cases(coder, list_labels(folder, coder.file_ending), excluded):
+    files = {case: CaseFiles(label) for case, label in list_labels(folder, coder.file_ending).items()}
+    for name, case in load_cases(coder, files, excluded):
         laid = coder.aligned(case.maps[None])[0] if align else case.maps
         maps.append(foreground_values(laid.numpy(), regions=coder.labels.regions))
         names.append(name)
