@@ -109,7 +109,9 @@ def encode_folder(
     while batch := dict(islice(cases, _BATCH_SIZE)):
         names += batch
         if images:
-            codes.append(coder.image_codes_of(torch.stack([case.image for case in batch.values() if case.image is not None])))
+            codes.append(
+                coder.image_codes_of(torch.stack([case.image for case in batch.values() if case.image is not None]))
+            )
         else:
             maps = torch.stack([case.maps for case in batch.values()])
             codes.append(coder.codes_of(coder.aligned(maps) if align else maps))
