@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
-from acnn_nnunet.sr.degradation.command import Acquisition, degrade_volume, generator_of
+from acnn_nnunet.sr.degradation.acquisition import Acquisition, pad_slices
+from acnn_nnunet.sr.degradation.command import degrade_volume, generator_of
 from acnn_nnunet.sr.inference.interpolation import interpolate_folder
 from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_lr, with_slices
-from acnn_nnunet.sr.training_stacks import pad_slices
 
 FACTOR = 5
 MOTION_MM, ROTATION_DEG = 2.0, 5.0

@@ -58,7 +58,8 @@ def _add_degrade(commands) -> None:
 
 
 def _degrade(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.sr.degradation.command import Acquisition, degrade_folder
+    from acnn_nnunet.sr.degradation.acquisition import Acquisition
+    from acnn_nnunet.sr.degradation.command import DegradeOptions, degrade_folder
 
     acquisition = Acquisition(
         factor=arguments.factor,
@@ -69,7 +70,9 @@ def _degrade(arguments: argparse.Namespace) -> int:
         noise=arguments.noise,
         drop=arguments.drop,
     )
-    outcome = degrade_folder(arguments.source, arguments.output, acquisition, axis=arguments.axis, seed=arguments.seed)
+    outcome = degrade_folder(
+        arguments.source, arguments.output, DegradeOptions(acquisition, arguments.axis, arguments.seed)
+    )
     print(outcome.text)
     return outcome.exit_code
 

@@ -4,7 +4,7 @@ from acnn_nnunet.shape_prior.grids.views import PatchGrid
 from acnn_nnunet.shape_prior.loss.distances import make_code_distance
 from acnn_nnunet.shape_prior.networks.tl_network import Stage
 from acnn_nnunet.shape_prior.prior_file import Prior
-from acnn_nnunet.sr.predictor_term import PredictorTerm
+from acnn_nnunet.sr.training.image_loss import PredictorTerm
 from acnn_nnunet.trainers.acnn_trainer import ACNNTrainer
 from acnn_nnunet.trainers.sr_trainer import SRTrainer
 

@@ -10,8 +10,8 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import Tensor, nn
 
-from acnn_nnunet.sr.image_target import HuberLoss, ImageTarget
 from acnn_nnunet.sr.inference.validation import SimulatedValidation, score_images
+from acnn_nnunet.sr.training.image_loss import HuberLoss, ImageTarget
 from acnn_nnunet.trainers.thick_slice_trainer import ThickSliceTrainer
 
 # The paper's. Hippocampi, K = 5, the host's SGD, batches of two, squared error of interpolation 0.33: 32 channels, 90

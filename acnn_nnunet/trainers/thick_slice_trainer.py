@@ -16,12 +16,12 @@ from torch._dynamo import OptimizedModule
 
 from acnn_nnunet.nnunet.folds import raw_images
 from acnn_nnunet.nnunet.models import ModelBundle
-from acnn_nnunet.sr.degradation.command import Acquisition
+from acnn_nnunet.sr.degradation.acquisition import Acquisition, acquire
 from acnn_nnunet.sr.inference.command import Inference
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.inference.validation import SimulatedValidation, score_labels
 from acnn_nnunet.sr.stack_geometry import ThroughPlane
-from acnn_nnunet.sr.training_stacks import StackSimulation, StackUnits
+from acnn_nnunet.sr.training.stack_units import StackUnits
 from acnn_nnunet.trainers.own_network_trainer import OwnNetworkTrainer
 
 
@@ -31,6 +31,7 @@ class ThickSliceTrainer(OwnNetworkTrainer):
     Attributes:
         predicts_image: whether the network puts out images, not labels.
         through_plane: factor and axis of the stacks.
+        acquisition: of the stacks, in training and validation.
 
     Raises:
         ValueError: if the configuration was not made by plan-hr.
@@ -55,9 +56,8 @@ class ThickSliceTrainer(OwnNetworkTrainer):
         super().__init__(plans, configuration, fold, dataset_json, device)
         manager = self.configuration_manager
         self.through_plane = ThroughPlane.from_configuration(manager.configuration)
-        self._simulate = StackSimulation(
-            self.through_plane,
-            tuple(float(mm) for mm in manager.spacing),
+        self.acquisition = Acquisition(
+            self.through_plane.factor,
             motion_mm=self.settings.slice_motion_mm,
             rotation_deg=self.settings.slice_rotation_deg,
         )
@@ -136,7 +136,8 @@ class ThickSliceTrainer(OwnNetworkTrainer):
         """Return a batch of the host's loader with stacks in the place of HR patches, as predict-hr normalises them."""
         image = batch["data"].to(self.device, non_blocking=True)
         scale, offset = self._units.of(batch["keys"], like=image)
-        return {**batch, "data": (self._simulate(image) - offset) / scale}
+        stack = acquire(image, self.acquisition, self.configuration_manager.spacing, axis=self.through_plane.axis)
+        return {**batch, "data": (stack - offset) / scale}
 
     def _load_case(self, case: str) -> tuple[np.ndarray, np.ndarray]:
         dataset_class = self.dataset_class or infer_dataset_class(self.preprocessed_dataset_folder)
@@ -160,14 +161,9 @@ class ThickSliceTrainer(OwnNetworkTrainer):
             fold_weights=[network.state_dict()],
             mirror_axes=tuple(self.inference_allowed_mirroring_axes or ()),
         )
-        acquisition = Acquisition(
-            self.through_plane.factor,
-            motion_mm=self.settings.slice_motion_mm,
-            rotation_deg=self.settings.slice_rotation_deg,
-        )
         return SimulatedValidation(
             HRModel(bundle, self.predicts_image),
-            acquisition,
+            self.acquisition,
             Inference(device=str(self.device)),
             predictions=Path(self.output_folder) / "validation",
             stacks=Path(self.output_folder) / "validation_stacks",

@@ -6,14 +6,99 @@ origin lies (K − 1)/2 HR voxels further along the slice direction.
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from acnn_nnunet.sr.degradation.motion import draw_motion, drop_slices, move_slices
+from acnn_nnunet.sr.stack_geometry import check_factor
+
 PROFILES = ("gaussian", "boxcar")
 SIGMA_PER_FACTOR = 0.4  # the paper's 4 mm for slices of 10 mm
 _TRUNCATE = 3.0  # the Gaussian ends at this many σ
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """How a stack is acquired.
+
+    Attributes:
+        factor: K, HR slices in a thick one.
+        profile: of a slice, "gaussian" or "boxcar".
+        sigma_mm: of the Gaussian; None is 0.4·K HR spacings.
+        motion_mm: each slice's translation is drawn within ± this, along each in-plane axis.
+        rotation_deg: each slice's rotation is drawn within ± this.
+        noise: standard deviation of Gaussian noise, as a share of the stack's own standard deviation.
+        drop: probability that a slice is lost.
+
+    Raises:
+        ValueError: if a number is out of range; names the option.
+    """
+
+    factor: int
+    profile: str = "gaussian"
+    sigma_mm: float | None = None
+    motion_mm: float = 0.0
+    rotation_deg: float = 0.0
+    noise: float = 0.0
+    drop: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_factor(self.factor)
+        if self.profile not in PROFILES:
+            raise ValueError(f"There is no slice profile {self.profile!r}; there are {', '.join(PROFILES)}.")
+        if self.sigma_mm is not None and not 0 < self.sigma_mm < math.inf:
+            raise ValueError(f"--sigma-mm is positive, not {self.sigma_mm}.")
+        for option in ("motion_mm", "rotation_deg", "noise"):
+            if not 0 <= getattr(self, option) < math.inf:
+                raise ValueError(f"--{option.replace('_', '-')} is 0 or more, not {getattr(self, option)}.")
+        if not 0 <= self.drop <= 1:
+            raise ValueError(f"--drop is a probability from 0 to 1, not {self.drop}.")
+
+
+def acquire(
+    volume: Tensor,
+    acquisition: Acquisition,
+    spacing_mm: Sequence[float],
+    *,
+    axis: int,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Return the stacks of HR volumes: slice profile and decimation, then motion, noise and loss of slices.
+
+    An in-plane motion of a whole slice and an average across it may be exchanged, so the thick slices are moved. The
+    channels of a sample move together.
+
+    Args:
+        volume: (B, C, Z, Y, X), floating point.
+        acquisition: of the stacks.
+        spacing_mm: HR voxel size in array order.
+        axis: the through-plane axis among the spatial ones.
+        generator: of the random numbers; a CPU one, None is torch's global one.
+
+    Returns:
+        The volumes with the axis K times shorter.
+
+    Raises:
+        ValueError: if K does not divide the axis.
+    """
+    sigma_mm = acquisition.sigma_mm
+    sigma_voxels = None if sigma_mm is None else sigma_mm / spacing_mm[axis]
+    stack = degrade(volume, acquisition.factor, axis=axis, profile=acquisition.profile, sigma_voxels=sigma_voxels)
+    if acquisition.motion_mm or acquisition.rotation_deg:
+        limits = {"translation_mm": acquisition.motion_mm, "rotation_deg": acquisition.rotation_deg}
+        motion = draw_motion(len(stack), stack.shape[2 + axis], **limits, generator=generator)
+        first, second = (mm for i, mm in enumerate(spacing_mm) if i != axis)
+        stack = move_slices(stack, motion, (first, second), axis=axis)
+    if acquisition.noise:
+        stack = add_noise(stack, acquisition.noise * stack.std(), generator=generator)
+    if acquisition.drop:
+        stack, _ = drop_slices(stack, acquisition.drop, axis=axis, generator=generator)
+    return stack
 
 
 def degrade(
@@ -76,3 +161,11 @@ def add_noise(volume: Tensor, sigma: float | Tensor, *, generator: torch.Generat
     noise = torch.randn(volume.shape, generator=generator, device=volume.device, dtype=volume.dtype)
     scale = torch.as_tensor(sigma, device=volume.device, dtype=volume.dtype)
     return volume + noise * scale.reshape(-1, *(1,) * (volume.ndim - 1))
+
+
+def pad_slices(volume: np.ndarray, factor: int, *, axis: int) -> np.ndarray:
+    """Return a volume (C, Z, Y, X) with its last slice repeated until K divides their number."""
+    missing = -volume.shape[1 + axis] % factor
+    widths = [(0, 0)] * volume.ndim
+    widths[1 + axis] = (0, missing)
+    return np.pad(volume, widths, mode="edge") if missing else volume

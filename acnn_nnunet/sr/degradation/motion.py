@@ -28,7 +28,6 @@ def draw_motion(
     translation_mm: float,
     rotation_deg: float,
     generator: torch.Generator | None = None,
-    device: torch.device | str = "cpu",
 ) -> SliceMotion:
     """Draw a motion for each slice independently, uniform within ± the given limits (paper, §III-B).
 
@@ -37,7 +36,7 @@ def draw_motion(
     """
     if translation_mm < 0 or rotation_deg < 0:
         raise ValueError(f"Limits of slice motion are 0 or more, not {translation_mm} mm and {rotation_deg}°.")
-    draws = torch.rand((num_samples, num_slices, 3), generator=generator, device=device) * 2 - 1
+    draws = torch.rand((num_samples, num_slices, 3), generator=generator) * 2 - 1
     return SliceMotion(draws[..., :2] * translation_mm, draws[..., 2] * rotation_deg)
 
 
@@ -47,7 +46,6 @@ def move_slices(
     spacing_mm: tuple[float, float],
     *,
     axis: int = 0,
-    mode: str = "bilinear",
 ) -> Tensor:
     """Return the volume with every slice moved in its plane; differentiable in the volume.
 
@@ -56,14 +54,13 @@ def move_slices(
         motion: of its slices.
         spacing_mm: voxel size along the two in-plane axes in array order.
         axis: the through-plane axis among the three.
-        mode: "bilinear", or "nearest" for label maps.
     """
     slices = volume.movedim(2 + axis, 2)
     num_samples, num_channels, num_slices, *plane = slices.shape
     images = slices.transpose(1, 2).reshape(num_samples * num_slices, num_channels, *plane)
     theta = _sampling_matrices(motion, plane, spacing_mm).to(volume)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    moved = F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=False)
+    moved = F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
     moved = moved.reshape(num_samples, num_slices, num_channels, *plane).transpose(1, 2)
     return moved.movedim(2, 2 + axis)
 

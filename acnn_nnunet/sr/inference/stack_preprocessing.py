@@ -13,8 +13,7 @@ from nnunetv2.preprocessing.resampling.default_resampling import compute_new_sha
 
 from acnn_nnunet.files.geometry import SPACING_TOLERANCE
 from acnn_nnunet.sr.inference.hr_model import HRModel
-
-_AFFINE_TOLERANCE = 1e-3  # of the intensities' range: normalisations compute in float32
+from acnn_nnunet.sr.training.stack_units import intensity_scale
 
 
 @dataclass(frozen=True)
@@ -125,29 +124,6 @@ def restore_image(image: np.ndarray, prepared: PreparedStack, model: HRModel) ->
         if use_mask:
             restored[channel][outside] = 0
     return _uncrop(restored, prepared, model)
-
-
-def intensity_scale(raw: np.ndarray, normalised: np.ndarray) -> tuple[float, float]:
-    """Return scale and offset with which normalised intensities become raw ones.
-
-    They are fitted to the voxels between the extremes, which a normalisation may have clipped.
-
-    Raises:
-        ValueError: if the normalisation is more than a scale, an offset and a clip.
-    """
-    y, x = raw.astype(np.float64).ravel(), normalised.astype(np.float64).ravel()
-    between = (x > x.min()) & (x < x.max())
-    if between.any() and np.ptp(x[between]) > 0:
-        x, y = x[between], y[between]
-    centred = x - x.mean()
-    variance = float(centred @ centred)
-    scale = float(centred @ (y - y.mean())) / variance if variance > 0 else 0.0
-    offset = float(y.mean() - scale * x.mean())
-    if np.abs(scale * x + offset - y).max() > _AFFINE_TOLERANCE * np.ptp(y) + 1e-6 * np.abs(y).max():
-        raise ValueError(
-            "has been normalised in a way that cannot be undone: plan super-resolution with ZScoreNormalization."
-        )
-    return scale, offset
 
 
 def _check(stack: np.ndarray, spacing_mm: tuple[float, ...], model: HRModel, order: list[int]) -> None:

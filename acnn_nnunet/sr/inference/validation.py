@@ -12,11 +12,11 @@ from acnn_nnunet.evaluation.images.scores import score_pair, summarise
 from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json
 from acnn_nnunet.files.volumes import Volume, image_ending, image_name, read_volume, write_volume
-from acnn_nnunet.sr.degradation.command import Acquisition, degrade_volume, generator_of
+from acnn_nnunet.sr.degradation.acquisition import Acquisition, pad_slices
+from acnn_nnunet.sr.degradation.command import degrade_volume, generator_of
 from acnn_nnunet.sr.inference.command import Inference, predict_stack, slice_axis
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.stack_geometry import with_slices
-from acnn_nnunet.sr.training_stacks import pad_slices
 
 SEED = 0  # of the stacks' motion, whatever the training's: all runs are validated on the same stacks
 SUMMARY_FILE = "summary.json"

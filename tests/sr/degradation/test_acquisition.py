@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from acnn_nnunet.sr.degradation.acquisition import add_noise, degrade, slice_profile
+from acnn_nnunet.sr.degradation.acquisition import Acquisition, acquire, add_noise, degrade, pad_slices, slice_profile
 
 
 def ramp(length, axis=0):
@@ -84,3 +85,34 @@ def test_noise_has_the_asked_for_strength_and_repeats():
     torch.testing.assert_close(
         noisy, add_noise(volume, torch.tensor([0.5, 2.0]), generator=torch.Generator().manual_seed(3))
     )
+
+
+def test_channels_move_together_and_samples_apart():
+    volume = torch.rand(1, 1, 8, 12, 12).expand(2, 2, -1, -1, -1)
+    stack = acquire(volume, Acquisition(2, motion_mm=3, rotation_deg=10), (1.0, 1.0, 1.0), axis=0)
+    assert stack.shape == (2, 2, 4, 12, 12)
+    torch.testing.assert_close(stack[:, 0], stack[:, 1])
+    assert (stack[0] - stack[1]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(("slices", "expected"), [(6, [0, 1, 2, 3, 4, 5]), (7, [0, 1, 2, 3, 4, 5, 6, 6, 6])])
+def test_the_last_slice_goes_on_until_the_factor_divides(slices, expected):
+    volume = np.arange(slices, dtype=float).reshape(1, 1, slices, 1)
+    assert pad_slices(volume, 3, axis=1).ravel().tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"factor": 1}, "2 or more, not 1"),
+        ({"profile": "sinc"}, "there are gaussian, boxcar"),
+        ({"sigma_mm": 0.0}, "--sigma-mm is positive, not 0.0"),
+        ({"motion_mm": -1.0}, "--motion-mm is 0 or more, not -1.0"),
+        ({"rotation_deg": float("nan")}, "--rotation-deg is 0 or more, not nan"),
+        ({"noise": -0.1}, "--noise is 0 or more"),
+        ({"drop": 1.5}, "--drop is a probability from 0 to 1, not 1.5"),
+    ],
+)
+def test_options_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        Acquisition(**{"factor": 2, **options})

@@ -10,7 +10,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from tiny_hr_models import dataset_of, plans_of
 
 from acnn_nnunet.nnunet.models import ModelBundle
-from acnn_nnunet.sr.degradation.command import Acquisition, degrade_folder
+from acnn_nnunet.sr.degradation.acquisition import Acquisition
+from acnn_nnunet.sr.degradation.command import DegradeOptions, degrade_folder
 from acnn_nnunet.sr.inference.command import Inference
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.inference.validation import SimulatedValidation, score_images
@@ -86,7 +87,7 @@ def test_stacks_are_those_of_degrade_and_repeat(make_validation, tmp_path):
     motion = {"motion_mm": 2.0, "rotation_deg": 10.0}
     validation = make_validation(**motion)
     validation.run(files)
-    degrade_folder(tmp_path / "hr", tmp_path / "lr", Acquisition(FACTOR, **motion), seed=0)
+    degrade_folder(tmp_path / "hr", tmp_path / "lr", DegradeOptions(Acquisition(FACTOR, **motion)))
     first = {}
     for name in files:
         first[name] = read(tmp_path / "validation_stacks" / f"{name}_0000.nii.gz")[1]

@@ -9,11 +9,11 @@ from tiny_hr_models import dataset_of, plans_of
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.volumes import Volume
 from acnn_nnunet.nnunet.models import ModelBundle
-from acnn_nnunet.sr.degradation.command import Acquisition, degrade_volume
+from acnn_nnunet.sr.degradation.acquisition import Acquisition, acquire
+from acnn_nnunet.sr.degradation.command import degrade_volume
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.inference.stack_preprocessing import prepare_stack
-from acnn_nnunet.sr.stack_geometry import ThroughPlane
-from acnn_nnunet.sr.training_stacks import StackSimulation, StackUnits, pad_slices
+from acnn_nnunet.sr.training.stack_units import StackUnits
 
 FACTOR = 4
 
@@ -74,12 +74,12 @@ def test_training_and_prediction_see_the_same_stack(plans):
     units = StackUnits(lambda _: case, model.bundle.configuration, model.through_plane)
     hr = torch.from_numpy(case[0])[None]
     scale, offset = units.of(["a"], like=hr)
-    simulation = StackSimulation(model.through_plane, (1.0, 1.0, 1.0))
-    trained = ((simulation(hr) - offset) / scale)[0].numpy()
+    simulated = acquire(hr, Acquisition(FACTOR), (1.0, 1.0, 1.0), axis=axis)
+    trained = ((simulated - offset) / scale)[0].numpy()
     np.testing.assert_allclose(trained, met, atol=1e-4)
     if model.bundle.configuration.normalization_schemes[0] == "ZScoreNormalization":
         # Without the unit the network would train on stacks that are duller than those it will meet.
-        assert simulation(hr).std() < 0.9
+        assert simulated.std() < 0.9
         assert (trained.mean(), trained.std()) == pytest.approx((0, 1), abs=1e-4)
 
 
@@ -93,7 +93,7 @@ def test_inside_a_mask_too():
     units = StackUnits(lambda _: case, model.bundle.configuration, model.through_plane)
     hr = torch.from_numpy(case[0])[None]
     scale, offset = units.of(["a"], like=hr)
-    trained = ((StackSimulation(model.through_plane, (1.0, 1.0, 1.0))(hr) - offset) / scale)[0].numpy()
+    trained = ((acquire(hr, Acquisition(FACTOR), (1.0, 1.0, 1.0), axis=0) - offset) / scale)[0].numpy()
     np.testing.assert_allclose(trained, met, atol=1e-4)
 
 
@@ -126,18 +126,3 @@ def test_schemes_with_one_scale_for_all_images_need_no_case():
     model = model_of(normalization="CTNormalization")
     scale, offset = StackUnits(load, model.bundle.configuration, model.through_plane).of(["a"], like=torch.zeros(1))
     assert (scale.item(), offset.item()) == (1, 0)
-
-
-def test_channels_move_together_and_samples_apart():
-    volume = torch.rand(1, 1, 8, 12, 12).expand(2, 2, -1, -1, -1)
-    simulation = StackSimulation(ThroughPlane(2, 0), (1.0, 1.0, 1.0), motion_mm=3, rotation_deg=10)
-    stack = simulation(volume)
-    assert stack.shape == (2, 2, 4, 12, 12)
-    torch.testing.assert_close(stack[:, 0], stack[:, 1])
-    assert (stack[0] - stack[1]).abs().max() > 0.01
-
-
-@pytest.mark.parametrize(("slices", "expected"), [(6, [0, 1, 2, 3, 4, 5]), (7, [0, 1, 2, 3, 4, 5, 6, 6, 6])])
-def test_the_last_slice_goes_on_until_the_factor_divides(slices, expected):
-    volume = np.arange(slices, dtype=float).reshape(1, 1, slices, 1)
-    assert pad_slices(volume, 3, axis=1).ravel().tolist() == expected

@@ -1,4 +1,4 @@
-"""What a super-resolution network is to put out, and the distance from it (paper, §II-C)."""
+"""Losses of super-resolution: distance from the HR image, and from its code as a frozen predictor gives it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from acnn_nnunet.shape_prior.loss.prior_term import PriorValues
+from acnn_nnunet.shape_prior.networks.tl_network import Predictor
+
 
 @dataclass(frozen=True)
 class ImageTarget:
-    """HR images as the host normalised them, and how outputs of a network that was fed stacks become such.
+    """HR images as the host normalised them, and the way from a network's output, in the stack's unit, to theirs.
 
     Attributes:
         image: (B, C, Z, Y, X).
@@ -45,3 +48,31 @@ class HuberLoss(nn.Module):
         (expected,) = target
         with torch.autocast(output.device.type, enabled=False):
             return F.smooth_l1_loss(expected.of_output(output), expected.image, beta=1.0)
+
+
+class PredictorTerm(nn.Module):
+    """L_hp of the paper (§II-D): d(p(prediction), p(HR image)) behind a frozen predictor p, mean over the batch.
+
+    Args:
+        predictor: p; it is frozen here, and stays in eval mode whatever a parent module does.
+        distance: of two codes (B, K), gives (B,).
+    """
+
+    def __init__(self, predictor: Predictor, *, distance: nn.Module):
+        super().__init__()
+        self.predictor = predictor.requires_grad_(False)
+        self.distance = distance
+        self.weights = {"distance": 1.0}
+        self.eval()
+
+    def train(self, mode: bool = True) -> "PredictorTerm":
+        """Stay in eval mode: batch statistics of predictions must not move the prior."""
+        return super().train(False)
+
+    def forward(self, output: Tensor, target: ImageTarget) -> PriorValues:
+        """Return the term in float32; the gradient flows through the output (B, C, …) only."""
+        with torch.autocast(output.device.type, enabled=False):
+            with torch.no_grad():
+                truth = self.predictor(target.image.float())
+            code = self.predictor(target.of_output(output))
+            return PriorValues({"distance": self.distance(code, truth).mean()}, {})

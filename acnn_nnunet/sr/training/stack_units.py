@@ -1,58 +1,24 @@
-"""Thick-slice stacks out of nnU-Net's HR training batches, in the intensities in which `predict-hr` will meet stacks.
+"""Intensities of simulated stacks: what `predict-hr` will meet, from nnU-Net's normalised HR batches.
 
 nnU-Net normalises the HR volume, predict-hr the stack. Where a normalisation takes its scale from the image itself,
 the two differ: averaging across slices leaves the mean where it was and lowers the standard deviation. `StackUnits`
-says for each case what normalising its stack would have made of it.
+measures the difference for each case.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor
 
-from acnn_nnunet.sr.degradation.acquisition import degrade
-from acnn_nnunet.sr.degradation.motion import draw_motion, move_slices
-from acnn_nnunet.sr.inference.stack_preprocessing import intensity_scale
+from acnn_nnunet.sr.degradation.acquisition import degrade, pad_slices
 from acnn_nnunet.sr.stack_geometry import ThroughPlane
 
 # nnU-Net's other schemes have one scale for all images, which a weighted mean of slices does not change.
 SCHEMES_OF_THE_IMAGE = ("ZScoreNormalization", "RescaleTo01Normalization")
+_AFFINE_TOLERANCE = 1e-3  # of the intensities' range: normalisations compute in float32
 _OUTSIDE = 1e-6  # of the profile's weight: less of a slice is rounding
-
-
-@dataclass(frozen=True)
-class StackSimulation:
-    """How a batch of HR patches becomes one of stacks: slice profile, decimation, motion of each thick slice.
-
-    Attributes:
-        through_plane: factor and axis.
-        spacing_mm: of the HR voxels, in array order.
-        motion_mm: each slice's translation is drawn within ± this, along each in-plane axis.
-        rotation_deg: each slice's rotation is drawn within ± this.
-    """
-
-    through_plane: ThroughPlane
-    spacing_mm: tuple[float, ...]
-    motion_mm: float = 0.0
-    rotation_deg: float = 0.0
-
-    def __call__(self, volume: Tensor) -> Tensor:
-        """Return the stacks of HR volumes (B, C, Z, Y, X), K times shorter; a sample's channels move together.
-
-        Motion is drawn from torch's global generator on the CPU, whatever the device.
-        """
-        axis = self.through_plane.axis
-        stack = degrade(volume, self.through_plane.factor, axis=axis)
-        if self.motion_mm or self.rotation_deg:
-            motion = draw_motion(
-                len(stack), stack.shape[2 + axis], translation_mm=self.motion_mm, rotation_deg=self.rotation_deg
-            )
-            first, second = (mm for i, mm in enumerate(self.spacing_mm) if i != axis)
-            stack = move_slices(stack, motion, (first, second), axis=axis)
-        return stack
 
 
 class StackUnits:
@@ -107,16 +73,31 @@ class StackUnits:
         return degrade(torch.from_numpy(pad_slices(volume, factor, axis=axis))[None], factor, axis=axis)[0].numpy()
 
 
-def pad_slices(volume: np.ndarray, factor: int, *, axis: int) -> np.ndarray:
-    """Return a volume (C, Z, Y, X) whose last slice goes on until K divides their number."""
-    missing = -volume.shape[1 + axis] % factor
-    widths = [(0, 0)] * volume.ndim
-    widths[1 + axis] = (0, missing)
-    return np.pad(volume, widths, mode="edge") if missing else volume
+def intensity_scale(raw: np.ndarray, normalised: np.ndarray) -> tuple[float, float]:
+    """Return scale and offset with which normalised intensities become raw ones.
+
+    They are fitted to the voxels between the extremes, which a normalisation may have clipped.
+
+    Raises:
+        ValueError: if the normalisation is more than a scale, an offset and a clip.
+    """
+    y, x = raw.astype(np.float64).ravel(), normalised.astype(np.float64).ravel()
+    between = (x > x.min()) & (x < x.max())
+    if between.any() and np.ptp(x[between]) > 0:
+        x, y = x[between], y[between]
+    centred = x - x.mean()
+    variance = float(centred @ centred)
+    scale = float(centred @ (y - y.mean())) / variance if variance > 0 else 0.0
+    offset = float(y.mean() - scale * x.mean())
+    if np.abs(scale * x + offset - y).max() > _AFFINE_TOLERANCE * np.ptp(y) + 1e-6 * np.abs(y).max():
+        raise ValueError(
+            "has been normalised in a way that cannot be undone: plan super-resolution with ZScoreNormalization."
+        )
+    return scale, offset
 
 
 def _unit(stack: np.ndarray, scheme: str) -> tuple[float, float]:
-    """Return scale and offset of what a scheme of the host's would make of a stack, as they are in it."""
+    """Return scale and offset that map a stack, normalised by a scheme of the host, back to its input intensities."""
     if scheme not in SCHEMES_OF_THE_IMAGE or stack.size == 0 or np.ptp(stack) == 0:
         return 1.0, 0.0
     from nnunetv2.preprocessing.normalization import default_normalization_schemes as schemes
