@@ -1,6 +1,5 @@
-"""`scripts/benchmark_sr.py`: what it compares is comparable, and its table says what was measured."""
+"""`scripts/benchmarks/sr.py`: what it compares is comparable, and its table says what was measured."""
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -8,18 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-SCRIPT = Path(__file__).parents[3] / "scripts" / "benchmark_sr.py"
+from scripts.benchmarks import sr as benchmark
+
+ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location(SCRIPT.stem, SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_compared_networks_have_the_same_number_of_parameters(benchmark):
+def test_compared_networks_have_the_same_number_of_parameters():
     count = {name: benchmark.num_parameters(benchmark.build(name)) for name in ("ACNN-SR", "SR-CNN")}
     count |= {name: benchmark.num_parameters(benchmark.build(name)) for name in ("sub-pixel segmentation", "3D U-Net")}
 
@@ -28,7 +21,7 @@ def test_compared_networks_have_the_same_number_of_parameters(benchmark):
     assert count["3D U-Net"] <= count["sub-pixel segmentation"]  # so that its time is no longer for that
 
 
-def test_compared_networks_put_out_the_same_grid(benchmark):
+def test_compared_networks_put_out_the_same_grid():
     stack = torch.rand(1, 1, 4, 8, 16)
 
     with torch.inference_mode():
@@ -37,14 +30,14 @@ def test_compared_networks_put_out_the_same_grid(benchmark):
     assert shapes == {"ACNN-SR": (1, 1, 20, 8, 16), "SR-CNN": (1, 1, 20, 8, 16), "3D U-Net": (1, 3, 20, 8, 16)}
 
 
-def test_sizes_are_the_papers_and_twice_and_four_times_its_area(benchmark):
+def test_sizes_are_the_papers_and_twice_and_four_times_its_area():
     pixels = {name: rows * columns for name, (_, rows, columns) in benchmark.SIZES.items()}
 
     assert benchmark.SIZES["paper"] == (12, 120, 120)
     assert (pixels["twice"], pixels["four times"]) == (2 * 14400, 4 * 14400)
 
 
-def test_every_network_is_timed_in_every_round(benchmark):
+def test_every_network_is_timed_in_every_round():
     names = ("ACNN-SR", "sub-pixel segmentation")
 
     seconds = benchmark.interleaved_seconds(names, (4, 8, 8), "cpu", 2, torch.get_num_threads())
@@ -56,8 +49,8 @@ def test_every_network_is_timed_in_every_round(benchmark):
 def test_memory_is_that_of_one_inference():
     code = f"""
 import sys
-sys.path.insert(0, {str(SCRIPT.parent)!r})
-from benchmark_sr import _status_kib, peak_memory_mib
+sys.path.insert(0, {str(ROOT)!r})
+from scripts.benchmarks.sr import _status_kib, peak_memory_mib
 print(*(peak_memory_mib("ACNN-SR", (4, edge, edge), "cpu", 1) for edge in (64, 128)), _status_kib("VmRSS") / 1024)
 """
 
@@ -70,7 +63,7 @@ print(*(peak_memory_mib("ACNN-SR", (4, edge, edge), "cpu", 1) for edge in (64, 1
     assert large - small > features[128] - features[64]
 
 
-def test_the_table_divides_the_slow_by_the_fast(benchmark):
+def test_the_table_divides_the_slow_by_the_fast():
     measured = {"ACNN-SR": 2.0, "SR-CNN": 11.0, "sub-pixel segmentation": 3.0, "3D U-Net": 6.0}
     ratios = {
         "SR-CNN / ACNN-SR": {"median": 5.5, "min": 5.0, "max": 6.0, "memory": 5.5},

@@ -1,0 +1,54 @@
+"""Thick slices of hippocampi: the paper's arms (Tables I and III), trained for equal CPU time, on the same test stacks.
+
+    python -m scripts.studies.thick_slices prepare --work /scratch/thick --raw ../shared/data/nnUNet_raw
+    python -m scripts.studies.thick_slices calibrate --work /scratch/thick          # iterations of equal CPU time
+    python -m scripts.studies.thick_slices run --work /scratch/thick --minutes 60 --seeds 0 1 2
+    python -m scripts.studies.thick_slices report                     # docs/thick_slices_results.md from the runs' JSON
+
+Resumable: a run whose JSON lies in `benchmarks/thick_slices/` is not done again, and a training goes on from its
+checkpoint. Fold 0's validation cases are the test; their 5 mm stacks, one set with slice motion and one without, are
+made once and are the same for all arms. Every training is a process of one thread that also loads its data, and gets
+`--budget` seconds of CPU time: as many iterations as `calibrate` found to fit.
+"""
+
+import argparse
+from pathlib import Path
+
+from scripts.studies.thick_slices.arms import ARMS
+from scripts.studies.thick_slices.workplace import BUDGET_S, PAGE, RESULTS, Workplace
+
+
+def main() -> None:
+    """Run one step of the study."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=["prepare", "calibrate", "run", "report"])
+    parser.add_argument("--work", type=Path, help="scratch folder, outside of the repository")
+    parser.add_argument("--raw", type=Path, help="nnUNet_raw that holds the dataset, for prepare")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the runs' JSON")
+    parser.add_argument("--page", type=Path, default=PAGE, help="what report writes")
+    parser.add_argument("--budget", type=float, default=BUDGET_S, help="CPU seconds of a training, for calibrate")
+    parser.add_argument("--minutes", type=float, default=60, help="start no run after this long")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--cases", type=int, help="test only so many cases, to try the script")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, of one thread each")
+    parser.add_argument("--prior-epochs", type=int, help="shorten the prior's training, to try the script")
+    arguments = parser.parse_args()
+    if arguments.step == "report":
+        from scripts.studies.thick_slices.report import write_report
+
+        write_report(arguments.results, arguments.page)
+        return
+    if arguments.work is None:
+        parser.error("--work is needed")
+    place = Workplace(arguments.work.absolute(), arguments.results.absolute(), prior_epochs=arguments.prior_epochs)
+    if arguments.step == "prepare":
+        place.prepare(arguments.raw.absolute(), num_cases=arguments.cases)
+    elif arguments.step == "calibrate":
+        place.calibrate(arguments.arms, arguments.budget)
+    else:
+        place.run(arguments.arms, arguments.seeds, minutes=arguments.minutes, jobs=arguments.jobs)
+
+
+if __name__ == "__main__":
+    main()

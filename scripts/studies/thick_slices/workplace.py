@@ -1,0 +1,269 @@
+"""Workplace of the study of thick slices: test stacks, trainings of equal CPU time, runs and their scores."""
+
+import json
+import shutil
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+
+from acnn_nnunet.files.safe_writes import write_json
+from scripts.studies.host_folders import ROOT, HostFolders
+from scripts.studies.results import StudyResults, read_scores_as_text, versions
+from scripts.studies.thick_slices.arms import (
+    ARMS,
+    COMMON_SETTINGS,
+    FOLD,
+    GRIDS,
+    HR,
+    HR_ID,
+    INTERPOLATED_ID,
+    PRIOR,
+    PRIOR_SETTINGS,
+    SEEDLESS,
+    SLICES,
+    STACKS_ID,
+    THICK,
+    THICK_IN_TWOS,
+    TRAININGS,
+    Arm,
+)
+from scripts.studies.thick_slices.images import (
+    FACTOR,
+    SEED_OF_TEST_STACKS,
+    TESTS,
+    crop_folder,
+    write_derived_dataset,
+    write_stack,
+    write_stack_labels,
+)
+
+RESULTS = ROOT / "benchmarks" / "thick_slices"
+PAGE = ROOT / "docs" / "thick_slices_results.md"
+NUM_EPOCHS, BUDGET_S = 12, 240.0
+BATCH_SIZES = {HR: 2, SLICES: 16, PRIOR: 8}
+NAMES = {HR_ID: "Dataset004_Hippocampus", INTERPOLATED_ID: "Dataset504_Interpolated", STACKS_ID: "Dataset505_Stacks"}
+CALIBRATION = "calibration.json"
+LABEL_SCORES, IMAGE_SCORES = "cases", "images"
+
+
+def results_in(folder: Path) -> StudyResults:
+    """Return the study's results of a folder."""
+    return StudyResults(folder, keys=("arm", "seed"))
+
+
+class Workplace(HostFolders):
+    """nnU-Net's three folders of the study, its test images and its runs."""
+
+    def __init__(self, folder: Path, results: Path, *, prior_epochs: int | None = None):
+        super().__init__(folder)
+        self.results, self.test = results, folder / "test"
+        self.prior_settings = {**PRIOR_SETTINGS, **({"prior_num_epochs": prior_epochs} if prior_epochs else {})}
+
+    def prepare(self, raw: Path, *, num_cases: int | None = None) -> None:
+        """Derive datasets, plan, preprocess, split, and make the test images."""
+        self.make()
+        link = self.link_raw(raw / NAMES[HR_ID])
+        write_derived_dataset(link, self.raw(INTERPOLATED_ID), interpolated=True)
+        write_derived_dataset(link, self.raw(STACKS_ID), interpolated=False)
+        for dataset_id, base in ((HR_ID, "3d_fullres"), (INTERPOLATED_ID, "3d_fullres"), (STACKS_ID, "2d")):
+            if (self.preprocessed(dataset_id) / "splits_final.json").is_file():
+                continue
+            self.command(f"nnUNetv2_plan_and_preprocess -d {dataset_id} -c {base} -np 1 -npfp 1")
+            self.write_configurations(dataset_id, base)
+            self.write_splits(dataset_id)
+        self.command(f"acnn-nnunet plan-hr {HR_ID} --factor {FACTOR} -c {HR} -n {THICK}")
+        self.write_batches_of_two()
+        splits = json.loads((self.preprocessed(HR_ID) / "splits_final.json").read_text())
+        for case in sorted(splits[FOLD]["val"])[:num_cases]:
+            self.write_test_case(case)
+        for name in TESTS:
+            self.interpolate(self.test / name / "stacks", self.test / name / "linear", "linear")
+
+    def write_configurations(self, dataset_id: int, base: str) -> None:
+        """Add the study's configurations to the plans: the base's, half as wide, in small batches."""
+        path = self.preprocessed(dataset_id) / "nnUNetPlans.json"
+        plans = json.loads(path.read_text())
+        architecture = json.loads(json.dumps(plans["configurations"][base]["architecture"]))
+        widths = architecture["arch_kwargs"]["features_per_stage"]
+        architecture["arch_kwargs"]["features_per_stage"] = [width // 2 for width in widths]
+        name = SLICES if base == "2d" else HR
+        entry = {"inherits_from": base, "architecture": architecture, "batch_size": BATCH_SIZES[name]}
+        plans["configurations"][name] = entry
+        if dataset_id == HR_ID:
+            plans["configurations"][PRIOR] = {"inherits_from": HR, "batch_size": BATCH_SIZES[PRIOR]}
+        path.write_text(json.dumps(plans, indent=2))
+
+    def write_batches_of_two(self) -> None:
+        """Add the configuration of stacks in batches as small as the U-Nets'."""
+        path = self.preprocessed(HR_ID) / "nnUNetPlans.json"
+        plans = json.loads(path.read_text())
+        plans["configurations"][THICK_IN_TWOS] = {"inherits_from": THICK, "batch_size": BATCH_SIZES[HR]}
+        path.write_text(json.dumps(plans, indent=2))
+
+    def write_splits(self, dataset_id: int) -> None:
+        """Give every dataset the folds that the host draws for the first one."""
+        from nnunetv2.utilities.crossval_split import generate_crossval_split
+
+        names = sorted(path.name.removesuffix(".nii.gz") for path in (self.raw(HR_ID) / "labelsTr").glob("*.nii.gz"))
+        splits = generate_crossval_split(names, seed=12345, n_splits=5)
+        (self.preprocessed(dataset_id) / "splits_final.json").write_text(json.dumps(splits, indent=1))
+
+    def write_test_case(self, case: str) -> None:
+        """Write a case's HR image and labels, its stacks, and the true labels of its thick slices."""
+        image = self.raw(HR_ID) / "imagesTr" / f"{case}_0000.nii.gz"
+        label = self.raw(HR_ID) / "labelsTr" / f"{case}.nii.gz"
+        for source, kind in ((image, "images"), (label, "labels")):
+            target = self.test / kind / source.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+        for name, acquisition in TESTS.items():
+            stack = self.test / name / "stacks" / image.name
+            write_stack(image, stack, acquisition=acquisition, seed=SEED_OF_TEST_STACKS)
+        write_stack_labels(label, self.test / "stack_labels" / label.name)
+
+    def calibrate(self, arms: list[str], budget_s: float) -> None:
+        """Measure CPU time per iteration of what these arms train, interleaved, and write how many fit the budget."""
+        path = self.results / CALIBRATION
+        known = json.loads(path.read_text()) if path.is_file() else {"seconds_per_iteration": {}}
+        if known.get("budget_cpu_s", budget_s) != budget_s:
+            sys.exit(f"{path} is for {known['budget_cpu_s']} s: remove it to measure anew, or leave --budget at that")
+        sources = [source for arm in arms if (source := ARMS[arm].source)]
+        trainings = {training for arm in [*arms, *sources] if (training := ARMS[arm].training)}
+        names = {TRAININGS[name].iterations_of or name for name in trainings}
+        seconds = known["seconds_per_iteration"]
+        wanted = {}
+        for name in sorted(names - set(seconds)):
+            training = TRAININGS[name]
+            wanted[name] = [training.dataset_id, self.configured(name, 0, iterations=1), training.trainer]
+        if wanted:
+            seconds |= self.child("measure", {"trainings": wanted, "rounds": 12, "fold": FOLD}, "calibration")
+        iterations = {name: max(1, round(budget_s / NUM_EPOCHS / each)) for name, each in seconds.items()}
+        self.results.mkdir(parents=True, exist_ok=True)
+        content = {"budget_cpu_s": budget_s, "num_epochs": NUM_EPOCHS, "seconds_per_iteration": seconds}
+        write_json(path, {**content, "iterations_per_epoch": iterations})
+
+    def run(self, arms: list[str], seeds: list[int], *, minutes: float, jobs: int) -> None:
+        """Do the runs that have no results yet, arm by arm within each seed, as long as time is left to start one."""
+        started = time.monotonic()
+
+        def run_in_time(arm: str, seed: int) -> None:
+            if results_in(self.results).has(arm=arm, seed=seed):
+                return
+            if time.monotonic() - started > 60 * minutes:
+                print(f"{minutes} minutes are over: {arm}, seed {seed} is left for later")
+            else:
+                self.run_arm(arm, seed)
+
+        runs = dict.fromkeys((arm, 0 if arm in SEEDLESS else seed) for seed in seeds for arm in arms)
+        with ThreadPoolExecutor(jobs) as pool:
+            for each in [pool.submit(run_in_time, *run) for run in runs]:
+                each.result()
+
+    def run_arm(self, name: str, seed: int) -> None:
+        """Train, predict both sets of stacks, score, and add the run to the results."""
+        arm, run = ARMS[name], {"arm": name, "seed": seed, "versions": versions()}
+        if arm.training is not None:
+            run["training"] = self.trained(arm.training, seed)
+        scores = pd.concat([self.score(arm, self.predict(name, seed, test), test) for test in TESTS])
+        with self.locked("benchmark"):
+            results_in(self.results).add(run, {IMAGE_SCORES if arm.image else LABEL_SCORES: scores})
+        print(f"{name}, seed {seed}: added to {self.results}")
+
+    def predict(self, name: str, seed: int, test: str) -> Path:
+        """Return the folder of an arm's predictions on the HR grid, made now if it is not whole."""
+        from scripts.studies.thick_slices.predictions import predict
+
+        run, arm = f"{name}_seed{0 if name in SEEDLESS else seed}", ARMS[name]
+        folder = self.folder / "predictions" / run / test
+        with self.locked(f"{run}_{test}"):  # another arm may begin with these predictions
+            if not (folder / "done").is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+                raw = predict(self, arm, seed, test, folder / "raw")
+                references, suffix = ("images", "_0000") if arm.image else ("labels", "")
+                crop_folder(raw, self.test / references, folder / "cropped", suffix=suffix)
+                (folder / "done").touch()
+        return folder / "cropped"
+
+    def score(self, arm: Arm, predictions: Path, test: str) -> pd.DataFrame:
+        """Return the tables that `acnn-nnunet evaluate` or `evaluate-sr` writes, with columns test and table."""
+        from acnn_nnunet.evaluation.images.command import TABLE_FILE
+        from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE
+
+        evaluation = predictions.parent / "evaluation"
+        shutil.rmtree(evaluation, ignore_errors=True)
+        if arm.image:
+            self.command(f"acnn-nnunet evaluate-sr {self.test}/images {predictions} -o {evaluation} -np 1")
+            return read_scores_as_text(evaluation / TABLE_FILE, test=test)
+        options = f"-djfile {self.raw(HR_ID)}/dataset.json -np 1"
+        self.command(f"acnn-nnunet evaluate {self.test}/labels {predictions} -o {evaluation} {options}")
+        files = (CASES_FILE, LARGEST_COMPONENT_FILE)
+        return pd.concat([read_scores_as_text(evaluation / name, test=test, table=name) for name in files])
+
+    def trained(self, name: str, seed: int) -> dict:
+        """Train for the calibrated number of iterations unless that was done, and return what it took."""
+        training = TRAININGS[name]
+        took = self.folder / "results" / f"{name}_seed{seed}.json"
+        with self.locked(took.stem):
+            if not took.is_file():
+                calibration = json.loads((self.results / CALIBRATION).read_text())
+                iterations = calibration["iterations_per_epoch"][training.iterations_of or name]
+                configuration = self.configured(name, seed, iterations=iterations)
+                measured = self.train(training.dataset_id, configuration, training.trainer)
+                content = {"name": name, "settings": COMMON_SETTINGS | training.settings, "num_epochs": NUM_EPOCHS}
+                write_json(took, {**content, "iterations_per_epoch": iterations, **measured})
+        return json.loads(took.read_text())
+
+    def configured(self, name: str, seed: int, *, iterations: int) -> str:
+        """Write a training's configuration by the command that a user would type, and return its name."""
+        training = TRAININGS[name]
+        settings = {**COMMON_SETTINGS, **training.settings, "seed": seed, "num_epochs": NUM_EPOCHS}
+        settings |= {"num_iterations_per_epoch": iterations, "num_val_iterations_per_epoch": 1}
+        if training.prior:
+            settings |= {"prior": str(self.trained_prior(training.prior)), "grid": GRIDS[training.prior]}
+            settings |= {key: PRIOR_SETTINGS[key] for key in ("architecture", "code_size")}
+        configuration = self.configuration_of(name, seed)
+        self.configure(training.dataset_id, training.configuration, configuration, settings)
+        return configuration
+
+    def configuration_of(self, training: str, seed: int) -> str:
+        """Return the name of a training's configuration."""
+        return f"{TRAININGS[training].configuration}_{training}_seed{seed}"
+
+    def trained_prior(self, name: str) -> Path:
+        """Return one of the priors that arms share, trained now if it is not there."""
+        configuration = f"{PRIOR}_{name}"
+        path = self.host_folder(HR_ID, "ShapePriorTrainer", configuration) / "checkpoint_final.pth"
+        with self.locked(f"prior_{name}"):
+            if not path.is_file():
+                settings = {**self.prior_settings, "grid": GRIDS[name]}
+                self.configure(HR_ID, PRIOR, configuration, settings)
+                measured = self.train(HR_ID, configuration, "ShapePriorTrainer")
+                self.results.mkdir(parents=True, exist_ok=True)
+                write_json(self.results / f"prior_{name}.json", {"settings": settings, **measured})
+        return path
+
+    def train(self, dataset_id: int, configuration: str, trainer: str) -> dict:
+        """Train in a process of its own, going on from a checkpoint if there is one; return the time it took."""
+        resumed = (self.host_folder(dataset_id, trainer, configuration) / "checkpoint_latest.pth").is_file()
+        arguments = {"dataset": dataset_id, "configuration": configuration, "trainer": trainer}
+        return self.child("train", {**arguments, "fold": FOLD, "resumed": resumed}, configuration)
+
+    def interpolate(self, source: Path, target: Path, method: str, *, labels: bool = False) -> None:
+        """Interpolate a folder of stacks along the slices."""
+        flag = " --labels" if labels else ""
+        self.command(f"acnn-nnunet predict-hr -i {source} -o {target} --baseline {method} --factor {FACTOR}{flag}")
+
+    def raw(self, dataset_id: int) -> Path:
+        """Return a dataset's raw folder."""
+        return self.folder / "raw" / NAMES[dataset_id]
+
+    def preprocessed(self, dataset_id: int) -> Path:
+        """Return a dataset's preprocessed folder."""
+        return self.folder / "preprocessed" / NAMES[dataset_id]
+
+    def host_folder(self, dataset_id: int, trainer: str, configuration: str) -> Path:
+        """Return where the host puts a training."""
+        return self.trainer_folder(NAMES[dataset_id], trainer, configuration, FOLD)

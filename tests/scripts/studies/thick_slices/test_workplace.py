@@ -1,0 +1,119 @@
+"""`scripts/studies/thick_slices/`: its arms hang together, its images lie right, its report says what the runs say."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from acnn_nnunet.evaluation.masks.table import CASES_FILE, COLUMNS, LARGEST_COMPONENT_FILE
+from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
+from acnn_nnunet.sr.inference.interpolation import interpolate_folder
+from scripts.studies.results import StudyResults
+from scripts.studies.thick_slices import arms, images, report
+from scripts.studies.thick_slices.workplace import IMAGE_SCORES, LABEL_SCORES, results_in
+
+UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+
+def test_arms_name_trainings_and_arms_that_there_are():
+    for arm in arms.ARMS.values():
+        assert arm.training is None or arm.training in arms.TRAININGS
+        assert arm.source is None or arm.source in arms.ARMS
+    for training in arms.TRAININGS.values():
+        assert training.prior is None or training.prior in arms.GRIDS
+        assert training.iterations_of is None or training.iterations_of in arms.TRAININGS
+    for arm, other, _ in report.PAIRS:
+        assert not arms.ARMS[arm].image
+        assert not arms.ARMS[other].image
+    assert all(arms.ARMS[arm].image for arm in report.IMAGE_CHAIN)
+
+
+def test_every_trainer_is_registered():
+    from acnn_nnunet.nnunet.registration import TRAINER_NAMES
+
+    assert {training.trainer for training in arms.TRAININGS.values()} <= set(TRAINER_NAMES)
+
+
+def test_stacks_come_back_to_where_the_image_was(tmp_path):
+    """Twelve slices of which five make one: three stack slices, fifteen HR ones, cut back to twelve."""
+    geometry = Geometry((12, 6, 7), (1.0, 1.0, 1.0), (5.0, -3.0, 20.0), UPRIGHT)
+    ramp = np.broadcast_to(np.arange(12, dtype=np.float32)[:, None, None], (12, 6, 7))
+    (tmp_path / "hr").mkdir()
+    write_volume(tmp_path / "hr" / "a_0000.nii.gz", Volume(ramp.copy(), geometry))
+
+    still = dataclasses.replace(images.TESTS["still"], profile="boxcar")
+    images.write_stack(tmp_path / "hr" / "a_0000.nii.gz", tmp_path / "lr" / "a_0000.nii.gz", acquisition=still, seed=0)
+    interpolate_folder(tmp_path / "lr", tmp_path / "up", method="linear", factor=5)
+    images.crop_folder(tmp_path / "up", tmp_path / "hr", tmp_path / "cut", suffix="_0000")
+
+    assert read_volume(tmp_path / "lr" / "a_0000.nii.gz").values[:, 0, 0] == pytest.approx([2, 7, 10.8])
+    cut = read_volume(tmp_path / "cut" / "a_0000.nii.gz", dtype=np.float32)
+    assert not cut.geometry.differences(geometry)
+    assert cut.values[2:8, 0, 0] == pytest.approx(np.arange(2, 8))  # between the first two slices' centres
+
+
+def test_the_labels_of_thick_slices_are_those_of_their_middle(tmp_path):
+    labels = np.zeros((10, 4, 4), dtype=np.float32)
+    labels[2], labels[7] = 1, 2
+    write_volume(tmp_path / "a.nii.gz", Volume(labels, Geometry((10, 4, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), UPRIGHT)))
+
+    images.write_stack_labels(tmp_path / "a.nii.gz", tmp_path / "lr" / "a.nii.gz")
+
+    found = read_volume(tmp_path / "lr" / "a.nii.gz", dtype=np.float32)
+    assert found.values[:, 0, 0].tolist() == [1, 2]
+    assert found.geometry.spacing_mm[0] == pytest.approx(5)
+    assert found.geometry.origin_mm[2] == pytest.approx(2)
+
+
+def add_label_run(results: StudyResults, arm: str, seed: int, dice: float, hausdorff_mm: float) -> None:
+    """Add a run with the same scores in both labels of all of eight cases."""
+    values = {"dice": dice, "hausdorff_mm": hausdorff_mm, "hd95_mm": 1, "mean_surface_distance_mm": 0.5}
+    rows = [
+        {**dict.fromkeys(COLUMNS, 1), **values, "case": f"case{case}", "label": label, "status": "ok"}
+        for case, label in itertools.product(range(8), "12")
+    ]
+    scores = pd.DataFrame(rows, columns=list(COLUMNS)).astype(str)
+    tables = [
+        scores.assign(test=test, table=table)
+        for test, table in itertools.product(("motion", "still"), (CASES_FILE, LARGEST_COMPONENT_FILE))
+    ]
+    results.add({"arm": arm, "seed": seed}, {LABEL_SCORES: pd.concat(tables)})
+
+
+def add_image_run(results: StudyResults, arm: str, ssim: float) -> None:
+    rows = [
+        {"test": test, "case": f"case{i}", "ssim_3d": ssim + 0.01 * i, "ssim_slices": ssim, "psnr_db": 30, "mae": 1}
+        for test, i in itertools.product(("motion", "still"), range(4))
+    ]
+    results.add({"arm": arm, "seed": 0}, {IMAGE_SCORES: pd.DataFrame(rows).astype(str)})
+
+
+def test_the_report_pairs_by_case_and_seed_and_judges_the_targets(tmp_path):
+    results, page = results_in(tmp_path / "results"), tmp_path / "page.md"
+    for seed in (0, 1):
+        add_label_run(results, "sub_pixel", seed, 0.8, 4.0)
+        add_label_run(results, "acnn_sub_pixel", seed, 0.81, 4.32)
+    add_label_run(results, "unet_2d", 0, 0.7, 5.0)
+    add_image_run(results, "sr", 0.9)
+    add_image_run(results, "sr_cnn", 0.85)
+
+    report.write_report(results.folder, page)
+
+    text = page.read_text()
+    assert "| `sub_pixel` − `unet_2d` | 1 | +0.100 [+0.100, +0.100] | -1.00 [-1.00, -1.00] (-20 %) |" in text
+    assert "Dice met, Hausdorff met" in text
+    # 0.32 mm of 4 mm are 8 %, more than the 5 % allowed.
+    assert "| `acnn_sub_pixel` − `sub_pixel` | 2 | +0.010 [+0.010, +0.010] | +0.32 [+0.32, +0.32] (+8 %) |" in text
+    assert "Dice met, Hausdorff missed" in text
+    assert "| `sr` − `sr_cnn` | 1 | +0.0500 [+0.0500, +0.0500] |" in text
+
+
+def test_seeds_that_only_one_arm_has_are_left_out():
+    runs = dict.fromkeys([("sub_pixel", 0), ("sub_pixel", 1), ("unet_2d", 1), ("tl_decoding", 0)], report.Run())
+
+    assert report.common_seeds(runs, "sub_pixel", "unet_2d") == [1]
+    assert report.common_seeds(runs, "tl_decoding", "sub_pixel") == [0, 1]
+    assert report.common_seeds(runs, "sub_pixel", "acnn_sub_pixel") == []
