@@ -14,8 +14,12 @@ from pathlib import Path
 from acnn_nnunet import __version__
 from acnn_nnunet.nnunet.registration import TRAINER_NAMES, is_registered, startup_file
 
-HOST_FROM, HOST_BELOW = (2, 8, 1), (2, 9)
-TORCH_FROM = (2, 5)
+PACKAGES: dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]] = {
+    "nnunetv2": ((2, 8, 1), (2, 9)),
+    "torch": ((2, 5), None),
+    "batchgeneratorsv2": ((0, 3, 6), (0, 3, 7)),
+}
+"""First version that is supported, and first one that is not, as pyproject.toml has them with their reasons."""
 
 _FINDER_TIMEOUT_S = 300  # importing torch from a cold network disk has been seen to take minutes
 
@@ -65,10 +69,7 @@ def examine(*, device: str) -> list[Finding]:
     Returns:
         All findings, good ones included; training would start where all are `ok`.
     """
-    packages = [
-        _package("nnunetv2", at_least=HOST_FROM, below=HOST_BELOW),
-        _package("torch", at_least=TORCH_FROM),
-    ]
+    packages = [_package(name, at_least=first, below=below) for name, (first, below) in PACKAGES.items()]
     findings = [
         Finding(True, "Python", f"{platform.python_version()} ({sys.executable})"),
         Finding(True, "acnn-nnunet", __version__),
@@ -84,7 +85,7 @@ def examine(*, device: str) -> list[Finding]:
     return findings
 
 
-def _package(name: str, *, at_least: tuple[int, ...], below: tuple[int, ...] | None = None) -> Finding:
+def _package(name: str, *, at_least: tuple[int, ...], below: tuple[int, ...] | None) -> Finding:
     wanted = f">={_dotted(at_least)}" + (f",<{_dotted(below)}" if below else "")
     remedy = f'pip install "{name}{wanted}"'
     try:

@@ -1,6 +1,5 @@
 import importlib.metadata
 import os
-import re
 import subprocess
 from pathlib import Path
 
@@ -131,10 +130,10 @@ def test_a_host_that_is_not_installed_stops_training(monkeypatch):
 def test_the_supported_versions_are_those_that_pip_asks_for():
     pyproject = (REPOSITORY / "pyproject.toml").read_text()
 
-    assert re.search(r'"nnunetv2>=2\.8\.1,<2\.9"', pyproject)
-    assert (doctor.HOST_FROM, doctor.HOST_BELOW) == ((2, 8, 1), (2, 9))
-    assert re.search(r'"torch>=2\.5"', pyproject)
-    assert doctor.TORCH_FROM == (2, 5)
+    for name, wanted in {"nnunetv2": ">=2.8.1,<2.9", "torch": ">=2.5", "batchgeneratorsv2": ">=0.3.6,<0.3.7"}.items():
+        first, below = doctor.PACKAGES[name]
+        assert f'"{name}{wanted}"' in pyproject
+        assert wanted == f">={doctor._dotted(first)}" + (f",<{doctor._dotted(below)}" if below else "")
 
 
 def test_cuda_where_there_is_none_names_the_flag(monkeypatch):

@@ -1,8 +1,8 @@
 """Does nnU-Net find our trainers? Real installs into overlays of this environment, real subprocesses."""
 
-import ast
 import importlib.metadata
 import os
+import runpy
 import shutil
 import subprocess
 import sys
@@ -10,9 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from overlays import VARIABLE, Overlay, create_overlay
 from tiny_model import write_image, write_tiny_model
 
+from acnn_nnunet import trainers
 from acnn_nnunet.nnunet import registration
 
 REPOSITORY = Path(__file__).parents[2]
@@ -270,7 +272,7 @@ def test_the_shim_defines_nothing_where_the_package_is_missing(tmp_path):
         ("import a_missing_dependency", "ModuleNotFoundError: No module named 'a_missing_dependency'"),
         ("raise ImportError('libcudart.so.13: cannot open')", "ImportError: libcudart.so.13: cannot open"),
         ("from acnn_nnunet.gone import x", "ModuleNotFoundError: No module named 'acnn_nnunet.gone'"),
-        ("ShapePriorTrainer = None", "ImportError: cannot import name 'ACNNSRTrainer'"),
+        ("__all__ = ['Gone']", "AttributeError: module 'acnn_nnunet.trainers' has no attribute 'Gone'"),
     ],
 )
 def test_the_shim_lets_the_reason_through(tmp_path, body, reason):
@@ -289,11 +291,25 @@ def test_the_shim_folder_holds_the_shim_alone():
     assert [path.name for path in SHIM.parent.iterdir() if path.name != "__pycache__"] == [SHIM.name]
 
 
-def test_the_shim_hands_over_the_trainers_that_doctor_looks_for():
-    imported = [node for node in ast.walk(ast.parse(SHIM.read_text())) if isinstance(node, ast.ImportFrom)]
+def test_the_shim_hands_over_the_trainers_of_the_one_list():
+    handed_over = runpy.run_path(str(SHIM))
 
-    assert [node.module for node in imported] == ["acnn_nnunet.trainers"]
-    assert sorted(alias.name for alias in imported[0].names) == sorted(registration.TRAINER_NAMES)
+    assert sorted(trainers.__all__) == sorted(registration.TRAINER_NAMES)
+    assert {name for name in handed_over if not name.startswith("__")} == set(registration.TRAINER_NAMES)
+    assert all(handed_over[name] is getattr(trainers, name) for name in registration.TRAINER_NAMES)
+    assert all(handed_over[name].__module__.startswith("acnn_nnunet.trainers.") for name in registration.TRAINER_NAMES)
+
+
+def test_every_trainer_that_a_user_could_name_is_in_the_list():
+    private = {"ConfiguredTrainer", "OwnNetworkTrainer", "ThickSliceTrainer"}
+    found = {cls.__name__ for cls in _subclasses(nnUNetTrainer) if cls.__module__.startswith("acnn_nnunet.")}
+
+    assert found - private == set(registration.TRAINER_NAMES)
+
+
+def _subclasses(cls: type) -> set[type]:
+    direct = set(cls.__subclasses__())
+    return direct.union(*map(_subclasses, direct))
 
 
 def test_the_export_line_for_windows(monkeypatch):

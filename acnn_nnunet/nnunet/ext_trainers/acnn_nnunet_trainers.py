@@ -5,17 +5,7 @@ pickled. This folder is no package for the same reason.
 """
 
 try:
-    from acnn_nnunet.trainers import (  # noqa: F401
-        ACNNSRTrainer,
-        ACNNSubPixelSegTrainer,
-        ACNNTrainer,
-        AESegMTrainer,
-        AESegTrainer,
-        ShapePriorTrainer,
-        SRCNNTrainer,
-        SRTrainer,
-        SubPixelSegTrainer,
-    )
+    from acnn_nnunet.trainers import *  # noqa: F403 - the list is `nnunet.registration.TRAINER_NAMES`
 except ModuleNotFoundError as error:
     # An environment without this package may inherit the variable: it has no trainers of ours, and no complaint.
     if error.name != "acnn_nnunet":
