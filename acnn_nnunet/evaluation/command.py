@@ -1,6 +1,7 @@
 """`acnn-nnunet evaluate` and `merge`: from two folders to tables and a page."""
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,11 @@ def evaluate(reference: Path, prediction: Path, output: Path, options: Evaluatio
 
     Raises:
         ValueError: if something given cannot be evaluated, or `output` holds something already.
-        OSError: if a file cannot be written.
+        OSError: if a file cannot be read or written.
     """
     options = options or EvaluationOptions()
+    if options.groups is not None:
+        read_groups(options.groups)  # refuse a bad table before anything is scored
     if options.num_processes > 1:
         prepare_workers(PRELOADED)
     plan = plan_evaluation(
@@ -126,6 +129,8 @@ def merge_parts(output: Path) -> Outcome:
     entries = []
     for part_id, journal in enumerate(journals):
         entries += journal.entries_of(cases_of_part(plan.cases, num_parts=len(journals), part_id=part_id))
+        if any(entry["error"] is None and "scores" not in entry for entry in entries):
+            raise ValueError(f"{journal.path} was written by an earlier version: finish it with --continue.")
     return _write_results(plan, header, entries, output)
 
 
@@ -142,31 +147,38 @@ def _write_results(
     summary = summarise(plan, entries)
     write_json(output / SUMMARY_FILE, summary)
     images = None if header["images"] is None else Path(header["images"])
-    clinical = _clinical_section(plan, header, entries, scores, output)
+    clinical, note = _clinical_section(plan, header, entries, scores, output)
     write_report(output / REPORT_FILE, plan, summary, scores, cleaned, images=images, clinical=clinical)
     excluded = tuple(Excluded(entry["case"], entry["reason"]) for entry in summary["excluded"])
-    return Outcome(_text(plan, summary, scores, output), excluded)
+    lines = [*_lines(plan, summary, scores), note, f"Results: {output / CASES_FILE}, {SUMMARY_FILE}, {REPORT_FILE}"]
+    return Outcome("\n".join(line for line in lines if line), excluded)
 
 
 def _clinical_section(
     plan: EvaluationPlan, header: dict[str, Any], entries: list[dict[str, Any]], scores: list[LabelScores], output: Path
-) -> str:
-    """Write the clinical indices where a table says the phases, and return what the page shows of them."""
+) -> tuple[str, str]:
+    """Write the clinical indices where a table tells the phases; return their section of the page, and a note.
+
+    A table that cannot be read costs the indices only: it may lie there for another purpose.
+    """
     if header["groups"] is None:
-        return ""
+        return "", ""
+    try:
+        groups = read_groups(Path(header["groups"]))
+    except (ValueError, OSError) as error:
+        note = f"No clinical indices: {error} Correct the table, or name another with --groups."
+        return f"<p>{escape(note)}</p>", note
     excluded = {entry["case"]: entry["error"] for entry in entries if entry["error"] is not None}
-    result = write_clinical(
-        scores, read_groups(Path(header["groups"])), output, label_names=plan.labels.names, excluded_cases=excluded
-    )
-    return "" if result is None else clinical_section(result)
+    result = write_clinical(scores, groups, output, label_names=plan.labels.names, excluded_cases=excluded)
+    return ("" if result is None else clinical_section(result)), ""
 
 
 def _rows(entries: list[dict[str, Any]], which: str) -> list[LabelScores]:
     return [LabelScores(**values) for entry in entries for values in entry[which]]
 
 
-def _text(plan: EvaluationPlan, summary: dict[str, Any], scores: list[LabelScores], output: Path) -> str:
-    """Return a Markdown table of the scores, and what was left out."""
+def _lines(plan: EvaluationPlan, summary: dict[str, Any], scores: list[LabelScores]) -> list[str]:
+    """Return a Markdown table of the scores, and the cases that are missing or excluded."""
     titles = ["label", *METRIC_TITLES.values(), "cases"]
     lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
     lines += [f"| {' | '.join([row.name, *row.metrics, str(row.num_cases)])} |" for row in table_rows(plan, scores)]
@@ -178,7 +190,7 @@ def _text(plan: EvaluationPlan, summary: dict[str, Any], scores: list[LabelScore
         if summary[key]:
             lines.append(f"{len(summary[key])} {words}: {_shortened(summary[key])}")
     lines += [f"{case['case']} could not be scored, counts nowhere: {case['reason']}" for case in summary["excluded"]]
-    return "\n".join([*lines, f"Results: {output / CASES_FILE}, {SUMMARY_FILE}, {REPORT_FILE}"])
+    return lines
 
 
 def _shortened(cases: list[str], limit: int = 5) -> str:

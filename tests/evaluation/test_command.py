@@ -338,6 +338,89 @@ def test_parts_that_go_on_take_in_new_cases(tmp_path, folders, run, capsys):
     assert dice(tmp_path / "out") == {"a_new_case": 1, "case_0": 1, "case_1": 0.75, "case_2": 0.5, "case_3": 0.25}
 
 
+FOREIGN_GROUPS = "case,patient,phase,group\ncase_0,p1,,baseline\ncase_1,p1,,follow-up\n"
+
+
+def test_a_table_of_groups_that_is_not_ours_costs_the_indices_only(tmp_path, run):
+    (tmp_path / "groups.csv").write_text(FOREIGN_GROUPS)
+
+    code, out, err = run()
+
+    note = f"No clinical indices: {tmp_path / 'groups.csv'}, line 3: patient p1 is in group 'follow-up' here"
+    assert (code, err) == (0, [])
+    assert sum(line.startswith(note) and "name another with --groups" in line for line in out.splitlines()) == 1
+    assert dice(tmp_path / "out") == {"case_0": 1, "case_1": 0.75, "case_2": 0.5, "case_3": 0.25}
+    assert "No clinical indices" in (tmp_path / "out" / "report.html").read_text()
+    assert not (tmp_path / "out" / "clinical.csv").exists()
+    # Once the table is put right, the indices come without scoring again.
+    (tmp_path / "groups.csv").write_text("case,patient,phase,group\ncase_0,p1,ED,a\ncase_1,p1,ES,a\n")
+    assert "No clinical indices" not in run("--continue")[1]
+    assert (tmp_path / "out" / "clinical.csv").exists()
+
+
+def test_a_table_of_groups_that_is_named_is_refused_before_scoring(tmp_path, run):
+    (tmp_path / "mine.csv").write_text(FOREIGN_GROUPS)
+
+    assert "mine.csv, line 3: patient p1 is in group" in refused(run("--groups", tmp_path / "mine.csv"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_parts_merge_where_the_table_of_groups_is_gone(tmp_path, run, capsys):
+    (tmp_path / "groups.csv").write_text(FOREIGN_GROUPS)
+    for part_id in (0, 1):
+        run("-num_parts", 2, "-part_id", part_id)
+    (tmp_path / "groups.csv").unlink()
+
+    code, out, _ = merge(tmp_path / "out", capsys)
+
+    assert code == 0
+    assert "No clinical indices: There is no" in out
+
+
+def test_a_folder_that_is_a_link_counts_as_it_was_named(tmp_path, folders, run):
+    reference, prediction = folders
+    here = tmp_path / "here"
+    here.mkdir()
+    write_dataset(here, {"background": 0, "heart": [1, 2]})
+    (here / "labelsTs").symlink_to(reference)
+    (here / "predicted").symlink_to(prediction)
+    (here / "groups.csv").write_text("case,patient,phase,group\n")
+
+    assert run(reference=here / "labelsTs", prediction=here / "predicted")[0] == 0
+
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert list(summary["mean"]) == ["(1, 2)"]  # not the RV and LV of the dataset that the link leads to
+    journal = (tmp_path / "out" / "parts" / "part_0_of_1.jsonl").read_text()
+    assert json.loads(journal.splitlines()[0])["groups"] == str(here / "groups.csv")
+
+
+def test_parts_of_one_folder_under_two_names_belong_together(tmp_path, folders, run, capsys):
+    (tmp_path / "link").symlink_to(folders[1])
+
+    run("-num_parts", 2, "-part_id", 0)
+    run("-num_parts", 2, "-part_id", 1, prediction=tmp_path / "link")
+
+    assert merge(tmp_path / "out", capsys)[0] == 0
+    assert len(dice(tmp_path / "out")) == 4
+
+
+def test_going_on_by_another_name_of_the_folder(tmp_path, folders, run):
+    run()
+    (tmp_path / "link").symlink_to(folders[1])
+
+    assert run("--continue", prediction=tmp_path / "link")[0] == 0
+
+
+def test_parts_of_an_earlier_version_are_finished_first(tmp_path, run, capsys):
+    run("-num_parts", 1, "-part_id", 0)
+    journal = tmp_path / "out" / "parts" / "part_0_of_1.jsonl"
+    journal.write_text(journal.read_text().replace('"scores"', '"labels"'))
+
+    assert "was written by an earlier version: finish it with --continue" in merge(tmp_path / "out", capsys)[2]
+    assert run("--continue")[0] == 0
+    assert merge(tmp_path / "out", capsys)[0] == 0
+
+
 def write_format(path, values, ending):
     if ending == ".png":
         imsave(f"{path}.png", values[1], check_contrast=False)
