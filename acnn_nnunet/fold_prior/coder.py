@@ -137,7 +137,7 @@ class Coder:
 
         Args:
             label_file: in the label values of the prior's dataset; may be empty.
-            image_files: one a channel.
+            image_files: channels in order, one or more per file.
 
         Raises:
             FileNotFoundError: if there is no such file.
@@ -220,13 +220,12 @@ class Coder:
             )
 
     def _load_image(self, image_files: Sequence[Path], label_map: LabelMap | None) -> GridCase:
-        channels = self.prior.spec.image_channels
-        if len(image_files) != channels:
-            raise ValueError(f"{image_files[0]}: the case has {len(image_files)} channels, the prior takes {channels}.")
         read = [self.reader.read_image(path) for path in image_files]
         if different := next((i for i, (v, _) in enumerate(read) if v.shape != read[0][0].shape), None):
             raise ValueError(f"{image_files[different]} is of another size than {image_files[0]}.")
         data, properties = np.concatenate([values for values, _ in read]), read[0][1]
+        if len(data) != (channels := self.prior.spec.image_channels):  # a colour image's file holds three
+            raise ValueError(f"{image_files[0]}: the case has {len(data)} channels, the prior takes {channels}.")
         if not np.isfinite(data).all():
             raise ValueError(f"{image_files[0]} holds voxels that are not finite.")
         self._check_axes(data.shape[1:], properties["spacing"], image_files[0])

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from phantom_prior import CODE_SIZE, PATCH, SHAPE, SPACING_MM, write_phantom_prior, write_raw
+from PIL import Image
 
 from acnn_nnunet.fold_prior.coder import choose_prior, load_coder
 from acnn_nnunet.fold_prior.held_out import load_on_grid
@@ -234,6 +236,31 @@ def test_images_of_another_size_or_number_are_refused(coder, raw, tmp_path):
         coder.load(label_file, image_files=[other])
     with pytest.raises(ValueError, match=r"the case has 2 channels, the prior takes 1"):
         coder.load(label_file, image_files=[image_file, image_file])
+
+
+def test_the_channels_of_a_colour_image_are_counted_not_its_files(priors, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(priors["2d"].parents[1], folder)
+    plans = json.loads((folder / "plans.json").read_text())
+    plans["image_reader_writer"] = "NaturalImage2DIO"
+    configuration = plans["configurations"]["quick"]
+    configuration.update(normalization_schemes=["NoNormalization"] * 3, use_mask_for_norm=[False] * 3)
+    configuration["spacing"] = [1.0, 1.0]
+    plans["foreground_intensity_properties_per_channel"] = {str(channel): {} for channel in range(3)}
+    (folder / "plans.json").write_text(json.dumps(plans))
+    colours = np.zeros((24, 24, 3), np.uint8)
+    colours[..., 0], colours[..., 2] = 10, 30
+    Image.fromarray(colours).save(tmp_path / "a_0000.png")
+    grey = load_coder(folder / "fold_0" / "checkpoint_final.pth")
+
+    with pytest.raises(ValueError, match=r"a_0000.png: the case has 3 channels, the prior takes 1"):
+        grey.load(None, image_files=[tmp_path / "a_0000.png"])
+
+    spec = replace(grey.prior.spec, image_channels=3)
+    coder = replace(grey, prior=replace(grey.prior, spec=spec))
+    image = coder.load(None, image_files=[tmp_path / "a_0000.png"]).image
+    assert image.shape[0] == 3
+    assert [float(channel.max()) for channel in image] == [10, 0, 30]
 
 
 def test_a_prior_without_predictor_gives_images_no_codes(raw, tmp_path):
