@@ -112,25 +112,21 @@ def _add_classify(commands) -> None:
 
 
 def _classify(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.latent.classification.command import run_classification
+    from acnn_nnunet.latent.classification.command import ClassificationOptions, run_classification
 
-    print(
-        run_classification(
-            arguments.codes,
-            arguments.groups,
-            arguments.output,
-            classes=arguments.classes,
-            splits=arguments.splits,
-            num_folds=arguments.folds,
-            num_runs=arguments.runs,
-            arms=arguments.arms,
-            clinical=arguments.clinical,
-            side=arguments.side,
-            pca=arguments.pca,
-            prior=arguments.prior,
-            align=arguments.align,
-        )
+    options = ClassificationOptions(
+        classes=arguments.classes,
+        splits=arguments.splits,
+        num_folds=arguments.folds,
+        num_runs=arguments.runs,
+        arms=arguments.arms,
+        clinical=arguments.clinical,
+        side=arguments.side,
+        pca=arguments.pca,
+        prior=arguments.prior,
+        align=arguments.align,
     )
+    print(run_classification(arguments.codes, arguments.groups, arguments.output, options))
     return 0
 
 

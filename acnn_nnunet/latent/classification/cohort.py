@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from acnn_nnunet.files.patients import PHASES, CaseGroup, Exclusion
+from acnn_nnunet.files.patients import CONVERSION_FILE, PHASES, CaseGroup, Exclusion, read_conversion_report
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Member:
 
     Attributes:
         name: the patient.
-        person: whom two patients with one image stand for; their cases share a fold.
+        person: the same for two patients with one image; their cases share a fold.
         group: such as a diagnosis.
         cases: the case of each phase.
     """
@@ -33,7 +34,7 @@ class Cohort:
     Attributes:
         members: sorted by name.
         classes: the groups, in the order asked for.
-        excluded: who was left out although of one of the groups, or of none that is known.
+        excluded: patients and cases that were left out of these groups, or whose group is unknown.
         num_others: patients of other groups than were asked for.
     """
 
@@ -80,7 +81,7 @@ def select_cohort(
         rows: case, patient, phase and group of all cases.
         cases: those that were encoded; with the reason, where there is no usable code.
         classes: the groups; None for all.
-        twins: patients who are the same person as another one.
+        twins: patients who are the same person as another patient.
 
     Raises:
         ValueError: if a group is unknown or asked for twice, or fewer than two groups are left.
@@ -105,6 +106,16 @@ def select_cohort(
     return _enough(Cohort(tuple(members), classes, tuple(excluded), len(others)))
 
 
+def read_twins(groups: Path) -> dict[str, str]:
+    """Return the patients who are the same person as another, from the conversion's report beside the groups.
+
+    Raises:
+        ValueError: if the report cannot be read.
+    """
+    folder = Path(groups).parent
+    return read_conversion_report(folder).twins if (folder / CONVERSION_FILE).is_file() else {}
+
+
 def _by_patient(rows: Sequence[CaseGroup], cases: Collection[str]) -> dict[str, list[CaseGroup]]:
     """Return the rows of encoded cases by patient; where some are ED or ES, only those."""
     patients: dict[str, list[CaseGroup]] = {}
@@ -126,7 +137,7 @@ def _reason_against(own: Sequence[CaseGroup], cases: Mapping[str, str]) -> str:
 
 
 def _enough(cohort: Cohort) -> Cohort:
-    """Return the cohort without groups of one person, of which nothing can be both learnt and tested."""
+    """Return the cohort without groups of one person: none of them could be both learnt and tested."""
     persons = Counter(group for _, group in {(member.person, member.group) for member in cohort.members})
     alone = [member for member in cohort.members if persons[member.group] == 1]
     gone = [Exclusion(member.name, f"is the only person of group {member.group}") for member in alone]

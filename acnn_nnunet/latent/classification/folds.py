@@ -1,4 +1,4 @@
-"""Folds of a classification: drawn anew for every run, or the fixed ones that the priors were trained on."""
+"""Folds of a classification: drawn again for every run, or the fixed folds that the priors were trained on."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from acnn_nnunet.latent.classification.cohort import Cohort
 
 @dataclass(frozen=True)
 class Fold:
-    """Indices into a cohort's members: of those a forest is grown on, and of those it is tested on."""
+    """Indices of the members that a forest is grown on, and of those that it is tested on."""
 
     train: np.ndarray
     test: np.ndarray
@@ -78,7 +78,7 @@ def fixed_folds(cohort: Cohort, splits: Sequence[dict[str, list[str]]]) -> list[
 
 
 def _members_of(cohort: Cohort, cases: Sequence[str]) -> np.ndarray:
-    """Return the indices of the members of whom a case is among some."""
+    """Return the indices of members with at least one of the given cases."""
     wanted = set(cases)
     return np.array(
         [index for index, member in enumerate(cohort.members) if wanted & set(member.cases.values())], dtype=int

@@ -7,7 +7,8 @@ from typing import Any
 from acnn_nnunet import __version__
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json, write_text
 from acnn_nnunet.files.tables import write_table
-from acnn_nnunet.latent.classification.classification import PHASE_SETS, ArmResult, Classification, Duel
+from acnn_nnunet.latent.classification.arms import PHASE_SETS, ArmResult
+from acnn_nnunet.latent.classification.measures import Classification, Duel
 from acnn_nnunet.pages.page import render_page
 
 SUMMARY_FILE, PREDICTIONS_FILE, PAGE_FILE = "classification.json", "predictions.csv", "classification.html"
@@ -86,7 +87,7 @@ def summarise(result: Classification) -> dict[str, Any]:
 
 
 def describe_procedure(result: Classification) -> list[str]:
-    """Return the sentences that say what was done, which arm it is first."""
+    """Return the sentences on how the arms were tested, the strict or looser arm first."""
     cohort, trees = result.cohort, result.num_trees
     counts = ", ".join(f"{sum(m.group == name for m in cohort.members)} {name}" for name in cohort.classes)
     if result.strict:
@@ -152,7 +153,7 @@ def _confusion_rows(result: Classification, arm: ArmResult) -> list[tuple[str, .
 
 
 def _mistakes(result: Classification) -> list[tuple[str, ...]]:
-    """Return who is misclassified by an arm: patient, group, and each arm's verdict where it is wrong."""
+    """Return the misclassified patients: name, group, and each arm's verdict where it is wrong."""
     cohort, rows = result.cohort, []
     for index, member in enumerate(cohort.members):
         wrong = ["" if arm.correct[index] else cohort.classes[arm.verdicts[index]] for arm in result.arms]

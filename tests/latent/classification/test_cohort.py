@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from patients import rows_of
 
-from acnn_nnunet.latent.classification.cohort import select_cohort
+from acnn_nnunet.files.safe_writes import write_json
+from acnn_nnunet.latent.classification.cohort import read_twins, select_cohort
 
 ROWS = rows_of({"NOR": 3, "DCM": 2})
 
@@ -106,3 +107,11 @@ def test_leaving_out_more_counts_too():
 
     assert len(cohort.members) == 4
     assert reasons(cohort) == {"p00": "is not in clinical.csv"}
+
+
+def test_twins_come_from_the_conversions_report(tmp_path):
+    assert read_twins(tmp_path / "groups.csv") == {}
+    report = {"source": "", "training_patients": [], "test_patients": [], "excluded": [], "notes": {}}
+    write_json(tmp_path / "conversion_report.json", {**report, "twins": {"patient076": "patient074"}})
+
+    assert read_twins(tmp_path / "groups.csv") == {"patient076": "patient074"}

@@ -11,7 +11,7 @@ import pytest
 from patients import rows_of, splits_of, table_of, write_rows, write_table
 
 from acnn_nnunet.cli import main
-from acnn_nnunet.latent.classification import classification
+from acnn_nnunet.latent.classification import arms
 from acnn_nnunet.latent.codes.table import CodeTable
 
 ROWS = rows_of({"NOR": 4, "DCM": 4, "HCM": 4})
@@ -19,7 +19,7 @@ ROWS = rows_of({"NOR": 4, "DCM": 4, "HCM": 4})
 
 @pytest.fixture(autouse=True)
 def _few_trees(monkeypatch):
-    monkeypatch.setattr(classification, "cross_validate", _with_few_trees(classification.cross_validate))
+    monkeypatch.setattr(arms, "cross_validate", _with_few_trees(arms.cross_validate))
 
 
 def _with_few_trees(original):

@@ -1,17 +1,13 @@
 """The strict and the looser arm: what is fitted to whom, what a verdict is, how arms are compared."""
 
-import math
-
 import numpy as np
 import pytest
 from patients import rows_of, splits_of, table_of
 
-from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.latent.classification.classification import ArmResult, _mcnemar_p, classify, read_twins
-from acnn_nnunet.latent.classification.hand_made import HandMadeFeatures
+from acnn_nnunet.latent.classification.features import HandMadeFeatures
+from acnn_nnunet.latent.classification.measures import _mcnemar_p, classify
 from acnn_nnunet.latent.codes.table import CodeTable
 
-Z = 1.959963984540054  # the normal distribution's 97.5 % point, from tables
 ROWS = rows_of({"NOR": 4, "DCM": 4, "HCM": 4})
 NOISE = CodeTable(tuple(ROWS), np.random.default_rng(1).normal(size=(24, 3)))
 QUICK = {"num_folds": 4, "num_runs": 2, "num_trees": 10}
@@ -91,17 +87,6 @@ def test_patients_without_volumes_are_left_out_of_every_arm():
     assert all(len(arm.targets) == 10 for arm in result.arms)
 
 
-def test_a_verdict_is_the_vote_of_all_runs():
-    # Two runs of three lean to class 0 by a little, one to class 1 by far: its trees are more.
-    probabilities = np.array([[[0.6, 0.4]], [[0.6, 0.4]], [[0.0, 1.0]]])
-
-    arm = ArmResult("codes", "ED", 1, probabilities, np.array([0]))
-
-    assert arm.verdicts.tolist() == [1]
-    assert arm.share_correct.tolist() == pytest.approx([2 / 3])
-    assert arm.accuracies.tolist() == [1, 1, 0]
-
-
 def test_tables_by_fold_need_their_splits():
     with pytest.raises(ValueError, match=r"codes has a table of codes for each of 2 folds: give the folds with"):
         classify({"codes": [NOISE, NOISE]}, ROWS)
@@ -110,47 +95,6 @@ def test_tables_by_fold_need_their_splits():
 def test_one_prior_for_all_is_not_the_strict_arm():
     with pytest.raises(ValueError, match=r"codes has 1 table of codes for 4 folds: with --splits every fold needs"):
         classify({"codes": [NOISE]}, ROWS, splits=splits_of(ROWS, num_folds=4))
-
-
-def test_twins_come_from_the_conversions_report(tmp_path):
-    assert read_twins(tmp_path / "groups.csv") == {}
-    report = {"source": "", "training_patients": [], "test_patients": [], "excluded": [], "notes": {}}
-    write_json(tmp_path / "conversion_report.json", {**report, "twins": {"patient076": "patient074"}})
-
-    assert read_twins(tmp_path / "groups.csv") == {"patient076": "patient074"}
-
-
-def arm_with(verdicts, targets, *, num_classes=2):
-    return ArmResult("codes", "ED", 1, np.eye(num_classes)[None, verdicts], np.array(targets))
-
-
-@pytest.mark.parametrize("successes", [0, 10])
-def test_the_interval_of_nobody_and_everybody(successes):
-    # By hand from Wilson's formula at p = 0: the upper end is z² / (n + z²), and 1 minus it at p = 1.
-    far = Z**2 / (10 + Z**2)
-
-    interval = arm_with([0] * 10, [0 if successes else 1] * 10).interval
-
-    assert interval == pytest.approx((0, far) if successes == 0 else (1 - far, 1))
-
-
-def test_an_interval_between():
-    # p = 1/2: symmetric around it, half width z √(1/(4n) + z²/(4n²)) / (1 + z²/n).
-    half = Z * math.sqrt(1 / 16 + Z**2 / 64) / (1 + Z**2 / 4)
-
-    assert arm_with([0, 0, 1, 1], [0, 1, 0, 1]).interval == pytest.approx((0.5 - half, 0.5 + half))
-
-
-def test_the_ends_of_an_interval_solve_the_score_test():
-    # By definition the ends solve (p̂ − p)² = z² p (1 − p) / n.
-    for end in arm_with([0] * 48, [0] * 40 + [1] * 8).interval:
-        assert (40 / 48 - end) ** 2 == pytest.approx(Z**2 * end * (1 - end) / 48)
-
-
-def test_rows_of_the_confusion_are_the_truth():
-    confusion = arm_with([0, 1, 1, 1], [0, 0, 1, 2], num_classes=4).confusion
-
-    np.testing.assert_array_equal(confusion, [[1, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]])
 
 
 @pytest.mark.parametrize(
