@@ -25,7 +25,7 @@ def add_prior_options(parser) -> None:
 
 def prior_of(arguments: argparse.Namespace) -> Path:
     """Return the prior file that the options name."""
-    from acnn_nnunet.fold_prior.coder import choose_prior
+    from acnn_nnunet.fold_prior.loading import choose_prior
 
     return choose_prior(
         arguments.prior,

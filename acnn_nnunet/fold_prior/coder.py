@@ -10,24 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 from nnunetv2.configuration import ANISO_THRESHOLD
-from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import Tensor
 
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.fold_prior.alignment import align_to
 from acnn_nnunet.fold_prior.held_out import as_target, channel_names
-from acnn_nnunet.fold_prior.location import locate_prior
+from acnn_nnunet.fold_prior.loading import load_finished_prior
 from acnn_nnunet.fold_prior.orientations import common_orientation, orientation_of
 from acnn_nnunet.nnunet.cases import centred_patch, main_pieces
 from acnn_nnunet.nnunet.devices import check_device
 from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap, choose_reader
 from acnn_nnunet.nnunet.labels import known_values
-from acnn_nnunet.nnunet.plans import find_plans
 from acnn_nnunet.nnunet.resampling import resample_labels
 from acnn_nnunet.shape_prior.grids.views import View
-from acnn_nnunet.shape_prior.networks.tl_network import Stage
-from acnn_nnunet.shape_prior.prior_file import Prior, load_prior
+from acnn_nnunet.shape_prior.prior_file import Prior
 
 _BATCH_SIZE = 8
 
@@ -96,7 +94,7 @@ class Coder:
     @property
     def has_predictor(self) -> bool:
         """Whether the predictor's stage came: p(x) is trained."""
-        return self.prior.spec.stage != Stage.AUTOENCODER.value
+        return self.prior.spec.has_predictor
 
     @property
     def file_ending(self) -> str:
@@ -302,45 +300,12 @@ def load_coder(prior_file: Path, *, device: str = "cpu") -> Coder:
         ValueError: if it cannot be read, its training has not ended, or there is no such device.
     """
     check_device(device)
-    prior = load_prior(Path(prior_file), device=device)
-    if not prior.spec.complete:
-        raise ValueError(
-            f"The shape prior {prior.path} was saved before its training ended: take its checkpoint_final.pth."
-        )
+    prior = load_finished_prior(Path(prior_file), device=device)
     plans, dataset_json = _plans_of(prior)
     if prior.spec.configuration not in plans.plans["configurations"]:
         known = ", ".join(plans.plans["configurations"])
         raise ValueError(f"{prior.path} was trained on {prior.spec.configuration}; its plans only have {known}.")
-    if device == "cpu" and len(prior.spec.grid_size) == 3:
-        # The layout that convolves faster there.
-        prior.network.to(memory_format=torch.channels_last_3d)
     return Coder(prior, plans, plans.get_configuration(prior.spec.configuration), dataset_json, device)
-
-
-def choose_prior(
-    prior_file: Path | None, *, dataset: str | None, configuration: str | None, fold: str | None, plans_identifier: str
-) -> Path:
-    """Return the file that `--prior` names, or the prior of a dataset, configuration and fold.
-
-    Raises:
-        ValueError: if neither or both are given, or there is no such dataset.
-        FileNotFoundError: if there is no prior or no plans.
-    """
-    words = {"-d": dataset, "-c": configuration, "-f": fold}
-    if prior_file is not None:
-        if given := [flag for flag, word in words.items() if word is not None]:
-            raise ValueError(f"--prior names the prior: leave out {', '.join(given)}.")
-        return prior_file
-    if dataset is None or configuration is None or fold is None:
-        missing = ", ".join(flag for flag, word in words.items() if word is None)
-        raise ValueError(f"Name a prior with --prior, or with -d, -c and -f ({missing} missing).")
-    _, plans_file = find_plans(dataset, plans_identifier)
-    plans = json.loads(plans_file.read_text())
-    if configuration not in plans["configurations"]:
-        raise ValueError(
-            f"{plans_file} has no configuration {configuration}, only {', '.join(plans['configurations'])}."
-        )
-    return locate_prior(nnUNet_results.require(), plans, configuration, fold)
 
 
 def _plans_of(prior: Prior) -> tuple[PlansManager, dict[str, Any]]:

@@ -8,6 +8,7 @@ from batchgeneratorsv2.transforms.utils.seg_to_regions import ConvertSegmentatio
 from torch import Tensor
 
 from acnn_nnunet.nnunet.cases import centred_patch
+from acnn_nnunet.shape_prior.code_statistics import mean_distance_between
 from acnn_nnunet.shape_prior.grids.views import Grid, View
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 from acnn_nnunet.shape_prior.loss.distances import WhitenedDistance
@@ -52,7 +53,7 @@ def held_out_report(
         "mean_reconstruction_dice": _mean(list(per_label.values())),
         "reconstruction_dice": per_label,
         "predictor_distance": float(np.mean(distances)),
-        "between_cases_distance": _mean_distance(whitened, torch.stack(codes)),
+        "between_cases_distance": mean_distance_between(torch.stack(codes), distance=whitened),
         "cut_off_cases": cut_off,
         "outside_share": float(np.mean(outside)),
         "cases": {
@@ -111,10 +112,3 @@ def _dice(first: Tensor, second: Tensor) -> float | None:
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
-
-
-def _mean_distance(distance: torch.nn.Module, codes: Tensor) -> float | None:
-    if len(codes) < 2:
-        return None
-    first, second = torch.triu_indices(len(codes), len(codes), offset=1)
-    return distance(codes[first], codes[second]).mean().item()

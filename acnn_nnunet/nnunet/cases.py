@@ -1,14 +1,10 @@
-"""Preprocessed cases: what a fold's labels hold, the box that it takes, and patches centred on the anatomy."""
+"""Preprocessed cases: the labels and extents of their anatomy, and patches centred on it."""
 
-import math
 from collections.abc import Iterable
 
 import cc3d
 import numpy as np
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
-
-from acnn_nnunet.shape_prior.grids.roi_box import RoiBox, fit_box
 
 # Of the largest piece: what is smaller is an island. Spearman of the reconstruction's Dice with the true one, 64
 # predictions of hearts with islands: −0.14 around everything, 0.76 with a tenth, 0.91 with a quarter, 0.88 with a half.
@@ -56,35 +52,6 @@ def foreground_extents(dataset, identifiers: Iterable[str], *, axes: int, ignore
                 voxels = np.argwhere(mask)
                 extents.append(voxels.max(0) - voxels.min(0) + 1)
     return np.array(extents, dtype=float).reshape(-1, axes)
-
-
-def fit_box_to_cases(
-    dataset,
-    configuration: ConfigurationManager,
-    *,
-    margin: float,
-    spacing_factor: float,
-    ignore_label: int | None,
-) -> RoiBox | None:
-    """Return the box around the anatomy of a host dataset's cases, of no more voxels than a patch; None without any.
-
-    Args:
-        dataset: a host dataset.
-        configuration: that it was preprocessed with.
-        margin: length of the box over the 95th percentile of the anatomy's extents.
-        spacing_factor: its voxels' spacing over the configuration's.
-        ignore_label: the value of unannotated voxels.
-    """
-    spacing_mm = np.array(configuration.spacing, dtype=float)
-    extents = foreground_extents(dataset, dataset.identifiers, axes=len(spacing_mm), ignore_label=ignore_label)
-    if len(extents) == 0:
-        return None
-    return fit_box(
-        extents * spacing_mm,
-        margin=margin,
-        spacing_mm=tuple(spacing_mm * spacing_factor),
-        most_voxels=math.prod(configuration.patch_size),
-    )
 
 
 def centred_patch(data: np.ndarray, segmentation: np.ndarray, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

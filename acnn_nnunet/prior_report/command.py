@@ -4,27 +4,17 @@ from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 
-import torch
-from nnunetv2.paths import nnUNet_results
 from tqdm import tqdm
 
 from acnn_nnunet import __version__
 from acnn_nnunet.files.safe_writes import make_output_folder, refuse_file, write_json, write_text
-from acnn_nnunet.fold_prior.location import (
-    PRIOR_TRAINER,
-    check_prior_fits,
-    check_prior_is_held_out,
-    locate_prior,
-    prior_command,
-)
-from acnn_nnunet.fold_prior.specification import describe_prior
+from acnn_nnunet.fold_prior.loading import PRIOR_TRAINER, label_space, load_fold_prior
 from acnn_nnunet.nnunet.devices import check_device
-from acnn_nnunet.nnunet.folds import FoldView, view_fold
+from acnn_nnunet.nnunet.folds import view_fold
 from acnn_nnunet.nnunet.plans import dataset_id, train_command
 from acnn_nnunet.prior_report.examination import Examination
 from acnn_nnunet.prior_report.page import render_prior_page
 from acnn_nnunet.prior_report.verdict import how_to_change, judge, overall, verdict_text
-from acnn_nnunet.shape_prior.prior_file import Prior, PriorSpec, load_prior
 
 JSON_FILE, PAGE_FILE = "prior_report.json", "report.html"
 _REPORTED_SETTINGS = (
@@ -64,10 +54,17 @@ def prior_report(
     check_device(device)
     view = view_fold(dataset, configuration, fold, plans_identifier=plans_identifier)
     bundle = view.bundle
-    expected = describe_prior(bundle.plans, bundle.configuration, bundle.name, bundle.dataset_json, view.fold)
-    prior = _fitting_prior(view, expected, device=device)
+    prior = load_fold_prior(
+        bundle.plans,
+        bundle.name,
+        bundle.dataset_json,
+        view.fold,
+        validation_cases=view.validation_cases,
+        device=device,
+    )
+    labels = label_space(bundle.plans, bundle.dataset_json)
     with tqdm(desc="prior-report", unit="case") as progress:
-        examination = Examination(view, prior, expected.label_space, device=device, advance=progress.update)
+        examination = Examination(view, prior, labels, device=device, advance=progress.update)
         progress.reset(examination.num_steps)
         measures, _ = examination.run()
     report = {
@@ -97,25 +94,6 @@ def prior_report(
     write_json(output / JSON_FILE, report)
     write_text(output / PAGE_FILE, page)
     return f"{verdict_text(report)}\nreport: {output / PAGE_FILE}"
-
-
-def _fitting_prior(view: FoldView, expected: PriorSpec, *, device: str) -> Prior:
-    """Return the prior that a training of this configuration and fold would take."""
-    plans, name = view.bundle.plans.plans, view.bundle.name
-    command = prior_command(plans, name, view.fold)
-    path = view.settings.prior or locate_prior(nnUNet_results.require(), plans, name, view.fold)
-    try:
-        prior = load_prior(Path(path), device=device)
-    except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f"{error} Train one with: {command}") from error
-    check_prior_fits(prior, expected, command=command)
-    if device == "cpu" and len(prior.spec.grid_size) == 3:
-        # The layout that convolves faster there.
-        prior.network.to(memory_format=torch.channels_last_3d)
-    check_prior_is_held_out(
-        prior, list(view.validation_cases), dataset=view.bundle.dataset_name, fold=view.fold, command=command
-    )
-    return prior
 
 
 def _refuse_other_content(output: Path) -> None:

@@ -4,12 +4,14 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from acnn_nnunet.shape_prior.prior_file import UNLEARNT_DICE
+
 OK, WARNING, BAD = "ok", "warning", "bad"
 USE, CARE, DO_NOT_USE = "use it", "use with care", "do not use"
 
 RECONSTRUCTION_DICE = (0.90, 0.80)
 LEAD_OVER_PCA = (0.0, -0.05)
-LABEL_DICE = (0.80, 0.50)
+LABEL_DICE = (0.80, UNLEARNT_DICE)
 MISSED_SHARE = (0.0, 0.1)
 ACTIVE_SHARE = (0.5, 0.1)
 EFFECTIVE_RANK = (4.0, 2.0)

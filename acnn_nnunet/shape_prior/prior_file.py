@@ -11,10 +11,12 @@ import torch
 
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid, make_grid
 from acnn_nnunet.shape_prior.label_space import LabelSpace
-from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
+from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
 
 FORMAT_VERSION = 3
 SPEC_KEY = "shape_prior"
+UNLEARNT_DICE = 0.50
+"""A label that comes back from its code below this Dice is not learnt."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class PriorSpec:
     grid_size: tuple[int, ...]
     spacing_mm: tuple[float, ...]
     code_size: int
-    stage: str
+    stage: str = Stage.AUTOENCODER.value
     training_cases: tuple[str, ...] = ()
     absent_labels: tuple[str, ...] = ()
     complete: bool = False
@@ -73,6 +75,20 @@ class PriorSpec:
     def label_space(self) -> LabelSpace:
         """How the networks read labels."""
         return LabelSpace(self.num_channels, self.regions, self.ignore_label)
+
+    @property
+    def has_predictor(self) -> bool:
+        """Whether training reached the predictor's stage: p(x) is trained."""
+        return self.stage != Stage.AUTOENCODER.value
+
+    @property
+    def unlearnt_labels(self) -> dict[str, float]:
+        """Dice of the labels that training cases have and that the prior has not learnt to reconstruct."""
+        return {
+            name: dice
+            for name, dice in self.reconstruction_dice.items()
+            if dice < UNLEARNT_DICE and name not in self.absent_labels
+        }
 
     def as_plain(self) -> dict[str, Any]:
         """Return the dictionary that goes into the file."""
@@ -90,6 +106,18 @@ class PriorSpec:
         """Return the grid in a training whose patches have the given spacing."""
         return make_grid(
             self.grid, self.grid_size, spacing_mm=self.spacing_mm, patch_spacing_mm=tuple(patch_spacing_mm)
+        )
+
+    def make_network(self, *, roi: RoiGrid | None = None) -> TLNetwork:
+        """Return an untrained T-L network for this grid; `roi` is the grid where the images will be whole patches."""
+        return TLNetwork(
+            self.grid_size,
+            num_classes=self.num_channels,
+            image_channels=self.image_channels,
+            code_size=self.code_size,
+            roi=roi,
+            architecture=self.architecture,
+            spacing_mm=self.spacing_mm,
         )
 
     def mismatches(self, other: "PriorSpec") -> list[str]:
@@ -170,16 +198,9 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> Prior:
             f"this acnn-nnunet reads version {FORMAT_VERSION}."
         )
     spec = PriorSpec.from_plain(plain)
-    network = TLNetwork(
-        spec.grid_size,
-        num_classes=spec.num_channels,
-        image_channels=spec.image_channels,
-        code_size=spec.code_size,
-        architecture=spec.architecture,
-        spacing_mm=spec.spacing_mm,
-    )
+    network = spec.make_network()
     network.load_state_dict(checkpoint["network_weights"])
-    return Prior(network.to(device).eval(), spec, path, file_sha256(path))
+    return Prior(network.move_to(device).eval(), spec, path, file_sha256(path))
 
 
 def file_sha256(path: Path) -> str:

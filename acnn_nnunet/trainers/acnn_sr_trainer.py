@@ -1,8 +1,8 @@
 """Super-resolution with a frozen shape prior in its loss (ACNN-SR of the paper, §II-D)."""
 
+from acnn_nnunet.fold_prior.loading import prior_command
 from acnn_nnunet.shape_prior.grids.views import PatchGrid
 from acnn_nnunet.shape_prior.loss.distances import make_code_distance
-from acnn_nnunet.shape_prior.networks.tl_network import Stage
 from acnn_nnunet.shape_prior.prior_file import Prior
 from acnn_nnunet.sr.training.image_loss import PredictorTerm
 from acnn_nnunet.trainers.acnn_trainer import ACNNTrainer
@@ -34,10 +34,11 @@ class ACNNSRTrainer(ACNNTrainer, SRTrainer):
                 f"reconstruction_weight=0."
             )
         prior = super()._load_prior()
-        if prior.spec.stage == Stage.AUTOENCODER.value:
+        if not prior.spec.has_predictor:
+            command = prior_command(self.plans_manager.plans, self.configuration_name, self.fold)
             raise ValueError(
                 f"The shape prior {prior.path} has no trained predictor, since its training ended in the autoencoder's "
-                f"stage: train it longer (prior_num_epochs) with {self._prior_command()}"
+                f"stage: train it longer (prior_num_epochs) with {command}"
             )
         return prior
 

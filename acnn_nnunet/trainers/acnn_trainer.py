@@ -1,23 +1,19 @@
 """nnU-Net trained with a frozen shape prior in its loss."""
 
-import json
 from pathlib import Path
 
 import torch
-from nnunetv2.paths import nnUNet_results
 
-from acnn_nnunet import __version__
-from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.fold_prior.location import (
-    check_prior_fits,
-    check_prior_is_held_out,
-    locate_prior,
-    prior_command,
+from acnn_nnunet.fold_prior.loading import (
+    label_space,
+    load_fold_prior,
+    prior_warnings,
+    record_prior,
+    refuse_another_prior,
 )
-from acnn_nnunet.prior_report.verdict import LABEL_DICE
 from acnn_nnunet.shape_prior.loss.prior_loss import ShapePriorLoss, Term
 from acnn_nnunet.shape_prior.loss.prior_term import make_prior_term
-from acnn_nnunet.shape_prior.prior_file import Prior, load_prior
+from acnn_nnunet.shape_prior.prior_file import Prior
 from acnn_nnunet.shape_prior.training.augmentation import HidePartsTransform
 from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
 
@@ -51,9 +47,9 @@ class ACNNTrainer(ConfiguredTrainer):
         self._only_loading = False
 
     def get_training_transforms(self, *args, **kwargs):
-        """Return the host's augmentation, and behind it what hides parts of images where `hidden_parts` says so."""
+        """Return the host's augmentation, then hide parts of images where the setting `hidden_parts` says so."""
         transforms = super().get_training_transforms(*args, **kwargs)
-        if self.settings.hidden_parts > 0 and not self.takes_thick_slices:
+        if self.settings.hidden_parts > 0 and not self.is_thick_slice:
             schemes = self.configuration_manager.normalization_schemes
             z_scored = tuple(scheme == "ZScoreNormalization" for scheme in schemes)
             transforms.transforms.append(HidePartsTransform(self.settings.hidden_parts, z_scored=z_scored))
@@ -68,14 +64,15 @@ class ACNNTrainer(ConfiguredTrainer):
             self._only_loading = False
 
     def on_train_start(self):
-        """Take the prior up, check that it may serve this run, and record it."""
+        """Load the prior, check that it may serve this run, and record it."""
         self._refuse_missing_fold()
         if not self.was_initialized:
             self.initialize()
         if self.settings.prior_weight > 0:
             if self.prior is None:
                 self.loss = self._build_loss()
-            self._check_and_record_prior()
+            assert self.prior is not None
+            self._record_prior(self.prior)
         super().on_train_start()
 
     def on_train_epoch_start(self):
@@ -115,79 +112,38 @@ class ACNNTrainer(ConfiguredTrainer):
         )
 
     def _load_prior(self) -> Prior:
-        path = self.settings.prior or locate_prior(
-            nnUNet_results.require(), self.plans_manager.plans, self.configuration_name, self.fold
+        _, validation_cases = self.do_split()
+        prior = load_fold_prior(
+            self.plans_manager,
+            self.configuration_name,
+            self.dataset_json,
+            self.fold,
+            validation_cases=validation_cases,
+            device=self.device,
         )
-        command = self._prior_command()
-        try:
-            prior = load_prior(Path(path), device=self.device)
-        except (FileNotFoundError, ValueError) as error:
-            raise type(error)(
-                f"{error} {self.plans_manager.dataset_name}, configuration {self.configuration_name}, fold {self.fold} "
-                f"needs one that can be read, train it with: {command}"
-            ) from error
-        check_prior_fits(prior, self._expected_prior(), command=command)
-        if self.device.type == "cpu" and len(prior.spec.grid_size) == 3:
-            # The layout that convolves faster on CPUs.
-            prior.network.to(memory_format=torch.channels_last_3d)
-        if prior.spec.absent_labels:
-            self.print_to_log_file(
-                f"WARNING: the shape prior {prior.path} never saw {', '.join(prior.spec.absent_labels)}: "
-                f"no training case of its fold has that label, so it knows nothing of its shape."
-            )
-        unlearnt = [
-            f"{name} (Dice {dice:.2f})"
-            for name, dice in prior.spec.reconstruction_dice.items()
-            if dice < LABEL_DICE[1] and name not in prior.spec.absent_labels
-        ]
-        if unlearnt:
-            self.print_to_log_file(
-                f"WARNING: the shape prior {prior.path} has not learnt to draw {', '.join(unlearnt)} back, and may do "
-                f"more harm than good: train it longer (prior_num_epochs); acnn-nnunet prior-report says more."
-            )
+        for warning in prior_warnings(prior):
+            self.print_to_log_file(warning)
         return prior
-
-    def _prior_command(self) -> str:
-        return prior_command(self.plans_manager.plans, self.configuration_name, self.fold)
 
     def _prior_term(self, prior: Prior) -> Term:
         return make_prior_term(
             prior.network,
             distance=self.settings.prior_distance,
             grid=prior.spec.make_grid(self.configuration_manager.spacing),
-            # What is ignored is a matter of this training's labels, not of those the prior learnt from.
-            labels=self._expected_prior().label_space,
+            # The ignore label is this training's, which the prior's training need not have had.
+            labels=label_space(self.plans_manager, self.dataset_json),
             feature_weight=self.settings.feature_weight,
             reconstruction_weight=self.settings.reconstruction_weight,
         )
 
-    def _check_and_record_prior(self) -> None:
-        prior = self.prior
-        assert prior is not None
-        _, validation_cases = self.do_split()
-        check_prior_is_held_out(
-            prior,
-            validation_cases,
-            dataset=self.plans_manager.dataset_name,
-            fold=self.fold,
-            command=self._prior_command(),
-        )
+    def _record_prior(self, prior: Prior) -> None:
+        folder = Path(self.output_folder)
+        if self.current_epoch > 0:
+            refuse_another_prior(prior, folder)
         if self.fold == "all":
             self.print_to_log_file(
                 "WARNING: fold all: network and shape prior train on the very cases they are validated on."
             )
-        record_file = Path(self.output_folder) / "acnn_run.json"
-        if self.current_epoch > 0 and record_file.is_file():
-            recorded = json.loads(record_file.read_text())
-            if recorded["prior_sha256"] != prior.sha256:
-                raise ValueError(
-                    f"{self.output_folder} was trained with the shape prior {recorded['prior']} "
-                    f"(sha256 {recorded['prior_sha256'][:12]}…), and --c found {prior.path} "
-                    f"(sha256 {prior.sha256[:12]}…): bring the first one back, or train anew without --c."
-                )
         self.print_to_log_file(f"shape prior: {prior.path}, sha256 {prior.sha256}")
         if self.local_rank == 0:
-            write_json(
-                record_file,
-                {"prior": str(prior.path), "prior_sha256": prior.sha256, "acnn_nnunet": __version__},
-            )
+            record_prior(prior, folder)

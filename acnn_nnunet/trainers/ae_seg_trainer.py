@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.fold_prior.held_out import channel_names, load_patch
+from acnn_nnunet.fold_prior.loading import label_space
 from acnn_nnunet.refinement.segmentation_autoencoder import (
     LARGE_PARAMETERS,
     SMALL_PARAMETERS,
@@ -52,7 +53,7 @@ class AESegTrainer(OwnNetworkTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008 (the host reads this very signature)
     ):
         super().__init__(plans, configuration, fold, dataset_json, device)
-        self.labels = self._expected_prior().label_space
+        self.labels = label_space(self.plans_manager, self.dataset_json)
 
     @classmethod
     def build_own_network(

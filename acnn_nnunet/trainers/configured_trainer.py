@@ -15,14 +15,11 @@ from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from acnn_nnunet.files.safe_writes import replace_atomically
-from acnn_nnunet.fold_prior.specification import describe_prior
-from acnn_nnunet.nnunet.checkpoints import add_to_checkpoint, read_checkpoint_errors
 from acnn_nnunet.nnunet.devices import use_cpu_autocast
-from acnn_nnunet.nnunet.epoch_log import EpochLog
-from acnn_nnunet.nnunet.plans import HR_KEY, dataset_id
+from acnn_nnunet.nnunet.plans import HR_KEY
+from acnn_nnunet.nnunet.run_folder import EpochLog, add_to_checkpoint, read_checkpoint_errors
 from acnn_nnunet.nnunet.settings import Settings
 from acnn_nnunet.shape_prior.loss.prior_loss import FullPrecisionLoss
-from acnn_nnunet.shape_prior.prior_file import PriorSpec
 
 _HOST_DEFAULT_SPLITS = 5
 
@@ -31,7 +28,7 @@ class ConfiguredTrainer(nnUNetTrainer):
     """An nnUNetTrainer that reads the `acnn` block of its configuration.
 
     Attributes:
-        takes_thick_slices: whether it trains what plan-hr has planned, and nothing else; None for both.
+        is_thick_slice: whether plan-hr made the configuration.
         has_prior: whether it trains a prior, or takes one where the settings say so.
 
     Raises:
@@ -39,7 +36,6 @@ class ConfiguredTrainer(nnUNetTrainer):
         OSError: if the results folder cannot be written.
     """
 
-    takes_thick_slices: bool | None = False
     has_prior = False
 
     def __init__(
@@ -62,7 +58,8 @@ class ConfiguredTrainer(nnUNetTrainer):
             where=f"{self.plans_manager.plans_name}.json of {self.plans_manager.dataset_name}, "
             f"configuration {configuration} (change it with acnn-nnunet configure)",
         )
-        self._refuse_other_configurations()
+        self.is_thick_slice = HR_KEY in self.configuration_manager.configuration
+        self._check_configuration()
         self.acnn_log = EpochLog(self.output_folder)
         self._apply_settings()
         self.cpu_autocast = use_cpu_autocast(self.settings.cpu_autocast, self.device)
@@ -181,12 +178,6 @@ class ConfiguredTrainer(nnUNetTrainer):
         """Return what goes into a checkpoint beside the host's entries."""
         return {}
 
-    def _expected_prior(self) -> PriorSpec:
-        """Return the specification of the prior that belongs to this configuration and fold."""
-        return describe_prior(
-            self.plans_manager, self.configuration_manager, self.configuration_name, self.dataset_json, self.fold
-        )
-
     def _autocast(self) -> contextlib.AbstractContextManager:
         return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.cpu_autocast)
 
@@ -208,22 +199,14 @@ class ConfiguredTrainer(nnUNetTrainer):
         np.random.seed(seed)
         torch.manual_seed(seed)
 
-    def _refuse_other_configurations(self) -> None:
-        planned = HR_KEY in self.configuration_manager.configuration
-        if self.takes_thick_slices is None or planned == self.takes_thick_slices:
-            return
-        name, dataset = type(self).__name__, self.plans_manager.dataset_name
-        if planned:
+    def _check_configuration(self) -> None:
+        """Refuse a configuration that is not for this trainer: here one for thick slices."""
+        if self.is_thick_slice:
             raise ValueError(
-                f"{name} does not train {self.configuration_name} of {dataset}, which plan-hr made for thick slices: "
-                f"use -tr ACNNSubPixelSegTrainer or SubPixelSegTrainer for labels, ACNNSRTrainer or SRTrainer for "
-                f"images."
+                f"{type(self).__name__} does not train {self.configuration_name} of {self.plans_manager.dataset_name}, "
+                f"which plan-hr made for thick slices: use -tr ACNNSubPixelSegTrainer or SubPixelSegTrainer for "
+                f"labels, ACNNSRTrainer or SRTrainer for images."
             )
-        raise ValueError(
-            f"{name} trains configurations for thick slices, and {self.configuration_name} of {dataset} is none: "
-            f"make one with acnn-nnunet plan-hr {dataset_id(dataset)} --factor K -c {self.configuration_name}, and "
-            f"train that."
-        )
 
     def _refuse_missing_fold(self) -> None:
         """Refuse a fold for which the host would draw a random split by case, tearing patients apart."""

@@ -6,6 +6,7 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
+from acnn_nnunet.nnunet.workarounds import OwnNetwork
 from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
 
 
@@ -17,6 +18,7 @@ class OwnNetworkTrainer(ConfiguredTrainer):
     """
 
     predicted_by: str
+    build_network_architecture = OwnNetwork()
 
     def __init__(
         self,
@@ -28,11 +30,9 @@ class OwnNetworkTrainer(ConfiguredTrainer):
     ):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.enable_deep_supervision = False
-        # The host's training asks the instance, nnUNetv2_predict the class, which refuses.
-        self.build_network_architecture = self.build_own_network  # type: ignore[method-assign]
 
     @classmethod
-    def build_network_architecture(
+    def build_for_prediction(
         cls,
         plans_manager: PlansManager,
         configuration_manager: ConfigurationManager,

@@ -1,44 +1,38 @@
 """The T-L network trained by nnU-Net's own training loop, on the fold's training labels."""
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 import torch
-from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
 from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.fold_prior.held_out import channel_names, held_out_report
-from acnn_nnunet.fold_prior.specification import box_of_checkpoint, describe_prior
-from acnn_nnunet.nnunet.cases import as_label, fit_box_to_cases, labels_present
+from acnn_nnunet.fold_prior.loading import describe_prior, spec_of_checkpoint
+from acnn_nnunet.fold_prior.training_cases import find_absent_labels, fit_box_to_cases
 from acnn_nnunet.nnunet.settings import Settings
+from acnn_nnunet.nnunet.workarounds import OwnNetwork
 from acnn_nnunet.shape_prior.code_statistics import measure_statistics
-from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
-from acnn_nnunet.shape_prior.grids.samples import GridSamples, samples_on_grid
+from acnn_nnunet.shape_prior.grids.samples import GridSamples, grid_shares, samples_on_grid
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
 from acnn_nnunet.shape_prior.loss.prior_loss import FullPrecisionLoss
 from acnn_nnunet.shape_prior.networks.hybrid_autoencoder import HybridDecoder, HybridEncoder
 from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, PriorSpec
+from acnn_nnunet.shape_prior.training.augmentation import deform_every_sample
 from acnn_nnunet.shape_prior.training.corruption import AutoencoderInput
-from acnn_nnunet.shape_prior.training.linear_start import start_linearly
+from acnn_nnunet.shape_prior.training.linear_start import maps_for_linear_start, start_linearly
 from acnn_nnunet.shape_prior.training.losses import ReconstructionLoss, measure_batch, summarise_epoch, tl_loss
 from acnn_nnunet.shape_prior.training.optimizer import prior_optimizer
 from acnn_nnunet.shape_prior.training.stages import StageSchedule, set_training_mode
 from acnn_nnunet.trainers.configured_trainer import ConfiguredTrainer
 
 _SCHEDULE_KEY = "shape_prior_schedule"
-# Where a fitted box waits for the host to build the network, in the resolved configuration: in memory only.
-_BOX_KEY = "acnn_roi_box"
 _CODES_FOR_STATISTICS = 1000
-# Width of the Gaussian that smooths a deformation, in edges of the patch.
-_ELASTIC_SCALE = (0.06, 0.2)
-# 256 codes at the start, mean Dice of 32 hippocampi not in the fit: 0.836 of 512 maps, 0.852 of 1024, 0.856 of 1800.
-_LEAST_MAPS_FOR_LINEAR_START, _MAPS_PER_CODE = 300, 4
 
 
 class ShapePriorTrainer(ConfiguredTrainer):
@@ -56,7 +50,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
     network: TLNetwork
     grid: PatchGrid | RoiGrid
     has_prior = True
-    takes_thick_slices = None  # it sees labels and images on the HR grid
+    build_network_architecture = OwnNetwork()
 
     def __init__(
         self,
@@ -67,7 +61,6 @@ class ShapePriorTrainer(ConfiguredTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008 (the host reads this very signature)
     ):
         super().__init__(plans, configuration, fold, dataset_json, device)
-        self._refuse_unsupported()
         self.num_epochs = self.settings.prior_num_epochs
         self.enable_deep_supervision = False
         if self.settings.num_val_iterations_per_epoch is None:
@@ -77,62 +70,64 @@ class ShapePriorTrainer(ConfiguredTrainer):
             # The file is small, and the host's 50 epochs are more than the whole training has.
             self.save_every = 1
         self.schedule = StageSchedule(self.num_epochs, with_predictor=self.settings.train_predictor)
-        self.labels = self._expected_prior().label_space
+        self.spec = describe_prior(self.plans_manager, configuration, dataset_json, fold)
+        self.labels = self.spec.label_space
         self._reconstruction = ReconstructionLoss(self.labels, with_dice=self.settings.reconstruction_loss == "dice_ce")
-        self._shown = AutoencoderInput(
+        self._with_errors = AutoencoderInput(
             swap_probability=self.settings.label_swap_probability,
             noise=self.settings.input_noise,
             clean_share=self.settings.clean_share,
         )
-        self._outside_share = 0.0
         self._reconstruction_dice: dict[str, float] = {}
-        self._training_cases: tuple[str, ...] = ()
-        self._absent_labels: tuple[str, ...] = ()
-        self._complete = False
+        self._box_is_known = False
 
-    @staticmethod
-    def build_network_architecture(
+    def build_own_network(
+        self,
         plans_manager: PlansManager,
         configuration_manager: ConfigurationManager,
         num_input_channels: int,
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
-        """Return the T-L network on the configuration's patch or on the box that was fitted to the fold.
+        """Return the T-L network on the configuration's patch, or on the box that was fitted to the fold."""
+        return self.spec.make_network(roi=self.grid if isinstance(self.grid, RoiGrid) else None)
+
+    @classmethod
+    def build_for_prediction(
+        cls,
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """Return the T-L network on the configuration's patch for nnUNetv2_predict.
 
         Raises:
-            NotImplementedError: if the grid is a box and no fold has been looked at, as in nnUNetv2_predict.
+            NotImplementedError: if the grid is a box.
         """
         settings = Settings.from_configuration(configuration_manager.configuration)
-        box, roi = configuration_manager.configuration.get(_BOX_KEY), None
         if settings.grid == RoiGrid.kind:
-            if box is None:
-                raise NotImplementedError(
-                    "nnUNetv2_predict does not run a shape prior of grid=roi, whose box belongs to its fold: "
-                    "nnUNetv2_train … -tr ShapePriorTrainer --val decodes the fold's validation cases."
-                )
-            roi = RoiGrid(box.size, spacing_mm=box.spacing_mm, patch_spacing_mm=tuple(configuration_manager.spacing))
+            raise NotImplementedError(
+                "nnUNetv2_predict does not run a shape prior of grid=roi, whose box belongs to its fold: "
+                "nnUNetv2_train … -tr ShapePriorTrainer --val decodes the fold's validation cases."
+            )
         return TLNetwork(
-            tuple(configuration_manager.patch_size) if roi is None else roi.size,
+            tuple(configuration_manager.patch_size),
             num_classes=num_output_channels,
             image_channels=num_input_channels,
             code_size=settings.code_size,
-            roi=roi,
             architecture=settings.architecture,
-            spacing_mm=tuple(configuration_manager.spacing) if box is None else box.spacing_mm,
+            spacing_mm=tuple(configuration_manager.spacing),
         )
 
     def initialize(self):
-        """Fit the box, where the grid is one, and build everything as the host does.
-
-        On CPUs the layout that convolves faster is chosen.
-        """
-        if self.settings.grid == RoiGrid.kind and _BOX_KEY not in self.configuration_manager.configuration:
-            self._take_box(self._fit_box())
-        self.grid = self._specification().make_grid(self.configuration_manager.spacing)
+        """Fit the box, where the grid is one, and build everything as the host does."""
+        if self.settings.grid == RoiGrid.kind and not self._box_is_known:
+            self._fit_box()
+        self.grid = self.spec.make_grid(self.configuration_manager.spacing)
         super().initialize()
-        if self.device.type == "cpu" and len(self.configuration_manager.patch_size) == 3:
-            self.network.to(memory_format=torch.channels_last_3d)
+        self.network.move_to(self.device)
 
     def configure_optimizers(self):
         """Return AdamW over the three networks, and what sets its learning rates over all stages."""
@@ -145,13 +140,10 @@ class ShapePriorTrainer(ConfiguredTrainer):
         )
 
     def get_training_transforms(self, *args, **kwargs):
-        """Return the host's augmentation, with every sample deformed smoothly where `elastic_deformation` says so."""
+        """Return the host's augmentation, with smooth deformations where the setting `elastic_deformation` says so."""
         transforms = super().get_training_transforms(*args, **kwargs)
         if self.settings.elastic_deformation > 0:
-            (spatial,) = (each for each in transforms.transforms if isinstance(each, SpatialTransform))
-            spatial.p_elastic_deform = 1.0
-            spatial.elastic_deform_scale = _ELASTIC_SCALE
-            spatial.elastic_deform_magnitude = (0.0, self.settings.elastic_deformation)
+            deform_every_sample(transforms, largest_voxels=self.settings.elastic_deformation)
         return transforms
 
     def set_deep_supervision_enabled(self, enabled: bool):
@@ -162,9 +154,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
         self._refuse_missing_fold()
         if not self.was_initialized:
             self.initialize()
-        dataset = self._training_dataset()
-        self._training_cases = tuple(str(case) for case in dataset.identifiers)
-        self._absent_labels = self._find_absent_labels(dataset)
+        self._describe_training_cases()
         super().on_train_start()
         if self.current_epoch == 0:
             self._start_linearly()
@@ -191,7 +181,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
                 stage=self.schedule.stage,
                 reconstruction_loss=lambda logits: self._reconstruction.of_samples(logits, samples),
                 code_loss_scale=self.schedule.code_loss_scale,
-                corrupt=self._shown,
+                corrupt=self._with_errors,
             )
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 12)
@@ -204,20 +194,14 @@ class ShapePriorTrainer(ConfiguredTrainer):
         Raises:
             ValueError: if every sample was masked.
         """
-        names = ("samples", "valid", "cut", "outside")
-        counts = {name: sum(float(output[name]) for output in train_outputs) for name in names}
-        if counts["valid"] == 0:
+        if not any(output["valid"] for output in train_outputs):
             raise ValueError(
                 f"No training patch of {self._where()} held the whole anatomy in an epoch, as grid=roi needs it: use "
                 f"grid=patch, or a configuration with a larger patch than "
                 f"{tuple(self.configuration_manager.patch_size)} voxels."
             )
         super().on_train_epoch_end([output for output in train_outputs if output["valid"] > 0])
-        shares = {
-            "cut_off_share": counts["cut"] / counts["samples"],
-            "masked_share": 1 - counts["valid"] / counts["samples"],
-            "outside_share": counts["outside"] / counts["valid"],
-        }
+        shares = grid_shares(train_outputs)
         self.acnn_log.log(self.current_epoch, **shares)
         self.print_to_log_file(", ".join(f"{name} {share:.4f}" for name, share in shares.items()))
 
@@ -254,14 +238,17 @@ class ShapePriorTrainer(ConfiguredTrainer):
     def on_train_end(self):
         """Measure code and features over augmented training labels, then save and end as the host does."""
         self.network.eval()
-        self._outside_share = measure_statistics(self.network, self._training_samples(_CODES_FOR_STATISTICS))
-        self._complete = True
+        outside_share = measure_statistics(self.network, self._training_samples(_CODES_FOR_STATISTICS))
+        self.spec = dataclasses.replace(
+            self.spec, complete=True, outside_share=outside_share, reconstruction_dice=self._reconstruction_dice
+        )
         super().on_train_end()
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
         """Load as the host does, with the checkpoint's box, and go on in the stage that was saved."""
         if self.settings.grid == RoiGrid.kind and not self.was_initialized:
-            self._take_box(box_of_checkpoint(filename_or_checkpoint))
+            saved = spec_of_checkpoint(filename_or_checkpoint)
+            self._take_box(saved.grid_size, saved.spacing_mm)
         super().load_checkpoint(filename_or_checkpoint)
         if isinstance(filename_or_checkpoint, str):
             checkpoint = torch.load(filename_or_checkpoint, map_location="cpu", weights_only=True)
@@ -297,28 +284,14 @@ class ShapePriorTrainer(ConfiguredTrainer):
         return {SPEC_KEY: self._specification().as_plain(), _SCHEDULE_KEY: self.schedule.state()}
 
     def _specification(self) -> PriorSpec:
-        return describe_prior(
-            self.plans_manager,
-            self.configuration_manager,
-            self.configuration_name,
-            self.dataset_json,
-            self.fold,
-            stage=self.schedule.trained_stage,
-            training_cases=self._training_cases,
-            absent_labels=self._absent_labels,
-            complete=self._complete,
-            outside_share=self._outside_share,
-            reconstruction_dice=self._reconstruction_dice if self._complete else None,
-            box=self.configuration_manager.configuration.get(_BOX_KEY),
-        )
+        """Return the specification of the prior as it is trained so far."""
+        return dataclasses.replace(self.spec, stage=self.schedule.trained_stage.value)
 
     def _start_linearly(self) -> None:
         encoder, decoder = self.network.encoder, self.network.decoder
         if isinstance(encoder, HybridEncoder) and isinstance(decoder, HybridDecoder):
-            samples = self._training_samples(
-                max(_LEAST_MAPS_FOR_LINEAR_START, _MAPS_PER_CODE * self.settings.code_size)
-            )
-            spacing_mm = self._specification().spacing_mm
+            samples = self._training_samples(maps_for_linear_start(self.settings.code_size))
+            spacing_mm = self.spec.spacing_mm
             components = start_linearly(encoder, decoder, samples, labels=self.labels, spacing_mm=spacing_mm)
             self.print_to_log_file(f"architecture=hybrid: starts as PCA of signed distances, {components} components")
 
@@ -332,34 +305,34 @@ class ShapePriorTrainer(ConfiguredTrainer):
         target = batch["target"].to(self.device, non_blocking=True)
         return samples_on_grid(image, target, grid=self.grid, labels=self.labels)
 
-    def _fit_box(self) -> RoiBox:
-        """Return the box around the training cases' anatomy."""
+    def _fit_box(self) -> None:
+        """Fit the box around the training cases' anatomy."""
         box = fit_box_to_cases(
             self._training_dataset(),
             self.configuration_manager,
             margin=self.settings.roi_margin,
             spacing_factor=self.settings.roi_spacing_factor,
             ignore_label=self.label_manager.ignore_label,
+            where=self._where(),
         )
-        return box or self._refuse_no_foreground()
+        self._take_box(box.size, box.spacing_mm)
 
-    def _take_box(self, box: RoiBox) -> None:
-        self.configuration_manager.configuration[_BOX_KEY] = box
-        lengths_mm = " × ".join(f"{n * s:.1f}" for n, s in zip(box.size, box.spacing_mm, strict=True))
-        self.print_to_log_file(f"grid=roi: a box of {lengths_mm} mm, {box.size} voxels of {box.spacing_mm} mm")
+    def _take_box(self, size: tuple[int, ...], spacing_mm: tuple[float, ...]) -> None:
+        self.spec = dataclasses.replace(self.spec, grid_size=size, spacing_mm=spacing_mm)
+        self._box_is_known = True
+        lengths_mm = " × ".join(f"{n * s:.1f}" for n, s in zip(size, spacing_mm, strict=True))
+        self.print_to_log_file(f"grid=roi: a box of {lengths_mm} mm, {size} voxels of {spacing_mm} mm")
 
-    def _find_absent_labels(self, dataset) -> tuple[str, ...]:
-        names = channel_names(self.dataset_json["labels"], self.labels)
-        present = labels_present(dataset, dataset.identifiers)
-        if not present:
-            self._refuse_no_foreground()
-        absent = tuple(name for name in names.values() if as_label(self.dataset_json["labels"][name]) not in present)
+    def _describe_training_cases(self) -> None:
+        dataset = self._training_dataset()
+        absent = find_absent_labels(dataset, self.dataset_json["labels"], self.labels, where=self._where())
         if absent:
             self.print_to_log_file(
                 f"WARNING: no training case of {self._where()} has the label {', '.join(absent)}: "
                 f"the prior will know nothing of its shape."
             )
-        return absent
+        cases = tuple(str(case) for case in dataset.identifiers)
+        self.spec = dataclasses.replace(self.spec, training_cases=cases, absent_labels=absent)
 
     def _training_dataset(self):
         training_cases, _ = self.do_split()  # which chooses the class
@@ -368,13 +341,8 @@ class ShapePriorTrainer(ConfiguredTrainer):
     def _where(self) -> str:
         return f"{self.plans_manager.dataset_name}, configuration {self.configuration_name}, fold {self.fold}"
 
-    def _refuse_no_foreground(self) -> NoReturn:
-        raise ValueError(
-            f"No training case of {self._where()} has any foreground: a shape prior needs labelled anatomy. "
-            f"Check the labels in nnUNet_raw and preprocess again."
-        )
-
-    def _refuse_unsupported(self) -> None:
+    def _check_configuration(self) -> None:
+        """Refuse cascades and several devices; one for thick slices may come, with labels and images on the HR grid."""
         if self.is_cascaded:
             raise NotImplementedError(
                 f"ShapePriorTrainer does not train on a cascade's second stage such as {self.configuration_name} of "

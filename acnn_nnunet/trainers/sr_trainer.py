@@ -10,6 +10,7 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import Tensor, nn
 
+from acnn_nnunet.nnunet.workarounds import as_dice_counts
 from acnn_nnunet.sr.inference.validation import SimulatedValidation, score_images
 from acnn_nnunet.sr.training.image_loss import HuberLoss, ImageTarget
 from acnn_nnunet.trainers.thick_slice_trainer import ThickSliceTrainer
@@ -51,11 +52,7 @@ class SRTrainer(ThickSliceTrainer):
 
     @torch.no_grad()
     def validation_step(self, batch: dict) -> dict:
-        """Measure loss, mean absolute error and PSNR of a batch, and what R² is made of.
-
-        The host's formula 2·tp / (2·tp + fp + fn), over the sums of an epoch, is R² for tp = (total − error) / 2 and
-        fp = error, both sums of squares.
-        """
+        """Measure loss, mean absolute error and PSNR of a batch, and the sums of squares that R² is made of."""
         batch = self._with_stacks(batch)
         (target,) = batch["target"]
         with self._autocast():
@@ -65,9 +62,7 @@ class SRTrainer(ThickSliceTrainer):
         error, total = _squares(difference), _squares(target.image - target.image.mean((2, 3, 4), keepdim=True))
         return {
             "loss": loss.cpu().numpy(),
-            "tp_hard": ((total - error) / 2).cpu().numpy(),
-            "fp_hard": error.cpu().numpy(),
-            "fn_hard": torch.zeros_like(error).cpu().numpy(),
+            **as_dice_counts(total - error, error),
             "mae": difference.abs().mean().cpu().numpy(),
             "psnr_db": _psnr_db(difference, target.image).cpu().numpy(),
         }

@@ -16,6 +16,7 @@ from torch._dynamo import OptimizedModule
 
 from acnn_nnunet.nnunet.folds import raw_images
 from acnn_nnunet.nnunet.models import ModelBundle
+from acnn_nnunet.nnunet.plans import dataset_id
 from acnn_nnunet.sr.degradation.acquisition import Acquisition, acquire
 from acnn_nnunet.sr.inference.command import Inference
 from acnn_nnunet.sr.inference.hr_model import HRModel
@@ -37,7 +38,6 @@ class ThickSliceTrainer(OwnNetworkTrainer):
         ValueError: if the configuration was not made by plan-hr.
     """
 
-    takes_thick_slices = True
     predicts_image = False
     predicted_by = (
         "nnUNetv2_predict writes predictions on the grid of the input, and this network's are on a grid with "
@@ -120,6 +120,14 @@ class ThickSliceTrainer(OwnNetworkTrainer):
         if self.local_rank == 0:
             self._score(validation, images)
             self.print_to_log_file("Validation complete", also_print_to_console=True)
+
+    def _check_configuration(self) -> None:
+        if not self.is_thick_slice:
+            name, dataset = self.configuration_name, self.plans_manager.dataset_name
+            raise ValueError(
+                f"{type(self).__name__} trains configurations for thick slices, and {name} of {dataset} is none: "
+                f"make one with acnn-nnunet plan-hr {dataset_id(dataset)} --factor K -c {name}, and train that."
+            )
 
     def _score(self, validation: SimulatedValidation, images: Mapping[str, Sequence[Path]]) -> None:
         """Score what was predicted for the validation cases, and write `summary.json`."""

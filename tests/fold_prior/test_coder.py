@@ -13,8 +13,9 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from phantom_prior import CODE_SIZE, PATCH, SHAPE, SPACING_MM, write_phantom_prior, write_raw
 from PIL import Image
 
-from acnn_nnunet.fold_prior.coder import choose_prior, load_coder
+from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.fold_prior.held_out import load_on_grid
+from acnn_nnunet.fold_prior.loading import choose_prior
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
 from acnn_nnunet.shape_prior.networks.tl_network import Stage
 

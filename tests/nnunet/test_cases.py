@@ -1,12 +1,9 @@
 """What is read off preprocessed labels."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-from acnn_nnunet.nnunet.cases import fit_box_to_cases, foreground_extents, main_pieces
-from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
+from acnn_nnunet.nnunet.cases import foreground_extents, main_pieces
 
 
 class Cases:
@@ -46,17 +43,6 @@ def test_without_an_ignore_label_every_value_counts(cases):
 
 def test_no_foreground_at_all(cases):
     assert foreground_extents(cases, ["empty"], axes=3, ignore_label=None).shape == (0, 3)
-
-
-@pytest.mark.parametrize(
-    ("identifier", "expected"),
-    # Extents of 2, 3 and 5 voxels are 4, 3 and 5 mm, and 4.8, 3.6 and 6 mm with the margin: 1.2, 1.8 and 3 voxels.
-    [("first", RoiBox((2, 2, 3), (4.0, 2.0, 2.0))), ("empty", None)],
-)
-def test_the_box_of_cases(cases, identifier, expected):
-    cases.identifiers = [identifier]
-    configuration = SimpleNamespace(spacing=[2.0, 1.0, 1.0], patch_size=[40, 40, 40])
-    assert fit_box_to_cases(cases, configuration, margin=1.2, spacing_factor=2.0, ignore_label=9) == expected
 
 
 def test_islands_are_pieces_under_a_quarter_of_the_largest():

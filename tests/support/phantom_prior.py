@@ -10,7 +10,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from acnn_nnunet.demo.phantom import write_dataset
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
-from acnn_nnunet.fold_prior.specification import describe_prior
+from acnn_nnunet.fold_prior.loading import describe_prior
 from acnn_nnunet.shape_prior.code_statistics import code_statistics
 from acnn_nnunet.shape_prior.defects import DEFECTS
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
@@ -49,15 +49,13 @@ def write_phantom_prior(
     (folder / "dataset.json").write_text(json.dumps(dataset_json))
     manager = PlansManager(plans)
     files = sorted((raw / "labelsTr").glob("*.nii.gz"))
-    spec = describe_prior(
-        manager, manager.get_configuration("quick"), "quick", dataset_json, 0, stage=stage, complete=True, box=box,
-        training_cases=tuple(file.name.removesuffix(".nii.gz") for file in files),
+    boxed = {} if box is None else {"grid_size": box.size, "spacing_mm": box.spacing_mm}
+    spec = replace(
+        describe_prior(manager, "quick", dataset_json, 0), stage=stage.value, complete=True,
+        training_cases=tuple(file.name.removesuffix(".nii.gz") for file in files), **boxed,
     )  # fmt: skip
     torch.manual_seed(0)
-    network = TLNetwork(
-        spec.grid_size, num_classes=spec.num_channels, image_channels=1, code_size=spec.code_size,
-        architecture=spec.architecture, spacing_mm=spec.spacing_mm,
-    )  # fmt: skip
+    network = spec.make_network()
     _save(path, spec, network)
     if steps:
         _train(load_coder(path), files, raw / "imagesTr", network, steps=steps)

@@ -10,10 +10,10 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from acnn_nnunet.fold_prior.held_out import load_on_grid
-from acnn_nnunet.fold_prior.specification import describe_prior
+from acnn_nnunet.fold_prior.loading import describe_prior
 from acnn_nnunet.shape_prior.code_statistics import code_statistics
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
-from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
+from acnn_nnunet.shape_prior.networks.tl_network import Stage
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY
 
 DATASET = "Dataset099_Balls"
@@ -63,15 +63,13 @@ def write_prior(folder: Path, results: Path, *, box: RoiBox | None = None, steps
     configuration = plans.get_configuration("quick")
     split = json.loads((folder / "splits_final.json").read_text())[0]
     dataset_json = json.loads((folder / "dataset.json").read_text())
-    spec = describe_prior(
-        plans, configuration, "quick", dataset_json, 0, stage=Stage.JOINT, complete=True, box=box,
-        training_cases=tuple(split["train"]),
+    boxed = {} if box is None else {"grid_size": box.size, "spacing_mm": box.spacing_mm}
+    spec = replace(
+        describe_prior(plans, "quick", dataset_json, 0), stage=Stage.JOINT.value, complete=True,
+        training_cases=tuple(split["train"]), **boxed,
     )  # fmt: skip
     torch.manual_seed(0)
-    network = TLNetwork(
-        spec.grid_size, num_classes=spec.num_channels, image_channels=1, code_size=spec.code_size,
-        architecture=spec.architecture, spacing_mm=spec.spacing_mm,
-    )  # fmt: skip
+    network = spec.make_network()
     dataset = nnUNetDatasetBlosc2(str(folder / "nnUNetPlans_3d"), split["train"])
     grid, labels = spec.make_grid(configuration.spacing), spec.label_space
     cases = [load_on_grid(dataset, case, dataset_json["labels"], labels, grid)[:2] for case in split["train"]]

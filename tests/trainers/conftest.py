@@ -1,5 +1,6 @@
 """A preprocessed phantom dataset with small networks, made once by the host's own commands."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -107,7 +108,7 @@ def make_prior(make_trainer):
         channels, size = trainer.labels.num_channels, trainer.grid.size
         for _ in range(20):
             trainer.network.encoder(torch.rand(2, channels, *size).round())
-        trainer._complete = True
+        trainer.spec = dataclasses.replace(trainer.spec, complete=True)
         trainer.save_checkpoint(str(Path(trainer.output_folder) / "checkpoint_final.pth"))
         return Path(trainer.output_folder) / "checkpoint_final.pth"
 

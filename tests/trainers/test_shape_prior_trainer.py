@@ -135,7 +135,7 @@ def test_rotation_stays_the_hosts_and_mirroring_where_there_is_no_prior(block, l
     rotation, _, _, mirror_axes = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
     assert rotation == pytest.approx((-limit, limit))
     assert mirror_axes == axes
-    assert trainer._specification().mirroring is (axes is not None)
+    assert trainer.spec.mirroring is (axes is not None)
 
 
 @pytest.mark.parametrize(("configuration", "labels"), [("2d", None), ("3d_fullres", REGIONS)])
@@ -253,16 +253,17 @@ def test_prediction_of_images_with_a_box_is_refused(make_trainer):
         ShapePriorTrainer.build_network_architecture(trainer.plans_manager, trainer.configuration_manager, 1, 4)
 
 
-def test_the_file_says_how_well_each_label_comes_back(make_trainer):
+def test_the_file_says_how_well_each_label_comes_back(make_trainer, monkeypatch):
     trainer = make_trainer(ShapePriorTrainer)
     trainer.initialize()
     overlap, sizes = np.array([9.0, 3.0, 0.0, 0.0]), np.array([20.0, 8.0, 5.0, 0.0])
     output = {"reconstruction_loss": 1.0, "code_loss": 1.0, "reconstruction_overlap": overlap}
     host = {"loss": np.array(1.0), "tp_hard": np.ones(3), "fp_hard": np.ones(3), "fn_hard": np.ones(3)}
     trainer.on_validation_epoch_end([{**host, **output, "reconstruction_sizes": sizes}])
-    assert trainer._specification().reconstruction_dice == {}
-    trainer._complete = True
-    assert trainer._specification().reconstruction_dice == {"RV": 0.75, "MYO": 0.0}  # LV was nowhere
+    assert trainer.spec.reconstruction_dice == {}
+    monkeypatch.setattr("acnn_nnunet.trainers.shape_prior_trainer.measure_statistics", lambda *_: 0.0)
+    trainer.on_train_end()
+    assert trainer.spec.reconstruction_dice == {"RV": 0.75, "MYO": 0.0}  # LV was nowhere
 
 
 def test_forward_is_decoder_of_predictor(make_trainer):
@@ -284,7 +285,7 @@ def test_an_absent_label_is_said_and_training_goes_on(make_trainer, capsys):
 
 
 def test_a_fold_without_foreground_is_refused(make_trainer, monkeypatch):
-    monkeypatch.setattr("acnn_nnunet.trainers.shape_prior_trainer.labels_present", lambda *_: set())
+    monkeypatch.setattr("acnn_nnunet.fold_prior.training_cases.labels_present", lambda *_: set())
     with pytest.raises(ValueError, match=r"No training case of Dataset077_PhantomHeart.*has any foreground"):
         make_trainer(ShapePriorTrainer).on_train_start()
 

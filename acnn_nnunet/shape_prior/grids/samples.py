@@ -1,6 +1,8 @@
 """A training batch on a prior's grid."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,3 +56,17 @@ def samples_on_grid(image: Tensor, target: Tensor, *, grid: Grid, labels: LabelS
         if not view.valid.all():
             image, maps, known = image[view.valid], maps[view.valid], known[view.valid]
         return GridSamples(image, maps, known, view)
+
+
+def grid_shares(counts: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the shares of samples that are cut off and masked, and of the valid samples' anatomy beyond the grid.
+
+    Args:
+        counts: of batches, as `GridSamples.counts` gives them, with a valid sample among them.
+    """
+    total = {name: sum(float(batch[name]) for batch in counts) for name in ("samples", "valid", "cut", "outside")}
+    return {
+        "cut_off_share": total["cut"] / total["samples"],
+        "masked_share": 1 - total["valid"] / total["samples"],
+        "outside_share": total["outside"] / total["valid"],
+    }

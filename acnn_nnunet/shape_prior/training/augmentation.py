@@ -2,10 +2,14 @@
 
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import ImageOnlyTransform
+from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from torch import Tensor
 
 _THICKNESS = (0.08, 0.25)
 _LOST_SLICES = 0.25
+# Width of the Gaussian that smooths a deformation, in edges of the patch.
+_ELASTIC_SCALE = (0.06, 0.2)
 
 
 class HidePartsTransform(ImageOnlyTransform):
@@ -48,3 +52,11 @@ class HidePartsTransform(ImageOnlyTransform):
             if z_scored:
                 channel.sub_(channel.mean()).div_(channel.std().clamp_min(1e-8))
         return img
+
+
+def deform_every_sample(transforms: ComposeTransforms, *, largest_voxels: float) -> None:
+    """Make the host's augmentation deform every sample smoothly, by displacements of up to the given length."""
+    (spatial,) = (each for each in transforms.transforms if isinstance(each, SpatialTransform))
+    spatial.p_elastic_deform = 1.0
+    spatial.elastic_deform_scale = _ELASTIC_SCALE
+    spatial.elastic_deform_magnitude = (0.0, largest_voxels)

@@ -14,6 +14,13 @@ SHARPNESS = 1.5
 # What the encoder's linear layer reads of a map sums up to this: a step of 1e-3 in every weight moves a code, whose
 # variance is 1, by 0.2 at most.
 _READ_SIZE = 200.0
+# 256 codes at the start, mean Dice of 32 hippocampi not in the fit: 0.836 of 512 maps, 0.852 of 1024, 0.856 of 1800.
+_LEAST_MAPS, _MAPS_PER_CODE = 300, 4
+
+
+def maps_for_linear_start(code_size: int) -> int:
+    """Return how many label maps a linear start should be fitted to."""
+    return max(_LEAST_MAPS, _MAPS_PER_CODE * code_size)
 
 
 @torch.no_grad()
@@ -27,7 +34,7 @@ def start_linearly(
 ) -> int:
     """Fit PCA to training samples and start the linear branches there; return the number of its components.
 
-    What the code is longer than that starts small and random. Without a valid sample nothing changes.
+    Code dimensions beyond these start with small random weights. Without a valid sample nothing changes.
 
     Args:
         encoder: f.

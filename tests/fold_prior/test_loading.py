@@ -2,7 +2,7 @@
 
 import pytest
 
-from acnn_nnunet.fold_prior.location import locate_prior, prior_command
+from acnn_nnunet.fold_prior.loading import locate_prior, prior_command
 
 PLANS = {
     "dataset_name": "Dataset004_Hippocampus",

@@ -1,0 +1,35 @@
+"""The places where nnU-Net leaves no straight way for a trainer, each with its reason."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class OwnNetwork:
+    """A trainer's `build_network_architecture` for networks that nnUNetv2_predict cannot build.
+
+    nnU-Net has one hook for two callers. Training calls it on the trainer, which knows its fold; nnUNetv2_predict calls
+    it on the class, which knows the plans alone. This attribute gives the first the trainer's `build_own_network`, and
+    the second the class's `build_for_prediction`. Both take the arguments of the host's method, by its names: the host
+    inspects them.
+    """
+
+    def __get__(self, trainer: Any, trainer_class: Any) -> Any:
+        """Return the method for the caller."""
+        return trainer_class.build_for_prediction if trainer is None else trainer.build_own_network
+
+
+def as_dice_counts(explained: Tensor, missed: Tensor) -> dict[str, Any]:
+    """Return validation outputs from which nnU-Net logs the share explained / (explained + missed) of an epoch.
+
+    nnU-Net logs, plots and picks its best checkpoint by one score, Dice: 2·tp / (2·tp + fp + fn), summed over the
+    epoch's validation steps and all processes. A network that predicts no labels has another score, for which the host
+    has no place.
+
+    Args:
+        explained: (C,), may be negative.
+        missed: (C,), not negative.
+    """
+    counts = {"tp_hard": explained / 2, "fp_hard": missed, "fn_hard": torch.zeros_like(missed)}
+    return {name: count.cpu().numpy() for name, count in counts.items()}
