@@ -12,7 +12,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from acnn_nnunet import __version__
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.nnunet.plans import find_plans, train_command
+from acnn_nnunet.nnunet.plans import check_has_configuration, find_plans, train_command
 from acnn_nnunet.nnunet.run_folder import read_checkpoint_errors
 from acnn_nnunet.nnunet.settings import Settings
 from acnn_nnunet.shape_prior.label_space import LabelSpace
@@ -154,10 +154,7 @@ def choose_prior(
         raise ValueError(f"Name a prior with --prior, or with -d, -c and -f ({missing} missing).")
     _, plans_file = find_plans(dataset, plans_identifier)
     plans = json.loads(plans_file.read_text())
-    if configuration not in plans["configurations"]:
-        raise ValueError(
-            f"{plans_file} has no configuration {configuration}, only {', '.join(plans['configurations'])}."
-        )
+    check_has_configuration(plans, configuration, where=plans_file)
     return locate_prior(nnUNet_results.require(), plans, configuration, fold)
 
 
