@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acnn_nnunet.files.folders import find_images, image_path
 from acnn_nnunet.nnunet.label_files import choose_reader, find_file_ending
 from acnn_nnunet.nnunet.labels import DatasetLabels, labels_of_dataset, labels_of_words, read_dataset_json
 
@@ -38,11 +39,11 @@ class EvaluationPlan:
 
     def reference_file(self, case: str) -> Path:
         """Where the reference of a case lies."""
-        return self.reference / f"{case}{self.file_ending}"
+        return image_path(self.reference, case, self.file_ending)
 
     def prediction_file(self, case: str) -> Path:
         """Where the prediction of a case should lie."""
-        return self.prediction / f"{case}{self.file_ending}"
+        return image_path(self.prediction, case, self.file_ending)
 
     def header(self) -> dict[str, Any]:
         """Return what must be equal for results to belong together, as plain values."""
@@ -125,7 +126,7 @@ def plan_evaluation(
         reader_name=choose_reader(
             ending,
             asked_for=content.get("overwrite_image_reader_writer"),
-            examples=(reference / f"{case}{ending}" for case in cases),
+            examples=(image_path(reference, case, ending) for case in cases),
         ),
         tolerance_mm=float(tolerance_mm),
         cases=tuple(case for case in cases if case in set(predicted)) if only_predicted else tuple(cases),
@@ -177,11 +178,11 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _cases(folder: Path, ending: str) -> list[str]:
-    files = [path for path in _files(folder) if path.name.endswith(ending)]
-    for path in files:
+    images = find_images(folder, (ending,), may_be_none=True)
+    for path in images.values():
         if not _is_text(str(path)):
             raise ValueError(f"The name of {str(path)!a} is not UTF-8: rename it.")  # SimpleITK aborts on it
-    return [path.name[: -len(ending)] for path in files]
+    return list(images)
 
 
 def _is_text(name: str) -> bool:

@@ -6,7 +6,6 @@ import io
 import math
 import os
 import tempfile
-import unicodedata
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,6 @@ import SimpleITK
 
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.headers import (
-    NIFTI_ENDINGS,
     ImageFileError,
     at_right_angles,
     is_nifti,
@@ -26,8 +24,6 @@ from acnn_nnunet.files.headers import (
     told_spacing_mm,
 )
 from acnn_nnunet.files.safe_writes import replace_atomically
-
-IMAGE_ENDINGS = (*NIFTI_ENDINGS, ".mha", ".mhd", ".nrrd", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -79,43 +75,6 @@ def write_volume(path: Path, volume: Volume) -> None:
     image.SetOrigin(volume.geometry.origin_mm)
     image.SetDirection(volume.geometry.direction)
     replace_atomically(path, lambda partial: _write(image, Path(path), partial))
-
-
-def find_images(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> dict[str, Path]:
-    """Return the images of a folder by their names without ending, sorted.
-
-    Hidden files, macOS's `._` files among them, are none. Names are in composed Unicode, however the file spells them.
-
-    Raises:
-        FileNotFoundError: if there is no such folder, or no image in it.
-        ValueError: if two files have one name.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"The folder {folder} does not exist.")
-    images: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not image_ending(path, endings) or not path.is_file():
-            continue
-        name = image_name(path, endings)
-        if name in images:
-            raise ValueError(f"{folder} holds {name} twice, {images[name].name} and {path.name}: remove one.")
-        images[name] = path
-    if not images:
-        kind = "NIfTI file" if tuple(endings) == NIFTI_ENDINGS else "image"
-        raise FileNotFoundError(f"{folder} holds no {kind}; the endings known are {', '.join(endings)}.")
-    return images
-
-
-def image_ending(path: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> str:
-    """Return the ending that a file's name has, as it is spelt there; empty for any other."""
-    ending = next((ending for ending in endings if path.name.lower().endswith(ending)), "")
-    return path.name[len(path.name) - len(ending) :]
-
-
-def image_name(path: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> str:
-    """Return a file's name without its ending, in composed Unicode."""
-    return unicodedata.normalize("NFC", path.name.removesuffix(image_ending(path, endings)))
 
 
 @contextlib.contextmanager

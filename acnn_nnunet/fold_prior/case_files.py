@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from acnn_nnunet.casewise.cases import group_channels
-from acnn_nnunet.files.volumes import find_images
+from acnn_nnunet.files.folders import find_images
 
 
 def list_labels(folder: Path, file_ending: str) -> dict[str, Path]:
@@ -13,11 +13,10 @@ def list_labels(folder: Path, file_ending: str) -> dict[str, Path]:
         FileNotFoundError, NotADirectoryError: if there is no such folder.
         ValueError: if it holds no file of that ending, or two of one case.
     """
-    try:
-        return find_images(existing_folder(folder), (file_ending.lower(),))
-    except FileNotFoundError:
-        existing_folder(folder)
-        raise ValueError(f"{folder} holds no {file_ending} file, as the prior's dataset has them.") from None
+    labels = find_images(folder, (file_ending,), may_be_none=True)
+    if not labels:
+        raise ValueError(f"{folder} holds no {file_ending} file, as the prior's dataset has them.")
+    return labels
 
 
 def list_images(folder: Path, file_ending: str) -> dict[str, tuple[Path, ...]]:
@@ -31,16 +30,3 @@ def list_images(folder: Path, file_ending: str) -> dict[str, tuple[Path, ...]]:
     if not channels:
         raise ValueError(f"{folder} holds no image named as nnU-Net names them, CASE_0000{file_ending}.")
     return {case: tuple(channels[case].values()) for case in sorted(channels)}
-
-
-def existing_folder(folder: Path) -> Path:
-    """Return the folder.
-
-    Raises:
-        FileNotFoundError, NotADirectoryError: if it is none.
-    """
-    if Path(folder).is_file():
-        raise NotADirectoryError(f"{folder} is a file: name a folder.")
-    if not Path(folder).is_dir():
-        raise FileNotFoundError(f"The folder {folder} does not exist.")
-    return Path(folder)

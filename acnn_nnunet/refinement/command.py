@@ -5,6 +5,7 @@ from pathlib import Path
 
 from acnn_nnunet.casewise.run import outcome_of, run
 from acnn_nnunet.casewise.work import Outcome
+from acnn_nnunet.files.folders import find_images
 from acnn_nnunet.files.safe_writes import make_output_folder
 from acnn_nnunet.nnunet.models import find_trainer_class, trained_bundle
 from acnn_nnunet.refinement.second_stage import Refiner
@@ -55,7 +56,7 @@ def refine_folder(source: Path, output: Path, refiner: Refiner) -> Outcome:
         OSError: if the output cannot be written.
     """
     source, output, ending = Path(source), Path(output), refiner.bundle.file_ending
-    files = sorted(source.glob(f"*{ending}")) if source.is_dir() else []
+    files = list(find_images(source, (ending,), may_be_none=True).values()) if source.is_dir() else []
     if not files:
         raise FileNotFoundError(f"{source} holds no label map *{ending}: name a folder of predictions with -i.")
     make_output_folder(output, source=source)

@@ -276,6 +276,29 @@ def test_number_spelt_in_two_ways_is_one_patient(source, raw):
     assert _exclusions(raw / "Dataset027_ACDC") == {"patient030": reason}
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeffED: 1\nES: 4\nGroup: NOR\n".encode(),
+        "ED: 1\r\nES: 4\r\nGroup: NOR\r\n".encode("utf-16"),
+        b"ED: 1\rES: 4\rGroup: NOR\r",
+        b"  ed : 1  \nEs= 4\n\n# by hand\ngroup:nor \n",
+    ],
+)
+def test_info_as_editors_leave_it(source, raw, content):
+    (source / "training" / "patient003" / "Info.cfg").write_bytes(content)
+    text = convert_acdc(source, 27).text
+    assert "10 training patients in 5 folds, 2 test patients, 0 left out" in text
+    assert [row["group"] for row in _rows(raw / "Dataset027_ACDC")][4:6] == ["NOR", "NOR"]
+
+
+def test_group_that_acdc_does_not_have_is_kept_and_said(source, raw):
+    (source / "training" / "patient003" / "Info.cfg").write_text("ED: 1\nES: 4\nGroup: healthy\n")
+    text = convert_acdc(source, 27).text
+    assert "group 'healthy' is none of ACDC's (NOR, MINF, DCM, HCM, RV) and is kept as it is: patient003\n" in text
+    assert _rows(raw / "Dataset027_ACDC")[4]["group"] == "healthy"
+
+
 def test_group_with_one_member_is_no_obstacle(source, raw):
     _write_patient(source / "training", 11, group="HCM")
     assert "11 training patients in 5 folds" in convert_acdc(source, 27).text

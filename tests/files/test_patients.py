@@ -1,6 +1,16 @@
+import json
+
 import pytest
 
-from acnn_nnunet.files.patients import CaseGroup, read_groups, write_groups
+from acnn_nnunet.files.patients import (
+    CaseGroup,
+    ConversionReport,
+    Exclusion,
+    read_conversion_report,
+    read_groups,
+    write_conversion_report,
+    write_groups,
+)
 
 
 def _table(folder, text, encoding="utf-8"):
@@ -29,6 +39,41 @@ def test_case_and_group_alone_make_each_case_its_own_patient(tmp_path):
 def test_spreadsheets_may_reorder_add_columns_a_mark_and_carriage_returns(tmp_path):
     path = _table(tmp_path, "group,age,case,patient\r\nDCM , 61,p1_ED,p1\r\n", encoding="utf-8-sig")
     assert read_groups(path) == [CaseGroup("p1_ED", "p1", "", "DCM")]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Case;Patient;Phase;Group\np1_ED;p1;ED;DCM\n", "utf-8"),
+        ("case\tpatient\tphase\tgroup\r\np1_ED\tp1\tED\tDCM\r\n", "utf-16"),
+        (" CASE , patient,phase , group\rp1_ED,p1,ED,DCM\r", "utf-8"),
+    ],
+)
+def test_separators_encodings_and_spellings_of_spreadsheets(tmp_path, text, encoding):
+    assert read_groups(_table(tmp_path, text, encoding)) == [CaseGroup("p1_ED", "p1", "ED", "DCM")]
+
+
+def test_groups_that_differ_in_case_only_are_one(tmp_path):
+    rows = read_groups(_table(tmp_path, "case,patient,group\na,p,NOR\nb,p,nor\nc,q,Dcm\n"))
+    assert [row.group for row in rows] == ["NOR", "NOR", "Dcm"]
+
+
+def test_conversion_report_is_read_back(tmp_path):
+    report = ConversionReport("src", ["p1", "p2"], ["p3"], [Exclusion("p4", "no label", "training")], {"p2": "p1"})
+    write_conversion_report(tmp_path, report)
+    assert read_conversion_report(tmp_path) == report
+    content = json.loads((tmp_path / "conversion_report.json").read_text())
+    assert list(content) == ["source", "training_patients", "test_patients", "excluded", "twins", "notes"]
+    assert content["excluded"] == [{"patient": "p4", "part": "training", "reason": "no label"}]
+
+
+def test_conversion_report_that_is_missing_or_damaged(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no .*conversion_report.json: `acnn-nnunet convert` makes datasets"):
+        read_conversion_report(tmp_path)
+    for text in ("{", "[]", '{"source": ""}'):
+        (tmp_path / "conversion_report.json").write_text(text)
+        with pytest.raises(ValueError, match=r"conversion_report.json is damaged .*: convert the dataset again"):
+            read_conversion_report(tmp_path)
 
 
 def test_missing_file_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -9,8 +10,16 @@ import pytest
 import SimpleITK
 from stack_files import OBLIQUE, image_of, read, write
 
-from acnn_nnunet.files.headers import NIFTI_ENDINGS
-from acnn_nnunet.files.volumes import Volume, find_images, read_volume, write_volume
+from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.files.headers import ImageFileError
+from acnn_nnunet.files.volumes import (
+    Volume,
+    check_labels,
+    check_same_grid,
+    read_series,
+    read_volume,
+    write_volume,
+)
 
 VALUES = np.arange(24, dtype=np.float32).reshape(2, 3, 4) + 1
 
@@ -128,17 +137,102 @@ def test_a_failed_write_leaves_the_previous_file(path, monkeypatch):
     assert os.listdir(path.parent) == ["a.nii.gz"]
 
 
-def test_the_volumes_of_a_folder(tmp_path):
-    for name in ("b.nii", "a.nii.gz", ".hidden.nii", "notes.txt"):
-        (tmp_path / name).touch()
-    assert [path.name for path in find_images(tmp_path, NIFTI_ENDINGS).values()] == ["a.nii.gz", "b.nii"]
-    (tmp_path / "a.nii").touch()
-    with pytest.raises(ValueError, match="holds a twice"):
-        find_images(tmp_path, NIFTI_ENDINGS)
+def test_a_flat_fourth_axis_is_none(path):
+    nibabel.save(nibabel.Nifti1Image(VALUES.T[..., None], np.diag([2.0, 3.0, 5.0, 1.0])), path)
+    volume = read_volume(path)
+    np.testing.assert_array_equal(volume.values, VALUES)
+    assert volume.geometry.spacing_mm == (5, 3, 2)
 
 
-def test_a_folder_without_volumes(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no NIfTI file"):
-        find_images(tmp_path, NIFTI_ENDINGS)
-    with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
-        find_images(tmp_path / "nowhere", NIFTI_ENDINGS)
+@pytest.mark.parametrize("pixdim", [0.0, np.nan, -5.0, np.inf])
+def test_the_sform_says_the_size_where_pixdim_says_none(path, pixdim):
+    nibabel.save(nibabel.Nifti1Image(VALUES.T, np.diag([1.5, 1.5, 5.0, 1.0])), path)
+    spoil(path, 88, pixdim)  # pixdim[3]
+    volume = read_volume(path)
+    assert volume.geometry.spacing_mm == (5, 1.5, 1.5)
+    write_volume(path.with_name("b.nii.gz"), volume)
+    assert read(path.with_name("b.nii.gz")).GetSpacing() == (1.5, 1.5, 5)
+
+
+def test_a_header_that_itk_mends_says_nothing_on_the_terminal(path, capfd):
+    nibabel.save(nibabel.Nifti1Image(VALUES.T, np.diag([1.5, 1.5, 5.0, 1.0])), path)
+    spoil(path, 88, 0.0)
+    read_volume(path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
+def test_a_sheared_grid_of_another_format(tmp_path, name):
+    lines = {
+        "a.nrrd": "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\nspace: LPS\n"
+        "space directions: (1,0,0) (0,1,0) (0,0.6,0.8)\n\n",
+        "a.mha": "NDims = 3\nBinaryData = True\nTransformMatrix = 1 0 0 0 1 0 0 0.6 0.8\nElementSpacing = 1 1 1\n"
+        "DimSize = 2 2 2\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n",
+    }
+    (tmp_path / name).write_bytes(lines[name].encode() + bytes(8))
+    with pytest.raises(ImageFileError, match=rf"{name} has slices that are not stacked at right angles"):
+        read_volume(tmp_path / name)
+
+
+def test_colours_are_no_volume(tmp_path):
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((2, 3, 4, 3)), isVector=True), str(tmp_path / "a.mha"))
+    with pytest.raises(ImageFileError, match=r"a\.mha has 3 values a voxel \(colours or a vector\)"):
+        read_volume(tmp_path / "a.mha")
+
+
+def test_big_endian_voxels_are_the_machines_own(path):
+    image = nibabel.Nifti1Image(VALUES.T.astype(">i2"), np.eye(4), nibabel.Nifti1Header(endianness=">"))
+    image.set_data_dtype(np.int16)
+    nibabel.save(image, path)
+    values = read_volume(path).values
+    np.testing.assert_array_equal(values, VALUES)
+    assert values.dtype.isnative
+    assert values.dtype == np.int16
+
+
+def test_the_frames_of_a_series(path):
+    frames = np.arange(48, dtype=np.int16).reshape(2, 2, 3, 4)
+    nibabel.save(nibabel.Nifti1Image(frames.T, np.diag([1.5, 1.25, 10.0, 1.0])), path)
+    first, second = read_series(path)
+    np.testing.assert_array_equal(first.values, frames[0])
+    np.testing.assert_array_equal(second.values, frames[1])
+    assert second.geometry == read_volume(write_frame(path, second)).geometry
+    assert second.geometry.spacing_mm == (10, 1.25, 1.5)
+    with pytest.raises(ImageFileError, match=r"b\.nii\.gz has 3 axes \(2, 3, 4\): a series of volumes"):
+        read_series(path.with_name("b.nii.gz"))
+
+
+def test_voxels_in_a_file_of_their_own(tmp_path):
+    volume = Volume(VALUES, read_volume(write(image_of(VALUES), tmp_path / "a.nii.gz")).geometry)
+    write_volume(tmp_path / "a.mhd", volume)
+    assert {each.name for each in tmp_path.iterdir()} == {"a.nii.gz", "a.mhd", "a.raw"}
+    again = read_volume(tmp_path / "a.mhd")
+    np.testing.assert_array_equal(again.values, VALUES)
+    assert not again.geometry.differences(volume.geometry)
+
+
+def test_label_values_and_type():
+    check_labels(np.array([0, 3], np.uint8), "a", {0, 1, 3})
+    with pytest.raises(ValueError, match="a is of type float64: labels must be integers"):
+        check_labels(np.array([0.0]), "a", {0})
+    with pytest.raises(ValueError, match=r"a has the labels 2, 3, 4, 5, 6, …; allowed are 0, 1$"):
+        check_labels(np.arange(9), "a", {0, 1})
+
+
+def test_the_same_grid():
+    grid = Geometry((2, 3, 4), (5.0, 1.5, 1.5), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
+    check_same_grid(grid, "a", grid, "b")
+    with pytest.raises(ValueError, match=r"a lies on another grid than b: size \(2, 3, 3\) against \(2, 3, 4\)$"):
+        check_same_grid(replace(grid, size=(2, 3, 3)), "a", grid, "b")
+
+
+def spoil(path, offset, value):
+    """Write a float into a compressed header."""
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[offset : offset + 4] = np.float32(value).tobytes()
+    path.write_bytes(gzip.compress(bytes(content)))
+
+
+def write_frame(path, volume):
+    write_volume(path.with_name("b.nii.gz"), volume)
+    return path.with_name("b.nii.gz")

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import SimpleITK
 import tifffile
+from PIL import Image
 from skimage.io import imsave
 
+from acnn_nnunet.files.headers import ImageFileError
 from acnn_nnunet.nnunet.label_files import LabelFileReader, choose_reader, find_file_ending
 
 LABELS = np.arange(2 * 3 * 4).reshape(2, 3, 4).astype(np.uint8) % 5
@@ -80,6 +82,122 @@ def test_one_slice_of_a_volume_is_2d_and_keeps_its_thickness(tmp_path):
         assert label_map.values.shape == label_map.geometry.size == (3, 4)
         assert label_map.geometry.spacing_mm == pytest.approx((0.75, 0.5))
         assert label_map.geometry.thickness_mm == pytest.approx(8)
+
+
+@pytest.mark.parametrize("reader", ["SimpleITKIO", "NibabelIO"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_one_slice_along_any_axis_is_2d(tmp_path, axis, reader):
+    plane = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    spacing = np.insert([0.75, 0.5], axis, 8.0)  # array order
+    path = write(tmp_path / "a.nii.gz", np.expand_dims(plane, axis), spacing=spacing[::-1].tolist())
+
+    label_map = read(path, reader)
+
+    assert np.array_equal(label_map.values, plane)
+    assert label_map.geometry.size == (3, 4)
+    assert label_map.geometry.spacing_mm == pytest.approx((0.75, 0.5))
+    assert label_map.geometry.thickness_mm == pytest.approx(8)
+    assert label_map.geometry.voxel_ml == pytest.approx(0.75 * 0.5 * 8 / 1000)
+    assert label_map.slice_axis == axis
+    assert np.array_equal(label_map.volume, np.expand_dims(plane, axis))
+    assert label_map.volume_spacing_mm == pytest.approx(tuple(spacing))
+
+
+def test_a_flat_file_lies_on_the_grid_of_a_volume_with_one_slice(tmp_path):
+    flat = read(write(tmp_path / "flat.nii.gz", LABELS[0], spacing=(0.5, 0.75)))
+    volume = read(write(tmp_path / "volume.nii.gz", LABELS[:1], spacing=(0.5, 0.75, 8.0), origin=(0, 0, 3)))
+    other = read(write(tmp_path / "other.nii.gz", LABELS[:1], spacing=(0.5, 0.9, 8.0)))
+
+    assert flat.geometry.differences(volume.geometry) == []
+    assert flat.volume_spacing_mm == pytest.approx((999, 0.75, 0.5))
+    assert flat.geometry.differences(other.geometry) == ["spacing (0.75, 0.5) against (0.9, 0.5) mm"]
+
+
+@pytest.mark.parametrize("reader", ["SimpleITKIO", "SimpleITKIOWithReorient", "NibabelIO", "NibabelIOWithReorient"])
+@pytest.mark.parametrize("pixdim", [0.0, np.nan, -5.0])
+def test_the_sform_says_the_size_where_pixdim_says_none(tmp_path, pixdim, reader, capfd):
+    # The file's axes x, y, z run along the world's y, z, x: the reorienting readers turn the spacing too.
+    affine = np.zeros((4, 4))
+    affine[1, 0], affine[2, 1], affine[0, 2], affine[3, 3] = 1.5, 2.0, 5.0, 1.0
+    nibabel.save(nibabel.Nifti1Image(np.ones((4, 3, 2), np.uint8), affine), tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[88:92] = np.float32(pixdim).tobytes()  # pixdim[3]
+    (tmp_path / "a.nii").write_bytes(content)
+
+    label_map = read(tmp_path / "a.nii", reader)
+
+    # Turned to RAS, z is the file's y (2 mm), y its x (1.5 mm), x its z (5 mm).
+    turned = reader.endswith("Reorient")
+    assert label_map.geometry.size == ((3, 4, 2) if turned else (2, 3, 4))
+    assert label_map.geometry.spacing_mm == pytest.approx((2, 1.5, 5) if turned else (5, 2, 1.5))
+    assert label_map.geometry.voxel_ml == pytest.approx(1.5 * 2 * 5 / 1000)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_properties_for_the_hosts_writer_have_the_size_too(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(np.ones((4, 3, 2), np.uint8), np.diag([1.5, 2, 5, 1])), tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[88:92] = np.float32(0).tobytes()
+    (tmp_path / "a.nii").write_bytes(content)
+
+    _, properties = LabelFileReader("SimpleITKIO").read_image(tmp_path / "a.nii")
+
+    assert properties["spacing"] == [5, 2, 1.5]
+    assert properties["sitk_stuff"]["spacing"] == (1.5, 2, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("a.mha", "NDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"),
+        ("a.nrrd", "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n\n"),
+    ],
+)
+def test_a_header_without_a_size_is_refused(tmp_path, name, header):
+    (tmp_path / name).write_bytes(header.encode() + bytes(8))
+
+    with pytest.raises(ImageFileError, match=f"{name} does not tell how large its voxels are"):
+        read(tmp_path / name)
+
+
+def test_rounded_labels_are_labels_and_fractions_are_shown_in_full(tmp_path):
+    assert np.array_equal(read(write(tmp_path / "a.nii.gz", LABELS * 1.0000001)).values, LABELS)
+    with pytest.raises(ImageFileError, match=r"a\.nii\.gz holds the value 1\.001: label maps are whole numbers"):
+        read(write(tmp_path / "a.nii.gz", np.where(LABELS == 1, 1.001, LABELS)))
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_a_colour_png_is_no_label_map(tmp_path, palette):
+    image = Image.fromarray(LABELS[0], mode="P") if palette else Image.fromarray(np.stack([LABELS[0]] * 3, axis=-1))
+    if palette:
+        image.putpalette([0, 0, 0, 255, 0, 0])
+    image.save(tmp_path / "a.png")
+
+    with pytest.raises(ImageFileError, match=r"a\.png is a colour image or has a palette \(3 channels\): save"):
+        read(tmp_path / "a.png", "NaturalImage2DIO")
+
+
+@pytest.mark.parametrize("num_slices", [1, 2])
+def test_several_values_a_voxel_are_no_volumes(tmp_path, num_slices):
+    values = np.zeros((num_slices, 4, 5, 3), np.uint8)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values, isVector=True), str(tmp_path / "a.nrrd"))
+
+    with pytest.raises(ImageFileError, match=r"a\.nrrd has several values a voxel \(colours or a vector\)"):
+        read(tmp_path / "a.nrrd")
+
+
+def test_a_tif_without_its_spacing_file_names_it(tmp_path):
+    for folder in ("gt", "pred"):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "a.tif", np.zeros((5, 6, 7), np.uint8))
+    (tmp_path / "pred" / "a.json").write_text('{"spacing": [5, 1.5, 1.5]}')
+
+    reference, prediction = (read(tmp_path / folder / "a.tif", "Tiff3DIO") for folder in ("gt", "pred"))
+
+    assert prediction.geometry.differences(reference.geometry) == [
+        "spacing (5.0, 1.5, 1.5) against (1.0, 1.0, 1.0) mm, assumed because there is no spacing file "
+        f"{tmp_path / 'gt' / 'a.json'}"
+    ]
 
 
 def test_a_flat_file_tells_no_thickness(tmp_path):

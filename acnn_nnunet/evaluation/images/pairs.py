@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from acnn_nnunet.files.folders import find_images
 from acnn_nnunet.files.geometry import SPACING_TOLERANCE, Geometry
-from acnn_nnunet.files.volumes import find_images, read_volume
+from acnn_nnunet.files.volumes import read_volume
 
 CHANNEL_SUFFIX = "_0000"  # nnU-Net's name of the first channel
 

@@ -10,9 +10,10 @@ import torch
 
 from acnn_nnunet.casewise.run import outcome_of, run
 from acnn_nnunet.casewise.work import Outcome
+from acnn_nnunet.files.folders import find_images, image_name
 from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
 from acnn_nnunet.files.safe_writes import make_output_folder
-from acnn_nnunet.files.volumes import Volume, find_images, image_name, read_volume, write_volume
+from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.degradation.acquisition import Acquisition, acquire
 from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_lr
 

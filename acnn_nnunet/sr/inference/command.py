@@ -11,10 +11,11 @@ import torch
 from acnn_nnunet.casewise.cases import group_channels
 from acnn_nnunet.casewise.run import outcome_of, run
 from acnn_nnunet.casewise.work import Excluded, Outcome
+from acnn_nnunet.files.folders import find_images, image_ending
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.headers import NIFTI_ENDINGS
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json
-from acnn_nnunet.files.volumes import Volume, find_images, image_ending, read_volume, write_volume
+from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.inference.hr_model import HRModel, load_hr_model
 from acnn_nnunet.sr.inference.sliding_window import predict_sliding_window
 from acnn_nnunet.sr.inference.stack_preprocessing import prepare_stack, restore_image, restore_labels

@@ -8,9 +8,10 @@ import torch
 
 from acnn_nnunet.casewise.run import outcome_of, run
 from acnn_nnunet.casewise.work import Outcome
+from acnn_nnunet.files.folders import find_images
 from acnn_nnunet.files.headers import NIFTI_ENDINGS
 from acnn_nnunet.files.safe_writes import make_output_folder
-from acnn_nnunet.files.volumes import Volume, find_images, read_volume, write_volume
+from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_hr
 from acnn_nnunet.sr.upsampling import INTERPOLATIONS, interpolate_slices
 

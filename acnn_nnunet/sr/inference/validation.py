@@ -9,9 +9,10 @@ import numpy as np
 
 from acnn_nnunet.evaluation.images.pairs import ImagePair
 from acnn_nnunet.evaluation.images.scores import score_pair, summarise
+from acnn_nnunet.files.folders import image_ending, image_name
 from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json
-from acnn_nnunet.files.volumes import Volume, image_ending, image_name, read_volume, write_volume
+from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.degradation.acquisition import Acquisition, pad_slices
 from acnn_nnunet.sr.degradation.command import degrade_volume, generator_of
 from acnn_nnunet.sr.inference.command import Inference, predict_stack, slice_axis

@@ -35,6 +35,37 @@ def test_channel_suffix_and_ending_may_differ(folders):
     assert extra == ["d"]
 
 
+def test_numbers_at_the_end_of_a_name_are_no_channels(folders):
+    gt, pred, mask = folders
+    touch(gt, "IXI_0000.nii.gz", "IXI_0001.nii.gz")
+    touch(pred, "IXI_0000_0000.nii.gz", "IXI_0001_0000.nii.gz", "IXI_0002_0000.nii.gz")
+    touch(mask, "IXI_0000.nii.gz", "IXI_0001.nii.gz")
+
+    pairs, extra = pair_images(gt, pred, mask)
+
+    assert pairs == [
+        ImagePair(f"IXI_{n}", gt / f"IXI_{n}.nii.gz", pred / f"IXI_{n}_0000.nii.gz", mask / f"IXI_{n}.nii.gz", True)
+        for n in ("0000", "0001")
+    ]
+    assert extra == ["IXI_0002"]
+
+
+def test_case_names_with_numbers_stay_where_both_folders_have_them(folders):
+    gt, pred, _ = folders
+    touch(gt, "IXI_0000.nii.gz", "IXI_0001.nii.gz")
+    touch(pred, "IXI_0000.nii.gz", "IXI_0001.nii.gz")
+
+    assert [pair.case for pair in pair_images(gt, pred)[0]] == ["IXI_0000", "IXI_0001"]
+
+
+def test_channel_suffixes_of_both_folders_are_left_out(folders):
+    gt, pred, _ = folders
+    touch(gt, "a_0000.nii.gz", "b_0000.nii.gz")
+    touch(pred, "a_0000.nii.gz")
+
+    assert [pair.case for pair in pair_images(gt, pred)[0]] == ["a", "b"]
+
+
 def test_masks_are_paired_too(folders):
     gt, pred, mask = folders
     touch(gt, "a.nii.gz", "b.nii.gz")

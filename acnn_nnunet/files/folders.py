@@ -1,0 +1,76 @@
+"""The images of a folder, by name: hidden files are none, and a name is one however Unicode or case spell it."""
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from acnn_nnunet.files.headers import NIFTI_ENDINGS
+
+IMAGE_ENDINGS = (*NIFTI_ENDINGS, ".mha", ".mhd", ".nrrd", ".tif", ".tiff")
+
+
+def existing_folder(folder: Path) -> Path:
+    """Return the folder.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: if it is none.
+    """
+    if Path(folder).is_file():
+        raise NotADirectoryError(f"{folder} is a file: name a folder.")
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"The folder {folder} does not exist.")
+    return Path(folder)
+
+
+def find_images(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS, *, may_be_none: bool = False) -> dict[str, Path]:
+    """Return the images of a folder by their names without ending, in composed Unicode, sorted.
+
+    Hidden files, macOS's `._` files among them, are no images.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: if there is no such folder, or no image in it unless there may be none.
+        ValueError: if two files have one name.
+    """
+    images: dict[str, Path] = {}
+    for path in sorted(existing_folder(folder).iterdir()):
+        if path.name.startswith(".") or not image_ending(path, endings) or not path.is_file():
+            continue
+        name = image_name(path, endings)
+        if name in images:
+            raise ValueError(f"{folder} holds {name} twice, {images[name].name} and {path.name}: remove one.")
+        images[name] = path
+    if not images and not may_be_none:
+        kind = "NIfTI file" if tuple(endings) == NIFTI_ENDINGS else "image"
+        raise FileNotFoundError(f"{folder} holds no {kind}; the endings known are {', '.join(endings)}.")
+    return images
+
+
+def find_labels(folder: Path, ending: str) -> dict[str, Path]:
+    """Return the label map CASE.nii.gz of each case, sorted.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: if there is no such folder.
+        ValueError: if it holds no file of that ending.
+    """
+    labels = find_images(folder, (ending,), may_be_none=True)
+    if not labels:
+        raise ValueError(f"{folder} holds no {ending} file, as the prior's dataset has them.")
+    return labels
+
+
+def image_path(folder: Path, name: str, ending: str) -> Path:
+    """Return where an image lies, however its file spells name and ending, or where it should lie."""
+    names, endings = (name, unicodedata.normalize("NFD", name)), (ending, ending.upper())
+    paths = [Path(folder) / f"{each}{end}" for each in names for end in endings]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def image_ending(path: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> str:
+    """Return the ending that a file's name has, as it is spelt there; empty for any other."""
+    ending = next((ending for ending in endings if path.name.lower().endswith(ending.lower())), "")
+    return path.name[len(path.name) - len(ending) :]
+
+
+def image_name(path: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> str:
+    """Return a file's name without its ending, in composed Unicode."""
+    return unicodedata.normalize("NFC", path.name.removesuffix(image_ending(path, endings)))
