@@ -160,7 +160,7 @@ def _whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
     labels = np.rint(values).astype(np.uint8 if high < 256 else np.uint16)
     if (wrong := np.abs(labels - values) > _ROUNDING).any():
         raise ImageFileError(
-            f"{path} holds the value {values[wrong][0]}: label maps are whole numbers, not probabilities."
+            f"{path} holds the value {values[wrong][0]!s}: label maps are whole numbers, not probabilities."
         )
     return labels
 
