@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from acnn_nnunet.nnunet.setting_rules import SettingRule, spell
-from acnn_nnunet.nnunet.settings import PRESETS, Settings, rules
+from acnn_nnunet.nnunet.settings import PRESETS, SettingRule, Settings, rules, spell
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 MARKER = "<!-- Below this line: written by scripts/write_settings_page.py. -->\n"

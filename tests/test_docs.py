@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acnn_nnunet.cli import _parse
-from acnn_nnunet.nnunet.settings import parse_assignments
+from acnn_nnunet.nnunet.configure import parse_assignments
 from acnn_nnunet.shape_prior.training.stages import StageSchedule
 
 ROOT = Path(__file__).parents[1]

@@ -35,7 +35,10 @@ EXCEPTIONS = {
 }
 
 # Strings that name a module or class of ours, looked up at run time: arrows that no import shows.
-RUN_TIME_NAMES: dict[tuple[str, str], str] = {}
+RUN_TIME_NAMES: dict[tuple[str, str], str] = {
+    (f"{PACKAGE}.nnunet.registration", f"{PACKAGE}.pth"): "a start-up file's name, not a module",
+    (f"{PACKAGE}.nnunet.registration", f"{PACKAGE}.start"): "a start-up file's name, not a module",
+}
 
 # Modules that a program waits for before it can answer.
 AT_ONCE = ("cli", "evaluation.command", "evaluation.comparison.command", "evaluation.images.command", "challenges.acdc")

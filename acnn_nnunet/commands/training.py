@@ -75,7 +75,7 @@ class _SettingsHelp(argparse.Action):
     """Print the help of the command with a list of all keys, or of one key."""
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
-        from acnn_nnunet.nnunet.settings import describe_key, list_keys
+        from acnn_nnunet.nnunet.configure import describe_key, list_keys
 
         if values is None:
             parser.epilog = list_keys()

@@ -1,12 +1,9 @@
 """The `acnn` block of a configuration in nnU-Net's plans: every setting, its default, meaning and range."""
 
-import json
-import textwrap
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
-
-from acnn_nnunet.nnunet.setting_rules import RULE, SettingRule, setting, spell
 
 PLANS_KEY = "acnn"
 
@@ -27,7 +24,86 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 _SWITCH = (True, False)
+_RULE = "rule"  # the metadata key of a field's rule
 _REMOVED = ("input_softening", "network_maps", "network_maps_share")
+
+
+@dataclass(frozen=True)
+class SettingRule:
+    """Meaning and range of a setting.
+
+    Attributes:
+        meaning: One sentence, without a full stop.
+        concerns: "trainer" for every trainer, "prior", "loss" or "thick slices".
+        choices: The only values that are accepted; empty for a number or a path.
+        low, high: Bounds of a number, both allowed.
+        whole: The number is an integer.
+        path_of: What a path leads to; empty for anything but a path.
+        unset: What None, the default, stands for; empty where None is refused.
+    """
+
+    meaning: str
+    concerns: str
+    choices: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = math.inf
+    whole: bool = False
+    path_of: str = ""
+    unset: str = ""
+
+    @property
+    def allowed(self) -> str:
+        """The accepted values in words, such as "number ≥ 0, none"."""
+        if self.choices:
+            kind = ", ".join(map(spell, self.choices))
+        elif self.path_of:
+            kind = f"path of {self.path_of}"
+        elif math.isinf(self.high):
+            kind = f"{self._number} ≥ {self.low:g}"
+        else:
+            kind = f"{self._number} from {self.low:g} to {self.high:g}"
+        return f"{kind}, none" if self.unset else kind
+
+    def check(self, key: str, value: Any) -> None:
+        """Raise ValueError, naming the key, the accepted values and the given one, if a value is not accepted."""
+        if value is None and self.unset:
+            return
+        if self.choices:
+            accepted = any(value is choice or (isinstance(value, str) and value == choice) for choice in self.choices)
+            switch = self.choices == (True, False)
+            wanted = "true or false" if switch else f"one of {', '.join(map(spell, self.choices))}"
+        elif self.path_of:
+            accepted, wanted = isinstance(value, str) and value != "", f"the path of {self.path_of}"
+        else:
+            accepted, wanted = self._is_in_range(value), self._range_in_words
+        if not accepted:
+            raise ValueError(f"{key} must be {wanted}, got {value!r}")
+        if isinstance(value, float) and math.isinf(value):
+            raise ValueError(f"{key} must be finite, got {value!r}")
+
+    @property
+    def _number(self) -> str:
+        return "integer" if self.whole else "number"
+
+    @property
+    def _range_in_words(self) -> str:
+        article = "an" if self.whole else "a"
+        bounds = f"of at least {self.low:g}" if math.isinf(self.high) else f"between {self.low:g} and {self.high:g}"
+        return f"{article} {self._number} {bounds}"
+
+    def _is_in_range(self, value: Any) -> bool:
+        kind = int if self.whole else (int, float)
+        return isinstance(value, kind) and not isinstance(value, bool) and self.low <= value <= self.high
+
+
+def setting(default: Any, meaning: str, *, concerns: str, **limits: Any) -> Any:
+    """Return a dataclass field with its rule; `limits` are the other fields of `SettingRule`."""
+    return field(default=default, metadata={_RULE: SettingRule(meaning, concerns, **limits)})
+
+
+def spell(value: Any) -> str:
+    """Return a value as `acnn-nnunet configure` takes it."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True)
@@ -249,7 +325,7 @@ class Settings:
 
 def rules() -> dict[str, SettingRule]:
     """Return the rule of every key, in the order of the fields."""
-    return {field.name: field.metadata[RULE] for field in fields(Settings)}
+    return {each.name: each.metadata[_RULE] for each in fields(Settings)}
 
 
 def rule_of(key: str) -> SettingRule:
@@ -260,57 +336,3 @@ def rule_of(key: str) -> SettingRule:
     if key not in known:
         raise ValueError(f"unknown key '{key}', allowed are {', '.join(known)}")
     return known[key]
-
-
-def describe_key(key: str) -> str:
-    """Return a few lines on a key: meaning, default, accepted values, and whom it concerns.
-
-    Raises:
-        ValueError: listing all keys, for an unknown one.
-    """
-    rule, default = rule_of(key), spell(getattr(Settings, key))
-    presets = [f"{name}: {spell(values[key])}" for name, values in PRESETS.items() if key in values]
-    return "\n".join(
-        [
-            *textwrap.wrap(f"{key}: {rule.meaning}".replace("`", ""), width=100),
-            f"  default   {default}{f' ({rule.unset})'.replace('`', '') if rule.unset else ''}",
-            f"  allowed   {rule.allowed}",
-            f"  concerns  {rule.concerns}",
-            *(f"  preset    {preset}" for preset in presets),
-        ]
-    )
-
-
-def list_keys() -> str:
-    """Return a short list of all keys with default and accepted values."""
-    keys = "\n".join(f"  {key}={spell(getattr(Settings, key))}  ({rule.allowed})" for key, rule in rules().items())
-    return f"settings (--help KEY says what one means):\n{keys}"
-
-
-def parse_assignments(assignments: list[str]) -> dict[str, Any]:
-    """Turn `key=value` words of a command line into a checked block; values are JSON, or else plain strings.
-
-    Raises:
-        ValueError: for a word without `=`, an unknown key or a bad value.
-    """
-    block: dict[str, Any] = {}
-    for assignment in assignments:
-        key, separator, text = assignment.partition("=")
-        if not separator:
-            raise ValueError(f"Expected key=value, got '{assignment}'.")
-        block[key] = _parse_value(text)
-    try:
-        Settings.from_block(block)
-    except ValueError as error:
-        raise ValueError(f"Bad setting: {error}.") from None
-    return block
-
-
-def _parse_value(text: str) -> Any:
-    words = {"none": None, "true": True, "false": False}
-    if text.lower() in words:
-        return words[text.lower()]
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from acnn_nnunet import cli
-from acnn_nnunet.nnunet.configure import configure
+from acnn_nnunet.nnunet.configure import configure, describe_key, list_keys, parse_assignments
+from acnn_nnunet.nnunet.settings import rules
 
 
 @pytest.fixture
@@ -98,3 +99,44 @@ def test_the_help_of_all_keys_and_of_one(words, code, said, capsys):
     with pytest.raises(SystemExit, match=str(code)):
         cli.main(["configure", *words])
     assert said in "".join(capsys.readouterr())
+
+
+def test_words_of_a_command_line():
+    words = ["num_epochs=5", "prior_weight=0.2", "cpu_autocast=True", "prior=/a/b=c.pth", "seed=none"]
+    assert parse_assignments(words) == {
+        "num_epochs": 5,
+        "prior_weight": 0.2,
+        "cpu_autocast": True,
+        "prior": "/a/b=c.pth",
+        "seed": None,
+    }
+
+
+@pytest.mark.parametrize("word", ["num_epochs", "num_epochs=ten", "epochs=3"])
+def test_bad_words(word):
+    with pytest.raises(ValueError, match=word.split("=")[0]):
+        parse_assignments([word])
+
+
+def test_the_help_of_a_key():
+    assert describe_key("prior_weight").splitlines() == [
+        "prior_weight: λ1, the prior's weight; 0 trains without a prior",
+        "  default   0.3",
+        "  allowed   number ≥ 0",
+        "  concerns  loss",
+        "  preset    paper: 0.01",
+    ]
+    assert "  default   none (nnU-Net's 1000)" in describe_key("num_epochs").splitlines()
+    with pytest.raises(ValueError, match="unknown key 'epochs', allowed are preset, num_epochs"):
+        describe_key("epochs")
+
+
+def test_all_keys_in_short():
+    assert "  grid=patch  (patch, roi)" in list_keys().splitlines()
+    assert len(list_keys().splitlines()) == 1 + len(rules())
+
+
+@pytest.mark.parametrize("key", rules())
+def test_every_key_says_whom_it_concerns_and_its_help_fits_a_terminal(key):
+    assert rules()[key].concerns in ("trainer", "prior", "loss", "thick slices")
+    assert max(map(len, describe_key(key).splitlines())) <= 100

@@ -1,8 +1,10 @@
 """The `acnn` block: defaults, preset, and what is refused."""
 
+from dataclasses import dataclass, fields
+
 import pytest
 
-from acnn_nnunet.nnunet.settings import Settings, describe_key, list_keys, parse_assignments, rules
+from acnn_nnunet.nnunet.settings import SettingRule, Settings, setting, spell
 
 
 def test_without_a_block_defaults_apply():
@@ -62,23 +64,6 @@ def test_a_block_that_is_no_object():
         Settings.from_configuration({"acnn": [1]})
 
 
-def test_words_of_a_command_line():
-    words = ["num_epochs=5", "prior_weight=0.2", "cpu_autocast=True", "prior=/a/b=c.pth", "seed=none"]
-    assert parse_assignments(words) == {
-        "num_epochs": 5,
-        "prior_weight": 0.2,
-        "cpu_autocast": True,
-        "prior": "/a/b=c.pth",
-        "seed": None,
-    }
-
-
-@pytest.mark.parametrize("word", ["num_epochs", "num_epochs=ten", "epochs=3"])
-def test_bad_words(word):
-    with pytest.raises(ValueError, match=word.split("=")[0]):
-        parse_assignments([word])
-
-
 def test_the_default_distance_goes_with_the_autoencoder():
     assert Settings().prior_distance == "decoded"
     assert Settings.from_block({"architecture": "cnn"}).prior_distance == "whitened"
@@ -86,25 +71,56 @@ def test_the_default_distance_goes_with_the_autoencoder():
         Settings.from_block({"architecture": "cnn", "prior_distance": "decoded"})
 
 
-def test_the_help_of_a_key():
-    assert describe_key("prior_weight").splitlines() == [
-        "prior_weight: λ1, the prior's weight; 0 trains without a prior",
-        "  default   0.3",
-        "  allowed   number ≥ 0",
-        "  concerns  loss",
-        "  preset    paper: 0.01",
-    ]
-    assert "  default   none (nnU-Net's 1000)" in describe_key("num_epochs").splitlines()
-    with pytest.raises(ValueError, match="unknown key 'epochs', allowed are preset, num_epochs"):
-        describe_key("epochs")
+NUMBER = SettingRule("", "loss", high=1.0)
+COUNT = SettingRule("", "loss", whole=True, low=1, unset="as many as nnU-Net")
+CHOICE = SettingRule("", "loss", choices=("auto", True, False))
+SWITCH = SettingRule("", "loss", choices=(True, False))
+FILE = SettingRule("", "loss", path_of="a prior file")
 
 
-def test_all_keys_in_short():
-    assert "  grid=patch  (patch, roi)" in list_keys().splitlines()
-    assert len(list_keys().splitlines()) == 1 + len(rules())
+@pytest.mark.parametrize(
+    ("rule", "values"),
+    [(NUMBER, [0, 0.5, 1]), (COUNT, [None, 1, 10**9]), (CHOICE, ["auto", True]), (SWITCH, [False]), (FILE, ["a"])],
+)
+def test_what_is_accepted(rule, values):
+    for value in values:
+        rule.check("key", value)
 
 
-@pytest.mark.parametrize("key", rules())
-def test_every_key_says_whom_it_concerns_and_its_help_fits_a_terminal(key):
-    assert rules()[key].concerns in ("trainer", "prior", "loss", "thick slices")
-    assert max(map(len, describe_key(key).splitlines())) <= 100
+@pytest.mark.parametrize(
+    ("rule", "value", "message"),
+    [
+        (NUMBER, None, "key must be a number between 0 and 1, got None"),
+        (NUMBER, True, "key must be a number between 0 and 1, got True"),
+        (NUMBER, float("nan"), "key must be a number between 0 and 1, got nan"),
+        (SettingRule("", "loss"), float("inf"), "key must be finite, got inf"),
+        (COUNT, 0, "key must be an integer of at least 1, got 0"),
+        (COUNT, 2.0, "key must be an integer of at least 1, got 2.0"),
+        (CHOICE, 1, "key must be one of auto, true, false, got 1"),
+        (CHOICE, [], r"key must be one of auto, true, false, got \[\]"),
+        (SWITCH, 0, "key must be true or false, got 0"),
+        (FILE, "", "key must be the path of a prior file, got ''"),
+    ],
+)
+def test_what_is_refused(rule, value, message):
+    with pytest.raises(ValueError, match=message):
+        rule.check("key", value)
+
+
+def test_the_accepted_values_in_words():
+    rules = (NUMBER, COUNT, CHOICE, FILE)
+    words = ["number from 0 to 1", "integer ≥ 1, none", "auto, true, false", "path of a prior file"]
+    assert [rule.allowed for rule in rules] == words
+
+
+def test_a_field_carries_its_rule():
+    @dataclass
+    class Block:
+        key: int = setting(3, "a number", concerns="prior", whole=True)
+
+    assert Block().key == 3
+    assert fields(Block)[0].metadata["rule"] == SettingRule("a number", "prior", whole=True)
+
+
+def test_words_of_the_command_line():
+    assert [spell(value) for value in (None, True, 5e-6, "ce")] == ["none", "true", "5e-06", "ce"]
