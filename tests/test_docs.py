@@ -61,7 +61,7 @@ def test_what_the_table_allows_is_allowed_and_choices_are_complete(row):
 
 
 def test_the_stages_are_described_with_their_shares():
-    page = (ROOT / "docs" / "shape_prior.md").read_text()
+    page = (ROOT / "docs" / "reference" / "shape_prior.md").read_text()
 
     for stage, share in StageSchedule.SHARES.items():
         assert re.search(rf"^\| {stage.value} \|.* after {100 * share:.0f} % of", page, flags=re.MULTILINE)
@@ -100,5 +100,9 @@ def test_links_between_files_resolve(page):
 
 @each_page
 def test_scripts_that_are_named_exist(page):
-    for script in re.findall(r"\bscripts/\w+\.(?:sh|py)\b", page.read_text()):
+    text = page.read_text()
+    for script in re.findall(r"\bscripts/[\w/]+\.(?:sh|py)\b", text):
         assert (ROOT / script).is_file(), f"{page.name} names {script}"
+    for module in re.findall(r"\bpython -m (scripts[.\w]+)", text):
+        path = ROOT.joinpath(*module.split("."))
+        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), f"{page.name} names {module}"

@@ -1,4 +1,4 @@
-"""From a prior's measures to what to do about it. Thresholds are those of docs/prior_report.md."""
+"""From a prior's measures to what to do about it. Thresholds are those of docs/reference/prior_report.md."""
 
 import math
 from dataclasses import dataclass

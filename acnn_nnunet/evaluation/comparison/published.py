@@ -84,7 +84,7 @@ def sources(table: PublishedTable) -> list[str]:
 
 
 def published_page() -> str:
-    """Return docs/published.md."""
+    """Return docs/reference/published.md."""
     parts = [
         "# Published results",
         "",

@@ -3,7 +3,7 @@
     python -m scripts.studies.classification prepare --work /scratch/classify --raw $nnUNet_raw
     python -m scripts.studies.classification train --work /scratch/classify --minutes 90
     python -m scripts.studies.classification classify --work /scratch/classify
-    python -m scripts.studies.classification report                 # docs/latent.md, section "Classification"
+    python -m scripts.studies.classification report                 # docs/evidence/classification.md
 
 Resumable: a prior that is there is not trained again, and a training goes on from its checkpoint. `classify` makes the
 loose arm as soon as the prior of all cases is there, and the strict arm as soon as those of all folds are.

@@ -1,13 +1,15 @@
-"""The tables of docs/latent.md, section "Classification", from the JSON of the study."""
+"""docs/evidence/classification.md from the JSON of the study."""
 
 import json
-import re
 from typing import Any
 
 from scripts.studies.classification.workplace import CLASSES, NUM_FOLDS, RESULTS, ROOT
 
-PAGE = ROOT / "docs" / "latent.md"
-BEGIN, END = "<!-- classification: begin -->", "<!-- classification: end -->"
+PAGE = ROOT / "docs" / "evidence" / "classification.md"
+INTRODUCTION = """# Can codes tell diseases apart?
+
+Made from `benchmarks/latent/classification.json` by `python -m scripts.studies.classification report`;
+[latent.md](../reference/latent.md#classification) says how patients are classified."""
 NAMES = {
     "codes": "codes",
     "map_pca": "PCA of the label maps",
@@ -18,20 +20,15 @@ DUELS = (("codes", "map_pca"), ("volumes", "codes+volumes"))
 
 
 def write_report() -> None:
-    """Replace what lies between the two marks of docs/latent.md."""
+    """Write docs/evidence/classification.md."""
     content = json.loads(RESULTS.read_text())
     tables = content["tables"]
-    parts = [BEGIN, settings_sentence(content["settings"])]
+    parts = [INTRODUCTION, settings_sentence(content["settings"])]
     for arm in ("strict", "loose"):
         for name in CLASSES:
             if f"{arm}_{name}" in tables:
-                parts += [f"### {arm.capitalize()} arm, {name.replace('_', ' ')}", *describe(tables[f"{arm}_{name}"])]
-    text = PAGE.read_text()
-    pattern = re.compile(re.escape(BEGIN) + ".*" + re.escape(END), re.DOTALL)
-    if not pattern.search(text):
-        raise SystemExit(f"{PAGE} lacks the marks {BEGIN} and {END}.")
-    new = "\n\n".join([*parts, END])
-    PAGE.write_text(pattern.sub(lambda _: new, text))
+                parts += [f"## {arm.capitalize()} arm, {name.replace('_', ' ')}", *describe(tables[f"{arm}_{name}"])]
+    PAGE.write_text("\n\n".join(parts) + "\n")
     print(PAGE)
 
 

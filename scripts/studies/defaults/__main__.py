@@ -2,7 +2,7 @@
 
     python -m scripts.studies.defaults prepare hippocampus --work /scratch/study --raw ../shared/data/nnUNet_raw
     python -m scripts.studies.defaults run hippocampus --work /scratch/study --minutes 60
-    python -m scripts.studies.defaults report                       # docs/defaults.md from the JSON of all runs
+    python -m scripts.studies.defaults report                       # docs/evidence/defaults.md from all runs
 
 Resumable: a run whose JSON lies in `benchmarks/defaults/<dataset>/` is not done again, and a training goes on from its
 checkpoint. Arms are chosen on cases of fold 0's training part that no network trains on ("selection"; the priors of all

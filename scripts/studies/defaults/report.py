@@ -1,4 +1,4 @@
-"""docs/defaults.md from the JSON of the study's runs: every arm against no prior, on the seeds that both have."""
+"""docs/evidence/defaults.md from the study's scores: every arm against no prior, on the seeds that both have."""
 
 import os
 import tempfile
@@ -36,7 +36,7 @@ METRICS = {
     "hd95_mm": "HD95",
     "mean_surface_distance_mm": "mean surface distance",
 }
-PAGE = ROOT / "docs" / "defaults.md"
+PAGE = ROOT / "docs" / "evidence" / "defaults.md"
 INTRODUCTION = """# Which prior is worth having
 
 Made from `benchmarks/defaults/` by `python -m scripts.studies.defaults report`; `scripts/studies/defaults/arms.py`
@@ -53,7 +53,7 @@ a network most; filled with the image's mean they hide as much and shift nothing
 
 
 def write_report() -> None:
-    """Write docs/defaults.md."""
+    """Write docs/evidence/defaults.md."""
     iterations = {study.num_epochs * 50 for study in STUDIES.values()}
     parts = [INTRODUCTION.format(iterations=" or ".join(map(str, sorted(iterations))))]
     for name in STUDIES:

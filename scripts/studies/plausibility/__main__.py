@@ -4,7 +4,7 @@ r"""Does plausibility find bad predictions: calibrated on some held-out cases, m
     python -m scripts.studies.plausibility run acdc --prior PRIOR.pth --work /scratch/plausibility \
         --predictions /scratch/study/acdc/predictions/3d_study_none_seed0 --test /scratch/study/acdc/test \
         --splits /scratch/study/acdc/preprocessed/Dataset027_ACDC/splits_final.json --rules rules.json
-    python -m scripts.studies.plausibility report           # docs/latent.md, section "Plausibility", from the JSON
+    python -m scripts.studies.plausibility report           # docs/evidence/plausibility.md, from the JSON
 
 The folders are those that the study of defaults leaves behind: predictions CASE__KIND.nii.gz, TEST/images and
 TEST/labels, KIND being clean or a corruption. Calibrations are made of the validation cases of one fold and measured

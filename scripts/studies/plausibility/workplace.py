@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import json
-import re
 import statistics
 import sys
 import time
@@ -35,7 +34,7 @@ from scripts.studies.defaults.workplace import CORRUPTIONS
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "benchmarks" / "latent" / "plausibility.json"
-PAGE = ROOT / "docs" / "latent.md"
+PAGE = ROOT / "docs" / "evidence" / "plausibility.md"
 KINDS, SEPARATOR = CORRUPTIONS, "__"
 RECALL = 0.9
 NUM_TIMED = 10
@@ -250,26 +249,23 @@ def intervals(values: dict[str, np.ndarray], units: np.ndarray) -> dict[str, lis
 
 
 def write_report() -> None:
-    """Write the section "Plausibility" of docs/latent.md."""
+    """Write docs/evidence/plausibility.md."""
     results = json.loads(RESULTS.read_text())
     parts = [INTRODUCTION, *(run_section(name, content) for name, content in results.items())]
-    section = "\n".join(parts).rstrip() + "\n"
-    text = PAGE.read_text() if PAGE.is_file() else "# What the code knows\n"
-    found = re.search(r"^## Plausibility\n.*?(?=^## |\Z)", text, flags=re.M | re.S)
-    text = text[: found.start()] + section + text[found.end() :] if found else text.rstrip() + "\n\n" + section
-    write_text(PAGE, text)
+    write_text(PAGE, "\n".join(parts).rstrip() + "\n")
     print(PAGE)
 
 
-INTRODUCTION = """## Plausibility
+INTRODUCTION = """# Does plausibility find bad predictions?
 
 Made from `benchmarks/latent/plausibility.json` by `python -m scripts.studies.plausibility report`. Predictions of a
 segmentation network for clean and corrupted images (noise, an occluded slab, slice motion, dropped slices), calibrated
-on some held-out cases and measured on others; [plausibility.md](plausibility.md) says what the scores are. AUROC: Dice
-in the worst tenth of the measured predictions. Intervals: 95 %, bootstrap over patients. "Halves": calibrated on half
-of the measured patients and measured on the other half, by turns; it has fewer cases to learn from, and none that the
-prior saw. Arms with "no spoilt copies" learn from the predictions alone, as the command does. The others were measured
-when it also learnt from a spoilt copy of each prediction, which made no difference and was removed.
+on some held-out cases and measured on others; [plausibility.md](../reference/plausibility.md) says what the scores
+are. AUROC: Dice in the worst tenth of the measured predictions. Intervals: 95 %, bootstrap over patients. "Halves":
+calibrated on half of the measured patients and measured on the other half, by turns; it has fewer cases to learn from,
+and none that the prior saw. Arms with "no spoilt copies" learn from the predictions alone, as the command does. The
+others were measured when it also learnt from a spoilt copy of each prediction, which made no difference and was
+removed.
 """
 
 
@@ -279,7 +275,7 @@ def run_section(name: str, content: dict[str, Any]) -> str:
     measured, seconds = main_arm["measured"], content["seconds_per_case"]
     seen, seen_measured = content["calibration_cases_seen_by_prior"], content["measured_cases_seen_by_prior"]
     lines = [
-        f"### {name}",
+        f"## {name}",
         "",
         f"Calibrated on {main_arm['calibration']['cases']} predictions, measured on {measured['cases']} of "
         f"{measured['patients']} patients. The prior was trained on the labels of {seen} of the calibration cases and "

@@ -3,7 +3,7 @@
     python -m scripts.studies.thick_slices prepare --work /scratch/thick --raw ../shared/data/nnUNet_raw
     python -m scripts.studies.thick_slices calibrate --work /scratch/thick          # iterations of equal CPU time
     python -m scripts.studies.thick_slices run --work /scratch/thick --minutes 60 --seeds 0 1 2
-    python -m scripts.studies.thick_slices report                     # docs/thick_slices_results.md from the runs' JSON
+    python -m scripts.studies.thick_slices report                     # docs/evidence/thick_slices.md from the results
 
 Resumable: a run whose JSON lies in `benchmarks/thick_slices/` is not done again, and a training goes on from its
 checkpoint. Fold 0's validation cases are the test; their 5 mm stacks, one set with slice motion and one without, are

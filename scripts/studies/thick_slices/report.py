@@ -1,4 +1,4 @@
-"""docs/thick_slices_results.md from the JSON of the thick-slice study's runs."""
+"""docs/evidence/thick_slices.md from the results of the thick-slice study."""
 
 import itertools
 import json
@@ -60,10 +60,10 @@ IMAGE_CHAIN = ("acnn_sr", "sr", "sr_cnn", "image_bspline", "image_linear")
 IMAGE_PAIRS = (*itertools.pairwise(IMAGE_CHAIN), ("acnn_sr_steps", "sr"))
 INTRODUCTION = f"""# Thick slices: what came out
 
-Made from `benchmarks/thick_slices/` by `python -m scripts.studies.thick_slices report`; `docs/thick_slices.md` says
-what the commands do and `scripts/studies/thick_slices/arms.py` what an arm is. Hippocampi, fold 0: networks of half
-nnU-Net's width, trained for equal CPU time on one thread (but where an arm says otherwise), without mirroring, tested
-on 5 mm stacks simulated from the held-out cases' 1 mm images.
+Made from `benchmarks/thick_slices/` by `python -m scripts.studies.thick_slices report`.
+`docs/reference/thick_slices.md` says what the commands do and `scripts/studies/thick_slices/arms.py` what an arm is.
+Hippocampi, fold 0: networks of half nnU-Net's width, trained for equal CPU time on one thread (but where an arm says
+otherwise), without mirroring, tested on 5 mm stacks simulated from the held-out cases' 1 mm images.
 "Motion": every slice of the test stacks moved by up to {MOTION_MM:g} mm along each axis and turned by up to
 {ROTATION_DEG:g}°; "still": it did not. The stacks are the same for all arms. The U-Nets on interpolated images and on
 slices were trained on stacks that had moved so, once each. Scores are means over the labels. Differences are paired by

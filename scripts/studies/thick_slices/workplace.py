@@ -41,7 +41,7 @@ from scripts.studies.thick_slices.images import (
 )
 
 RESULTS = ROOT / "benchmarks" / "thick_slices"
-PAGE = ROOT / "docs" / "thick_slices_results.md"
+PAGE = ROOT / "docs" / "evidence" / "thick_slices.md"
 NUM_EPOCHS, BUDGET_S = 12, 240.0
 BATCH_SIZES = {HR: 2, SLICES: 16, PRIOR: 8}
 NAMES = {HR_ID: "Dataset004_Hippocampus", INTERPOLATED_ID: "Dataset504_Interpolated", STACKS_ID: "Dataset505_Stacks"}

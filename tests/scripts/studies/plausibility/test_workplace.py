@@ -20,7 +20,7 @@ CASES = 20
 @pytest.fixture
 def study(monkeypatch, tmp_path):
     monkeypatch.setattr(workplace, "RESULTS", tmp_path / "plausibility.json")
-    monkeypatch.setattr(workplace, "PAGE", tmp_path / "latent.md")
+    monkeypatch.setattr(workplace, "PAGE", tmp_path / "plausibility.md")
     monkeypatch.setattr(workplace, "RESAMPLES", 20)
     return workplace
 
@@ -81,10 +81,10 @@ def test_a_run_is_kept_and_written_down(study, monkeypatch, predictions_made, tm
     monkeypatch.setattr(study, "score_folder", None)
     assert run(study, monkeypatch, predictions_made, tmp_path / "work")["arms"] == found["arms"]
 
-    study.PAGE.write_text("# What the code knows\n\n## Plausibility\n\nold\n\n## Other\n\nkept\n")
+    study.PAGE.write_text("old")
     monkeypatch.setattr(sys, "argv", ["plausibility", "report"])
     main()
     page = study.PAGE.read_text()
     assert "old" not in page
-    assert page.endswith("## Other\n\nkept\n")
+    assert page.startswith("# Does plausibility find bad predictions?\n")
     assert f"| all scores | {measured['auroc_worst_tenth']:.2f} (" in page
