@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from acnn_nnunet.casewise.run import run
+from acnn_nnunet.casewise.work import excluded_of
 from acnn_nnunet.challenges.conversion import nnunet_raw
 from acnn_nnunet.files.patients import PHASES, read_conversion_report
 from acnn_nnunet.files.safe_writes import replace_atomically
@@ -74,17 +75,15 @@ def write_submission(
     if not predictions.is_dir():
         raise FileNotFoundError(f"There is no folder {predictions}: give the output folder of nnUNetv2_predict.")
     images = _test_images(dataset)
-    problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="acnn_submission_") as folder:
-        for case, image_path in tqdm(images.items(), desc=f"checking {dataset.name}", unit="case", disable=None):
-            try:
-                label = _checked_label(predictions / f"{case}{_PREDICTION_ENDING}", image_path, labels)
-            except (ValueError, FileNotFoundError) as error:
-                problems.append(str(error))
-                continue
+
+        def check(case: str) -> None:
+            label = _checked_label(predictions / f"{case}{_PREDICTION_ENDING}", images[case], labels)
             write_case(label, case, Path(folder))
-        if problems:
-            lines = "\n".join(f"  {problem}" for problem in problems)
+
+        results = run(check, {case: case for case in images}, description=f"checking {dataset.name}")
+        if problems := excluded_of(results):
+            lines = "\n".join(f"  {problem.reason}" for problem in problems)
             raise ValueError(
                 f"{len(problems)} of {len(images)} test cases are not fit to submit, no zip written:\n{lines}"
             )

@@ -9,6 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from acnn_nnunet.files.safe_writes import replace_atomically
 from acnn_nnunet.fold_prior.held_out import as_target
 from acnn_nnunet.nnunet.label_files import LabelFileReader, choose_reader
 from acnn_nnunet.nnunet.labels import known_values
@@ -51,6 +52,7 @@ class Refiner:
 
         Raises:
             ValueError: naming the file, if it cannot be read or holds an unknown label.
+            WriteError: if the result cannot be written.
         """
         label_map = self.reader.read(source)
         if unknown := sorted(set(np.unique(label_map.values).tolist()) - self.known_labels):
@@ -60,9 +62,13 @@ class Refiner:
         corrected = self.refine(label_map.volume, tuple(properties["spacing"]))
         # The host's writers choose the format by the ending, which the file keeps while it is written beside its name.
         beside = target.with_name(f".partial-{target.name}")
-        try:
+
+        def write(partial: str) -> None:
             self.bundle.plans.image_reader_writer_class().write_seg(corrected, str(beside), properties)
-            beside.replace(target)
+            beside.replace(partial)
+
+        try:
+            replace_atomically(target, write)
         finally:
             beside.unlink(missing_ok=True)
 
