@@ -115,18 +115,16 @@ def _add_prior_report(commands) -> None:
 
 
 def _prior_report(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.prior_report.command import prior_report
+    from acnn_nnunet.prior_report.command import PriorReportOptions, prior_report
 
-    print(
-        prior_report(
-            arguments.dataset,
-            arguments.configuration,
-            arguments.fold,
-            plans_identifier=arguments.plans,
-            output=arguments.output,
-            device=arguments.device,
-        )
+    options = PriorReportOptions(
+        arguments.dataset,
+        arguments.configuration,
+        arguments.fold,
+        plans_identifier=arguments.plans,
+        device=arguments.device,
     )
+    print(prior_report(arguments.output, options))
     return 0
 
 

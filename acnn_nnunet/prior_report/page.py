@@ -7,7 +7,9 @@ import numpy as np
 from acnn_nnunet import __version__
 from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, new_figure, render_page
 from acnn_nnunet.pages.plots import code_panels
-from acnn_nnunet.prior_report.examination import Examination, HeldOutCase
+from acnn_nnunet.prior_report.reconstruction import HeldOutCase, look_at
+from acnn_nnunet.prior_report.subject import Subject
+from acnn_nnunet.shape_prior.pca import LinearShapeModel
 
 MODEL_TITLES = {"autoencoder": "autoencoder", "pca": "PCA", "predictor": "from the image"}
 MEASURE_TITLES = {
@@ -27,8 +29,8 @@ _MEASURE_COLOURS = {
 _UNRELATED_FEATURES = 2.0
 
 
-def render_prior_page(report: dict[str, Any], examination: Examination) -> str:
-    """Return the page of a report; the examination that made it gives the pictures."""
+def render_prior_page(report: dict[str, Any], subject: Subject, pca: LinearShapeModel) -> str:
+    """Return the page of a report, with pictures of the best, the median and the worst case."""
     ranking = report["reconstruction"]["ranking"]
     shown = dict.fromkeys(
         (ranking[index], title)
@@ -37,7 +39,7 @@ def render_prior_page(report: dict[str, Any], examination: Examination) -> str:
     )
     pictures = [
         {
-            "source": _draw_case(examination.load(case), examination.geometry.spacing_mm),
+            "source": _draw_case(look_at(subject, pca, case), subject.geometry.spacing_mm),
             "caption": f"{title}: {case}, Dice {_case_dice(report, case)}",
         }
         for case, title in shown
@@ -47,7 +49,7 @@ def render_prior_page(report: dict[str, Any], examination: Examination) -> str:
         version=__version__,
         report=report,
         model_titles={m: MODEL_TITLES[m] for m in report["reconstruction"]["mean"]},
-        label_colours=_label_colours(list(examination.names.values())),
+        label_colours=_label_colours(list(subject.names.values())),
         pictures=pictures,
         scatter=_draw_cases(report) if ranking else None,
         defects=_draw_defects(report["code_distance"]),

@@ -10,8 +10,7 @@ import torch
 from tiny_fold import DATASET, REGIONS, write_fold, write_prior
 
 from acnn_nnunet.nnunet.folds import view_fold
-from acnn_nnunet.prior_report.command import JSON_FILE, PAGE_FILE, prior_report
-from acnn_nnunet.prior_report.examination import evenly_spaced, summarise_scores
+from acnn_nnunet.prior_report.command import JSON_FILE, PAGE_FILE, PriorReportOptions, prior_report
 from acnn_nnunet.shape_prior.defects import DEFECTS, STRENGTHS
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
 
@@ -27,7 +26,7 @@ BOXES = {"roi": RoiBox((16, 20, 20), (1.5, 1.0, 1.0))}
 @pytest.fixture(scope="module", autouse=True)
 def _few_patches():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("acnn_nnunet.prior_report.examination.NUM_PATCHES", 24)
+        patch.setattr("acnn_nnunet.prior_report.measures.NUM_PATCHES", 24)
         yield
 
 
@@ -74,7 +73,7 @@ def set_folders(patch, root):
 
 
 def report(output, *, dataset=DATASET, configuration="quick", fold=0, plans="nnUNetPlans", device="cpu"):
-    text = prior_report(dataset, configuration, fold, plans_identifier=plans, output=output, device=device)
+    text = prior_report(output, PriorReportOptions(dataset, configuration, fold, plans, device))
     return text, json.loads((output / JSON_FILE).read_text())
 
 
@@ -244,18 +243,3 @@ def test_a_file_as_output_is_refused(fold):
     output.write_text("")
     with pytest.raises(ValueError, match="is a file"):
         report(output)
-
-
-def test_scores_are_averaged_over_cases_that_have_the_label():
-    def case(dice, status="ok"):
-        return {"autoencoder": {"a": {"status": status, "dice": dice, "hausdorff_mm": None if dice is None else 4.0}}}
-
-    summary = summarise_scores({"x": case(0.5), "y": case(0.0, "missed"), "z": case(None, "both_empty"), "w": case(1)})
-    label = summary["per_label"]["autoencoder"]["a"]
-    assert label == {"dice": 0.5, "hausdorff_mm": 4.0, "cases": 3, "missed": 1}
-    assert summary["ranking"] == ["w", "x", "y"]
-
-
-def test_evenly_spaced_keeps_both_ends():
-    assert evenly_spaced(tuple("abcdefg"), 3) == ("a", "d", "g")
-    assert evenly_spaced(tuple("ab"), 3) == ("a", "b")
