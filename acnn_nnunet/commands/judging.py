@@ -111,10 +111,11 @@ def _add_compare(commands) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.evaluation.comparison.command import compare
+    from acnn_nnunet.evaluation.comparison.command import ComparisonOptions, compare
     from acnn_nnunet.evaluation.comparison.scores import parse_arms
 
-    print(compare(parse_arms(arguments.arms), arguments.output, groups=arguments.groups, published=arguments.published))
+    options = ComparisonOptions(groups=arguments.groups, published=arguments.published)
+    print(compare(parse_arms(arguments.arms), arguments.output, options))
     return 0
 
 

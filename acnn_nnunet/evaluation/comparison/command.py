@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from acnn_nnunet import __version__
 from acnn_nnunet.evaluation.comparison.comparisons import Comparison, compare_scores
 from acnn_nnunet.evaluation.comparison.published import load_published
 from acnn_nnunet.evaluation.comparison.scores import PairedScores, read_paired_scores
-from acnn_nnunet.evaluation.comparison.tables import render_latex, render_markdown, render_summary
+from acnn_nnunet.evaluation.comparison.tables import MARKDOWN_FILE, render_latex, render_markdown, render_summary
 from acnn_nnunet.evaluation.masks.scores import MISSED, SPURIOUS
 from acnn_nnunet.evaluation.statistics import CONFIDENCE, RESAMPLES
 from acnn_nnunet.files.safe_writes import write_json, write_text
@@ -17,20 +17,31 @@ from acnn_nnunet.files.tables import columns_of, write_table
 
 COMMAND = "acnn-nnunet compare"
 JSON_FILE, REPORT_FILE = "comparison.json", "report.html"
-OUTPUT_FILES = (JSON_FILE, "comparison.csv", "comparison.md", "comparison.tex", REPORT_FILE)
+OUTPUT_FILES = (JSON_FILE, "comparison.csv", MARKDOWN_FILE, "comparison.tex", REPORT_FILE)
 
 
-def compare(
-    arms: Mapping[str, Path], output: Path, *, groups: Path | None = None, published: str | None = None, seed: int = 0
-) -> str:
+@dataclass(frozen=True)
+class ComparisonOptions:
+    """How arms are compared.
+
+    Attributes:
+        groups: groups.csv (case, group and optionally patient and phase), for tables per group and tests per patient.
+        published: paper, acdc or cetus: published results to show next to ours.
+        seed: of the bootstrap.
+    """
+
+    groups: Path | None = None
+    published: str | None = None
+    seed: int = 0
+
+
+def compare(arms: Mapping[str, Path], output: Path, options: ComparisonOptions | None = None) -> str:
     """Compare evaluation folders case by case and write tables and a page.
 
     Args:
         arms: name to folder that `acnn-nnunet evaluate` wrote; the first is the baseline.
-        output: folder; a former comparison in it is replaced.
-        groups: groups.csv (case, group and optionally patient and phase).
-        published: paper, acdc or cetus: published results to show beside.
-        seed: of the bootstrap.
+        output: folder; an earlier comparison in it is replaced.
+        options: how; None takes the defaults.
 
     Returns:
         What to print: the main table and where the files are.
@@ -43,16 +54,16 @@ def compare(
     """
     from acnn_nnunet.evaluation.comparison.page import render_report
 
-    output = Path(output)
-    tables = load_published(published) if published else []
+    output, options = Path(output), options or ComparisonOptions()
+    tables = load_published(options.published) if options.published else []
     _check_output(output)
-    scores = read_paired_scores(arms, groups=groups)
-    comparisons = compare_scores(scores, seed=seed)
+    scores = read_paired_scores(arms, groups=options.groups)
+    comparisons = compare_scores(scores, seed=options.seed)
     report = render_report(scores, comparisons, published=tables)
     output.mkdir(parents=True, exist_ok=True)
-    write_json(output / JSON_FILE, _as_json(scores, comparisons, seed=seed, published=published))
+    write_json(output / JSON_FILE, _as_json(scores, comparisons, options))
     write_table(output / "comparison.csv", columns_of(comparisons, [field.name for field in fields(Comparison)]))
-    write_text(output / "comparison.md", render_markdown(scores, comparisons, published=tables))
+    write_text(output / MARKDOWN_FILE, render_markdown(scores, comparisons, published=tables))
     write_text(output / "comparison.tex", render_latex(scores, comparisons))
     write_text(output / REPORT_FILE, report)
     return render_summary(scores, comparisons, published=tables) + f"\n{output}: {', '.join(OUTPUT_FILES)}"
@@ -82,9 +93,7 @@ def _is_comparison(path: Path) -> bool:
     return isinstance(content, dict) and content.get("command") == COMMAND
 
 
-def _as_json(
-    scores: PairedScores, comparisons: list[Comparison], *, seed: int, published: str | None
-) -> dict[str, object]:
+def _as_json(scores: PairedScores, comparisons: list[Comparison], options: ComparisonOptions) -> dict[str, object]:
     return {
         "command": COMMAND,
         "version": __version__,
@@ -99,9 +108,9 @@ def _as_json(
         "missed": scores.count_statuses(MISSED),
         "spurious": scores.count_statuses(SPURIOUS),
         "excluded": scores.excluded,
-        "bootstrap": {"method": "percentile", "confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": seed},
+        "bootstrap": {"method": "percentile", "confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": options.seed},
         "test": "Wilcoxon signed-rank, two-sided, zero differences left out; p = 1 where all differences are zero",
         "family": "all metrics and labels of one arm in one table (clean-up and stratum); Holm",
-        "published": published,
+        "published": options.published,
         "results": [asdict(comparison) for comparison in comparisons],
     }

@@ -1,11 +1,13 @@
 """The statistics of a comparison: every arm, label and metric against the baseline."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
+from tqdm import tqdm
 
-from acnn_nnunet.evaluation.comparison.scores import HIGHER_IS_BETTER, PairedScores
+from acnn_nnunet.evaluation.comparison.scores import FOREGROUND, HIGHER_IS_BETTER, PairedScores
 from acnn_nnunet.evaluation.masks.scores import METRICS
 from acnn_nnunet.evaluation.statistics import (
     RESAMPLES,
@@ -65,6 +67,21 @@ class Comparison:
     losses: int | None = None
 
 
+def labels_that_differ(labels: Sequence[str], rows: Iterable[Comparison], *, most: int) -> list[str]:
+    """Return labels in their order: the foreground, then those with the largest mean differences in some arm.
+
+    Args:
+        labels: of the comparison.
+        rows: of one table and metric.
+        most: labels to return.
+    """
+    differences = dict.fromkeys(labels, 0.0)
+    for row in rows:
+        differences[row.label] = max(differences[row.label], abs(row.mean_difference or 0.0))
+    ranked = sorted(labels, key=lambda label: (label != FOREGROUND, -differences[label]))
+    return sorted(ranked[:most], key=labels.index)
+
+
 def compare_scores(scores: PairedScores, *, seed: int = 0, resamples: int = RESAMPLES) -> list[Comparison]:
     """Return the statistics of every arm, label and metric in every table (clean-up and stratum).
 
@@ -74,15 +91,15 @@ def compare_scores(scores: PairedScores, *, seed: int = 0, resamples: int = RESA
         resamples: of the bootstrap.
     """
     comparisons: list[Comparison] = []
-    for clean_up, values in scores.values.items():
-        for stratum, members in scores.strata.items():
-            units = np.unique(scores.units[members], return_inverse=True)[1]
-            for index, arm in enumerate(scores.arms):
-                rows = list(_describe_arm(scores, clean_up, stratum, arm, values[index][members], units))
-                if index:
-                    differences = (values[index] - values[0])[members].reshape(len(units), -1)
-                    rows = _compare_arm(rows, differences, units, seed=seed, resamples=resamples)
-                comparisons += rows
+    tables = list(product(scores.values, scores.strata, enumerate(scores.arms)))
+    for clean_up, stratum, (index, arm) in tqdm(tables, desc="statistics", unit="arm", disable=None):
+        values, members = scores.values[clean_up], scores.strata[stratum]
+        units = np.unique(scores.units[members], return_inverse=True)[1]
+        rows = list(_describe_arm(scores, clean_up, stratum, arm, values[index][members], units))
+        if index:
+            differences = (values[index] - values[0])[members].reshape(len(units), -1)
+            rows = _compare_arm(rows, differences, units, seed=seed, resamples=resamples)
+        comparisons += rows
     return comparisons
 
 

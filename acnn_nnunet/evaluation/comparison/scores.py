@@ -117,6 +117,7 @@ def read_paired_scores(arms: Mapping[str, Path], *, groups: Path | None = None) 
     for clean_up, scores in tables.items():
         _check_same_rows(scores, excluded, TABLES[clean_up])
         _check_same_references(scores)
+    _check_same_voxels({name: _read_reference_voxels(summary) for name, summary in summaries.items()})
     first = next(iter(plain.values()))
     if {key for table in tables[LARGEST_COMPONENT].values() for key in table} != set(first):
         raise ValueError(f"{CASES_FILE} and {LARGEST_COMPONENT_FILE} of {next(iter(folders))} hold different rows.")
@@ -176,6 +177,16 @@ def _read_files(summary: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {e["case"]: (str(e.get("reference_file", "")), str(e.get("prediction_file", ""))) for e in entries}
 
 
+def _read_reference_voxels(summary: dict[str, Any]) -> dict[_Key, int]:
+    """Return the voxels of the reference of each case and label: files such as PNG tell no volume."""
+    return {
+        (entry["case"], label): metrics["n_ref"]
+        for entry in summary.get("metric_per_case") or ()
+        for label, metrics in entry.get("metrics", {}).items()
+        if "n_ref" in metrics
+    }
+
+
 def _agreed(summaries: Mapping[str, dict[str, Any]], key: str) -> Any:
     """Return what the summaries that have a key say of it, if it is the same."""
     stated = {name: summary[key] for name, summary in summaries.items() if summary.get(key) is not None}
@@ -212,6 +223,18 @@ def _check_same_references(tables: Mapping[str, Mapping[_Key, LabelScores]]) -> 
             if empty[0] != empty[1] or not same_volume:
                 raise ValueError(
                     f"Case {case}, label {label}: the reference has {mine} ml in arm {first} and {theirs} ml in arm "
+                    f"{name}: evaluate both against the same references."
+                )
+
+
+def _check_same_voxels(arms: Mapping[str, Mapping[_Key, int]]) -> None:
+    (first, expected), *others = arms.items()
+    for name, found in others:
+        for case, label in sorted(expected.keys() & found.keys()):
+            mine, theirs = expected[case, label], found[case, label]
+            if mine != theirs:
+                raise ValueError(
+                    f"Case {case}, label {label}: the reference has {mine} voxels in arm {first} and {theirs} in arm "
                     f"{name}: evaluate both against the same references."
                 )
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-from acnn_nnunet.evaluation.comparison.comparisons import Comparison
+from acnn_nnunet.evaluation.comparison.comparisons import Comparison, labels_that_differ
 from acnn_nnunet.evaluation.comparison.published import PublishedTable, render_published
-from acnn_nnunet.evaluation.comparison.scores import ALL_CASES, NO_CLEAN_UP, PairedScores
+from acnn_nnunet.evaluation.comparison.scores import ALL_CASES, FOREGROUND, NO_CLEAN_UP, PairedScores
 from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, METRIC_TITLES, METRICS, MISSED, SPURIOUS
+
+MARKDOWN_FILE = "comparison.md"
+_LABELS_ON_A_SCREEN = 6  # with six metrics 36 lines
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -38,9 +41,20 @@ def render_markdown(
 def render_summary(
     scores: PairedScores, comparisons: Sequence[Comparison], *, published: Sequence[PublishedTable] = ()
 ) -> str:
-    """Return what the command prints: how it was counted, and the table of all cases without clean-up."""
+    """Return what the command prints: how it was counted, and the table of all cases without clean-up.
+
+    Of many labels it shows the foreground and those that differ most, so that the table fits a screen.
+    """
     rows = [row for row in comparisons if (row.clean_up, row.stratum) == (NO_CLEAN_UP, ALL_CASES)]
-    parts = [*explain(scores)[:3], "", _markdown_table(scores, rows)]
+    first_metric = [row for row in rows if row.metric == METRICS[0]]
+    labels = labels_that_differ(scores.labels, first_metric, most=_LABELS_ON_A_SCREEN)
+    parts = [*explain(scores)[:3], "", _markdown_table(scores, rows, labels)]
+    if len(labels) < len(scores.labels):
+        parts += [
+            "",
+            f"{len(labels)} of {len(scores.labels)} labels: {FOREGROUND} and the largest mean differences in "
+            f"{METRIC_TITLES[METRICS[0]]}. {MARKDOWN_FILE} has them all.",
+        ]
     return "\n".join([*parts, *_published_parts(scores, comparisons, published)]) + "\n"
 
 
@@ -96,15 +110,23 @@ def table_title(clean_up: str, stratum: str) -> str:
     return f"{cases}, {'no clean-up' if clean_up == NO_CLEAN_UP else f'{clean_up} of every label kept'}"
 
 
-def table_cells(scores: PairedScores, rows: Sequence[Comparison]) -> tuple[list[str], list[list[str]]]:
-    """Return header and cells of one table: a line a metric and label, all arms, then each arm's difference."""
+def table_cells(
+    scores: PairedScores, rows: Sequence[Comparison], labels: Sequence[str] | None = None
+) -> tuple[list[str], list[list[str]]]:
+    """Return header and cells of one table: a line per metric and label, all arms, then the difference of each arm.
+
+    Args:
+        scores: aligned scores.
+        rows: of the table.
+        labels: to show; None shows all.
+    """
     by_key = {(row.metric, row.label, row.arm): row for row in rows}
     header = ["metric", "label", "n", *scores.arms]
     for arm in scores.arms[1:]:
         header += [f"{arm} − {scores.arms[0]} [95 % CI]", "p", "p Holm", "wins/ties/losses"]
     body = []
     for metric in METRICS:
-        for label in scores.labels:
+        for label in scores.labels if labels is None else labels:
             arms = [by_key[metric, label, arm] for arm in scores.arms]
             cells = [METRIC_TITLES[metric], scores.title(label), str(arms[0].num_cases), *map(format_arm, arms)]
             for row in arms[1:]:
@@ -143,8 +165,8 @@ def escape_tex(text: str) -> str:
     return "".join(_TEX.get(character, character) for character in text)
 
 
-def _markdown_table(scores: PairedScores, rows: Sequence[Comparison]) -> str:
-    header, body = table_cells(scores, rows)
+def _markdown_table(scores: PairedScores, rows: Sequence[Comparison], labels: Sequence[str] | None = None) -> str:
+    header, body = table_cells(scores, rows, labels)
     rule = ["---", "---"] + ["---:"] * (len(header) - 2)
     return "\n".join(
         "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in (header, rule, *body)

@@ -7,7 +7,7 @@ import pytest
 import SimpleITK
 from compared_folders import both_empty, missed, score, spurious, write_evaluation
 
-from acnn_nnunet.evaluation.comparison.command import compare
+from acnn_nnunet.evaluation.comparison.command import ComparisonOptions, compare
 from acnn_nnunet.evaluation.comparison.comparisons import compare_scores
 from acnn_nnunet.evaluation.comparison.page import find_losses, render_report
 from acnn_nnunet.evaluation.comparison.scores import read_paired_scores
@@ -99,7 +99,7 @@ class TestLosses:
 
 class TestPage:
     def test_it_needs_no_other_file(self, with_files, tmp_path):
-        compare(with_files, tmp_path / "out", published="paper")
+        compare(with_files, tmp_path / "out", ComparisonOptions(published="paper"))
         page = (tmp_path / "out" / "report.html").read_text()
 
         assert set(re.findall(r'(?:src|href)="([^"]{0,20})', page)) == {"data:image/png;base6"}

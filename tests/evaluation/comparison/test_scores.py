@@ -198,6 +198,21 @@ class TestNoPairs:
         ):
             read(a=[score("c")], b=[score("c", volume_ml=11.0)])
 
+    def test_other_references_in_files_that_tell_no_volume(self, tmp_path):
+        # PNG: 400 pixels of an expert, 900 of another one.
+        flat = replace(score("c"), volume_reference_ml=None, volume_prediction_ml=None)
+        folders = {
+            arm: write_evaluation(
+                tmp_path / arm, [flat], metric_per_case=[{"case": "c", "metrics": {"1": {"n_ref": pixels}}}]
+            )
+            for arm, pixels in (("a", 400), ("b", 900))
+        }
+        with pytest.raises(
+            ValueError,
+            match=r"Case c, label 1: the reference has 400 voxels in arm a and 900 in arm b",
+        ):
+            read_paired_scores(folders)
+
     def test_a_reference_that_is_empty_in_one_arm(self, read):
         without_volume = {"volume_reference_ml": None, "volume_prediction_ml": None}
         with pytest.raises(ValueError, match="against the same references"):
