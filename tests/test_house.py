@@ -41,7 +41,13 @@ RUN_TIME_NAMES: dict[tuple[str, str], str] = {
 }
 
 # Modules that a program waits for before it can answer.
-AT_ONCE = ("cli", "evaluation.command", "evaluation.comparison.command", "evaluation.images.command", "challenges.acdc")
+AT_ONCE = (
+    "cli",
+    "evaluation.command",
+    "evaluation.comparison.command",
+    "evaluation.images.command",
+    "challenges.command",
+)
 
 # The road from `-tr ACNNTrainer` to its loss is one that a newcomer can walk.
 MOST_MODULES_BEHIND_THE_TRAINER = 20

@@ -5,11 +5,10 @@ Problem Solved?, IEEE TMI 37(11), 2018.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from acnn_nnunet.casewise.work import Outcome
-from acnn_nnunet.challenges.conversion import Patient, PatientFolder, PhaseImage, convert_patients, patient_folders
-from acnn_nnunet.challenges.submission import find_dataset, write_submission
+from acnn_nnunet.challenges.challenge import Challenge, Patient, PatientFolder, PhaseImage, patient_folders
 from acnn_nnunet.files.patients import PHASES
 from acnn_nnunet.files.safe_writes import read_text
 from acnn_nnunet.files.volumes import Volume, read_series, read_volume, write_volume
@@ -27,53 +26,6 @@ ANATOMICAL_RULES = [
     {"rule": "touches", "label": "LV", "other": "MYO", "in_plane": True},
     {"rule": "touches", "label": "RV", "other": "MYO", "in_plane": True},
 ]
-_DESCRIPTION = {
-    "channel_names": {"0": "cineMRI"},
-    "description": "Automated Cardiac Diagnosis Challenge: short-axis cine-MR at end-diastole and end-systole",
-    "reference": "Bernard et al., IEEE TMI 37(11), 2018, https://doi.org/10.1109/TMI.2018.2837502",
-    "license": "CC BY-NC-SA 4.0",
-    "anatomical_rules": ANATOMICAL_RULES,
-}
-
-
-def convert_acdc(source: Path, dataset_id: int) -> Outcome:
-    """Make the raw dataset `Dataset<id>_ACDC` of the challenge's folder.
-
-    Args:
-        source: holds training and, where there is one, testing; or is the folder with the training patients itself.
-        dataset_id: 1 to 999, not in use.
-
-    Raises:
-        FileNotFoundError: if there are no training patients in the source.
-        ValueError, FileExistsError, OSError: as `convert_patients` does.
-    """
-    source = Path(source)
-    training = source / "training" if (source / "training").is_dir() else source
-    folders = patient_folders(training, training=True) if training.is_dir() and training.name != "testing" else []
-    if not folders:
-        raise FileNotFoundError(
-            f"There are no folders training/patientNNN in {source}: give the folder that holds ACDC's training folder."
-        )
-    if training != source and (source / "testing").is_dir():
-        folders += patient_folders(source / "testing", training=False)
-    return convert_patients(
-        "ACDC", dataset_id, folders, read_patient, source=source, labels=LABELS, description=_DESCRIPTION
-    )
-
-
-def submit_acdc(predictions: Path, output: Path, *, dataset: str | None = None) -> str:
-    """Check the predictions of the test cases, zip `patientNNN_ED.nii.gz` and `patientNNN_ES.nii.gz`, return a summary.
-
-    Args:
-        predictions: folder of nnUNetv2_predict for the imagesTs of the converted dataset.
-        output: the zip.
-        dataset: id or name of that dataset; None for the only one called ACDC.
-
-    Raises:
-        FileNotFoundError, ValueError, OSError: as `find_dataset` and `write_submission` do.
-    """
-    folder = find_dataset("ACDC", dataset)
-    return write_submission(folder, predictions, output, labels=LABELS.values(), write_case=_write_case)
 
 
 def read_patient(folder: PatientFolder) -> Patient:
@@ -103,6 +55,19 @@ def read_patient(folder: PatientFolder) -> Patient:
         labels={phase: _read_file(label_files[phase]) for phase in PHASES if labelled},
         notes=() if is_known else (f"group {group!r} is none of ACDC's ({', '.join(GROUPS)}) and is kept as it is",),
     )
+
+
+def _find_patients(source: Path) -> list[PatientFolder]:
+    """Return the patients of the folders training and testing, or of the folder with the training patients itself."""
+    training = source / "training" if (source / "training").is_dir() else source
+    folders = patient_folders(training, training=True) if training.is_dir() and training.name != "testing" else []
+    if not folders:
+        raise FileNotFoundError(
+            f"There are no folders training/patientNNN in {source}: give the folder that holds ACDC's training folder."
+        )
+    if training != source and (source / "testing").is_dir():
+        folders += patient_folders(source / "testing", training=False)
+    return folders
 
 
 def _read_info(path: Path) -> dict[str, str]:
@@ -145,5 +110,21 @@ def _read_file(path: Path) -> PhaseImage:
     return PhaseImage(read_volume(path), path.name, file=path)
 
 
-def _write_case(label: Volume, case: str, folder: Path) -> None:
+def _write_case(label: Volume, case: str, folder: Path, _: Sequence[str]) -> None:
     write_volume(folder / f"{case}.nii.gz", label)
+
+
+ACDC = Challenge(
+    "ACDC",
+    LABELS,
+    {
+        "channel_names": {"0": "cineMRI"},
+        "description": "Automated Cardiac Diagnosis Challenge: short-axis cine-MR at end-diastole and end-systole",
+        "reference": "Bernard et al., IEEE TMI 37(11), 2018, https://doi.org/10.1109/TMI.2018.2837502",
+        "license": "CC BY-NC-SA 4.0",
+        "anatomical_rules": ANATOMICAL_RULES,
+    },
+    _find_patients,
+    read_patient,
+    _write_case,
+)

@@ -5,81 +5,23 @@ TMI 35(4), 2016. The data cannot be had without an agreement: this is proved on 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from acnn_nnunet.casewise.work import Outcome
-from acnn_nnunet.challenges.conversion import Patient, PatientFolder, PhaseImage, convert_patients, patient_folders
-from acnn_nnunet.challenges.submission import find_dataset, write_submission
+from acnn_nnunet.challenges.challenge import Challenge, Patient, PatientFolder, PhaseImage, patient_folders
 from acnn_nnunet.challenges.surfaces import fill_surface, read_surface, write_surface
 from acnn_nnunet.files.geometry import Geometry
-from acnn_nnunet.files.patients import PHASES, read_conversion_report
+from acnn_nnunet.files.patients import PHASES
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 
 LABELS = {"background": 0, "LV": 1}
-_DESCRIPTION = {
-    # Any name but nnU-Net's special ones, such as CT, means z-scoring.
-    "channel_names": {"0": "ultrasound"},
-    "description": "Challenge on Endocardial Three-dimensional Ultrasound Segmentation: left ventricle at ED and ES",
-    "reference": "Bernard et al., IEEE TMI 35(4), 2016, https://doi.org/10.1109/TMI.2015.2503890",
-    "license": "the challenge's agreement; not to be passed on",
-}
 # No scanner of hearts has voxels this small: a spacing below it is in metres.
 _SMALLEST_SPACING_MM = 0.05
 _METRES_NOTE = "spacing in metres, converted to mm"
 _SURFACE_NOTE = "truth is a surface and was filled, look at it over the image"
-
-
-def convert_cetus(source: Path, dataset_id: int) -> Outcome:
-    """Make the raw dataset `Dataset<id>_CETUS` of the challenge's folder.
-
-    Args:
-        source: holds the folders PatientN: those with a truth are training patients, the others test patients; or holds
-            the folders training and testing, and these the patients.
-        dataset_id: 1 to 999, not in use.
-
-    Raises:
-        FileNotFoundError: if there are no patients in the source.
-        ValueError, FileExistsError, OSError: as `convert_patients` does.
-    """
-    source = Path(source)
-    folders = _find_patients(source)
-    if not folders:
-        raise FileNotFoundError(
-            f"There are no folders PatientN in {source}: give the folder that holds CETUS's patients."
-        )
-    return convert_patients(
-        "CETUS", dataset_id, folders, read_patient, source=source, labels=LABELS, description=_DESCRIPTION
-    )
-
-
-def submit_cetus(predictions: Path, output: Path, *, dataset: str | None = None) -> str:
-    """Check the predictions of the test cases, zip what the platform takes, return a summary.
-
-    For ED and likewise for ES: the surface `PatientN_ED_result.vtk` and the mask `PatientN_ED.mhd` with its `.raw`, on
-    the grid of the challenge's images and in their unit of length.
-
-    Args:
-        predictions: folder of nnUNetv2_predict for the imagesTs of the converted dataset.
-        output: the zip.
-        dataset: id or name of that dataset; None for the only one called CETUS.
-
-    Raises:
-        FileNotFoundError, ValueError, OSError: as `find_dataset` and `write_submission` do.
-    """
-    folder = find_dataset("CETUS", dataset)
-    in_metres = {patient for patient, notes in read_conversion_report(folder).notes.items() if _METRES_NOTE in notes}
-
-    def write_case(label: Volume, case: str, into: Path) -> None:
-        if case.rpartition("_")[0] in in_metres:
-            label = _scaled(label, 0.001)
-        write_volume(into / f"{case}.mhd", label)
-        write_surface(into / f"{case}_result.vtk", label)
-
-    return write_submission(folder, predictions, output, labels=LABELS.values(), write_case=write_case)
 
 
 def read_patient(folder: PatientFolder) -> Patient:
@@ -100,17 +42,19 @@ def read_patient(folder: PatientFolder) -> Patient:
 
 
 def _find_patients(source: Path) -> list[PatientFolder]:
-    """Return training patients before test patients."""
-    if not source.is_dir():
-        return []
-    parts = {path.name.lower(): path for path in source.iterdir() if path.is_dir()}
+    """Return the patients of the folder, where a truth makes a training patient, and of its training and testing."""
+    parts = {path.name.lower(): path for path in source.iterdir() if path.is_dir()} if source.is_dir() else {}
     found = [
         PatientFolder(each.path, each.number, training=_has_truth(each.path))
-        for each in patient_folders(source, training=True)
+        for each in (patient_folders(source, training=True) if parts else ())
     ]
     for part in ("training", "testing"):
         if part in parts:
             found += patient_folders(parts[part], training=part == "training")
+    if not found:
+        raise FileNotFoundError(
+            f"There are no folders PatientN in {source}: give the folder that holds CETUS's patients."
+        )
     return sorted(found, key=lambda each: not each.training)
 
 
@@ -173,3 +117,28 @@ def _scaled(volume: Volume, factor: float) -> Volume:
             origin_mm=tuple(factor * mm for mm in grid.origin_mm),
         ),
     )
+
+
+def _write_case(label: Volume, case: str, folder: Path, notes: Sequence[str]) -> None:
+    """Write the mask `PatientN_ED.mhd` and the surface `PatientN_ED_result.vtk`, in the images' unit of length."""
+    if _METRES_NOTE in notes:
+        label = _scaled(label, 0.001)
+    write_volume(folder / f"{case}.mhd", label)
+    write_surface(folder / f"{case}_result.vtk", label)
+
+
+CETUS = Challenge(
+    "CETUS",
+    LABELS,
+    {
+        # Any name but nnU-Net's special ones, such as CT, means z-scoring.
+        "channel_names": {"0": "ultrasound"},
+        "description": "Challenge on Endocardial Three-dimensional Ultrasound Segmentation: left ventricle at ED "
+        "and ES",
+        "reference": "Bernard et al., IEEE TMI 35(4), 2016, https://doi.org/10.1109/TMI.2015.2503890",
+        "license": "the challenge's agreement; not to be passed on",
+    },
+    _find_patients,
+    read_patient,
+    _write_case,
+)

@@ -7,76 +7,30 @@ is made beside its place and renamed when it is complete, so that an interrupted
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from acnn_nnunet.casewise.run import run
 from acnn_nnunet.casewise.work import Excluded, Outcome
-from acnn_nnunet.files.patient_splits import split_by_patient
+from acnn_nnunet.challenges.challenge import Challenge, Patient, PatientFolder
 from acnn_nnunet.files.patients import (
     GROUPS_FILE,
     PHASES,
     CaseGroup,
     ConversionReport,
     Exclusion,
+    split_by_patient,
     write_conversion_report,
     write_groups,
 )
 from acnn_nnunet.files.safe_writes import replace_atomically, write_json
-from acnn_nnunet.files.volumes import Volume, check_labels, check_same_grid, write_volume
+from acnn_nnunet.files.volumes import check_labels, check_same_grid, write_volume
 
 
-@dataclass(frozen=True)
-class PhaseImage:
-    """An image, its name in messages and, where its file can be taken over as it is (a NIfTI file), that file."""
-
-    volume: Volume
-    name: str
-    file: Path | None = None
-
-
-@dataclass(frozen=True)
-class Patient:
-    """The content of a patient's folder.
-
-    Attributes:
-        name: the beginning of the names of its cases.
-        group: the diagnosis, or empty.
-        images: the image of each phase.
-        labels: the label map of each phase, or nothing for a test patient without.
-        notes: remarks for the user on the patient's data.
-    """
-
-    name: str
-    group: str
-    images: dict[str, PhaseImage]
-    labels: dict[str, PhaseImage]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class PatientFolder:
-    """Where a patient lies, and whether it is in the training part."""
-
-    path: Path
-    number: int
-    training: bool
-
-
-def convert_patients(
-    name: str,
-    dataset_id: int,
-    folders: Sequence[PatientFolder],
-    read_patient: Callable[[PatientFolder], Patient],
-    *,
-    source: Path,
-    labels: dict[str, int],
-    description: dict[str, Any],
-) -> Outcome:
+def convert_challenge(challenge: Challenge, source: Path, dataset_id: int) -> Outcome:
     """Write the raw dataset `Dataset<id>_<name>` with splits, groups and report.
 
     nnU-Net copies `splits_final.json` from the raw folder to the preprocessed one when it plans (nnunetv2 2.8.1,
@@ -84,41 +38,25 @@ def convert_patients(
     `_maybe_copy_splits_file`).
 
     Args:
-        name: the dataset's name without "Dataset" and id.
+        challenge: such as ACDC.
+        source: its folder as it is unpacked.
         dataset_id: 1 to 999, not in use.
-        folders: the patients' folders, training ones before test ones.
-        read_patient: reads a folder; an error leaves the patient out.
-        source: for the report.
-        labels: name and value of each label, background included.
-        description: what else `generate_dataset_json` takes: channel names, reference, licence.
 
     Raises:
+        FileNotFoundError: if there are no patients in the source.
         ValueError: if the id is in use or no number from 1 to 999, if nnUNet_raw is not set, or if no two training
             patients can be used; the first reasons are named.
         FileExistsError: if the dataset exists.
         OSError: if it cannot be written.
     """
-    target = _free_folder(name, dataset_id)
+    folders = challenge.find_patients(Path(source))
+    target = _free_folder(challenge.name, dataset_id)
     report = ConversionReport(source=str(source))
     with _built_beside(target) as dataset:
-        rows = _write_patients(dataset, name, folders, read_patient, report, labels.values())
-        num_folds = _finish(dataset, target.name, rows, report, labels, description)
+        rows = _write_patients(dataset, challenge, folders, report)
+        num_folds = _finish(dataset, target.name, challenge, rows, report)
     excluded = tuple(Excluded(each.patient, each.reason) for each in report.excluded)
     return Outcome(_summary(report, target, num_folds), excluded)
-
-
-def patient_folders(folder: Path, *, training: bool) -> list[PatientFolder]:
-    """Return the folders named patient and a number, in the order of the numbers.
-
-    Raises:
-        OSError: if the folder cannot be listed.
-    """
-    found = []
-    for path in folder.iterdir():
-        number = path.name.lower().removeprefix("patient")
-        if path.is_dir() and number != path.name.lower() and number.isdecimal():
-            found.append(PatientFolder(path, int(number), training))
-    return sorted(found, key=lambda each: (each.number, each.path.name))
 
 
 def nnunet_raw() -> Path:
@@ -181,26 +119,21 @@ def _built_beside(target: Path) -> Iterator[Path]:
 
 
 def _write_patients(
-    dataset: Path,
-    name: str,
-    folders: Sequence[PatientFolder],
-    read_patient: Callable[[PatientFolder], Patient],
-    report: ConversionReport,
-    allowed: Collection[int],
+    dataset: Path, challenge: Challenge, folders: Sequence[PatientFolder], report: ConversionReport
 ) -> list[CaseGroup]:
     """Write the cases of each patient, enter all patients into the report, and return the rows of groups.csv."""
     known = _Known()
 
     def convert(folder: PatientFolder) -> tuple[Patient, str | None]:
-        patient = read_patient(folder)
-        _check(patient, folder, allowed)
+        patient = challenge.read_patient(folder)
+        _check(patient, folder, challenge.labels.values())
         twin = known.add(patient, folder)
         _write(patient, folder, dataset)
         return replace(patient, images={}, labels={}), twin
 
     rows = []
     cases = {str(folder.path): folder for folder in folders}
-    results = run(convert, cases, unit="patient", description=f"converting {name}")
+    results = run(convert, cases, unit="patient", description=f"converting {challenge.name}")
     for folder, result in zip(folders, results, strict=True):
         if result.value is None:
             part = "training" if folder.training else "testing"
@@ -267,12 +200,7 @@ def _write(patient: Patient, folder: PatientFolder, dataset: Path) -> None:
 
 
 def _finish(
-    dataset: Path,
-    name: str,
-    rows: Sequence[CaseGroup],
-    report: ConversionReport,
-    labels: dict[str, int],
-    description: dict[str, Any],
+    dataset: Path, dataset_name: str, challenge: Challenge, rows: Sequence[CaseGroup], report: ConversionReport
 ) -> int:
     """Write splits, groups, report and dataset.json, and return the number of folds."""
     from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
@@ -291,11 +219,11 @@ def _finish(
     write_conversion_report(dataset, report)
     generate_dataset_json(
         str(dataset),
-        labels=dict(labels),
+        labels=dict(challenge.labels),
         num_training_cases=len(training),
         file_ending=".nii.gz",
-        dataset_name=name,
+        dataset_name=dataset_name,
         converted_by="acnn-nnunet",
-        **description,
+        **challenge.description,
     )
     return len(splits)

@@ -5,15 +5,16 @@ ACDC and CETUS share everything but the label values and the files that a case b
 
 import tempfile
 import zipfile
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from acnn_nnunet.casewise.run import run
 from acnn_nnunet.casewise.work import excluded_of
+from acnn_nnunet.challenges.challenge import Challenge
 from acnn_nnunet.challenges.conversion import nnunet_raw
-from acnn_nnunet.files.patients import PHASES, read_conversion_report
+from acnn_nnunet.files.patients import PHASES, ConversionReport, read_conversion_report
 from acnn_nnunet.files.safe_writes import replace_atomically
 from acnn_nnunet.files.volumes import Volume, check_labels, check_same_grid, read_volume
 
@@ -43,25 +44,17 @@ def find_dataset(name: str, dataset: str | None) -> Path:
     return found[0]
 
 
-def write_submission(
-    dataset: Path,
-    predictions: Path,
-    output: Path,
-    *,
-    labels: Collection[int],
-    write_case: Callable[[Volume, str, Path], None],
-) -> str:
+def write_submission(challenge: Challenge, dataset: Path, predictions: Path, output: Path) -> str:
     """Check every prediction, then write the zip, and return a summary to print.
 
     The predictions become uint8 and get the test images' geometry to the last digit. An existing zip is replaced once
     the new one is complete.
 
     Args:
-        dataset: folder of the raw dataset whose imagesTs hold the test cases.
+        challenge: such as ACDC.
+        dataset: folder of the converted raw dataset; its imagesTs hold the test cases.
         predictions: folder of nnUNetv2_predict, one file a test case.
         output: the zip.
-        labels: allowed values.
-        write_case: writes a checked label map of a case into a folder, as the platform takes it.
 
     Raises:
         FileNotFoundError: if there is no folder of predictions.
@@ -74,12 +67,12 @@ def write_submission(
         raise ValueError(f"The submission is a zip file: -o submission.zip, got {output}.")
     if not predictions.is_dir():
         raise FileNotFoundError(f"There is no folder {predictions}: give the output folder of nnUNetv2_predict.")
-    images = _test_images(dataset)
+    images, report = _test_images(dataset), read_conversion_report(dataset)
     with tempfile.TemporaryDirectory(prefix="acnn_submission_") as folder:
 
         def check(case: str) -> None:
-            label = _checked_label(predictions / f"{case}{_PREDICTION_ENDING}", images[case], labels)
-            write_case(label, case, Path(folder))
+            label = _checked_label(predictions / f"{case}{_PREDICTION_ENDING}", images[case], challenge.labels.values())
+            challenge.write_case(label, case, Path(folder), report.notes.get(case.rpartition("_")[0], ()))
 
         results = run(check, {case: case for case in images}, description=f"checking {dataset.name}")
         if problems := excluded_of(results):
@@ -90,7 +83,8 @@ def write_submission(
         files = sorted(Path(folder).iterdir(), key=lambda path: path.name)
         output.parent.mkdir(parents=True, exist_ok=True)
         replace_atomically(output, lambda partial: _zip(files, partial))
-    return _summary(output, len(files), predictions, images, dataset)
+    summary = f"{output}: {len(images) // len(PHASES)} patients, {len(files)} files"
+    return "\n".join([summary, *_left_out(predictions, images, dataset, report)])
 
 
 def _test_images(dataset: Path) -> dict[str, Path]:
@@ -123,14 +117,11 @@ def _zip(files: Collection[Path], path: str) -> None:
             archive.writestr(entry, file.read_bytes())
 
 
-def _summary(output: Path, num_files: int, predictions: Path, images: Collection[str], dataset: Path) -> str:
+def _left_out(predictions: Path, images: Collection[str], dataset: Path, report: ConversionReport) -> Iterator[str]:
+    """Yield a line on predictions and on test patients that are not in the zip."""
     present = {path.name.removesuffix(_PREDICTION_ENDING) for path in predictions.glob(f"*{_PREDICTION_ENDING}")}
-    lines = [f"{output}: {len(images) // len(PHASES)} patients, {num_files} files"]
     if extra := sorted(present - set(images)):
-        lines.append(f"  not included, since no test case is called so: {', '.join(extra)}")
-    lines += [
-        f"  not included, since left out when {dataset.name} was made: {each.patient} ({each.reason})"
-        for each in read_conversion_report(dataset).excluded
-        if each.part == "testing"
-    ]
-    return "\n".join(lines)
+        yield f"  not included, since no test case is called so: {', '.join(extra)}"
+    for each in report.excluded:
+        if each.part == "testing":
+            yield f"  not included, since left out when {dataset.name} was made: {each.patient} ({each.reason})"

@@ -19,11 +19,9 @@ def _add_convert(commands) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.challenges.acdc import convert_acdc
-    from acnn_nnunet.challenges.cetus import convert_cetus
+    from acnn_nnunet.challenges.command import convert
 
-    converters = {"acdc": convert_acdc, "cetus": convert_cetus}
-    print(converters[arguments.challenge](arguments.source, arguments.dataset_id).text)
+    print(convert(arguments.challenge, arguments.source, arguments.dataset_id).text)
     return 0
 
 
@@ -37,9 +35,7 @@ def _add_submit(commands) -> None:
 
 
 def _submit(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.challenges.acdc import submit_acdc
-    from acnn_nnunet.challenges.cetus import submit_cetus
+    from acnn_nnunet.challenges.command import submit
 
-    submit = {"acdc": submit_acdc, "cetus": submit_cetus}
-    print(submit[arguments.challenge](arguments.predictions, arguments.output, dataset=arguments.dataset))
+    print(submit(arguments.challenge, arguments.predictions, arguments.output, dataset=arguments.dataset))
     return 0

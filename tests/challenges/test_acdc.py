@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from acnn_nnunet.challenges.acdc import convert_acdc
+from acnn_nnunet.challenges.command import convert
 
 SIZE = (6, 5, 3)
 FRAMES = {"ED": 1, "ES": 4}
@@ -83,7 +83,7 @@ def _exclusions(dataset):
 
 
 def test_dataset_has_every_case_its_label_and_nnunets_description(source, raw):
-    text = convert_acdc(source, 27).text
+    text = convert("acdc", source, 27).text
     dataset = raw / "Dataset027_ACDC"
     cases = [f"patient{number:03d}_{phase}" for number in range(1, 11) for phase in ("ED", "ES")]
     tests = [f"patient{number}_{phase}" for number in (101, 102) for phase in ("ED", "ES")]
@@ -105,7 +105,7 @@ def test_dataset_has_every_case_its_label_and_nnunets_description(source, raw):
 
 
 def test_groups_and_folds_are_the_patients(source, raw):
-    convert_acdc(source, 27)
+    convert("acdc", source, 27)
     rows = _rows(raw / "Dataset027_ACDC")
     assert len(rows) == 24
     assert rows[3] == {"case": "patient002_ES", "patient": "patient002", "phase": "ES", "group": "NOR"}
@@ -123,7 +123,7 @@ def test_frames_without_a_file_come_out_of_the_series_in_place(tmp_path, raw):
     for number in (1, 2):
         folder = _write_patient(tmp_path / "ACDC" / "training", number, series=True)
     SimpleITK.WriteImage(_image((2, 1)), str(folder / "patient002_frame01.nii.gz"))  # one has a file, one has not
-    convert_acdc(tmp_path / "ACDC", 3)
+    convert("acdc", tmp_path / "ACDC", 3)
     for phase, frame in FRAMES.items():
         written = SimpleITK.ReadImage(str(raw / "Dataset003_ACDC" / "imagesTr" / f"patient002_{phase}_0000.nii.gz"))
         expected = _image((2, frame))
@@ -135,20 +135,20 @@ def test_frames_without_a_file_come_out_of_the_series_in_place(tmp_path, raw):
 def test_series_that_ends_before_the_frame_leaves_the_patient_out(source, raw):
     folder = _write_patient(source / "training", 20, series=True)
     (folder / "Info.cfg").write_text("ED: 1\nES: 6\nGroup: DCM\n")
-    convert_acdc(source, 1)
+    convert("acdc", source, 1)
     assert _exclusions(raw / "Dataset001_ACDC")["patient020"] == "patient020_4d.nii.gz has 5 frames, Info.cfg says 6"
 
 
 def test_test_labels_of_later_releases_go_to_labelsts(source, raw):
     _write_patient(source / "testing", 103, group="RV")
-    convert_acdc(source, 27)
+    convert("acdc", source, 27)
     labels = raw / "Dataset027_ACDC" / "labelsTs"
     assert sorted(path.name for path in labels.iterdir()) == ["patient103_ED.nii.gz", "patient103_ES.nii.gz"]
     assert _rows(raw / "Dataset027_ACDC")[-1]["group"] == "RV"
 
 
 def test_folder_of_patients_is_taken_for_the_training_part(source, raw):
-    assert "10 training patients in 5 folds, 0 test patients" in convert_acdc(source / "training", 27).text
+    assert "10 training patients in 5 folds, 0 test patients" in convert("acdc", source / "training", 27).text
 
 
 def _cut(path):
@@ -209,7 +209,7 @@ BAD = {
 def test_bad_patient_is_left_out_by_name_and_the_others_are_kept(source, raw, defect):
     spoil, reason = BAD[defect]
     spoil(source / "training" / "patient004")
-    text = convert_acdc(source, 27).text
+    text = convert("acdc", source, 27).text
     dataset = raw / "Dataset027_ACDC"
     assert list(_exclusions(dataset)) == ["patient004"]
     assert reason in _exclusions(dataset)["patient004"]
@@ -223,7 +223,7 @@ def test_bad_patient_is_left_out_by_name_and_the_others_are_kept(source, raw, de
 
 def test_patient_in_training_and_testing_is_not_tested_on(source, raw):
     _write_patient(source / "testing", 3, labels=False)
-    text = convert_acdc(source, 27).text
+    text = convert("acdc", source, 27).text
     assert _exclusions(raw / "Dataset027_ACDC") == {
         "patient003": "has the same number as training/patient003, which is kept"
     }
@@ -236,7 +236,7 @@ def test_image_of_a_training_patient_is_not_tested_on_under_another_number(sourc
         source / "training" / "patient003" / "patient003_frame04.nii.gz",
         source / "testing" / "patient102" / "patient102_frame01.nii.gz",
     )
-    convert_acdc(source, 27)
+    convert("acdc", source, 27)
     reason = "has the same image as training/patient003, which is kept"
     assert _exclusions(raw / "Dataset027_ACDC") == {"patient102": reason}
 
@@ -250,7 +250,7 @@ def test_one_person_under_two_training_numbers_stays_in_one_fold(source, raw):
                 source / "training" / name.format(number, number, frame),
                 source / "training" / name.format(twin, twin, frame),
             )
-    text = convert_acdc(source, 27).text
+    text = convert("acdc", source, 27).text
     dataset = raw / "Dataset027_ACDC"
     assert "10 training patients" in text
     assert "patient009 has the same image as patient002: same fold" in text
@@ -271,7 +271,7 @@ def test_number_spelt_in_two_ways_is_one_patient(source, raw):
     shutil.copytree(folder, other)
     for path in other.glob("patient030*"):
         path.rename(other / path.name.replace("patient030", "Patient30"))
-    convert_acdc(source, 27)
+    convert("acdc", source, 27)
     reason = "has the same number as training/Patient30, which is kept"
     assert _exclusions(raw / "Dataset027_ACDC") == {"patient030": reason}
 
@@ -287,28 +287,28 @@ def test_number_spelt_in_two_ways_is_one_patient(source, raw):
 )
 def test_info_as_editors_leave_it(source, raw, content):
     (source / "training" / "patient003" / "Info.cfg").write_bytes(content)
-    text = convert_acdc(source, 27).text
+    text = convert("acdc", source, 27).text
     assert "10 training patients in 5 folds, 2 test patients, 0 left out" in text
     assert [row["group"] for row in _rows(raw / "Dataset027_ACDC")][4:6] == ["NOR", "NOR"]
 
 
 def test_group_that_acdc_does_not_have_is_kept_and_said(source, raw):
     (source / "training" / "patient003" / "Info.cfg").write_text("ED: 1\nES: 4\nGroup: healthy\n")
-    text = convert_acdc(source, 27).text
+    text = convert("acdc", source, 27).text
     assert "group 'healthy' is none of ACDC's (NOR, MINF, DCM, HCM, RV) and is kept as it is: patient003\n" in text
     assert _rows(raw / "Dataset027_ACDC")[4]["group"] == "healthy"
 
 
 def test_group_with_one_member_is_no_obstacle(source, raw):
     _write_patient(source / "training", 11, group="HCM")
-    assert "11 training patients in 5 folds" in convert_acdc(source, 27).text
+    assert "11 training patients in 5 folds" in convert("acdc", source, 27).text
 
 
 @pytest.mark.parametrize("name", ["nowhere", "empty", "ACDC/testing"])
 def test_source_without_training_patients_is_refused(source, raw, tmp_path, name):
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=f"no folders training/patientNNN in .*{name}: give the folder"):
-        convert_acdc(tmp_path / name, 27)
+        convert("acdc", tmp_path / name, 27)
     assert not raw.exists()
 
 
@@ -319,32 +319,32 @@ def test_nothing_usable_is_an_error_with_the_reasons_and_leaves_nothing(tmp_path
         r"1 training patients of .* can be used, at least two .* \(2 left out: patient002: .*_gt.nii.gz does not exist"
     )
     with pytest.raises(ValueError, match=message):
-        convert_acdc(tmp_path, 27)
+        convert("acdc", tmp_path, 27)
     assert list(raw.iterdir()) == []
 
 
 def test_existing_dataset_and_taken_id_are_refused(source, raw, tmp_path):
-    convert_acdc(source, 27)
+    convert("acdc", source, 27)
     before = sorted(raw.rglob("*"))
     with pytest.raises(FileExistsError, match="Dataset027_ACDC exists: delete it or choose another dataset id"):
-        convert_acdc(source, 27)
+        convert("acdc", source, 27)
     for parent, name in (("raw", "Dataset004_Hippocampus"), ("results", "Dataset005_Prostate")):
         (tmp_path / parent / name).mkdir(parents=True)
         with pytest.raises(ValueError, match=f"Dataset id {int(name[7:10])} is taken by {name}: choose another one"):
-            convert_acdc(source, int(name[7:10]))
+            convert("acdc", source, int(name[7:10]))
     assert sorted(raw.rglob("*")) == sorted([*before, raw / "Dataset004_Hippocampus"])
 
 
 @pytest.mark.parametrize("dataset_id", [0, -3, 1000])
 def test_impossible_id_is_refused(source, raw, dataset_id):
     with pytest.raises(ValueError, match=f"a number from 1 to 999, got {dataset_id}"):
-        convert_acdc(source, dataset_id)
+        convert("acdc", source, dataset_id)
 
 
 def test_unset_raw_folder_is_one_clear_error(source, monkeypatch):
     monkeypatch.delenv("nnUNet_raw", raising=False)
     with pytest.raises(ValueError, match="nnUNet_raw is not set: export nnUNet_raw=FOLDER"):
-        convert_acdc(source, 27)
+        convert("acdc", source, 27)
 
 
 def test_interruption_leaves_no_dataset_and_the_next_run_starts_afresh(source, raw, monkeypatch):
@@ -355,19 +355,19 @@ def test_interruption_leaves_no_dataset_and_the_next_run_starts_afresh(source, r
 
         patch.setattr("acnn_nnunet.challenges.conversion.split_by_patient", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            convert_acdc(source, 27)
+            convert("acdc", source, 27)
     assert list(raw.iterdir()) == []
     (raw / ".Dataset027_ACDC.partial" / "imagesTr").mkdir(parents=True)  # what a kill leaves behind
     (raw / ".Dataset027_ACDC.partial" / "imagesTr" / "old_0000.nii.gz").touch()
-    convert_acdc(source, 27)
+    convert("acdc", source, 27)
     assert [path.name for path in raw.iterdir()] == ["Dataset027_ACDC"]
     assert not (raw / "Dataset027_ACDC" / "imagesTr" / "old_0000.nii.gz").exists()
 
 
 def test_torch_is_not_imported(source, raw):
     code = (
-        "import sys; from pathlib import Path; from acnn_nnunet.challenges.acdc import convert_acdc; "
-        f"convert_acdc(Path({str(source)!r}), 27); print('torch' in sys.modules)"
+        "import sys; from pathlib import Path; from acnn_nnunet.challenges.command import convert; "
+        f"convert('acdc', Path({str(source)!r}), 27); print('torch' in sys.modules)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
@@ -379,7 +379,7 @@ def real_dataset(data_folder, tmp_path_factory):
         folder = tmp_path_factory.mktemp("acdc")
         for name in ("raw", "preprocessed", "results"):
             patch.setenv(f"nnUNet_{name}", str(folder / name))
-        convert_acdc(data_folder / "acdc", 27)
+        convert("acdc", data_folder / "acdc", 27)
     return folder / "raw" / "Dataset027_ACDC"
 
 

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK
 from stack_files import volume_of
 
-from acnn_nnunet.challenges.cetus import convert_cetus, submit_cetus
+from acnn_nnunet.challenges.command import convert, submit
 from acnn_nnunet.challenges.surfaces import fill_surface, read_surface, write_surface
 
 SHAPE = (6, 7, 8)
@@ -77,7 +77,7 @@ def _read(path):
 
 
 def test_patients_with_a_truth_are_trained_on_and_the_others_tested(source, raw):
-    text = convert_cetus(source, 30).text
+    text = convert("cetus", source, 30).text
     dataset = raw / "Dataset030_CETUS"
     assert "15 training patients in 5 folds, 2 test patients, 0 left out" in text
     cases = {f"Patient{number}_{phase}" for number in range(1, 16) for phase in ("ED", "ES")}
@@ -90,7 +90,7 @@ def test_patients_with_a_truth_are_trained_on_and_the_others_tested(source, raw)
 
 
 def test_volumes_keep_grid_and_values_and_masks_become_0_and_1(source, raw):
-    convert_cetus(source, 30)
+    convert("cetus", source, 30)
     for number in (3, 4):
         image = _read(raw / "Dataset030_CETUS" / "imagesTr" / f"Patient{number}_ES_0000.nii.gz")
         label = _read(raw / "Dataset030_CETUS" / "labelsTr" / f"Patient{number}_ES.nii.gz")
@@ -104,7 +104,7 @@ def test_volumes_keep_grid_and_values_and_masks_become_0_and_1(source, raw):
 
 
 def test_patients_have_no_group_and_stay_in_one_fold(source, raw):
-    convert_cetus(source, 30)
+    convert("cetus", source, 30)
     with open(raw / "Dataset030_CETUS" / "groups.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[2] == {"case": "Patient2_ED", "patient": "Patient2", "phase": "ED", "group": ""}
@@ -122,7 +122,7 @@ def test_training_and_testing_may_be_folders(source, tmp_path, raw):
         for number in numbers:
             (tmp_path / "split" / part).mkdir(exist_ok=True)
             (source / f"Patient{number}").rename(tmp_path / "split" / part / f"Patient{number}")
-    assert "3 training patients in 3 folds, 2 test patients" in convert_cetus(tmp_path / "split", 30).text
+    assert "3 training patients in 3 folds, 2 test patients" in convert("cetus", tmp_path / "split", 30).text
     assert {path.name for path in (raw / "Dataset030_CETUS" / "labelsTs").iterdir()} == {
         "Patient4_ED.nii.gz",
         "Patient4_ES.nii.gz",
@@ -136,7 +136,7 @@ def test_truths_that_are_surfaces_are_filled_and_said_to_be(tmp_path, raw, metre
         for truth in folder.glob("*_truth.mhd"):
             write_surface(truth.with_suffix(".vtk"), volume_of(_read(truth)))
             truth.unlink()
-    text = convert_cetus(tmp_path / "CETUS", 30).text
+    text = convert("cetus", tmp_path / "CETUS", 30).text
     assert "truth is a surface and was filled, look at it over the image: Patient1, Patient2\n" in text
     label = _read(raw / "Dataset030_CETUS" / "labelsTr" / "Patient2_ES.nii.gz")
     expected = _truth(_image(2, "ES"))
@@ -151,7 +151,7 @@ def test_frames_are_found_through_the_time_file(source, raw):
         SimpleITK.WriteImage(image, str(folder / f"Patient5_frame{frame:02d}.mhd"))
         (folder / f"Patient5_{phase}.mhd").unlink()
     (folder / "Patient5_ED_ES_time.txt").write_text("ED : frame 3\nES : frame 12\n")
-    convert_cetus(source, 30)
+    convert("cetus", source, 30)
     for phase in ("ED", "ES"):
         image = _read(raw / "Dataset030_CETUS" / "imagesTr" / f"Patient5_{phase}_0000.nii.gz")
         expected = SimpleITK.GetArrayFromImage(_image(5, phase))
@@ -229,7 +229,7 @@ def _moved():
 def test_bad_patient_is_left_out_by_name_and_the_others_are_kept(source, raw, defect):
     spoil, reason = BAD[defect]
     spoil(source / "Patient2")
-    text = convert_cetus(source, 30).text
+    text = convert("cetus", source, 30).text
     assert list(_exclusions(raw / "Dataset030_CETUS")) == ["Patient2"]
     assert reason in _exclusions(raw / "Dataset030_CETUS")["Patient2"]
     assert "14 training patients in 5 folds, 2 test patients, 1 left out" in text
@@ -239,14 +239,14 @@ def test_bad_patient_is_left_out_by_name_and_the_others_are_kept(source, raw, de
 def test_source_without_patients_is_refused(tmp_path, raw):
     for source in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(FileNotFoundError, match=f"There are no folders PatientN in {source}: give the folder"):
-            convert_cetus(source, 30)
+            convert("cetus", source, 30)
 
 
 def test_metres_become_mm_and_the_submission_is_in_metres_again(tmp_path, raw):
     source = tmp_path / "CETUS"
     for number in (1, 2, 3):
         _write_patient(source, number, metres=True, truth=number < 3)
-    text = convert_cetus(source, 30).text
+    text = convert("cetus", source, 30).text
     assert "spacing in metres, converted to mm: Patient1, Patient2, Patient3\n" in text
     converted = _read(raw / "Dataset030_CETUS" / "imagesTs" / "Patient3_ED_0000.nii.gz")
     label = _read(raw / "Dataset030_CETUS" / "labelsTr" / "Patient1_ED.nii.gz")
@@ -254,7 +254,7 @@ def test_metres_become_mm_and_the_submission_is_in_metres_again(tmp_path, raw):
         assert volume.GetSpacing() == pytest.approx((0.7, 0.8, 0.9))
         assert volume.GetOrigin() == pytest.approx((-2.5, 4.0, 10.0))
     _predict(raw / "Dataset030_CETUS", tmp_path / "predictions")
-    submit_cetus(tmp_path / "predictions", tmp_path / "submission.zip")
+    submit("cetus", tmp_path / "predictions", tmp_path / "submission.zip")
     zipfile.ZipFile(tmp_path / "submission.zip").extractall(tmp_path / "unpacked")
     for phase in ("ED", "ES"):
         original = _read(source / "Patient3" / f"Patient3_{phase}.mhd")
@@ -270,9 +270,9 @@ def _predict(dataset, folder):
 
 
 def test_submission_holds_a_mask_on_the_grid_of_each_test_image(source, raw, tmp_path):
-    convert_cetus(source, 30)
+    convert("cetus", source, 30)
     _predict(raw / "Dataset030_CETUS", tmp_path / "predictions")
-    text = submit_cetus(tmp_path / "predictions", tmp_path / "submission.zip")
+    text = submit("cetus", tmp_path / "predictions", tmp_path / "submission.zip")
     assert text == f"{tmp_path / 'submission.zip'}: 2 patients, 12 files"
     with zipfile.ZipFile(tmp_path / "submission.zip") as archive:
         endings = (".mhd", ".raw", "_result.vtk")
@@ -292,10 +292,10 @@ def test_submission_holds_a_mask_on_the_grid_of_each_test_image(source, raw, tmp
 
 
 def test_label_2_is_no_cetus_submission(source, raw, tmp_path):
-    convert_cetus(source, 30)
+    convert("cetus", source, 30)
     _predict(raw / "Dataset030_CETUS", tmp_path / "predictions")
     path = tmp_path / "predictions" / "Patient17_ES.nii.gz"
     SimpleITK.WriteImage(_read(path) * 2, str(path))
     with pytest.raises(ValueError, match=r"1 of 4 .*\n  Patient17_ES.nii.gz has the labels 2; allowed are 0, 1$"):
-        submit_cetus(tmp_path / "predictions", tmp_path / "submission.zip")
+        submit("cetus", tmp_path / "predictions", tmp_path / "submission.zip")
     assert not (tmp_path / "submission.zip").exists()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from acnn_nnunet.challenges.acdc import submit_acdc
+from acnn_nnunet.challenges.command import submit
 from acnn_nnunet.files.safe_writes import write_json
 
 CASES = [f"patient{number}_{phase}" for number in (101, 102) for phase in ("ED", "ES")]
@@ -75,7 +75,7 @@ def _with(label, **geometry):
 
 
 def test_zip_holds_every_case_at_the_top_as_uint8_on_the_images_grid(predictions, tmp_path):
-    text = submit_acdc(predictions, tmp_path / "submission.zip")
+    text = submit("acdc", predictions, tmp_path / "submission.zip")
     with zipfile.ZipFile(tmp_path / "submission.zip") as archive:
         assert archive.namelist() == [f"{case}.nii.gz" for case in CASES]
         archive.extractall(tmp_path / "unpacked")
@@ -91,7 +91,7 @@ def test_zip_holds_every_case_at_the_top_as_uint8_on_the_images_grid(predictions
 
 def test_wider_integers_become_uint8(predictions, tmp_path):
     _rewrite(predictions / "patient102_ES.nii.gz", lambda label: SimpleITK.Cast(label, SimpleITK.sitkInt32))
-    submit_acdc(predictions, tmp_path / "submission.zip")
+    submit("acdc", predictions, tmp_path / "submission.zip")
     with zipfile.ZipFile(tmp_path / "submission.zip") as archive:
         archive.extract("patient102_ES.nii.gz", tmp_path)
     assert SimpleITK.ReadImage(str(tmp_path / "patient102_ES.nii.gz")).GetPixelID() == SimpleITK.sitkUInt8
@@ -100,7 +100,7 @@ def test_wider_integers_become_uint8(predictions, tmp_path):
 def test_same_predictions_make_the_same_zip(predictions, tmp_path):
     digests = []
     for name in ("a.zip", "b.zip"):
-        submit_acdc(predictions, tmp_path / name)
+        submit("acdc", predictions, tmp_path / name)
         digests.append(hashlib.sha256((tmp_path / name).read_bytes()).hexdigest())
         for path in predictions.iterdir():
             path.touch()
@@ -115,7 +115,7 @@ def test_all_that_is_wrong_is_listed_and_the_old_zip_stays(predictions, tmp_path
     _rewrite(predictions / "patient102_ED.nii.gz", lambda label: label + 2)
     _rewrite(predictions / "patient102_ES.nii.gz", lambda label: _with(label, Spacing=(1.4, 1.3, 10.0)))
     with pytest.raises(ValueError, match="4 of 4 test cases are not fit to submit, no zip written") as caught:
-        submit_acdc(predictions, tmp_path / "submission.zip")
+        submit("acdc", predictions, tmp_path / "submission.zip")
     lines = str(caught.value).splitlines()
     assert lines[1] == f"  {predictions}/patient101_ED.nii.gz does not exist."
     assert lines[2].startswith(
@@ -150,19 +150,19 @@ def test_all_that_is_wrong_is_listed_and_the_old_zip_stays(predictions, tmp_path
 def test_bad_prediction_is_named_with_what_is_wrong(predictions, tmp_path, change, message):
     _rewrite(predictions / "patient102_ED.nii.gz", change)
     with pytest.raises(ValueError, match=rf"1 of 4 test cases .*\n  .*patient102_ED.nii.gz .*{message}"):
-        submit_acdc(predictions, tmp_path / "submission.zip")
+        submit("acdc", predictions, tmp_path / "submission.zip")
     assert not list(tmp_path.glob("submission*"))
 
 
 def test_direction_that_a_file_format_rounded_is_the_same_grid(predictions, tmp_path):
     rounded = (0.80001, 0.59999, 0, -0.59999, 0.80001, 0, 0, 0, 1)
     _rewrite(predictions / "patient101_ED.nii.gz", lambda label: _with(label, Direction=rounded))
-    submit_acdc(predictions, tmp_path / "submission.zip")
+    submit("acdc", predictions, tmp_path / "submission.zip")
 
 
 def test_unknown_cases_are_reported_and_not_included(predictions, tmp_path):
     (predictions / "patient001_ED.nii.gz").write_bytes(b"not even an image")
-    text = submit_acdc(predictions, tmp_path / "submission.zip")
+    text = submit("acdc", predictions, tmp_path / "submission.zip")
     assert text.splitlines()[1:] == ["  not included, since no test case is called so: patient001_ED"]
     assert len(zipfile.ZipFile(tmp_path / "submission.zip").namelist()) == 4
 
@@ -173,7 +173,7 @@ def test_patients_that_the_conversion_left_out_are_reported(predictions, dataset
         {"patient": "patient007", "part": "training", "reason": "Info.cfg is missing"},
     ]
     write_json(dataset / "conversion_report.json", {**NO_REPORT, "excluded": excluded})
-    (line,) = submit_acdc(predictions, tmp_path / "submission.zip").splitlines()[1:]
+    (line,) = submit("acdc", predictions, tmp_path / "submission.zip").splitlines()[1:]
     assert line == "  not included, since left out when Dataset027_ACDC was made: patient103 (Info.cfg is missing)"
 
 
@@ -182,16 +182,16 @@ def test_dataset_is_found_by_name_number_or_as_the_only_one(predictions, tmp_pat
     (raw / "Dataset004_Hippocampus").mkdir()
     _make_dataset(raw, "Dataset101_ACDC", cases=CASES[:2])
     with pytest.raises(ValueError, match="raw holds Dataset027_ACDC, Dataset101_ACDC: choose one with -d"):
-        submit_acdc(predictions, tmp_path / "submission.zip")
+        submit("acdc", predictions, tmp_path / "submission.zip")
     for chosen in ("101", "Dataset101_ACDC"):
-        assert "1 patients, 2 files" in submit_acdc(predictions, tmp_path / "submission.zip", dataset=chosen)
-    assert "2 patients, 4 files" in submit_acdc(predictions, tmp_path / "submission.zip", dataset="27")
+        assert "1 patients, 2 files" in submit("acdc", predictions, tmp_path / "submission.zip", dataset=chosen)
+    assert "2 patients, 4 files" in submit("acdc", predictions, tmp_path / "submission.zip", dataset="27")
     with pytest.raises(
         FileNotFoundError, match=r"no Dataset005_\* in .*raw: `acnn-nnunet convert acdc SRC ID` makes it"
     ):
-        submit_acdc(predictions, tmp_path / "submission.zip", dataset="5")
+        submit("acdc", predictions, tmp_path / "submission.zip", dataset="5")
     with pytest.raises(ValueError, match=r"Dataset004_Hippocampus has no test cases \(imagesTs\)"):
-        submit_acdc(predictions, tmp_path / "submission.zip", dataset="4")
+        submit("acdc", predictions, tmp_path / "submission.zip", dataset="4")
 
 
 @pytest.mark.parametrize(("case", "message"), [("patient102_ES", "patient102_ES is missing"), ("hippocampus", "")])
@@ -199,19 +199,19 @@ def test_dataset_of_other_cases_is_refused(predictions, dataset, tmp_path, case,
     image = dataset / "imagesTs" / f"{case}_0000.nii.gz"
     image.unlink() if image.exists() else SimpleITK.WriteImage(_image(), str(image))
     with pytest.raises(ValueError, match=f"Dataset027_ACDC is no converted challenge: in imagesTs, .*{message}"):
-        submit_acdc(predictions, tmp_path / "submission.zip")
+        submit("acdc", predictions, tmp_path / "submission.zip")
 
 
 def test_no_folder_no_zip_no_raw_folder(predictions, tmp_path, monkeypatch):
     with pytest.raises(
         FileNotFoundError, match=r"There is no folder .*nowhere: give the output folder of nnUNetv2_pred"
     ):
-        submit_acdc(tmp_path / "nowhere", tmp_path / "submission.zip")
+        submit("acdc", tmp_path / "nowhere", tmp_path / "submission.zip")
     with pytest.raises(ValueError, match=r"a zip file: -o submission.zip, got .*submission.tar"):
-        submit_acdc(predictions, tmp_path / "submission.tar")
+        submit("acdc", predictions, tmp_path / "submission.tar")
     monkeypatch.delenv("nnUNet_raw")
     with pytest.raises(ValueError, match="nnUNet_raw is not set"):
-        submit_acdc(predictions, tmp_path / "submission.zip")
+        submit("acdc", predictions, tmp_path / "submission.zip")
 
 
 def test_failure_while_zipping_keeps_the_old_zip(predictions, tmp_path, monkeypatch):
@@ -222,6 +222,6 @@ def test_failure_while_zipping_keeps_the_old_zip(predictions, tmp_path, monkeypa
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", fail)
     with pytest.raises(OSError, match=r"Could not write .*submission.zip .*No space left.* previous file is kept"):
-        submit_acdc(predictions, tmp_path / "submission.zip")
+        submit("acdc", predictions, tmp_path / "submission.zip")
     assert (tmp_path / "submission.zip").read_bytes() == b"old"
     assert [path.name for path in Path(tmp_path).glob("*.partial")] == []

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acnn_nnunet.files.patient_splits import split_by_patient
-from acnn_nnunet.files.patients import CaseGroup
+from acnn_nnunet.files.patients import CaseGroup, split_by_patient
 from acnn_nnunet.latent.classification.cohort import Cohort
 
 

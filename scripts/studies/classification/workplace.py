@@ -45,8 +45,7 @@ def prepare(workplace: Workplace, raw: Path) -> None:
 
 def write_splits(workplace: Workplace) -> None:
     """Write the study's folds where the host looks for them: stratified by group, all cases of a person in one fold."""
-    from acnn_nnunet.files.patient_splits import split_by_patient
-    from acnn_nnunet.files.patients import GROUPS_FILE, read_conversion_report, read_groups
+    from acnn_nnunet.files.patients import GROUPS_FILE, read_conversion_report, read_groups, split_by_patient
 
     twins = read_conversion_report(workplace.raw).twins
     rows = read_groups(workplace.raw / GROUPS_FILE)
