@@ -16,7 +16,13 @@ from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 
 
 def held_out_report(
-    network: TLNetwork, dataset, labels: LabelSpace, names: dict[str, Any], *, grid: Grid, device
+    network: TLNetwork,
+    dataset: Any,
+    labels: LabelSpace,
+    names: dict[str, Any],
+    *,
+    grid: Grid,
+    device: torch.device | str,
 ) -> dict[str, Any]:
     """Reconstruct the label maps of a host dataset and compare codes of labels with codes of images.
 
@@ -64,7 +70,13 @@ def held_out_report(
 
 
 def load_on_grid(
-    dataset, identifier: str, names: dict[str, Any], labels: LabelSpace, grid: Grid, *, device="cpu"
+    dataset: Any,
+    identifier: str,
+    names: dict[str, Any],
+    labels: LabelSpace,
+    grid: Grid,
+    *,
+    device: torch.device | str = "cpu",
 ) -> tuple[Tensor, Tensor, View]:
     """Return image (1, C', …) and label maps (1, C, …) of a case on a prior's grid, and the view that laid them there.
 
@@ -77,7 +89,7 @@ def load_on_grid(
 
 
 def load_patch(
-    dataset, identifier: str, names: dict[str, Any], labels: LabelSpace, size: tuple[int, ...]
+    dataset: Any, identifier: str, names: dict[str, Any], labels: LabelSpace, size: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
     """Return image (1, C', …) and target (1, 1, …), or (1, R[+1], …) with regions, around a case's anatomy."""
     data, segmentation, _, _ = dataset.load_case(identifier)

@@ -1,6 +1,7 @@
 """Preprocessed cases: the labels and extents of their anatomy, and patches centred on it."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import cc3d
 import numpy as np
@@ -11,7 +12,7 @@ from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 _MAIN_SHARE = 0.25
 
 
-def labels_present(dataset, identifiers: Iterable[str]) -> set[int | tuple[int, ...]]:
+def labels_present(dataset: Any, identifiers: Iterable[str]) -> set[int | tuple[int, ...]]:
     """Return the foreground labels or regions that occur in the given cases of a host dataset.
 
     Preprocessing recorded them: an integer a label, a tuple a region.
@@ -31,7 +32,7 @@ def as_label(value: int | Iterable[int]) -> int | tuple[int, ...]:
     return tuple(int(label) for label in value) if isinstance(value, Iterable) else int(value)
 
 
-def foreground_extents(dataset, identifiers: Iterable[str], *, axes: int, ignore_label: int | None) -> np.ndarray:
+def foreground_extents(dataset: Any, identifiers: Iterable[str], *, axes: int, ignore_label: int | None) -> np.ndarray:
     """Return (N, axes) lengths in voxels of the bounding boxes of all foreground.
 
     Args:

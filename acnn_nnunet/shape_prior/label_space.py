@@ -63,15 +63,7 @@ class LabelSpace:
         probability = maps.amax(1, keepdim=True) if self.regions else 1 - maps[:, :1]
         return probability > 0.5
 
-    def cross_entropy(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return the mean cross-entropy over annotated voxels (binary, per channel, for regions)."""
-        return self.cross_entropy_of_maps(logits, self.target_maps(target), self.known(target))
-
-    def soft_dice_loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Return 1 - soft Dice over annotated voxels, averaged over samples and foreground channels."""
-        return self.soft_dice_loss_of_maps(logits, self.target_maps(target), self.known(target))
-
-    def cross_entropy_of_maps(self, logits: Tensor, maps: Tensor, known: Tensor) -> Tensor:
+    def cross_entropy(self, logits: Tensor, maps: Tensor, known: Tensor) -> Tensor:
         """Return the mean cross-entropy of label maps (B, C, …) in 0…1 under logits (B, C, …).
 
         Args:
@@ -88,7 +80,7 @@ class LabelSpace:
             return F.binary_cross_entropy_with_logits(logits, maps, reduction="none")
         return F.cross_entropy(logits, maps, reduction="none").unsqueeze(1)
 
-    def soft_dice_loss_of_maps(self, logits: Tensor, maps: Tensor, known: Tensor) -> Tensor:
+    def soft_dice_loss(self, logits: Tensor, maps: Tensor, known: Tensor) -> Tensor:
         """Return 1 - soft Dice of label maps, averaged over samples and foreground channels; arguments as above."""
         probabilities = self.probabilities(logits)
         first = 0 if self.regions else 1

@@ -1,8 +1,10 @@
 """nnU-Net trained with a frozen shape prior in its loss."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 
 from acnn_nnunet.fold_prior.loading import (
     label_space,
@@ -46,7 +48,7 @@ class ACNNTrainer(ConfiguredTrainer):
         self.prior: Prior | None = None
         self._only_loading = False
 
-    def get_training_transforms(self, *args, **kwargs):
+    def get_training_transforms(self, *args: Any, **kwargs: Any) -> ComposeTransforms:
         """Return the host's augmentation, then hide parts of images where the setting `hidden_parts` says so."""
         transforms = super().get_training_transforms(*args, **kwargs)
         if self.settings.hidden_parts > 0 and not self.is_thick_slice:

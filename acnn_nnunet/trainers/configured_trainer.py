@@ -231,7 +231,7 @@ class ConfiguredTrainer(nnUNetTrainer):
         if extras := self._checkpoint_extras():
             add_to_checkpoint(path, extras)
 
-    def _refuse_non_finite(self, loss, batch: dict) -> None:
+    def _refuse_non_finite(self, loss: np.ndarray, batch: dict) -> None:
         if np.isfinite(loss).all():
             return
         finite = torch.isfinite(batch["data"]).flatten(1).all(1)

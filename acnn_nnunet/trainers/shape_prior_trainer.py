@@ -4,9 +4,11 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
@@ -20,9 +22,8 @@ from acnn_nnunet.shape_prior.code_statistics import measure_statistics
 from acnn_nnunet.shape_prior.grids.samples import GridSamples, grid_shares, samples_on_grid
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
 from acnn_nnunet.shape_prior.loss.prior_loss import FullPrecisionLoss
-from acnn_nnunet.shape_prior.networks.hybrid_autoencoder import HybridDecoder, HybridEncoder
 from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
-from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, PriorSpec
+from acnn_nnunet.shape_prior.prior_file import SPEC_KEY
 from acnn_nnunet.shape_prior.training.augmentation import deform_every_sample
 from acnn_nnunet.shape_prior.training.corruption import AutoencoderInput
 from acnn_nnunet.shape_prior.training.linear_start import maps_for_linear_start, start_linearly
@@ -139,7 +140,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
             steps_per_epoch=self.num_iterations_per_epoch,
         )
 
-    def get_training_transforms(self, *args, **kwargs):
+    def get_training_transforms(self, *args: Any, **kwargs: Any) -> ComposeTransforms:
         """Return the host's augmentation, with smooth deformations where the setting `elastic_deformation` says so."""
         transforms = super().get_training_transforms(*args, **kwargs)
         if self.settings.elastic_deformation > 0:
@@ -156,7 +157,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
             self.initialize()
         self._describe_training_cases()
         super().on_train_start()
-        if self.current_epoch == 0:
+        if self.current_epoch == 0 and self.settings.architecture == "hybrid":
             self._start_linearly()
 
     def on_train_epoch_start(self):
@@ -261,14 +262,8 @@ class ShapePriorTrainer(ConfiguredTrainer):
             super().perform_actual_validation(save_probabilities)
         _, validation_cases = self.do_split()
         dataset = self.dataset_class(self.preprocessed_dataset_folder, validation_cases)
-        report = held_out_report(
-            self.network,
-            dataset,
-            self.labels,
-            self.dataset_json["labels"],
-            grid=self.grid,
-            device=self.device,
-        )
+        names = self.dataset_json["labels"]
+        report = held_out_report(self.network, dataset, self.labels, names, grid=self.grid, device=self.device)
         write_json(Path(self.output_folder) / "validation" / "shape_prior.json", report)
         self.print_to_log_file(f"Held-out cases: { ({key: value for key, value in report.items() if key != 'cases'}) }")
 
@@ -281,19 +276,13 @@ class ShapePriorTrainer(ConfiguredTrainer):
         return False
 
     def _checkpoint_extras(self) -> dict:
-        return {SPEC_KEY: self._specification().as_plain(), _SCHEDULE_KEY: self.schedule.state()}
-
-    def _specification(self) -> PriorSpec:
-        """Return the specification of the prior as it is trained so far."""
-        return dataclasses.replace(self.spec, stage=self.schedule.trained_stage.value)
+        spec = dataclasses.replace(self.spec, stage=self.schedule.trained_stage.value)
+        return {SPEC_KEY: spec.as_plain(), _SCHEDULE_KEY: self.schedule.state()}
 
     def _start_linearly(self) -> None:
-        encoder, decoder = self.network.encoder, self.network.decoder
-        if isinstance(encoder, HybridEncoder) and isinstance(decoder, HybridDecoder):
-            samples = self._training_samples(maps_for_linear_start(self.settings.code_size))
-            spacing_mm = self.spec.spacing_mm
-            components = start_linearly(encoder, decoder, samples, labels=self.labels, spacing_mm=spacing_mm)
-            self.print_to_log_file(f"architecture=hybrid: starts as PCA of signed distances, {components} components")
+        samples = self._training_samples(maps_for_linear_start(self.settings.code_size))
+        components = start_linearly(self.network, samples, labels=self.labels, spacing_mm=self.spec.spacing_mm)
+        self.print_to_log_file(f"architecture=hybrid: starts as PCA of signed distances, {components} components")
 
     def _training_samples(self, wanted: int) -> Iterator[GridSamples]:
         """Draw batches of about as many augmented training samples, no more than an epoch has."""

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from acnn_nnunet.nnunet.workarounds import as_dice_counts
 from acnn_nnunet.sr.inference.validation import SimulatedValidation, score_images
+from acnn_nnunet.sr.srcnn import SRCNN, features_for
+from acnn_nnunet.sr.stack_geometry import ThroughPlane
 from acnn_nnunet.sr.training.image_loss import HuberLoss, ImageTarget
 from acnn_nnunet.trainers.thick_slice_trainer import ThickSliceTrainer
 
@@ -109,3 +111,29 @@ def _psnr_db(difference: Tensor, image: Tensor) -> Tensor:
     data_range = image.amax((2, 3, 4)) - image.amin((2, 3, 4))
     mean_square = difference.square().mean((2, 3, 4)).clamp(min=1e-12)
     return (10 * torch.log10(data_range.square().clamp(min=1e-12) / mean_square)).mean()
+
+
+class SRCNNTrainer(SRTrainer):
+    """SRTrainer with a network that interpolates first and convolves in HR space."""
+
+    @classmethod
+    def build_own_network(
+        cls,
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = False,
+    ) -> nn.Module:
+        """Return SR-CNN; its width is the one that comes nearest to the parameters of the plans' network."""
+        through_plane = ThroughPlane.from_configuration(configuration_manager.configuration)
+        sub_pixel = super().build_own_network(
+            plans_manager, configuration_manager, num_input_channels, num_output_channels
+        )
+        num_parameters = sum(parameter.numel() for parameter in sub_pixel.parameters())
+        return SRCNN(
+            num_input_channels,
+            factor=through_plane.factor,
+            axis=through_plane.axis,
+            features=features_for(num_parameters, channels=num_input_channels),
+        )

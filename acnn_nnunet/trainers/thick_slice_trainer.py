@@ -177,3 +177,7 @@ class ThickSliceTrainer(OwnNetworkTrainer):
             stacks=Path(self.output_folder) / "validation_stacks",
             log=self.print_to_log_file,
         )
+
+
+class SubPixelSegTrainer(ThickSliceTrainer):
+    """LR stack in, HR labels out, under the host's own loss; without the prior."""

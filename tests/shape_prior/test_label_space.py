@@ -47,12 +47,13 @@ def test_cross_entropy_by_hand():
     logits = torch.zeros(1, 3, 2)
     logits[0, 1, 1] = 100
     target = torch.tensor([[[2, 3]]])
-    loss = LabelSpace(3, ignore_label=3).cross_entropy(logits, target)
+    labels = LabelSpace(3, ignore_label=3)
+    loss = labels.cross_entropy(logits, labels.target_maps(target), labels.known(target))
     assert math.isclose(loss.item(), math.log(3), rel_tol=1e-6)
 
 
 def test_binary_cross_entropy_of_regions_by_hand():
-    loss = LabelSpace(2, regions=True).cross_entropy(torch.zeros(1, 2, 4), torch.ones(1, 2, 4).bool())
+    loss = LabelSpace(2, regions=True).cross_entropy(torch.zeros(1, 2, 4), torch.ones(1, 2, 4), torch.ones(1, 1, 4))
     assert math.isclose(loss.item(), math.log(2), rel_tol=1e-6)
 
 
@@ -61,12 +62,13 @@ def test_soft_dice_loss_by_hand():
     # Label 2 is in neither map: (0 + 1) / (0 + 0 + 1) = 1. Mean loss: 1 - 7/8.
     target = torch.tensor([[[1, 1, 0, 0]]])
     logits = 1e4 * torch.tensor([[[0.0, 1, 1, 1], [1, 0, 0, 0], [0, 0, 0, 0]]])
-    assert math.isclose(CLASSES.soft_dice_loss(logits, target).item(), 1 / 8, abs_tol=1e-6)
+    loss = CLASSES.soft_dice_loss(logits, CLASSES.target_maps(target), torch.ones(1, 1, 4))
+    assert math.isclose(loss.item(), 1 / 8, abs_tol=1e-6)
 
 
 def test_soft_dice_loss_without_annotation_is_zero():
-    target = torch.full((1, 1, 4), 3)
-    assert LabelSpace(3, ignore_label=3).soft_dice_loss(torch.randn(1, 3, 4), target).item() == 0
+    background = CLASSES.target_maps(torch.zeros(1, 1, 4))
+    assert CLASSES.soft_dice_loss(torch.randn(1, 3, 4), background, torch.zeros(1, 1, 4)).item() == 0
 
 
 def test_decisions():

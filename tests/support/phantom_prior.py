@@ -77,7 +77,7 @@ def _train(coder: Coder, files: list[Path], images: Path, network: TLNetwork, *,
     for step in range(steps):
         drawn = torch.arange(4).add(4 * step) % len(maps)
         code = network.encoder(maps[drawn])
-        loss = coder.labels.cross_entropy_of_maps(network.decoder(code), maps[drawn], torch.ones_like(maps[drawn, :1]))
+        loss = coder.labels.cross_entropy(network.decoder(code), maps[drawn], torch.ones_like(maps[drawn, :1]))
         loss = loss + 0.01 * (network.predictor(image[drawn]) - code.detach()).square().mean()
         optimizer.zero_grad()
         loss.backward()

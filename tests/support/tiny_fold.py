@@ -77,7 +77,7 @@ def write_prior(folder: Path, results: Path, *, box: RoiBox | None = None, steps
     optimizer = torch.optim.Adam(network.parameters(), 0.01)
     for _ in range(steps):
         # A moment of training: batch statistics other than the initial ones.
-        loss = labels.cross_entropy_of_maps(network.reconstruct(maps), maps, torch.ones_like(maps[:, :1]))
+        loss = labels.cross_entropy(network.reconstruct(maps), maps, torch.ones_like(maps[:, :1]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

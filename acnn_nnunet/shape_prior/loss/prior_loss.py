@@ -192,5 +192,5 @@ def _first(outputs: Outputs) -> Tensor:
     return outputs if isinstance(outputs, Tensor) else outputs[0]
 
 
-def _map(outputs: Outputs, function) -> Outputs:
+def _map(outputs: Outputs, function: Callable[[Tensor], Tensor]) -> Outputs:
     return function(outputs) if isinstance(outputs, Tensor) else [function(output) for output in outputs]

@@ -12,6 +12,9 @@ from acnn_nnunet.shape_prior.loss.distances import FeatureDistance, make_code_di
 from acnn_nnunet.shape_prior.networks.hybrid_autoencoder import AnyDecoder, AnyEncoder
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 
+# Code, feature maps and, where it is asked for, the reconstruction's logits.
+_Reading = tuple[Tensor, list[Tensor], Tensor | None]
+
 
 @dataclass(frozen=True)
 class PriorValues:
@@ -103,17 +106,17 @@ class PriorTerm(nn.Module):
             shares["outside_share"] = (view.outside_share * view.valid).sum() / view.valid.sum().clamp(min=1)
         return PriorValues(terms, shares)
 
-    def _read(self, maps: Tensor) -> tuple[Tensor, list[Tensor], Tensor | None]:
+    def _read(self, maps: Tensor) -> _Reading:
         """Return the code, the feature maps and, where it is asked for, the reconstruction's logits."""
         code, features = self.encoder.with_features(maps)
         return code, features, None if self.decoder is None else self.decoder(code)
 
-    def _compare(self, prediction, target) -> dict[str, Tensor]:
+    def _compare(self, prediction: _Reading, target: _Reading) -> dict[str, Tensor]:
         """Return each term per sample (B,) of what `_read` says of both."""
         values = {"distance": self.distance(prediction[0], target[0])}
         if self.feature_distance is not None:
             values["feature_distance"] = self.feature_distance(prediction[1], target[1])
-        if self.decoder is not None:
+        if prediction[2] is not None and target[2] is not None:
             truth = self.labels.probabilities(target[2])
             cross_entropy = self.labels.voxelwise_cross_entropy(prediction[2], truth)
             entropy = self.labels.voxelwise_cross_entropy(target[2], truth)

@@ -1,6 +1,7 @@
 """Layer sizes of the autoencoder and the predictor: Tables IV and V of the paper, and the same idea on other grids."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 CODE_SIZE = 64
@@ -120,7 +121,7 @@ def plan_predictor(grid: tuple[int, ...], *, code_size: int = CODE_SIZE, halved:
     )
 
 
-def grid_sizes(grid: tuple[int, ...], strides) -> tuple[tuple[int, ...], ...]:
+def grid_sizes(grid: tuple[int, ...], strides: Iterable[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
     """Return the spatial size before and after each strided convolution (kernel 3, padding 1): ceil(n / stride)."""
     sizes = [tuple(grid)]
     for stride in strides:

@@ -1,5 +1,7 @@
 """Additions to nnU-Net's augmentation: images with hidden parts, and smooth deformations."""
 
+from typing import Any
+
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import ImageOnlyTransform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
@@ -28,7 +30,7 @@ class HidePartsTransform(ImageOnlyTransform):
         super().__init__()
         self.probability, self.z_scored = probability, z_scored
 
-    def get_parameters(self, **data_dict) -> dict:
+    def get_parameters(self, **data_dict: Any) -> dict:
         """Draw which voxels of the image (C, …) are hidden: a mask (…), or None for none."""
         if float(torch.rand(())) >= self.probability:
             return {"hidden": None, "dark": False}

@@ -7,6 +7,7 @@ import torch
 from acnn_nnunet.shape_prior.grids.samples import GridSamples
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 from acnn_nnunet.shape_prior.networks.hybrid_autoencoder import SMALL, HybridDecoder, HybridEncoder, pool
+from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 from acnn_nnunet.shape_prior.pca import distance_maps, fit_linear_start, without_background
 
 # What a voxel's distance to the boundary is worth as a logit.
@@ -25,8 +26,7 @@ def maps_for_linear_start(code_size: int) -> int:
 
 @torch.no_grad()
 def start_linearly(
-    encoder: HybridEncoder,
-    decoder: HybridDecoder,
+    network: TLNetwork,
     batches: Iterable[GridSamples],
     *,
     labels: LabelSpace,
@@ -37,12 +37,14 @@ def start_linearly(
     Code dimensions beyond these start with small random weights. Without a valid sample nothing changes.
 
     Args:
-        encoder: f.
-        decoder: g.
+        network: of architecture=hybrid.
         batches: augmented training samples on the grid.
         labels: what the channels mean.
         spacing_mm: of the grid's voxels.
     """
+    encoder, decoder = network.encoder, network.decoder
+    assert isinstance(encoder, HybridEncoder)
+    assert isinstance(decoder, HybridDecoder)
     read, distances = [], []
     for samples in batches:
         if len(samples.maps) > 0:

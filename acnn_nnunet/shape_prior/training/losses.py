@@ -35,8 +35,8 @@ class ReconstructionLoss:
         return self._of_maps(logits, samples.maps, samples.known)
 
     def _of_maps(self, logits: Tensor, maps: Tensor, known: Tensor) -> Tensor:
-        loss = self.labels.cross_entropy_of_maps(logits, maps, known)
-        return loss + self.labels.soft_dice_loss_of_maps(logits, maps, known) if self.with_dice else loss
+        loss = self.labels.cross_entropy(logits, maps, known)
+        return loss + self.labels.soft_dice_loss(logits, maps, known) if self.with_dice else loss
 
 
 def tl_loss(

@@ -37,7 +37,7 @@ class WarmUpCosine:
         self._steps = epoch * self._steps_per_epoch
         self._set()
 
-    def _before_step(self, optimizer: Optimizer, *_) -> None:
+    def _before_step(self, optimizer: Optimizer, *_: Any) -> None:
         self._groups = optimizer.param_groups
         self._set()
         self._steps += 1

@@ -50,7 +50,7 @@ def started(labels: LabelSpace, target: torch.Tensor, *, spacing_mm=SPACING, siz
         samples_on_grid(torch.zeros_like(part, dtype=torch.float32), part, grid=grid, labels=labels)
         for part in target.split(8)
     ]
-    components = start_linearly(network.encoder, network.decoder, batches, labels=labels, spacing_mm=spacing_mm)
+    components = start_linearly(network, batches, labels=labels, spacing_mm=spacing_mm)
     return network.eval(), components
 
 
@@ -148,7 +148,7 @@ def test_without_a_sample_nothing_changes():
     torch.manual_seed(0)
     network = TLNetwork(SIZE, num_classes=3, image_channels=1, code_size=4, architecture="hybrid")
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    assert start_linearly(network.encoder, network.decoder, [], labels=labels, spacing_mm=SPACING) == 0
+    assert start_linearly(network, [], labels=labels, spacing_mm=SPACING) == 0
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 

@@ -110,7 +110,7 @@ def gradients(stage: Stage, batch, *, scale: float = 1.0) -> tuple[TLNetwork, to
         image,
         THREE_LABELS.target_maps(target),
         stage=stage,
-        reconstruction_loss=lambda logits: THREE_LABELS.cross_entropy(logits, target),
+        reconstruction_loss=lambda logits: ReconstructionLoss(THREE_LABELS, with_dice=False)(logits, target),
         code_loss_scale=scale,
         corrupt=lambda maps: maps,
     )

@@ -1,4 +1,4 @@
-"""Super-resolution with a frozen shape prior in its loss (ACNN-SR of the paper, §II-D)."""
+"""Thick slices with a frozen shape prior in the loss: sub-pixel segmentation (Table I) and super-resolution (§II-D)."""
 
 from acnn_nnunet.fold_prior.loading import prior_command
 from acnn_nnunet.shape_prior.grids.views import PatchGrid
@@ -7,6 +7,14 @@ from acnn_nnunet.shape_prior.prior_file import Prior
 from acnn_nnunet.sr.training.image_loss import PredictorTerm
 from acnn_nnunet.trainers.acnn_trainer import ACNNTrainer
 from acnn_nnunet.trainers.sr_trainer import SRTrainer
+from acnn_nnunet.trainers.thick_slice_trainer import SubPixelSegTrainer
+
+
+class ACNNSubPixelSegTrainer(ACNNTrainer, SubPixelSegTrainer):
+    """SubPixelSegTrainer with λ1·w(t)·d(f(HR prediction), f(HR target)) added to its loss, as ACNNTrainer adds it.
+
+    The order of the bases matters: the prior goes around the loss of the segmentation.
+    """
 
 
 class ACNNSRTrainer(ACNNTrainer, SRTrainer):
