@@ -1,8 +1,12 @@
-"""Where the raw images of cases are, by folder or by dataset.json."""
+"""A fold as the host sees it, and where the raw images of its cases are."""
+
+import json
 
 import pytest
+import torch
+from tiny_fold import CLASSES, SIZE, write_fold
 
-from acnn_nnunet.nnunet.folds import raw_images
+from acnn_nnunet.nnunet.folds import raw_images, view_fold
 
 NAME = "Dataset005_Toy"
 
@@ -40,3 +44,80 @@ def test_what_is_missing_is_named_with_the_remedy(raw, monkeypatch):
     monkeypatch.delenv("nnUNet_raw")
     with pytest.raises(FileNotFoundError, match="nnUNet_raw is not set: set nnUNet_raw to the folder"):
         raw_images(NAME, DATASET, ["a"])
+
+
+@pytest.fixture(scope="module")
+def fold_folder(tmp_path_factory):
+    return write_fold(tmp_path_factory.mktemp("preprocessed"), settings={"prior_weight": 0.2})
+
+
+@pytest.fixture
+def preprocessed(fold_folder, monkeypatch):
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        monkeypatch.setenv(name, str(fold_folder.parent))
+    return fold_folder
+
+
+def view(fold="0", configuration="quick"):
+    return view_fold("99", configuration, fold, plans_identifier="nnUNetPlans")
+
+
+def test_a_fold_has_cases_settings_and_labels(preprocessed):
+    fold = view()
+
+    assert fold.training_cases == tuple(f"ball_{i:02}" for i in range(7))
+    assert fold.validation_cases == ("ball_07", "ball_08", "ball_09")
+    assert (fold.fold, fold.settings.prior_weight, fold.label_names) == (0, 0.2, CLASSES)
+    assert fold.folder == preprocessed / "nnUNetPlans_3d"
+    assert fold.dataset(fold.validation_cases).identifiers == ["ball_07", "ball_08", "ball_09"]
+
+
+def test_targets_depend_on_the_seed_alone(preprocessed):
+    fold = view()
+    first, second = (list(fold.training_targets(2, seed=seed)) for seed in (0, 1))
+    torch.rand(7)
+    again = list(fold.training_targets(2, seed=0))
+
+    assert first[0].shape == (2, 1, SIZE, SIZE, SIZE)
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], second[0])
+
+
+def test_the_hosts_loss_is_lower_for_the_truth(preprocessed):
+    loss = view().segmentation_loss()
+    target = torch.ones(1, 1, SIZE, SIZE, SIZE)
+    right, wrong = (torch.full((1, 3, SIZE, SIZE, SIZE), -9.0) for _ in range(2))
+    right[:, 1], wrong[:, 2] = 9.0, 9.0
+
+    assert loss(right, target) < loss(wrong, target)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"fold": "all"}, "Fold all has no held-out cases"),
+        ({"fold": "1"}, r"There is no fold 1: .*splits_final\.json has folds 0 to 0"),
+        ({"fold": "-1"}, "There is no fold -1"),
+        ({"configuration": "slow"}, r"nnUNetPlans\.json has no configuration slow, only quick"),
+    ],
+)
+def test_folds_that_there_are_not(preprocessed, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        view(**arguments)
+
+
+def test_a_fold_without_held_out_cases(tmp_path, preprocessed, monkeypatch):
+    folder = tmp_path / preprocessed.name
+    (folder / "nnUNetPlans_3d").mkdir(parents=True)
+    for file in preprocessed.glob("*.json"):
+        (folder / file.name).write_text(file.read_text())
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
+    (folder / "splits_final.json").write_text(json.dumps([{"train": ["a"], "val": []}]))
+    with pytest.raises(ValueError, match=r"Fold 0 of .* has no held-out cases to judge a prior on: add some"):
+        view()
+    (folder / "splits_final.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"splits_final\.json: nnUNetv2_train writes it"):
+        view()
+    (folder / "nnUNetPlans_3d").rmdir()
+    with pytest.raises(FileNotFoundError, match=r"no preprocessed cases in .*: make them with nnUNetv2_plan_and"):
+        view()
