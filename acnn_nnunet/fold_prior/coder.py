@@ -1,29 +1,25 @@
 """From files of label maps and images, as they were acquired, to a prior's grid and its codes."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from nnunetv2.configuration import ANISO_THRESHOLD
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import Tensor
 
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.fold_prior.alignment import align_to
 from acnn_nnunet.fold_prior.held_out import as_target, channel_names
+from acnn_nnunet.fold_prior.layout import Layout, common_orientation
 from acnn_nnunet.fold_prior.loading import load_finished_prior
-from acnn_nnunet.fold_prior.orientations import common_orientation, orientation_of
 from acnn_nnunet.nnunet.cases import centred_patch, main_pieces
 from acnn_nnunet.nnunet.devices import check_device
-from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap, choose_reader
+from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap
 from acnn_nnunet.nnunet.labels import known_values
-from acnn_nnunet.nnunet.resampling import resample_labels
+from acnn_nnunet.nnunet.models import ModelBundle, read_bundle
 from acnn_nnunet.shape_prior.grids.views import View
 from acnn_nnunet.shape_prior.prior_file import Prior
 
@@ -56,20 +52,18 @@ class Coder:
 
     Attributes:
         prior: on `device`, in eval mode.
-        plans, configuration, dataset_json: of the prior's training.
+        bundle: plans and dataset.json of its training.
         device: where its networks are.
     """
 
     prior: Prior
-    plans: PlansManager
-    configuration: ConfigurationManager
-    dataset_json: dict[str, Any]
+    bundle: ModelBundle
     device: str
 
     @cached_property
     def grid(self):
         """Where the prior looks."""
-        return self.prior.spec.make_grid(self.configuration.spacing)
+        return self.prior.spec.make_grid(self.bundle.configuration.spacing)
 
     @cached_property
     def labels(self):
@@ -99,25 +93,24 @@ class Coder:
     @property
     def file_ending(self) -> str:
         """The ending of the files of the prior's dataset."""
-        return self.dataset_json["file_ending"]
+        return self.bundle.file_ending
 
-    @cached_property
+    @property
     def reader(self) -> LabelFileReader:
         """Reads files as the host did in training."""
-        return LabelFileReader(self._reader_name)
+        return self.bundle.reader
 
     @cached_property
-    def _reader_name(self) -> str:
-        return choose_reader(self.file_ending, asked_for=self.plans.plans.get("image_reader_writer"))
-
-    @cached_property
-    def orientation(self) -> str | None:
-        """Such as LPS, that the prior's training cases share; None where nnUNet_raw does not tell."""
-        if "SimpleITK" not in self._reader_name:
-            return None  # others turn axes and count them the other way round
-        folder = Path(nnUNet_raw.get() or "") / self.prior.spec.dataset / "labelsTr"
-        files = [folder / f"{case}{self.file_ending}" for case in self.prior.spec.training_cases]
-        return common_orientation([file for file in files if file.is_file()])
+    def layout(self) -> Layout:
+        """How the prior's training cases lie."""
+        planned = self.bundle.plans.plans.get("original_median_spacing_after_transp")
+        return Layout(
+            dataset=self.prior.spec.dataset,
+            axes=len(self.grid.size),
+            transpose=tuple(int(axis) for axis in self.bundle.plans.transpose_forward),
+            spacing_mm=None if planned is None else tuple(float(mm) for mm in planned),
+            orientation=self._orientation(),
+        )
 
     def maps_of(self, label_file: Path) -> Tensor:
         """Return the label maps (C, …) of a file on the grid, laid around its anatomy.
@@ -167,8 +160,7 @@ class Coder:
                 f"{label_file} holds the label {other[0]}, which the prior of {spec.dataset} does not know; its labels "
                 f"are {', '.join(f'{name} {value}' for name, value in spec.labels.items())}."
             )
-        self._check_axes(label_map.values.shape, label_map.volume_spacing_mm, label_file)
-        self._check_orientation(label_map.geometry.direction, label_file)
+        self.layout.check(label_file, label_map.values.shape, label_map.volume_spacing_mm, label_map.geometry.direction)
 
     def place(self, values: np.ndarray, spacing_mm: Sequence[float]) -> GridCase:
         """Bring a label map in memory to the grid: transposed and resampled as the host preprocesses labels.
@@ -177,7 +169,7 @@ class Coder:
             values: integers (Z, Y, X), axes as the host's reader gives them.
             spacing_mm: in the same order.
         """
-        return self._on_grid(None, resample_labels(values, spacing_mm, self.plans, self.configuration))
+        return self._on_grid(None, self.bundle.resample_labels(values, spacing_mm))
 
     def aligned(self, maps: Tensor) -> Tensor:
         """Return label maps (N, C, …), on the CPU, shifted and turned in the plane to lie as the mean shape does."""
@@ -226,16 +218,17 @@ class Coder:
             raise ValueError(f"{image_files[0]}: the case has {len(data)} channels, the prior takes {channels}.")
         if not np.isfinite(data).all():
             raise ValueError(f"{image_files[0]} holds voxels that are not finite.")
-        self._check_axes(data.shape[1:], properties["spacing"], image_files[0])
-        self._check_orientation(properties.get("sitk_stuff", {}).get("direction"), image_files[0])
+        direction = properties.get("sitk_stuff", {}).get("direction")
+        self.layout.check(image_files[0], data.shape[1:], properties["spacing"], direction)
         segmentation = None if label_map is None else label_map.volume[None].astype(np.int16)
         if segmentation is not None and segmentation.shape[1:] != data.shape[1:]:
             raise ValueError(
                 f"{image_files[0]} is of {data.shape[1:]} voxels, its label map of {segmentation.shape[1:]}."
             )
-        preprocessor = self.configuration.preprocessor_class(verbose=False)
+        bundle = self.bundle
+        preprocessor = bundle.configuration.preprocessor_class(verbose=False)
         image, segmentation, _ = preprocessor.run_case_npy(
-            data, segmentation, dict(properties), self.plans, self.configuration, self.dataset_json
+            data, segmentation, dict(properties), bundle.plans, bundle.configuration, bundle.dataset_json
         )
         return self._on_grid(np.asarray(image), np.asarray(segmentation))
 
@@ -265,28 +258,13 @@ class Coder:
             outside_share=1 - (1 - view.outside_share.item()) * num_held / num_all if num_all else 0.0,
         )
 
-    def _check_axes(self, shape: Sequence[int], spacing_mm: Sequence[float], file: Path) -> None:
-        slices = 1 if len(shape) == 2 else shape[0]
-        if len(self.grid.size) == 3 and slices == 1:
-            raise ValueError(f"{file} has one slice, the prior of {self.prior.spec.dataset} is of volumes.")
-        planned = self.plans.plans.get("original_median_spacing_after_transp")
-        own = [float(spacing_mm[axis]) for axis in self.plans.transpose_forward]
-        if planned is None or slices == 1 or min(_anisotropy(planned), _anisotropy(own)) < ANISO_THRESHOLD:
-            return
-        if int(np.argmax(own)) != int(np.argmax(planned)):
-            raise ValueError(
-                f"{file} has its thick slices along another axis than the prior's training cases "
-                f"({', '.join(f'{s:g}' for s in own)} mm, theirs {', '.join(f'{s:g}' for s in planned)} mm): "
-                "permute its axes."
-            )
-
-    def _check_orientation(self, direction: Sequence[float] | None, file: Path) -> None:
-        own = orientation_of(direction)
-        if own and self.orientation and own != self.orientation:
-            raise ValueError(
-                f"{file} lies {own}, the prior's training cases of {self.prior.spec.dataset} lie {self.orientation}: "
-                "reorient it, voxels and header, as with SimpleITK.DICOMOrient."
-            )
+    def _orientation(self) -> str | None:
+        """Return the orientation that the training cases share, such as LPS; None where nnUNet_raw does not tell."""
+        if "SimpleITK" not in self.bundle.reader_name:
+            return None  # others turn axes and count them the other way round
+        folder = Path(nnUNet_raw.get() or "") / self.prior.spec.dataset / "labelsTr"
+        files = [folder / f"{case}{self.file_ending}" for case in self.prior.spec.training_cases]
+        return common_orientation([file for file in files if file.is_file()])
 
     def _in_batches(self, network: torch.nn.Module, tensors: Tensor) -> Tensor:
         return torch.cat([network(batch.to(self.device)).float().cpu() for batch in tensors.split(_BATCH_SIZE)])
@@ -301,30 +279,19 @@ def load_coder(prior_file: Path, *, device: str = "cpu") -> Coder:
     """
     check_device(device)
     prior = load_finished_prior(Path(prior_file), device=device)
-    plans, dataset_json = _plans_of(prior)
-    if prior.spec.configuration not in plans.plans["configurations"]:
-        known = ", ".join(plans.plans["configurations"])
-        raise ValueError(f"{prior.path} was trained on {prior.spec.configuration}; its plans only have {known}.")
-    return Coder(prior, plans, plans.get_configuration(prior.spec.configuration), dataset_json, device)
+    return Coder(prior, _bundle_of(prior), device)
 
 
-def _plans_of(prior: Prior) -> tuple[PlansManager, dict[str, Any]]:
-    for plans_file, dataset_file in _candidates(prior):
-        if plans_file.is_file() and dataset_file.is_file():
-            return PlansManager(json.loads(plans_file.read_text())), json.loads(dataset_file.read_text())
-    raise FileNotFoundError(
-        f"The plans of the shape prior {prior.path} are missing: put plans.json and dataset.json into "
-        f"{prior.path.absolute().parents[1]}, where nnUNetv2_train writes them, or set nnUNet_preprocessed."
-    )
-
-
-def _candidates(prior: Prior) -> Iterator[tuple[Path, Path]]:
-    folder = prior.path.absolute().parents[1]
-    yield folder / "plans.json", folder / "dataset.json"
-    if preprocessed := nnUNet_preprocessed.get():
+def _bundle_of(prior: Prior) -> ModelBundle:
+    trained, preprocessed = prior.path.absolute().parents[1], nnUNet_preprocessed.get()
+    candidates = [(trained / "plans.json", trained / "dataset.json")]
+    if preprocessed:
         folder = Path(preprocessed) / prior.spec.dataset
-        yield folder / f"{prior.spec.plans}.json", folder / "dataset.json"
-
-
-def _anisotropy(spacing_mm: Sequence[float]) -> float:
-    return max(spacing_mm) / min(spacing_mm)
+        candidates.append((folder / f"{prior.spec.plans}.json", folder / "dataset.json"))
+    remedy = (
+        f"put plans.json and dataset.json into {trained}, where nnUNetv2_train writes them, or set nnUNet_preprocessed"
+    )
+    for plans_file, dataset_file in candidates:
+        if plans_file.is_file() and dataset_file.is_file():
+            return read_bundle(plans_file, dataset_file, prior.spec.configuration, remedy=remedy)
+    raise FileNotFoundError(f"The plans of the shape prior {prior.path} are missing: {remedy}.")

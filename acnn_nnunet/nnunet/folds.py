@@ -14,11 +14,11 @@ import torch
 from nnunetv2.paths import nnUNet_raw
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from acnn_nnunet.nnunet.models import ModelBundle, planned_bundle
 from acnn_nnunet.nnunet.settings import Settings
+from acnn_nnunet.nnunet.workarounds import stand_in
 
 # The host's, which it sets in its trainer's constructor.
 _OVERSAMPLED_FOREGROUND = 0.33
@@ -54,7 +54,7 @@ class FoldView:
 
     def training_targets(self, num_batches: int, *, seed: int) -> Iterator[torch.Tensor]:
         """Yield targets (B, 1, …), or (B, R[+1], …) with regions, cropped and augmented as the host trains on them."""
-        host = self._stand_in()
+        host = stand_in(self.bundle.configuration, self.bundle.labels)
         rotation, dummy_2d, initial_size, mirror_axes = (
             host.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
         )
@@ -88,16 +88,7 @@ class FoldView:
 
     def segmentation_loss(self) -> torch.nn.Module:
         """Return the host's loss of logits and target, both at full resolution."""
-        return self._stand_in()._build_loss()
-
-    def _stand_in(self) -> nnUNetTrainer:
-        """Return a host trainer whose constructor did not run, since that writes a log into nnUNet_results."""
-        host = object.__new__(nnUNetTrainer)
-        host.configuration_manager, host.label_manager = self.bundle.configuration, self.bundle.labels
-        host.device = torch.device("cpu")
-        host.is_ddp = host.enable_deep_supervision = False
-        host.print_to_log_file = lambda *_, **__: None
-        return host
+        return stand_in(self.bundle.configuration, self.bundle.labels)._build_loss()
 
 
 def view_fold(dataset: str, configuration: str, fold: int | str, *, plans_identifier: str) -> FoldView:

@@ -10,7 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 from nnunetv2.utilities.file_path_utilities import get_output_folder
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import LabelManager, determine_num_input_channels
@@ -18,6 +20,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 
 from acnn_nnunet.nnunet.devices import check_device
+from acnn_nnunet.nnunet.label_files import LabelFileReader, choose_reader
 from acnn_nnunet.nnunet.plans import check_has_configuration, find_plans, full_dataset_name, train_command
 
 BUILDER = "build_own_network"
@@ -58,12 +61,47 @@ class ModelBundle:
         """Number of input channels."""
         return determine_num_input_channels(self.plans, self.configuration, self.dataset_json)
 
+    @cached_property
+    def reader_name(self) -> str:
+        """Name of the host's reader that training took."""
+        return choose_reader(self.file_ending, asked_for=self.plans.plans.get("image_reader_writer"))
+
+    @cached_property
+    def reader(self) -> LabelFileReader:
+        """Reads files as the host did in training."""
+        return LabelFileReader(self.reader_name)
+
     def networks(self) -> Iterator[nn.Module]:
         """Yield the network in eval mode, with the weights of one fold after the other."""
         assert self.network is not None
         for weights in self.fold_weights:
             self.network.load_state_dict(weights)
             yield self.network.eval()
+
+    def resample_labels(self, values: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
+        """Return labels (1, Z, Y, X), transposed and resampled to the configuration's spacing, as nnU-Net does it.
+
+        Args:
+            values: label map (Z, Y, X) of integers, axes as the host's reader gives them.
+            spacing_mm: of the label map, in its order of axes.
+        """
+        order = [int(axis) for axis in self.plans.transpose_forward]
+        segmentation = np.transpose(values, order)[None].astype(np.int16)
+        current, target = self.spacings_mm(spacing_mm)
+        shape = compute_new_shape(segmentation.shape[1:], current, target)
+        return np.asarray(self.configuration.resampling_fn_seg(segmentation, shape, current, target))
+
+    def spacings_mm(self, spacing_mm: Sequence[float]) -> tuple[list[float], list[float]]:
+        """Return the spacing before and after resampling, of three transposed axes.
+
+        A 2D configuration leaves the spacing between slices alone.
+
+        Args:
+            spacing_mm: of a file, axes as the host's reader gives them.
+        """
+        current = [float(spacing_mm[int(axis)]) for axis in self.plans.transpose_forward]
+        own = [float(spacing) for spacing in self.configuration.spacing]
+        return current, [*current[: len(current) - len(own)], *own]
 
     @property
     def dataset_name(self) -> str:

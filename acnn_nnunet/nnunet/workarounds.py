@@ -1,8 +1,15 @@
-"""The places where nnU-Net leaves no straight way for a trainer, each with its reason."""
+"""The places where nnU-Net leaves no straight way, each with its reason."""
 
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor
 
 
@@ -18,6 +25,32 @@ class OwnNetwork:
     def __get__(self, trainer: Any, trainer_class: Any) -> Any:
         """Return the method for the caller."""
         return trainer_class.build_for_prediction if trainer is None else trainer.build_own_network
+
+
+def stand_in(configuration: ConfigurationManager, labels: LabelManager) -> nnUNetTrainer:
+    """Return a host trainer on the CPU whose augmentation and loss can be asked for, and nothing else.
+
+    Its constructor does not run: that writes a log into nnUNet_results, which a report must not do.
+    """
+    trainer = object.__new__(nnUNetTrainer)
+    trainer.configuration_manager, trainer.label_manager = configuration, labels
+    trainer.device = torch.device("cpu")
+    trainer.is_ddp = trainer.enable_deep_supervision = False
+    trainer.print_to_log_file = lambda *_, **__: None
+    return trainer
+
+
+@contextlib.contextmanager
+def checkpoint_file(checkpoint: dict[str, Any]) -> Iterator[str]:
+    """Lend a file with the content of a checkpoint, for as long as the context lasts.
+
+    nnU-Net 2.8.1 says that `load_checkpoint` takes a dictionary, and fails with one: it only assigns what it reads from
+    a file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "checkpoint.pth")
+        torch.save(checkpoint, path)
+        yield path
 
 
 def as_dice_counts(explained: Tensor, missed: Tensor) -> dict[str, Any]:

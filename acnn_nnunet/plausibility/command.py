@@ -154,7 +154,7 @@ def find_rules(coder: Coder, rules_file: Path | None) -> tuple[AnatomicalRule, .
     """
     names = coder.names.values()
     if rules_file is None:
-        declared = coder.dataset_json.get(DATASET_KEY, [])
+        declared = coder.bundle.dataset_json.get(DATASET_KEY, [])
         return parse_rules(declared, names=names, where=f"dataset.json of {coder.prior.spec.dataset}")
     content = _read_json(rules_file, "a JSON list of rules, or a dataset.json that declares some")
     if isinstance(content, dict):

@@ -11,10 +11,9 @@ from torch import Tensor
 
 from acnn_nnunet.files.safe_writes import replace_atomically
 from acnn_nnunet.fold_prior.held_out import as_target
-from acnn_nnunet.nnunet.label_files import LabelFileReader, choose_reader
+from acnn_nnunet.fold_prior.loading import label_space
 from acnn_nnunet.nnunet.labels import known_values
 from acnn_nnunet.nnunet.models import ModelBundle
-from acnn_nnunet.nnunet.resampling import resample_labels, spacings_mm
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 
 
@@ -33,19 +32,12 @@ class Refiner:
     @cached_property
     def labels(self) -> LabelSpace:
         """What the channels of a label map mean."""
-        manager = self.bundle.labels
-        return LabelSpace(manager.num_segmentation_heads, manager.has_regions, manager.ignore_label)
+        return label_space(self.bundle.plans, self.bundle.dataset_json)
 
     @cached_property
     def known_labels(self) -> set[int]:
         """The values that a label map may have."""
         return known_values(self.bundle.dataset_json["labels"].values())
-
-    @cached_property
-    def reader(self) -> LabelFileReader:
-        """Reads label maps as the host did in training."""
-        asked_for = self.bundle.plans.plans.get("image_reader_writer")
-        return LabelFileReader(choose_reader(self.bundle.file_ending, asked_for=asked_for))
 
     def refine_file(self, source: Path, target: Path) -> None:
         """Write the corrected label map of a file.
@@ -54,11 +46,11 @@ class Refiner:
             ValueError: naming the file, if it cannot be read or holds an unknown label.
             WriteError: if the result cannot be written.
         """
-        label_map = self.reader.read(source)
+        label_map = self.bundle.reader.read(source)
         if unknown := sorted(set(np.unique(label_map.values).tolist()) - self.known_labels):
             names = ", ".join(f"{name} {value}" for name, value in self.bundle.dataset_json["labels"].items())
             raise ValueError(f"{source} holds the label {unknown[0]}, which the second stage does not know: {names}.")
-        _, properties = self.reader.read_image(source)
+        _, properties = self.bundle.reader.read_image(source)
         corrected = self.refine(label_map.volume, tuple(properties["spacing"]))
         # The host's writers choose the format by the ending, which the file keeps while it is written beside its name.
         beside = target.with_name(f".partial-{target.name}")
@@ -78,12 +70,12 @@ class Refiner:
 
         Labels are resampled to the configuration's spacing, and logits back, as the host does it.
         """
-        plans, configuration = self.bundle.plans, self.bundle.configuration
-        segmentation = resample_labels(label_map, spacing_mm, plans, configuration)
+        plans = self.bundle.plans
+        segmentation = self.bundle.resample_labels(label_map, spacing_mm)
         maps = self.labels.target_maps(as_target(segmentation, self.bundle.dataset_json["labels"], self.labels)[None])
         before = [label_map.shape[int(axis)] for axis in plans.transpose_forward]
-        current, target = spacings_mm(spacing_mm, plans, configuration)
-        logits = configuration.resampling_fn_probabilities(self._logits(maps), before, target, current)
+        current, target = self.bundle.spacings_mm(spacing_mm)
+        logits = self.bundle.configuration.resampling_fn_probabilities(self._logits(maps), before, target, current)
         corrected = np.asarray(self.bundle.labels.convert_logits_to_segmentation(torch.as_tensor(logits)))
         dtype = np.uint8 if max(self.known_labels) < 256 else np.uint16
         return np.transpose(corrected.astype(dtype), [int(axis) for axis in plans.transpose_backward])

@@ -19,6 +19,7 @@ from acnn_nnunet.nnunet.devices import use_cpu_autocast
 from acnn_nnunet.nnunet.plans import HR_KEY
 from acnn_nnunet.nnunet.run_folder import EpochLog, add_to_checkpoint, read_checkpoint_errors
 from acnn_nnunet.nnunet.settings import Settings
+from acnn_nnunet.nnunet.workarounds import checkpoint_file
 from acnn_nnunet.shape_prior.loss.prior_loss import FullPrecisionLoss
 
 _HOST_DEFAULT_SPLITS = 5
@@ -159,13 +160,13 @@ class ConfiguredTrainer(nnUNetTrainer):
             self.print_to_log_file(f"WARNING: {error} Training goes on.")
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:
-        """Load as the host does; a truncated file is one sentence."""
-        if isinstance(filename_or_checkpoint, str):
-            read_checkpoint_errors(
-                filename_or_checkpoint, lambda: super(ConfiguredTrainer, self).load_checkpoint(filename_or_checkpoint)
-            )
+        """Load a file, or the content of one, as the host does; a truncated file is one sentence."""
+        if isinstance(filename_or_checkpoint, dict):
+            with checkpoint_file(filename_or_checkpoint) as path:
+                super().load_checkpoint(path)
         else:
-            super().load_checkpoint(filename_or_checkpoint)
+            load = super().load_checkpoint
+            read_checkpoint_errors(filename_or_checkpoint, lambda: load(filename_or_checkpoint))
 
     def _build_loss(self):
         loss = super()._build_loss()

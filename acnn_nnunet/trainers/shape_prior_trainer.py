@@ -251,9 +251,10 @@ class ShapePriorTrainer(ConfiguredTrainer):
             saved = spec_of_checkpoint(filename_or_checkpoint)
             self._take_box(saved.grid_size, saved.spacing_mm)
         super().load_checkpoint(filename_or_checkpoint)
-        if isinstance(filename_or_checkpoint, str):
-            checkpoint = torch.load(filename_or_checkpoint, map_location="cpu", weights_only=True)
-            self.schedule.load_state(checkpoint[_SCHEDULE_KEY])
+        checkpoint = filename_or_checkpoint
+        if isinstance(checkpoint, str):
+            checkpoint = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        self.schedule.load_state(checkpoint[_SCHEDULE_KEY])
 
     def perform_actual_validation(self, save_probabilities: bool = False):
         """Run the host's validation on g(p(x)), then report reconstructions and codes of the held-out cases."""

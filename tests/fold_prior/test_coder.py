@@ -74,14 +74,14 @@ def test_files_lie_on_the_grid_as_the_hosts_preprocessed_cases_do(kind, priors, 
     coder = load_coder(priors[kind])
     label_file, image_file = files_of(raw)
     data, seg, properties = DefaultPreprocessor(verbose=False).run_case(
-        [str(image_file)], str(label_file), coder.plans, coder.configuration, coder.dataset_json
+        [str(image_file)], str(label_file), coder.bundle.plans, coder.bundle.configuration, coder.bundle.dataset_json
     )
     chunks = dict.fromkeys(("chunks", "blocks"), data.shape) | dict.fromkeys(("chunks_seg", "blocks_seg"), seg.shape)
     nnUNetDatasetBlosc2.save_case(
         data.astype(np.float32), seg.astype(np.int16), properties, str(tmp_path / CASE), **chunks
     )
     dataset = nnUNetDatasetBlosc2(str(tmp_path), [CASE])
-    image, maps, _ = load_on_grid(dataset, CASE, coder.dataset_json["labels"], coder.labels, coder.grid)
+    image, maps, _ = load_on_grid(dataset, CASE, coder.bundle.dataset_json["labels"], coder.labels, coder.grid)
 
     alone, with_image = coder.load(label_file), coder.load(label_file, image_files=[image_file])
 
@@ -218,7 +218,7 @@ def test_other_readers_than_simpleitk_say_nothing_of_orientations(priors, raw, t
 
     coder = load_coder(folder / "fold_0" / "checkpoint_final.pth")
 
-    assert coder.orientation is None
+    assert coder.layout.orientation is None
     assert coder.maps_of(files_of(raw)[0]).any()
 
 

@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_shape
 from tiny_hr_models import host_environment, plans_of, write_model
 
-from acnn_nnunet.nnunet.models import find_trainer_class, planned_bundle, trained_bundle
+from acnn_nnunet.nnunet.models import ModelBundle, find_trainer_class, planned_bundle, trained_bundle
 
 NAME = "Dataset005_Toy"
 
@@ -130,3 +132,36 @@ def test_a_bundle_without_a_network(tmp_path, monkeypatch):
 
 def test_trainers_are_found_by_name():
     assert find_trainer_class("nnUNetTrainer_5epochs").__name__ == "nnUNetTrainer_5epochs"
+
+
+class Plans:
+    transpose_forward = (2, 0, 1)
+
+
+class Configuration:
+    def __init__(self, *spacing):
+        self.spacing = spacing
+
+    @staticmethod
+    def resampling_fn_seg(segmentation, shape, current, target):
+        return resample_data_or_seg_to_shape(segmentation, shape, current, target, is_seg=True, order=1)
+
+
+def bundle_of(*spacing_mm):
+    return ModelBundle(Plans(), Configuration(*spacing_mm), {}, "toy")
+
+
+@pytest.mark.parametrize(("spacing", "target"), [((4, 5, 6), [4, 5, 6]), ((5, 6), [3, 5, 6])])
+def test_a_configuration_in_2d_leaves_the_spacing_between_slices_alone(spacing, target):
+    assert bundle_of(*spacing).spacings_mm((1, 2, 3)) == ([3, 1, 2], target)
+
+
+def test_axes_are_transposed_and_half_the_spacing_doubles_the_voxels():
+    values = np.zeros((2, 4, 6), dtype=np.uint8)
+    values[:, :, 3:] = 2
+
+    labels = bundle_of(2.0, 1.0, 2.0).resample_labels(values, (1.0, 2.0, 4.0))
+
+    assert labels.shape == (1, 12, 2, 4)
+    assert (labels[0, :6] == 0).all()
+    assert (labels[0, 6:] == 2).all()

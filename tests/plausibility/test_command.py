@@ -271,7 +271,7 @@ def test_patients_come_from_groups(raw, prior, predictions, tmp_path, capsys):
 def test_rules_are_those_of_the_priors_dataset(raw, prior, tmp_path):
     coder = load_coder(prior)
     assert find_rules(coder, None) == ()
-    coder.dataset_json["anatomical_rules"] = ANATOMICAL_RULES
+    coder.bundle.dataset_json["anatomical_rules"] = ANATOMICAL_RULES
     assert len(find_rules(coder, None)) == len(ANATOMICAL_RULES)
     declared = tmp_path / "dataset.json"
     declared.write_text(json.dumps({"anatomical_rules": ANATOMICAL_RULES[:1]}))

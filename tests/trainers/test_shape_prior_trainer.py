@@ -63,6 +63,11 @@ def test_it_goes_on_in_the_stage_it_was_saved_in(make_trainer):
     resumed.load_checkpoint(str(checkpoint))
     assert resumed.schedule == trainer.schedule
     assert resumed.current_epoch == 2
+    of_content = make_trainer(ShapePriorTrainer, block={"prior_num_epochs": 4})
+    of_content.load_checkpoint(torch.load(checkpoint, weights_only=True))
+    assert (of_content.schedule, of_content.current_epoch) == (trainer.schedule, 2)
+    for name, value in trainer.network.state_dict().items():
+        assert torch.equal(of_content.network.state_dict()[name], value)
     resumed.run_training()
     prior = load_prior(Path(resumed.output_folder) / "checkpoint_final.pth")
     assert prior.spec.stage == "joint"
