@@ -76,20 +76,17 @@ def _add_latent_report(commands) -> None:
 
 
 def _latent_report(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.latent.report.command import latent_report
+    from acnn_nnunet.latent.report.command import LatentReportOptions, latent_report
 
-    print(
-        latent_report(
-            arguments.source,
-            arguments.output,
-            prior_file=prior_of(arguments),
-            groups_file=arguments.groups,
-            dimensions=arguments.dimensions,
-            num_directions=arguments.directions,
-            between=tuple(arguments.between) if arguments.between else None,
-            device=arguments.device,
-        )
+    options = LatentReportOptions(
+        prior_of(arguments),
+        groups_file=arguments.groups,
+        dimensions=arguments.dimensions,
+        num_directions=arguments.directions,
+        between=tuple(arguments.between) if arguments.between else None,
+        device=arguments.device,
     )
+    print(latent_report(arguments.source, arguments.output, options))
     return 0
 
 

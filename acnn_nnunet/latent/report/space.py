@@ -31,7 +31,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class Splits:
-    """On which dimensions decision trees split that tell the groups apart.
+    """The dimensions on which decision trees split to tell the groups apart.
 
     Attributes:
         groups: number of codes by group.
@@ -131,13 +131,8 @@ def traverse(mean: np.ndarray, direction: Direction, steps_in_sd: Sequence[float
     return mean + np.asarray(steps_in_sd)[:, None] * direction.vector
 
 
-def interpolate(first: np.ndarray, last: np.ndarray, *, steps: int) -> np.ndarray:
-    """Return evenly spaced codes (S, K) from one code (K,) to another, both included."""
-    return np.linspace(first, last, steps)
-
-
 def splitting_dimensions(codes: np.ndarray, groups: Sequence[str], *, seed: int = 0) -> Splits:
-    """Return on which dimensions the trees of a random forest split (paper §III-F); the forest is fitted to all codes.
+    """Return the dimensions on which the trees of a random forest, fitted to all codes, split (paper §III-F).
 
     Args:
         codes: (N, K).

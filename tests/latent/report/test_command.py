@@ -13,7 +13,7 @@ from acnn_nnunet.files.patients import CaseGroup
 from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.latent.codes.command import encode_folder
 from acnn_nnunet.latent.codes.table import CodeTable, write_codes
-from acnn_nnunet.latent.report.command import JSON_FILE, PAGE_FILE, change_of, latent_report
+from acnn_nnunet.latent.report.command import JSON_FILE, PAGE_FILE, LatentReportOptions, latent_report
 
 TWO_CASES = ("phantom_tr001", "phantom_tr004")
 
@@ -102,21 +102,10 @@ def test_interpolation_runs_from_one_case_to_the_other(report, table):
     np.testing.assert_allclose(path["steps"][-1]["code"], table.codes[position], rtol=1e-4)
 
 
-def test_changes_are_the_last_value_minus_the_first():
-    def step(thickness, volume):
-        thickness = {"name": "MYO thickness", "unit": "mm", "value": thickness}
-        return {"measures": [{"name": "LV volume", "unit": "ml", "value": volume}, thickness]}
-
-    volume, thickness = change_of([step(None, 10.0), step(8.0, 20.0), step(9.0, 45.0)])
-
-    assert (volume["values"], volume["change"]) == ([10.0, 20.0, 45.0], 35.0)
-    assert (thickness["values"], thickness["change"]) == ([None, 8.0, 9.0], None)
-
-
 def test_a_table_of_codes_is_enough(prior, table, tmp_path, capsys):
     source = write_table(tmp_path / "codes.csv", [*table.codes[:3], np.full(CODE_SIZE, np.nan)])
 
-    text = latent_report(source, tmp_path / "report", prior_file=prior, dimensions=[], num_directions=0)
+    text = latent_report(source, tmp_path / "report", LatentReportOptions(prior, dimensions=[], num_directions=0))
 
     content = json.loads((tmp_path / "report" / JSON_FILE).read_text())
     assert "3 codes of 6 numbers, 1 cases excluded\n  case3: its code is not finite" in text
@@ -140,7 +129,7 @@ def test_what_is_not_there_is_refused(options, message, prior, table, tmp_path):
     source = write_table(tmp_path / "codes.csv", [*table.codes, np.full(CODE_SIZE, np.inf)])
 
     with pytest.raises(ValueError, match=message):
-        latent_report(source, tmp_path / "report", prior_file=prior, **options)
+        latent_report(source, tmp_path / "report", LatentReportOptions(prior, **options))
     assert not (tmp_path / "report").exists()
 
 
@@ -152,10 +141,10 @@ def test_tables_of_another_prior_or_of_one_case_are_refused(prior, tmp_path):
     with pytest.raises(
         ValueError, match=r"other.csv holds codes of 3 numbers, .* have 6: name the prior that made them"
     ):
-        latent_report(other, tmp_path / "report", prior_file=prior)
+        latent_report(other, tmp_path / "report", LatentReportOptions(prior))
     with pytest.raises(ValueError, match=r"single.csv has 1 codes: a report needs at least two"):
-        latent_report(single, tmp_path / "report", prior_file=prior)
+        latent_report(single, tmp_path / "report", LatentReportOptions(prior))
     with pytest.raises(FileNotFoundError, match=r"There is no .*nowhere.csv"):
-        latent_report(tmp_path / "nowhere.csv", tmp_path / "report", prior_file=prior)
+        latent_report(tmp_path / "nowhere.csv", tmp_path / "report", LatentReportOptions(prior))
     with pytest.raises(ValueError, match=r"other.csv is a file: name a folder with -o"):
-        latent_report(single, other, prior_file=prior)
+        latent_report(single, other, LatentReportOptions(prior))

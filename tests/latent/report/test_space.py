@@ -7,7 +7,6 @@ from acnn_nnunet.latent.report.space import (
     correlation_matrix,
     describe_space,
     dimension_directions,
-    interpolate,
     principal_directions,
     splitting_dimensions,
     traverse,
@@ -83,12 +82,6 @@ def test_a_dimensions_line_runs_from_two_deviations_below_to_two_above():
     assert traverse(codes.mean(0), direction).tolist() == [[2, -3], [2, 1], [2, 5], [2, 9], [2, 13]]
     with pytest.raises(ValueError, match=r"There is no dimension 2: the code has the dimensions 0 to 1"):
         dimension_directions(codes, [2])
-
-
-def test_interpolation_begins_and_ends_with_its_codes():
-    codes = interpolate(np.array([0.0, 4.0]), np.array([2.0, 0.0]), steps=3)
-
-    assert codes.tolist() == [[0, 4], [1, 2], [2, 0]]
 
 
 def test_trees_split_where_the_groups_differ():
