@@ -59,18 +59,19 @@ class Outcome:
 class PerWorker(Generic[Value]):
     """Something that each process loads once for itself, such as a model.
 
-    Work that holds one can be sent to another process: only the way to load it travels.
+    This process loads it at once: errors come before the work. Work that holds one can be sent to another process, and
+    only the way to load it travels.
     """
 
     def __init__(self, load: Callable[[], Value]) -> None:
         self._load = load
-        self._loaded: list[Value] = []
+        self._loaded = [load()]
 
     def __call__(self) -> Value:
-        """Return it, loaded at the first call.
+        """Return it.
 
         Raises:
-            SetUpError: if it cannot be loaded.
+            SetUpError: if another process cannot load it.
         """
         if not self._loaded:
             try:

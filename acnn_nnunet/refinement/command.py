@@ -1,10 +1,11 @@
 """`acnn-nnunet refine`: a second stage on the label maps of a first one."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from acnn_nnunet.casewise.run import outcome_of, run
-from acnn_nnunet.casewise.work import Outcome
+from acnn_nnunet.casewise.work import Outcome, PerWorker
 from acnn_nnunet.files.folders import find_images
 from acnn_nnunet.files.safe_writes import make_output_folder
 from acnn_nnunet.nnunet.models import find_trainer_class, trained_bundle
@@ -39,29 +40,29 @@ class RefineOptions:
 
 def refine(source: Path, output: Path, options: RefineOptions) -> Outcome:
     """Write the corrected label map of each file of a folder under the same name; errors as the two steps below."""
-    return refine_folder(source, output, load_refiner(options))
+    return refine_folder(source, output, PerWorker(partial(load_refiner, options)))
 
 
-def refine_folder(source: Path, output: Path, refiner: Refiner) -> Outcome:
+def refine_folder(source: Path, output: Path, refiner: PerWorker[Refiner]) -> Outcome:
     """Write the corrected label map of each file of a folder under the same name.
 
     Args:
         source: folder of label maps.
         output: folder to write; not the source.
-        refiner: what corrects.
+        refiner: corrects them.
 
     Raises:
         FileNotFoundError: if there is nothing to read.
         ValueError: if source and output are one.
         OSError: if the output cannot be written.
     """
-    source, output, ending = Path(source), Path(output), refiner.bundle.file_ending
-    files = list(find_images(source, (ending,), may_be_none=True).values()) if source.is_dir() else []
+    source, output, ending = Path(source), Path(output), refiner().bundle.file_ending
+    files = find_images(source, (ending,), may_be_none=True) if source.is_dir() else {}
     if not files:
         raise FileNotFoundError(f"{source} holds no label map *{ending}: name a folder of predictions with -i.")
     make_output_folder(output, source=source)
-    results = run(lambda file: refiner.refine_file(file, output / file.name), {file.name: file for file in files})
-    return outcome_of(results, output)
+    cases = {case: (file, output / file.name) for case, file in files.items()}
+    return outcome_of(run(partial(_refine_file, refiner), cases), output)
 
 
 def load_refiner(options: RefineOptions) -> Refiner:
@@ -86,3 +87,7 @@ def load_refiner(options: RefineOptions) -> Refiner:
         device=options.device,
     )
     return Refiner(bundle, options.device)
+
+
+def _refine_file(refiner: PerWorker[Refiner], files: tuple[Path, Path]) -> None:
+    refiner().refine_file(*files)

@@ -3,7 +3,7 @@
 import pickle
 
 import pytest
-from worker_cases import Broken, Load
+from worker_cases import Load, LoadHere
 
 from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker, Result, SetUpError, attempt, excluded_of, reason_of
 from acnn_nnunet.files.safe_writes import WriteError
@@ -68,6 +68,14 @@ def test_only_the_way_to_load_a_model_travels(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_model_that_cannot_be_loaded():
+def test_a_model_that_another_process_cannot_load():
+    there = pickle.loads(pickle.dumps(PerWorker(LoadHere())))
+    there._load.process = -1
+
     with pytest.raises(SetUpError, match=r"prior\.pth is damaged"):
-        PerWorker(Broken())()
+        there()
+
+
+def test_a_model_that_cannot_be_loaded_says_so_before_the_work():
+    with pytest.raises(FileNotFoundError, match="no model"):
+        PerWorker(lambda: failing(FileNotFoundError("no model"))(None))

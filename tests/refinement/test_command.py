@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from acnn_nnunet.casewise.work import PerWorker
 from acnn_nnunet.refinement.command import RefineOptions, load_refiner, refine_folder
 
 
@@ -23,7 +24,7 @@ def test_a_bad_file_is_named_and_the_others_are_done(tmp_path):
     for name, content in (("a.nii.gz", "good"), ("b.nii.gz", "bad"), ("notes.txt", "mine")):
         (tmp_path / name).write_text(content)
 
-    outcome = refine_folder(tmp_path, tmp_path / "out", Copies())
+    outcome = refine_folder(tmp_path, tmp_path / "out", PerWorker(Copies))
 
     assert outcome.text == f"{tmp_path / 'out'}: 1 of 2 done\n{tmp_path / 'b.nii.gz'} is bad."
     assert (outcome.exit_code, [path.name for path in (tmp_path / "out").iterdir()]) == (1, ["a.nii.gz"])
@@ -31,10 +32,10 @@ def test_a_bad_file_is_named_and_the_others_are_done(tmp_path):
 
 def test_nothing_to_read_and_the_same_folder_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"holds no label map \*\.nii\.gz: name a folder of predictions"):
-        refine_folder(tmp_path, tmp_path / "out", Copies())
+        refine_folder(tmp_path, tmp_path / "out", PerWorker(Copies))
     (tmp_path / "a.nii.gz").touch()
     with pytest.raises(ValueError, match="choose another one with -o"):
-        refine_folder(tmp_path, tmp_path, Copies())
+        refine_folder(tmp_path, tmp_path, PerWorker(Copies))
 
 
 def test_a_trainer_whose_network_takes_images_is_refused():

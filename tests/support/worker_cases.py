@@ -49,12 +49,17 @@ class Load:
         return "model"
 
 
-class Broken:
-    """Cannot be loaded."""
+class LoadHere:
+    """Loads a model in this process, and in no other."""
+
+    def __init__(self):
+        self.process = os.getpid()
 
     def __call__(self):
-        """Fail."""
-        raise ValueError("prior.pth is damaged")
+        """Return the model or fail."""
+        if os.getpid() != self.process:
+            raise ValueError("prior.pth is damaged")
+        return "model"
 
 
 class UseModel:

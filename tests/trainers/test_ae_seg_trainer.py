@@ -10,6 +10,7 @@ import pytest
 import SimpleITK
 import torch
 
+from acnn_nnunet.casewise.work import PerWorker
 from acnn_nnunet.cli import main
 from acnn_nnunet.nnunet.models import ModelBundle
 from acnn_nnunet.refinement.command import RefineOptions, load_refiner, refine_folder
@@ -98,7 +99,7 @@ def test_a_network_that_changes_nothing_gives_every_label_map_back(untrained, la
 
     same = Refiner(dataclasses.replace(untrained.bundle, network=Same()), "cpu")
 
-    outcome = refine_folder(labels_folder, tmp_path / "same", same)
+    outcome = refine_folder(labels_folder, tmp_path / "same", PerWorker(lambda: same))
 
     assert outcome.complete, outcome.text
     for file in labels_folder.glob("*.nii.gz"):
@@ -118,7 +119,7 @@ def test_an_unknown_label_is_named_and_the_others_are_done(untrained, labels_fol
     image[0, 0, 0] = 9
     SimpleITK.WriteImage(image, str(source / "bad.nii.gz"))
 
-    outcome = refine_folder(source, tmp_path / "out", untrained)
+    outcome = refine_folder(source, tmp_path / "out", PerWorker(lambda: untrained))
 
     assert not outcome.complete
     assert "1 of 2 done" in outcome.text
@@ -137,9 +138,9 @@ def test_what_cannot_be_refined_with_is_refused(workspace, tmp_path):
 
 def test_an_empty_folder_and_the_same_folder_are_refused(untrained, labels_folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no label map"):
-        refine_folder(tmp_path / "nothing", tmp_path / "out", untrained)
+        refine_folder(tmp_path / "nothing", tmp_path / "out", PerWorker(lambda: untrained))
     with pytest.raises(ValueError, match="choose another one with -o"):
-        refine_folder(labels_folder, labels_folder, untrained)
+        refine_folder(labels_folder, labels_folder, PerWorker(lambda: untrained))
 
 
 def test_one_process_of_many_validates(make_trainer):
