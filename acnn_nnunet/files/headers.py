@@ -13,6 +13,7 @@ from acnn_nnunet.files.geometry import DIRECTION_TOLERANCE, SPACING_TOLERANCE
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 _MM_PER_NIFTI_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # xyzt_units: metre, millimetre, micrometre; unknown is mm
+_QFORM = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
 _MM_NAMES = ("", "mm", "millimeter", "millimetre", "millimeters", "millimetres", "?", "???", "none")
 
 
@@ -77,8 +78,14 @@ def _nifti_sizes(path: Path) -> list[float]:
     axes = min(int(header["dim"][0]), 3)
     pixdim = [float(value) for value in header["pixdim"][1 : axes + 1]]
     sizes = pixdim
+    quaternion = [header[name] for name in _QFORM] if header["qform_code"] > 0 else []
+    rows = np.array([header[f"srow_{axis}"] for axis in "xyz"], dtype=float)
+    if not np.isfinite(quaternion).all() or (header["sform_code"] > 0 and not np.isfinite(rows).all()):
+        raise ImageFileError(
+            f"{path} does not tell where its voxels lie (qform or sform not finite): correct its header."
+        )
     if header["sform_code"] > 0:
-        columns = np.array([header[f"srow_{axis}"][:axes] for axis in "xyz"], dtype=float)
+        columns = rows[:, :axes]
         lengths = [float(length) for length in np.linalg.norm(columns, axis=0)]
         if not are_sizes(lengths) or not are_sizes(pixdim):
             sizes = lengths

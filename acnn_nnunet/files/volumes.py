@@ -80,14 +80,16 @@ def write_volume(path: Path, volume: Volume) -> None:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep from the terminal the headers that nibabel mends, those that ITK wonders at, and what nnU-Net assumes."""
-    from nibabel.imageglobals import LoggingOutputSuppressor
+    from nibabel.imageglobals import logger
 
+    disabled, logger.disabled = logger.disabled, True
     shown = SimpleITK.ProcessObject.GetGlobalWarningDisplay()
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), LoggingOutputSuppressor():
+        with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
+        logger.disabled = disabled
         SimpleITK.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
@@ -96,7 +98,9 @@ def check_whole(path: Path) -> None:
     found = _gzip_size(path) if path.name.lower().endswith(".gz") else path.stat().st_size
     if is_nifti(path):
         header = read_nifti_header(path)
-        offset = max(int(header["vox_offset"]), header.single_vox_offset)
+        offset = int(header["vox_offset"]) or header.single_vox_offset
+        if offset < header.single_vox_offset:
+            raise OSError(f"its voxels begin at byte {offset}, inside its header")
         wanted = offset + math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
         if found < wanted:
             raise OSError(f"it ends after {found} of {wanted} bytes")

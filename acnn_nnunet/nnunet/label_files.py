@@ -92,6 +92,8 @@ class LabelFileReader:
             raise unreadable(path, error) from error
         if len(properties["spacing"]) != 3 or values.ndim != 4:
             raise ImageFileError(f"{path} has several values a voxel (colours or a vector): save it with one channel.")
+        if not values.size:
+            raise ImageFileError(f"{path} holds no voxels.")
         _correct_spacing(properties, told_mm)
         return values, properties
 

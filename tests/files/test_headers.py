@@ -44,10 +44,19 @@ def test_a_size_that_is_none_is_the_sforms_or_refused(nifti, bad):
         told_spacing_mm(nifti)
 
 
-@pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
-def test_an_sform_without_a_size_is_refused(nifti, bad):
-    write_nifti(nifti, sform=np.diag([1.5, 2, bad, 1]))
+def test_an_sform_without_a_size_is_refused(nifti):
+    write_nifti(nifti, sform=np.diag([1.5, 2, 0, 1]))
     with pytest.raises(ImageFileError, match="says that its voxels measure"):
+        told_spacing_mm(nifti)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("column", [2, 3])  # a direction, and the place of the first voxel
+def test_an_sform_that_is_not_finite_is_refused(nifti, bad, column):
+    sform = np.diag([1.5, 2, 5, 1])
+    sform[2, column] = bad
+    write_nifti(nifti, sform=sform)
+    with pytest.raises(ImageFileError, match=r"a\.nii does not tell where its voxels lie"):
         told_spacing_mm(nifti)
 
 

@@ -174,6 +174,13 @@ def test_a_sheared_grid_of_another_format(tmp_path, name):
         read_volume(tmp_path / name)
 
 
+def test_voxels_that_begin_inside_the_header(path):
+    nibabel.save(nibabel.Nifti1Image(VALUES.T, np.eye(4)), path)
+    spoil(path, 108, 320.0)  # vox_offset, which ITK ignores and nibabel follows
+    with pytest.raises(ImageFileError, match=r"cannot be read: .*its voxels begin at byte 320, inside its header"):
+        read_volume(path)
+
+
 def test_colours_are_no_volume(tmp_path):
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((2, 3, 4, 3)), isVector=True), str(tmp_path / "a.mha"))
     with pytest.raises(ImageFileError, match=r"a\.mha has 3 values a voxel \(colours or a vector\)"):
