@@ -1,5 +1,6 @@
 """How well a prior knows cases that it never saw: reconstructions and codes of a fold's validation labels."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,14 @@ def held_out_report(
             for (identifier, dice), distance in zip(cases.items(), distances, strict=True)
         },
     }
+
+
+def describe_cases(training_cases: Sequence[str], validation_cases: Sequence[str]) -> str:
+    """Return what validation cases are: held out, or trained on, as all of them are in fold all."""
+    seen = set(training_cases) & set(validation_cases)
+    if not seen:
+        return "Held-out cases"
+    return f"Not held out: {len(seen)} of {len(validation_cases)} validation cases were trained on"
 
 
 def load_on_grid(

@@ -13,7 +13,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.fold_prior.held_out import channel_names, held_out_report
+from acnn_nnunet.fold_prior.held_out import channel_names, describe_cases, held_out_report
 from acnn_nnunet.fold_prior.loading import describe_prior, spec_of_checkpoint
 from acnn_nnunet.fold_prior.training_cases import find_absent_labels, fit_box_to_cases
 from acnn_nnunet.nnunet.settings import Settings
@@ -257,16 +257,17 @@ class ShapePriorTrainer(ConfiguredTrainer):
         self.schedule.load_state(checkpoint[_SCHEDULE_KEY])
 
     def perform_actual_validation(self, save_probabilities: bool = False):
-        """Run the host's validation on g(p(x)), then report reconstructions and codes of the held-out cases."""
+        """Run the host's validation on g(p(x)), then report reconstructions and codes of the validation cases."""
         (Path(self.output_folder) / "validation").mkdir(exist_ok=True)
         if self.settings.train_predictor:
             super().perform_actual_validation(save_probabilities)
-        _, validation_cases = self.do_split()
+        training_cases, validation_cases = self.do_split()
         dataset = self.dataset_class(self.preprocessed_dataset_folder, validation_cases)
         names = self.dataset_json["labels"]
         report = held_out_report(self.network, dataset, self.labels, names, grid=self.grid, device=self.device)
         write_json(Path(self.output_folder) / "validation" / "shape_prior.json", report)
-        self.print_to_log_file(f"Held-out cases: { ({key: value for key, value in report.items() if key != 'cases'}) }")
+        figures = {key: value for key, value in report.items() if key != "cases"}
+        self.print_to_log_file(f"{describe_cases(training_cases, validation_cases)}: {figures}")
 
     def _build_loss(self):
         # Of the host's validation step, on whole patches.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from acnn_nnunet.fold_prior.held_out import held_out_report, load_on_grid
+from acnn_nnunet.fold_prior.held_out import describe_cases, held_out_report, load_on_grid
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
@@ -27,6 +27,13 @@ class Cases:
         segmentation = self.labels[identifier][None]
         image = np.arange(segmentation.size, dtype=np.float32).reshape(segmentation.shape)
         return image, segmentation, None, {}
+
+
+def test_cases_that_were_trained_on_are_not_called_held_out():
+    assert describe_cases(["a", "b"], ["c"]) == "Held-out cases"
+    assert describe_cases(["a"], ["a"]) == "Not held out: 1 of 1 validation cases were trained on"
+    mixed = describe_cases(["a", "b"], ["b", "c"])
+    assert mixed == "Not held out: 1 of 2 validation cases were trained on"
 
 
 def test_the_box_lies_around_the_anatomy_wherever_it_is():
