@@ -1,6 +1,6 @@
 """Paired statistics on plain arrays: description, bootstrap intervals by patient, Wilcoxon, Holm, wins and losses."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -9,6 +9,7 @@ RESAMPLES = 10_000
 # Scores that differ by rounding alone are equal: ties must not depend on the order of a sum.
 _DECIMALS = 10
 _BLOCK = 1_000
+_MOST_TIED = 13  # pairs, up to which SciPy's test is exact where ranks are tied
 
 
 def describe(values: np.ndarray) -> tuple[float | None, float | None, float | None]:
@@ -54,7 +55,7 @@ def bootstrap_intervals(
 
     A draw's statistic is the mean over the pairs of the drawn units, so a patient brings all of its phases. The
     percentile interval keeps to the range of the data and needs no symmetry; with few units it is too narrow, as any
-    bootstrap is. Columns with pairs in the same units share their draws.
+    bootstrap is. Columns with pairs in as many units share their draws.
 
     Args:
         differences: (N, K), NaN where there is no pair.
@@ -71,25 +72,27 @@ def bootstrap_intervals(
     patterns: dict[bytes, list[int]] = {}
     for column in range(differences.shape[1]):
         patterns.setdefault((counts[:, column] > 0).tobytes(), []).append(column)
+    by_size: dict[int, list[list[int]]] = {}
     for columns in patterns.values():
-        present = counts[:, columns[0]] > 0
-        if present.sum() >= 2:
-            means = _resampled_means(sums[present][:, columns], counts[present][:, columns], resamples, seed)
-            tail = (1 - confidence) / 2
-            intervals[columns] = np.quantile(means, (tail, 1 - tail), axis=0).T
+        by_size.setdefault(int((counts[:, columns[0]] > 0).sum()), []).append(columns)
+    tail = (1 - confidence) / 2
+    for num_units, groups in by_size.items():
+        if num_units < 2:
+            continue
+        places = [np.ix_(counts[:, columns[0]] > 0, columns) for columns in groups]
+        data = [(sums[place], counts[place]) for place in places]
+        blocks = [[(draws @ s) / (draws @ c) for s, c in data] for draws in _draws(num_units, resamples, seed)]
+        for columns, means in zip(groups, zip(*blocks, strict=True), strict=True):
+            intervals[columns] = np.quantile(np.concatenate(means), (tail, 1 - tail), axis=0).T
     return intervals
 
 
-def _resampled_means(sums: np.ndarray, counts: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Return (resamples, K) means; in blocks, so that memory does not grow with units times resamples."""
+def _draws(num_units: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each unit is drawn, (draws, units), in blocks that fit into memory."""
     generator = np.random.default_rng(seed)
-    num_units = len(sums)
     chances = np.full(num_units, 1 / num_units)
-    blocks = []
     for start in range(0, resamples, _BLOCK):
-        draws = generator.multinomial(num_units, chances, size=min(_BLOCK, resamples - start)).astype(float)
-        blocks.append((draws @ sums) / (draws @ counts))
-    return np.concatenate(blocks)
+        yield generator.multinomial(num_units, chances, size=min(_BLOCK, resamples - start)).astype(float)
 
 
 def wilcoxon_p(differences: np.ndarray) -> float | None:
@@ -104,15 +107,34 @@ def wilcoxon_p(differences: np.ndarray) -> float | None:
     Returns:
         p, or None for fewer than two pairs, where no test is possible.
     """
-    from scipy.stats import wilcoxon
-
     pairs = np.round(differences[~np.isnan(differences)], _DECIMALS)
     if pairs.size < 2:
         return None
     nonzero = pairs[pairs != 0]
     if not nonzero.size:
         return 1.0
+    if nonzero.size <= _MOST_TIED and len(np.unique(np.abs(nonzero))) < nonzero.size:
+        return _exact_p_of_tied(nonzero)
+    from scipy.stats import wilcoxon
+
     return float(wilcoxon(nonzero, alternative="two-sided").pvalue)
+
+
+def _exact_p_of_tied(differences: np.ndarray) -> float:
+    """Return the exact two-sided p of the signed-rank test where ranks are tied.
+
+    SciPy's, by counting: SciPy goes through all 2ⁿ signs one by one, which takes seconds per test.
+    """
+    from scipy.stats import rankdata
+
+    ranks = np.rint(2 * rankdata(np.abs(differences))).astype(int)  # doubled: ties share half ranks
+    ways = np.zeros(ranks.sum() + 1)  # to reach each sum of positive ranks
+    ways[0] = 1
+    for rank in ranks:
+        ways[rank:] = ways[rank:] + ways[:-rank]
+    positive = ranks[differences > 0].sum()
+    tail = min(ways[: positive + 1].sum(), ways[positive:].sum())
+    return float(min(1.0, 2 * tail / ways.sum()))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.stats import wilcoxon
 
 from acnn_nnunet.evaluation.statistics import (
     bootstrap_intervals,
@@ -179,3 +180,16 @@ class TestWins:
 
         assert count_wins(differences, higher_is_better=True) == (2, 1, 1)
         assert count_wins(differences, higher_is_better=False) == (1, 1, 2)
+
+
+@pytest.mark.parametrize(("differences", "p"), [([0.1, 0.1, 0.2], 2 / 8), ([0.1, -0.1, 0.2], 6 / 8)])
+def test_tied_ranks_by_hand(differences, p):
+    # Ranks 1.5, 1.5 and 3. The eight sums of positive ranks are 0, 1.5, 1.5, 3, 3, 4.5, 4.5 and 6: one reaches 6, three
+    # reach 4.5.
+    assert wilcoxon_p(np.array(differences)) == pytest.approx(p)
+
+
+def test_many_tied_pairs_are_as_in_scipy():
+    differences = np.random.default_rng(0).integers(1, 4, 8) * np.array([1, 1, -1, 1, 1, -1, 1, 1]) / 10
+
+    assert wilcoxon_p(differences) == pytest.approx(wilcoxon(differences).pvalue, abs=1e-15)
