@@ -1,6 +1,7 @@
-"""Pictures of a reference and predictions laid over an image, on the slice where they differ most."""
+"""Views of maps around their foreground: boxes, planes, painted masks, outlines over an image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,23 @@ from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, literal, new_
 _MARGIN = 0.25  # of the anatomy's extent, shown around it
 # Of the reference's outlines, and of the prediction's.
 _LINE_STYLES: tuple[Literal["solid", "dashed"], ...] = ("solid", "dashed")
+# More outlines hide each other, and colours come round again.
+_MOST_LABELS = 16
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A plane through a volume.
+
+    Attributes:
+        index: of the plane in arrays of the volume's shape.
+        aspect: height of a pixel over its width.
+        height: of the whole plane over its width, in mm.
+    """
+
+    index: tuple[Any, ...]
+    aspect: float
+    height: float
 
 
 def draw_overlay(
@@ -21,7 +39,9 @@ def draw_overlay(
     label_names: Mapping[int, str] | None = None,
     line_names: tuple[str, str] = ("reference", "prediction"),
 ) -> str:
-    """Draw one panel a prediction, with the outlines of both label maps, and return it as a `data:` address.
+    """Draw one panel per prediction, with the outlines of both label maps, and return it as a `data:` address.
+
+    The slice is the one where they differ most; of many labels those that differ most there are outlined.
 
     Args:
         reference: integers `(Z, Y, X)` or `(Y, X)`.
@@ -32,7 +52,9 @@ def draw_overlay(
         line_names: what the legend calls solid and dashed outlines.
     """
     index, spacing_mm = worst_slice(reference, list(predictions.values()), spacing_mm)
-    box = _box([label_map[index] for label_map in (reference, *predictions.values())])
+    slices = [label_map[index] for label_map in (reference, *predictions.values())]
+    box = _box(slices)
+    labels = _labels_to_outline((reference, *predictions.values()), slices)
     figure = new_figure(3.6 * len(predictions), 4.0)
     for axis, (title, prediction) in zip(
         figure.subplots(1, len(predictions), squeeze=False)[0], predictions.items(), strict=True
@@ -40,11 +62,12 @@ def draw_overlay(
         ground = np.zeros(reference[index].shape) if image is None else image[index]
         axis.imshow(ground[box], cmap="gray", aspect=spacing_mm[0] / spacing_mm[1], interpolation="nearest")
         for label_map, style in zip((reference, prediction), _LINE_STYLES, strict=True):
-            _draw_outlines(axis, label_map[index][box], style)
+            for label in np.intersect1d(label_map[index], labels):
+                draw_outline(axis, label_map[index][box] == label, colour=_colour(label), style=style)
         axis.set_title(literal(title), fontsize=9)
         rows, columns = reference[index][box].shape
         axis.set(xticks=[], yticks=[], xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
-    _add_legend(figure, (reference, *predictions.values()), label_names or {}, line_names)
+    _add_legend(figure, labels, label_names or {}, line_names)
     return figure_data_uri(figure, dpi=90)
 
 
@@ -61,30 +84,90 @@ def worst_slice(
     return (slice(None),) * axis + (int(np.argmax(shown)),), [spacing_mm[each] for each in others]
 
 
-def _box(slices: list[np.ndarray]) -> tuple[slice, ...]:
-    """Return the box around everything drawn, with a margin; the whole slice where nothing is."""
-    found = np.argwhere(np.any([each > 0 for each in slices], axis=0))
+def box_around(mask: np.ndarray, *, margin: int = 0, margin_share: float = 0.0) -> tuple[slice, ...]:
+    """Return the box around the foreground of a mask, within the array; the whole array where the mask is empty.
+
+    Args:
+        mask: bool.
+        margin: voxels around the foreground, at least.
+        margin_share: the same as a share of the foreground's extent.
+    """
+    found = np.argwhere(mask)
     if not len(found):
-        return (slice(None),) * slices[0].ndim
+        return (slice(None),) * mask.ndim
     low, high = found.min(0), found.max(0) + 1
-    margin = np.maximum(3, _MARGIN * (high - low)).astype(int)
-    return tuple(slice(max(0, start), stop) for start, stop in zip(low - margin, high + margin, strict=True))
+    around = np.maximum(margin, margin_share * (high - low)).astype(int)
+    return tuple(slice(int(max(0, a)), int(b)) for a, b in zip(low - around, high + around, strict=True))
 
 
-def _draw_outlines(axis: Any, labels: np.ndarray, style: str) -> None:
-    for label in np.unique(labels[labels > 0]):
-        # A frame of background closes the outline of what touches the edge.
-        mask = np.pad(labels == label, 1).astype(float)
-        rows, columns = (np.arange(-1, n + 1) for n in labels.shape)
-        axis.contour(columns, rows, mask, levels=[0.5], colors=[_colour(label)], linestyles=style, linewidths=1.3)
+def middle_planes(mask: np.ndarray, spacing_mm: Sequence[float], axes: Iterable[int] | None = None) -> list[Plane]:
+    """Return the planes through the middle of the foreground of a mask `(Z, Y, X)`; of `(Y, X)` the one there is.
+
+    Args:
+        mask: bool.
+        spacing_mm: voxel size in array order.
+        axes: that the planes lie across; None takes all three.
+    """
+    voxels = np.argwhere(mask)
+    middle = (voxels.min(0) + voxels.max(0)) // 2 if len(voxels) else np.array(mask.shape) // 2
+    across: Iterable[int | None] = (None,) if mask.ndim == 2 else range(3) if axes is None else axes
+    planes = []
+    for axis in across:
+        rows, columns = (each for each in range(mask.ndim) if each != axis)
+        index = tuple(int(middle[each]) if each == axis else slice(None) for each in range(mask.ndim))
+        aspect = spacing_mm[rows] / spacing_mm[columns]
+        planes.append(Plane(index, aspect, mask.shape[rows] / mask.shape[columns] * aspect))
+    return planes
 
 
-def _add_legend(
-    figure: Any, label_maps: Sequence[np.ndarray], names: Mapping[int, str], line_names: tuple[str, str]
-) -> None:
+def paint_masks(masks: np.ndarray, *, opacity: float = 1.0, ground: float = 0.0) -> np.ndarray:
+    """Return an RGBA picture (…, 4) of masks (K, …) in the colours of their labels; of several the last is seen.
+
+    Args:
+        masks: bool.
+        opacity: of the colours.
+        ground: value of all four channels elsewhere: 0 is transparent, 1 white.
+    """
+    from matplotlib.colors import to_rgba
+
+    picture = np.full((*masks.shape[1:], 4), ground)
+    for index, mask in enumerate(masks):
+        picture[mask] = to_rgba(_colour(index + 1), opacity)
+    return picture
+
+
+def draw_outline(axis: Any, mask: np.ndarray, *, colour: str, style: str = "solid", width: float = 1.3) -> None:
+    """Draw the outline of a bool mask `(Y, X)`, closed where it touches the edge; nothing for an empty one."""
+    if mask.any():
+        closed = np.pad(mask, 1).astype(float)
+        rows, columns = (np.arange(-1, n + 1) for n in mask.shape)
+        axis.contour(columns, rows, closed, levels=[0.5], colors=[colour], linestyles=style, linewidths=width)
+
+
+def _box(slices: list[np.ndarray]) -> tuple[slice, ...]:
+    return box_around(np.any([each > 0 for each in slices], axis=0), margin=3, margin_share=_MARGIN)
+
+
+def _labels_of(label_maps: Iterable[np.ndarray]) -> list[int]:
+    return sorted({int(label) for label_map in label_maps for label in np.unique(label_map) if label > 0})
+
+
+def _labels_to_outline(label_maps: Sequence[np.ndarray], slices: Sequence[np.ndarray]) -> list[int]:
+    """Return all labels; of too many those that differ most on the slice shown."""
+    labels = _labels_of(label_maps)
+    if len(labels) <= _MOST_LABELS:
+        return labels
+    reference, *predictions = slices
+    differing = {
+        label: sum(np.count_nonzero((reference == label) != (each == label)) for each in predictions)
+        for label in _labels_of(slices)
+    }
+    return sorted(sorted(differing, key=lambda label: -differing[label])[:_MOST_LABELS])
+
+
+def _add_legend(figure: Any, labels: Sequence[int], names: Mapping[int, str], line_names: tuple[str, str]) -> None:
     from matplotlib.lines import Line2D
 
-    labels = sorted({int(label) for label_map in label_maps for label in np.unique(label_map) if label > 0})
     handles = [Line2D([], [], color=_colour(label), label=literal(names.get(label, str(label)))) for label in labels]
     for style, name in zip(_LINE_STYLES, line_names, strict=True):
         handles.append(Line2D([], [], color="#777", linestyle=style, label=name))

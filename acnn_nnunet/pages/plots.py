@@ -1,4 +1,4 @@
-"""Small panels, one for each of some dimensions of a code (the paper's Fig. 5)."""
+"""Plots of codes: panels of their dimensions (the paper's Fig. 5), and how many directions they fill."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,3 +29,20 @@ def code_panels(variances: Sequence[float]) -> tuple[Any, list[tuple[int, Any]]]
         axis.set_yticks([])
         axis.tick_params(labelsize=6)
     return figure, [(int(index), axis) for index, axis in zip(chosen, axes, strict=False)]
+
+
+def draw_spectrum(axis: Any, eigenvalue_shares: Sequence[float], effective_rank: float, *, of: str = "") -> None:
+    """Draw the share of the variance that the first principal directions hold, and the effective rank.
+
+    Args:
+        axis: to draw on.
+        eigenvalue_shares: of the variance, largest first.
+        effective_rank: of the codes.
+        of: words after "principal directions".
+    """
+    shares = np.cumsum(eigenvalue_shares)
+    axis.plot(np.arange(1, len(shares) + 1), shares, color="#222", lw=1.5)
+    axis.axvline(effective_rank, color="#cc3311", lw=1, ls="--", label="effective rank")
+    axis.set(xlabel=f"principal directions{of}", ylabel="share of the variance", ylim=(0, 1.02))
+    axis.set_title("How many directions the codes fill", fontsize=10)
+    axis.legend(fontsize=8, frameon=False)

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from acnn_nnunet import __version__
+from acnn_nnunet.pages.overlays import draw_outline, middle_planes, paint_masks
 from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, new_figure, render_page
-from acnn_nnunet.pages.plots import code_panels
+from acnn_nnunet.pages.plots import code_panels, draw_spectrum
 from acnn_nnunet.prior_report.reconstruction import HeldOutCase, look_at
 from acnn_nnunet.prior_report.subject import Subject
 from acnn_nnunet.shape_prior.pca import LinearShapeModel
@@ -77,53 +78,22 @@ def _label_colours(names: list[str]) -> dict[str, str]:
 def _draw_case(case: HeldOutCase, spacing_mm: tuple[float, ...]) -> str:
     """Draw the anatomy's middle slices: a row a plane, over the image the label and then each reconstruction."""
     columns = {"label": case.truth, **{MODEL_TITLES[name]: masks for name, masks in case.models.items()}}
-    planes = _middle_planes(case.truth, spacing_mm)
-    heights = [shape[0] / shape[1] for _, _, shape in planes]
+    planes = middle_planes(np.logical_or.reduce(case.truth), spacing_mm)
+    heights = [plane.height for plane in planes]
     width = 1.6
     figure = new_figure(width * len(columns), width * sum(heights) + 0.4)
     axes = figure.subplots(len(planes), len(columns), squeeze=False, height_ratios=heights)
-    for row, (index, aspect, _) in zip(axes, planes, strict=True):
-        plane = (slice(None), *index)
+    for row, plane in zip(axes, planes, strict=True):
+        of_masks = (slice(None), *plane.index)
         for axis, (title, masks) in zip(row, columns.items(), strict=True):
-            axis.imshow(case.image[index], cmap="gray", aspect=aspect, interpolation="nearest")
-            axis.imshow(_painted(masks[plane]), aspect=aspect, interpolation="nearest")
-            _outline(axis, case.truth[plane])
+            axis.imshow(case.image[plane.index], cmap="gray", aspect=plane.aspect, interpolation="nearest")
+            axis.imshow(paint_masks(masks[of_masks], opacity=0.6), aspect=plane.aspect, interpolation="nearest")
+            for mask in case.truth[of_masks]:
+                draw_outline(axis, mask, colour="white", width=0.7)
             axis.set(xticks=[], yticks=[])
             if row is axes[0]:
                 axis.set_title(title, fontsize=8)
     return figure_data_uri(figure, dpi=90)
-
-
-def _middle_planes(
-    truth: np.ndarray, spacing_mm: tuple[float, ...]
-) -> list[tuple[tuple[Any, ...], float, tuple[float, float]]]:
-    """Return, for each plane through the middle of the anatomy, its index, pixel aspect and size in mm."""
-    shape = truth.shape[1:]
-    voxels = np.argwhere(truth.any(0))
-    middle = (voxels.min(0) + voxels.max(0)) // 2 if len(voxels) else np.array(shape) // 2
-    planes = []
-    for axis in range(3) if len(shape) == 3 else (None,):
-        index = tuple(int(middle[i]) if i == axis else slice(None) for i in range(len(shape)))
-        rows, columns = (i for i in range(len(shape)) if i != axis)
-        size = shape[rows] * spacing_mm[rows], shape[columns] * spacing_mm[columns]
-        planes.append((index, spacing_mm[rows] / spacing_mm[columns], size))
-    return planes
-
-
-def _painted(masks: np.ndarray) -> np.ndarray:
-    """Return an RGBA picture (…, 4) of masks (K, …); where they overlap the last is seen."""
-    from matplotlib.colors import to_rgba
-
-    picture = np.zeros((*masks.shape[1:], 4))
-    for index, mask in enumerate(masks):
-        picture[mask] = to_rgba(LABEL_COLOURS[index % len(LABEL_COLOURS)], 0.6)
-    return picture
-
-
-def _outline(axis: Any, masks: np.ndarray) -> None:
-    for mask in masks:
-        if mask.any() and not mask.all():
-            axis.contour(mask.astype(float), levels=[0.5], colors="white", linewidths=0.7)
 
 
 def _draw_cases(report: dict[str, Any]) -> str:
@@ -141,12 +111,7 @@ def _draw_cases(report: dict[str, Any]) -> str:
     dice.set_aspect("equal")
     dice.set_title("Every held-out case", fontsize=10)
     dice.legend(fontsize=8, frameon=False)
-    shares = np.cumsum(codes["eigenvalue_shares"])
-    spectrum.plot(np.arange(1, len(shares) + 1), shares, color="#222", lw=1.5)
-    spectrum.axvline(codes["effective_rank"], color="#cc3311", lw=1, ls="--", label="effective rank")
-    spectrum.set(xlabel="principal directions of the codes", ylabel="share of their variance", ylim=(0, 1.02))
-    spectrum.set_title("How many directions the codes fill", fontsize=10)
-    spectrum.legend(fontsize=8, frameon=False)
+    draw_spectrum(spectrum, codes["eigenvalue_shares"], codes["effective_rank"], of=" of the codes")
     return figure_data_uri(figure)
 
 

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from acnn_nnunet.pages.overlays import _box, draw_overlay, worst_slice
+from acnn_nnunet.pages import overlays
+from acnn_nnunet.pages.overlays import (
+    _box,
+    box_around,
+    draw_outline,
+    draw_overlay,
+    middle_planes,
+    paint_masks,
+    worst_slice,
+)
+from acnn_nnunet.pages.page import new_figure
 
 
 def pixels(source):
@@ -79,3 +89,73 @@ def test_an_image_that_is_not_finite():
     reference = np.full((9, 9), 1, np.uint8)
 
     draw_overlay(reference, {"a": reference}, (1.0, 1.0), image=np.full((9, 9), np.nan))
+
+
+def test_of_many_labels_those_that_differ_most_are_outlined(monkeypatch):
+    reference = np.repeat(np.arange(1, 21), 4)[None].repeat(4, axis=0)  # 20 blocks of 4 × 4
+    prediction = reference.copy()
+    prediction[0, reference[0] > 4] = 0  # a row is missing of labels 5 to 20
+    outlined = []
+    monkeypatch.setattr(overlays, "draw_outline", lambda axis, mask, *, colour, style: outlined.append(int(mask.sum())))
+
+    draw_overlay(reference, {"a": prediction}, (1.0, 1.0))
+
+    assert outlined == [16] * 16 + [12] * 16
+
+
+def test_a_box_around_nothing_is_the_whole():
+    assert box_around(np.zeros((3, 4), bool), margin=1) == (slice(None), slice(None))
+
+
+def test_a_box_has_its_margin_within_the_array():
+    mask = np.zeros((9, 20), bool)
+    mask[1:3, 4:14] = True
+
+    assert box_around(mask) == (slice(1, 3), slice(4, 14))
+    assert box_around(mask, margin=2) == (slice(0, 5), slice(2, 16))
+    assert box_around(mask, margin=2, margin_share=0.3) == (slice(0, 5), slice(1, 17))
+
+
+def test_planes_lie_in_the_middle_of_the_foreground():
+    mask = np.zeros((4, 10, 20), bool)
+    mask[1, 2:5, 10:20] = True
+
+    planes = middle_planes(mask, (8.0, 2.0, 1.0))
+
+    assert [plane.index for plane in planes] == [
+        (1, slice(None), slice(None)),
+        (slice(None), 3, slice(None)),
+        (slice(None), slice(None), 14),
+    ]
+    assert [plane.aspect for plane in planes] == [2.0, 8.0, 4.0]
+    # 20 mm over 20 mm, 32 mm over 20 mm, 32 mm over 20 mm.
+    assert [plane.height for plane in planes] == [1.0, 1.6, 1.6]
+    assert middle_planes(mask, (8.0, 2.0, 1.0), axes=(2,)) == planes[2:]
+
+
+def test_a_flat_map_is_its_own_plane_and_an_empty_one_is_cut_in_half():
+    (plane,) = middle_planes(np.ones((4, 8), bool), (3.0, 1.0))
+
+    assert (plane.index, plane.aspect, plane.height) == ((slice(None), slice(None)), 3.0, 1.5)
+    assert middle_planes(np.zeros((4, 6, 8), bool), (1.0, 1.0, 1.0))[0].index[0] == 2
+
+
+def test_the_last_of_several_masks_is_seen():
+    picture = paint_masks(np.array([[True, True, False], [False, True, False]]), opacity=0.5)
+
+    blue, orange = (0x00, 0x72, 0xB2), (0xE6, 0x9F, 0x00)
+    np.testing.assert_allclose(picture[0], [*np.array(blue) / 255, 0.5])
+    np.testing.assert_allclose(picture[1], [*np.array(orange) / 255, 0.5])
+    assert picture[2].tolist() == [0, 0, 0, 0]
+    assert paint_masks(np.zeros((1, 1), bool), ground=1.0).tolist() == [[1, 1, 1, 1]]
+
+
+def test_an_outline_is_closed_at_the_edge_and_nothing_has_none():
+    axis = new_figure(1, 1).subplots()
+    draw_outline(axis, np.zeros((3, 3), bool), colour="white")
+    assert not axis.collections
+
+    draw_outline(axis, np.ones((3, 3), bool), colour="white")
+    path = axis.collections[0].get_paths()[0]
+    assert path.vertices.min() == -0.5
+    assert path.vertices.max() == 2.5

@@ -9,6 +9,7 @@ from acnn_nnunet import __version__
 from acnn_nnunet.evaluation.images import image_quality
 from acnn_nnunet.evaluation.images.pairs import ImagePair, ImageVolumes, read_pair
 from acnn_nnunet.evaluation.images.scores import METRICS, NEGATIVE_NOTE, OK, ImageScore
+from acnn_nnunet.pages.overlays import draw_outline
 from acnn_nnunet.pages.page import figure_data_uri, format_number, new_figure, render_page
 
 _NUM_WORST = 5
@@ -80,8 +81,8 @@ def draw_slice(volumes: ImageVolumes, index: int) -> Any:
     figure = new_figure(9.0, 3.2)
     for axes, (title, values, style) in zip(figure.subplots(1, 3), panels, strict=True):
         shown = axes.imshow(values, aspect=rows_mm / columns_mm, interpolation="nearest", **style)
-        if inside is not None and inside.any() and not inside.all():
-            axes.contour(inside, levels=[0.5], colors="#e69f00", linewidths=0.8)
+        if inside is not None and not inside.all():
+            draw_outline(axes, inside, colour="#e69f00", width=0.8)
         axes.set_title(title, fontsize=9)
         axes.set(xticks=[], yticks=[])
     figure.colorbar(shown, ax=figure.axes, shrink=0.8)

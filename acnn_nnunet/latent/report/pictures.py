@@ -1,14 +1,15 @@
 """Pictures of a latent space: histograms, correlation, spectrum, splits, and decoded shapes as surfaces and slices."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from acnn_nnunet.files.patients import CaseGroup
 from acnn_nnunet.latent.report.space import Splits
+from acnn_nnunet.pages.overlays import box_around, middle_planes, paint_masks
 from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, literal, new_figure
-from acnn_nnunet.pages.plots import code_panels
+from acnn_nnunet.pages.plots import code_panels, draw_spectrum
 
 # Finer surfaces take matplotlib seconds each.
 _MOST_SURFACE_VOXELS = 36
@@ -30,12 +31,7 @@ def draw_spread(space: Mapping[str, Any], coordinates: np.ndarray, cases: Sequen
     image = correlation.imshow(space["correlation"]["matrix"], cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
     figure.colorbar(image, ax=correlation, shrink=0.8)
     correlation.set_title("Correlation of the dimensions", fontsize=10)
-    shares = np.cumsum(space["eigenvalue_shares"])
-    spectrum.plot(np.arange(1, len(shares) + 1), shares, color="#222", lw=1.5)
-    spectrum.axvline(space["effective_rank"], color="#cc3311", lw=1, ls="--", label="effective rank")
-    spectrum.set(xlabel="principal directions", ylabel="share of the variance", ylim=(0, 1.02))
-    spectrum.set_title("How many directions the codes fill", fontsize=10)
-    spectrum.legend(fontsize=8, frameon=False)
+    draw_spectrum(spectrum, space["eigenvalue_shares"], space["effective_rank"])
     _draw_plane(plane, coordinates, cases)
     return figure_data_uri(figure)
 
@@ -73,11 +69,12 @@ def draw_path(
         seen_through: labels (of the K) whose surfaces hide no other, in 3D.
     """
     somewhere: np.ndarray = np.logical_or.reduce(masks, axis=(0, 1))
-    box = (slice(None), slice(None), *_box_around(somewhere))
+    box = (slice(None), slice(None), *box_around(somewhere, margin=2))
     margins, masks = margins[box], masks[box]
     solid = masks.ndim == 5
-    planes = _middle_planes(somewhere[box[2:]], spacing_mm)
-    heights = [*([1.0] if solid else []), *(height for _, _, height in planes)]
+    through = int(np.argmax(spacing_mm))
+    planes = middle_planes(somewhere[box[2:]], spacing_mm, axes=(through, 1 if through != 1 else 2))
+    heights = [*([1.0] if solid else []), *(plane.height for plane in planes)]
     width = 2.1
     figure = new_figure(width * len(masks), width * sum(heights) + 0.4)
     layout = figure.add_gridspec(len(heights), len(masks), height_ratios=heights)
@@ -86,14 +83,13 @@ def draw_path(
             axis = figure.add_subplot(layout[0, column], projection="3d")
             _draw_surfaces(axis, margins[column], spacing_mm, seen_through=seen_through)
             axis.set_title(literal(title), fontsize=9, y=0.97)
-        for row, (index, aspect, _) in enumerate(planes, start=int(solid)):
+        for row, plane in enumerate(planes, start=int(solid)):
             axis = figure.add_subplot(layout[row, column])
-            here = (column, slice(None), *index)
+            here = (column, slice(None), *plane.index)
+            shown = paint_masks(masks[here], ground=1.0)
             # Where slices are stacked up in the surfaces they are in their section too.
-            upwards = solid and index[0] == slice(None)
-            axis.imshow(
-                _painted(masks[here]), aspect=aspect, origin="lower" if upwards else "upper", interpolation="nearest"
-            )
+            origin: Literal["lower", "upper"] = "lower" if solid and plane.index[0] == slice(None) else "upper"
+            axis.imshow(shown, aspect=plane.aspect, origin=origin, interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             if not solid:
                 axis.set_title(literal(title), fontsize=9)
@@ -198,44 +194,3 @@ def _draw_plane(axis: Any, coordinates: np.ndarray, cases: Sequence[CaseGroup]) 
     axis.set_title("The cases", fontsize=10)
     if len(groups) * len(phases) > 1:
         axis.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-
-
-def _box_around(mask: np.ndarray) -> tuple[slice, ...]:
-    """Return the box around a mask with 2 voxels of margin, the whole of an empty one."""
-    voxels = np.argwhere(mask)
-    if not len(voxels):
-        return (slice(None),) * mask.ndim
-    low, high = np.maximum(voxels.min(0) - 2, 0), voxels.max(0) + 3
-    return tuple(slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
-
-
-def _middle_planes(mask: np.ndarray, spacing_mm: Sequence[float]) -> list[tuple[tuple[Any, ...], float, float]]:
-    """Return index, pixel aspect and height over width of the planes through the middle of a mask.
-
-    In 3D they are the one across the axis of the thickest voxels and one along it.
-    """
-    shape = mask.shape
-    if len(shape) == 2:
-        return [((slice(None), slice(None)), spacing_mm[0] / spacing_mm[1], _height(shape, spacing_mm))]
-    through = int(np.argmax(spacing_mm))
-    planes = []
-    for axis in (through, 1 if through != 1 else 2):
-        index = tuple(shape[axis] // 2 if i == axis else slice(None) for i in range(3))
-        rows, columns = (i for i in range(3) if i != axis)
-        size, spacing = (shape[rows], shape[columns]), (spacing_mm[rows], spacing_mm[columns])
-        planes.append((index, spacing[0] / spacing[1], _height(size, spacing)))
-    return planes
-
-
-def _height(shape: Sequence[int], spacing_mm: Sequence[float]) -> float:
-    return shape[0] * spacing_mm[0] / (shape[1] * spacing_mm[1])
-
-
-def _painted(masks: np.ndarray) -> np.ndarray:
-    """Return an RGBA picture (…, 4) of masks (K, …); where they overlap the last is seen."""
-    from matplotlib.colors import to_rgba
-
-    picture = np.ones((*masks[0].shape, 4))
-    for index, mask in enumerate(masks):
-        picture[mask] = to_rgba(LABEL_COLOURS[index % len(LABEL_COLOURS)])
-    return picture
