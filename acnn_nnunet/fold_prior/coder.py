@@ -35,7 +35,7 @@ class GridCase:
         image: (C', …), or None where there is no image.
         empty: no voxel on the grid is anatomy.
         cut_off: the anatomy, islands aside, reaches beyond the grid or touches its patch's face.
-        outside_share: of the case's anatomy, islands included, what lies beyond the grid; of a 2D prior, of the
+        outside_share: share of the case's anatomy, islands included, beyond the grid; for a 2D prior, share of the
             anatomy of its slice's patch.
     """
 
@@ -112,17 +112,6 @@ class Coder:
             orientation=self._orientation(),
         )
 
-    def maps_of(self, label_file: Path) -> Tensor:
-        """Return the label maps (C, …) of a file on the grid, laid around its anatomy.
-
-        Raises:
-            ValueError: as `load`, and if the file has no anatomy.
-        """
-        case = self.load(label_file)
-        if case.empty:
-            raise ValueError(f"{label_file} holds no label: there is nothing to encode.")
-        return case.maps
-
     def load(self, label_file: Path | None, *, image_files: Sequence[Path] = ()) -> GridCase:
         """Bring a case to the grid, laid around the label map's anatomy, or in the image's middle without one.
 
@@ -142,7 +131,7 @@ class Coder:
         return self.bring(label_map, image_files=image_files)
 
     def bring(self, label_map: LabelMap | None, *, image_files: Sequence[Path] = ()) -> GridCase:
-        """Bring a case whose label map is in memory, checked, to the grid; otherwise as `load`."""
+        """Bring a case to the grid as `load` does, with a checked label map from memory."""
         if not image_files:
             assert label_map is not None
             return self.place(label_map.volume, label_map.volume_spacing_mm)
@@ -152,7 +141,7 @@ class Coder:
         """Refuse a label map that the prior cannot know.
 
         Raises:
-            ValueError: naming the file and what is the matter.
+            ValueError: naming the file and the reason.
         """
         spec = self.prior.spec
         if other := sorted(set(np.unique(label_map.values).tolist()) - known_values(spec.labels.values())):

@@ -12,7 +12,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from acnn_nnunet import __version__
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.nnunet.plans import check_has_configuration, find_plans, train_command
+from acnn_nnunet.nnunet.plans import read_plans, train_command
 from acnn_nnunet.nnunet.run_folder import read_checkpoint_errors
 from acnn_nnunet.nnunet.settings import Settings
 from acnn_nnunet.shape_prior.label_space import LabelSpace
@@ -152,9 +152,7 @@ def choose_prior(
     if dataset is None or configuration is None or fold is None:
         missing = ", ".join(flag for flag, word in words.items() if word is None)
         raise ValueError(f"Name a prior with --prior, or with -d, -c and -f ({missing} missing).")
-    _, plans_file = find_plans(dataset, plans_identifier)
-    plans = json.loads(plans_file.read_text())
-    check_has_configuration(plans, configuration, where=plans_file)
+    plans, _ = read_plans(dataset, plans_identifier, configuration)
     return locate_prior(nnUNet_results.require(), plans, configuration, fold)
 
 

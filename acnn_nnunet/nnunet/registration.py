@@ -21,11 +21,6 @@ TRAINER_NAMES = (
 """The classes that the shim hands to nnU-Net's finder."""
 
 
-def shim_folder() -> Path:
-    """Return the folder that nnU-Net's finder is pointed at."""
-    return Path(SHIM_FOLDER)
-
-
 def export_line() -> str:
     """Return the shell line that appends the shim folder to `nnUNet_extTrainer`, behind the user's own entries."""
     if os.name == "nt":

@@ -33,8 +33,8 @@ class SettingRule:
     """Meaning and range of a setting.
 
     Attributes:
-        meaning: One sentence, without a full stop.
         concerns: "trainer" for every trainer, "prior", "loss" or "thick slices".
+        meaning: One sentence, without a full stop.
         choices: The only values that are accepted; empty for a number or a path.
         low, high: Bounds of a number, both allowed.
         whole: The number is an integer.
@@ -42,8 +42,8 @@ class SettingRule:
         unset: What None, the default, stands for; empty where None is refused.
     """
 
-    meaning: str
     concerns: str
+    meaning: str
     choices: tuple[Any, ...] = ()
     low: float = 0.0
     high: float = math.inf
@@ -96,9 +96,9 @@ class SettingRule:
         return isinstance(value, kind) and not isinstance(value, bool) and self.low <= value <= self.high
 
 
-def setting(default: Any, meaning: str, *, concerns: str, **limits: Any) -> Any:
+def setting(default: Any, concerns: str, meaning: str, **limits: Any) -> Any:
     """Return a dataclass field with its rule; `limits` are the other fields of `SettingRule`."""
-    return field(default=default, metadata={_RULE: SettingRule(meaning, concerns, **limits)})
+    return field(default=default, metadata={_RULE: SettingRule(concerns, meaning, **limits)})
 
 
 def spell(value: Any) -> str:
@@ -116,166 +116,148 @@ class Settings:
 
     preset: str = setting(
         "default",
+        "trainer",
         "source of the defaults; `paper` takes the published weights and losses; other keys of the block override it",
-        concerns="trainer",
         choices=tuple(PRESETS),
     )
     num_epochs: int | None = setting(
         None,
+        "trainer",
         "epochs of segmentation or super-resolution training",
-        concerns="trainer",
         whole=True,
         low=1,
         unset="nnU-Net's 1000",
     )
     prior_num_epochs: int = setting(
-        13, "epochs of `ShapePriorTrainer`, all of its stages together", concerns="prior", whole=True, low=1
+        13, "prior", "epochs of `ShapePriorTrainer`, all of its stages together", whole=True, low=1
     )
     num_iterations_per_epoch: int | None = setting(
-        None, "training steps per epoch", concerns="trainer", whole=True, low=1, unset="nnU-Net's 250"
+        None, "trainer", "training steps per epoch", whole=True, low=1, unset="nnU-Net's 250"
     )
     num_val_iterations_per_epoch: int | None = setting(
         None,
+        "trainer",
         "validation steps per epoch",
-        concerns="trainer",
         whole=True,
         low=1,
         unset="nnU-Net's 50, and 10 for `ShapePriorTrainer`",
     )
     save_every: int | None = setting(
-        None,
-        "epochs between two `checkpoint_latest.pth`",
-        concerns="trainer",
-        whole=True,
-        low=1,
-        unset="nnU-Net's 50",
+        None, "trainer", "epochs between two `checkpoint_latest.pth`", whole=True, low=1, unset="nnU-Net's 50"
     )
     seed: int | None = setting(
         None,
+        "trainer",
         "seed of initialisation and of augmentation in the main process; exact repeats also need "
         "`nnUNet_n_proc_DA=0`, because nnU-Net's loader workers are unseeded",
-        concerns="trainer",
         whole=True,
         unset="another one each time",
     )
     cpu_autocast: str | bool = setting(
         "auto",
+        "trainer",
         "bfloat16 autocast of the network in training on CPUs; `auto` takes it where the CPU has it natively",
-        concerns="trainer",
         choices=("auto", True, False),
     )
     prior: str | None = setting(
-        None,
-        "the prior to train with",
-        concerns="loss",
-        path_of="a prior file",
-        unset="the prior of the configuration and fold",
+        None, "loss", "the prior to train with", path_of="a prior file", unset="the prior of the configuration and fold"
     )
-    prior_weight: float = setting(0.3, "λ1, the prior's weight; 0 trains without a prior", concerns="loss")
+    prior_weight: float = setting(0.3, "loss", "λ1, the prior's weight; 0 trains without a prior")
     prior_weighting: str = setting(
         "gradient_ratio",
+        "loss",
         "`gradient_ratio` makes λ1 the ratio of the prior's gradient norm to the segmentation loss's, at the logits; "
         "`constant` makes it a factor",
-        concerns="loss",
         choices=("constant", "gradient_ratio"),
     )
     prior_distance: str = setting(
         "decoded",
+        "loss",
         "squared Euclidean distance between two codes: plain (`l2`), whitened by the codes' covariance, or, with "
         "`architecture=hybrid`, between the signed distances that the codes decode to; `cnn` defaults to `whitened`",
-        concerns="loss",
         choices=("l2", "whitened", "decoded"),
     )
     prior_warm_up: float = setting(
-        0.1, "share of `num_epochs` over which the weight grows linearly from 0 to λ1", concerns="loss", high=1.0
+        0.1, "loss", "share of `num_epochs` over which the weight grows linearly from 0 to λ1", high=1.0
     )
     feature_weight: float = setting(
-        0.0, "weight of the distance between the encoder's feature maps; the code's is 1", concerns="loss"
+        0.0, "loss", "weight of the distance between the encoder's feature maps; the code's is 1"
     )
     reconstruction_weight: float = setting(
-        0.0, "weight of the divergence between the decoder's reconstructions; the code's is 1", concerns="loss"
+        0.0, "loss", "weight of the divergence between the decoder's reconstructions; the code's is 1"
     )
     segmentation_loss: str = setting(
-        "dice_ce",
-        "nnU-Net's Dice and cross-entropy, or cross-entropy alone",
-        concerns="loss",
-        choices=("dice_ce", "ce"),
+        "dice_ce", "loss", "nnU-Net's Dice and cross-entropy, or cross-entropy alone", choices=("dice_ce", "ce")
     )
-    weight_decay: float | None = setting(None, "λ2, the weight decay", concerns="trainer", unset="nnU-Net's 3e-5")
+    weight_decay: float | None = setting(None, "trainer", "λ2, the weight decay", unset="nnU-Net's 3e-5")
     deep_supervision: bool = setting(
-        True, "deep supervision of `ACNNTrainer`, as in nnUNetTrainer", concerns="loss", choices=_SWITCH
+        True, "loss", "deep supervision of `ACNNTrainer`, as in nnUNetTrainer", choices=_SWITCH
     )
     mirroring: str | bool = setting(
         "auto",
+        "trainer",
         "mirror in augmentation and in prediction, as nnU-Net does; `auto` mirrors where no prior is trained or used "
         "(`prior_weight=0` too), because a mirrored body is no possible anatomy",
-        concerns="trainer",
         choices=("auto", True, False),
     )
     hidden_parts: float = setting(
         0.0,
+        "trainer",
         "share of `ACNNTrainer`'s training images that lose a slab or a quarter of their slices; labels stay whole",
-        concerns="trainer",
         high=1.0,
     )
     rotation_deg: float | None = setting(
         None,
+        "trainer",
         "largest rotation of augmentation",
-        concerns="trainer",
         high=180.0,
         unset="nnU-Net's 30, and 180 in the plane of thick slices",
     )
     train_predictor: bool = setting(
         True,
+        "prior",
         "train the predictor after the autoencoder; `false` leaves all epochs to the autoencoder, and `ACNNTrainer` "
         "needs no more",
-        concerns="prior",
         choices=_SWITCH,
     )
     grid: str = setting(
         "patch",
+        "prior",
         "what the prior sees: the whole training patch, or a box in mm around the anatomy",
-        concerns="prior",
         choices=("patch", "roi"),
     )
     roi_margin: float = setting(
-        1.1, "length of that box over the 95th percentile of the anatomy's extents", concerns="prior", low=1.0
+        1.1, "prior", "length of that box over the 95th percentile of the anatomy's extents", low=1.0
     )
-    roi_spacing_factor: float = setting(
-        1.0, "spacing of the box's voxels over the configuration's", concerns="prior", low=0.25
-    )
+    roi_spacing_factor: float = setting(1.0, "prior", "spacing of the box's voxels over the configuration's", low=0.25)
     architecture: str = setting(
         "hybrid",
+        "prior",
         "the paper's convolutional autoencoder, or a hybrid: a linear branch, which starts as PCA of signed distance "
         "maps, next to a convolutional one",
-        concerns="prior",
         choices=("cnn", "hybrid"),
     )
-    code_size: int = setting(64, "length of the code", concerns="prior", whole=True, low=1)
+    code_size: int = setting(64, "prior", "length of the code", whole=True, low=1)
     reconstruction_loss: str = setting(
         "dice_ce",
+        "prior",
         "the autoencoder's loss: the paper's cross-entropy, or Dice and cross-entropy, which learns several times "
         "faster",
-        concerns="prior",
         choices=("dice_ce", "ce"),
     )
     elastic_deformation: float = setting(
-        0.0, "largest displacement, in voxels, of a random smooth deformation of every sample", concerns="prior"
+        0.0, "prior", "largest displacement, in voxels, of a random smooth deformation of every sample"
     )
     label_swap_probability: float = setting(
-        0.1, "share of voxels that get a random label at the autoencoder's input", concerns="prior", high=1.0
+        0.1, "prior", "share of voxels that get a random label at the autoencoder's input", high=1.0
     )
-    input_noise: float = setting(
-        0.1, "standard deviation of Gaussian noise at the autoencoder's input", concerns="prior"
-    )
+    input_noise: float = setting(0.1, "prior", "standard deviation of Gaussian noise at the autoencoder's input")
     clean_share: float = setting(
-        0.5, "share of label maps that reach the autoencoder without swaps and noise", concerns="prior", high=1.0
+        0.5, "prior", "share of label maps that reach the autoencoder without swaps and noise", high=1.0
     )
-    slice_motion_mm: float = setting(
-        0.0, "largest shift of a simulated slice along each in-plane axis", concerns="thick slices"
-    )
+    slice_motion_mm: float = setting(0.0, "thick slices", "largest shift of a simulated slice along each in-plane axis")
     slice_rotation_deg: float = setting(
-        0.0, "largest in-plane rotation of a simulated slice", concerns="thick slices", high=180.0
+        0.0, "thick slices", "largest in-plane rotation of a simulated slice", high=180.0
     )
 
     def __post_init__(self) -> None:

@@ -287,7 +287,7 @@ def test_the_shim_lets_the_reason_through(tmp_path, body, reason):
 
 
 def test_the_shim_folder_holds_the_shim_alone():
-    assert registration.shim_folder() == SHIM.parent
+    assert Path(registration.SHIM_FOLDER) == SHIM.parent
     assert [path.name for path in SHIM.parent.iterdir() if path.name != "__pycache__"] == [SHIM.name]
 
 

@@ -71,11 +71,11 @@ def test_the_default_distance_goes_with_the_autoencoder():
         Settings.from_block({"architecture": "cnn", "prior_distance": "decoded"})
 
 
-NUMBER = SettingRule("", "loss", high=1.0)
-COUNT = SettingRule("", "loss", whole=True, low=1, unset="as many as nnU-Net")
-CHOICE = SettingRule("", "loss", choices=("auto", True, False))
-SWITCH = SettingRule("", "loss", choices=(True, False))
-FILE = SettingRule("", "loss", path_of="a prior file")
+NUMBER = SettingRule("loss", "", high=1.0)
+COUNT = SettingRule("loss", "", whole=True, low=1, unset="as many as nnU-Net")
+CHOICE = SettingRule("loss", "", choices=("auto", True, False))
+SWITCH = SettingRule("loss", "", choices=(True, False))
+FILE = SettingRule("loss", "", path_of="a prior file")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_what_is_accepted(rule, values):
         (NUMBER, None, "key must be a number between 0 and 1, got None"),
         (NUMBER, True, "key must be a number between 0 and 1, got True"),
         (NUMBER, float("nan"), "key must be a number between 0 and 1, got nan"),
-        (SettingRule("", "loss"), float("inf"), "key must be finite, got inf"),
+        (SettingRule("loss", ""), float("inf"), "key must be finite, got inf"),
         (COUNT, 0, "key must be an integer of at least 1, got 0"),
         (COUNT, 2.0, "key must be an integer of at least 1, got 2.0"),
         (CHOICE, 1, "key must be one of auto, true, false, got 1"),
@@ -116,10 +116,10 @@ def test_the_accepted_values_in_words():
 def test_a_field_carries_its_rule():
     @dataclass
     class Block:
-        key: int = setting(3, "a number", concerns="prior", whole=True)
+        key: int = setting(3, "prior", "a number", whole=True)
 
     assert Block().key == 3
-    assert fields(Block)[0].metadata["rule"] == SettingRule("a number", "prior", whole=True)
+    assert fields(Block)[0].metadata["rule"] == SettingRule("prior", "a number", whole=True)
 
 
 def test_words_of_the_command_line():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import acnn_nnunet
 from acnn_nnunet.demo.steps import find_program
-from acnn_nnunet.nnunet.registration import shim_folder
+from acnn_nnunet.nnunet.startup import SHIM_FOLDER
 
 DATASET = "Dataset004_Hippocampus"
 PLANS = "nnUNetPlans"
@@ -80,7 +80,7 @@ class Workspace:
             "nnUNet_results": str(self.results),
             "nnUNet_n_proc_DA": "0",
             "nnUNet_def_n_proc": "1",
-            "nnUNet_extTrainer": str(shim_folder()),
+            "nnUNet_extTrainer": SHIM_FOLDER,
             "PYTHONPATH": str(Path(acnn_nnunet.__file__).parents[1]),
             "PYTHONUNBUFFERED": "1",  # as on a terminal: what is printed last stands last
         }

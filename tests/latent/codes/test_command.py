@@ -47,7 +47,7 @@ def test_label_maps_get_the_encoders_codes(raw, prior, tmp_path, capsys):
     assert header == ["case", "patient", "phase", "group", *(f"code_{k}" for k in range(CODE_SIZE))]
     assert rows[1][:4] == ["phantom_tr001", "phantom_tr001", "", "dilated"]
     coder = load_coder(prior)
-    maps = coder.maps_of(raw / "labelsTr" / "phantom_tr009.nii.gz")
+    maps = coder.load(raw / "labelsTr" / "phantom_tr009.nii.gz").maps
     with torch.no_grad():
         code = coder.prior.network.encoder(maps[None])[0]
     np.testing.assert_allclose(np.array(rows[9][4:], dtype=float), code, rtol=1e-4, atol=1e-4)

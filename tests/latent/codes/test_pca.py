@@ -27,7 +27,7 @@ def test_one_fit_for_all_keeps_distances_within_its_components(raw, prior):
 
     assert table.codes.shape == (10, CODE_SIZE)
     coder = load_coder(prior)
-    maps = np.stack([coder.maps_of(file)[1:].numpy().ravel() for file in sorted((raw / "labelsTr").iterdir())])
+    maps = np.stack([coder.load(file).maps[1:].numpy().ravel() for file in sorted((raw / "labelsTr").iterdir())])
     centred = maps - maps.mean(0)
     variances = np.linalg.svd(centred, compute_uv=False)[:CODE_SIZE] ** 2
     np.testing.assert_allclose((table.codes**2).sum(0), variances, rtol=1e-3)
