@@ -87,16 +87,12 @@ def _data_range(word: str) -> float | None:
 
 
 def _evaluate_sr(arguments: argparse.Namespace) -> int:
-    from acnn_nnunet.evaluation.images.command import evaluate_super_resolution
+    from acnn_nnunet.evaluation.images.command import ImageOptions, evaluate_super_resolution
 
-    outcome = evaluate_super_resolution(
-        arguments.reference,
-        arguments.prediction,
-        arguments.output,
-        masks=arguments.masks,
-        data_range=arguments.data_range,
-        num_processes=_num_processes(arguments),
+    options = ImageOptions(
+        masks=arguments.masks, data_range=arguments.data_range, num_processes=_num_processes(arguments)
     )
+    outcome = evaluate_super_resolution(arguments.reference, arguments.prediction, arguments.output, options)
     print(outcome.text)
     return 0
 

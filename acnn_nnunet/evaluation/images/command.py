@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,45 +31,62 @@ SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
 
 
+@dataclass(frozen=True)
+class ImageOptions:
+    """How a folder of images is scored.
+
+    Attributes:
+        masks: folder of images that are non-zero where the comparison takes place.
+        data_range: of SSIM and PSNR; None takes each reference's maximum − minimum (inside the mask).
+        num_processes: cases that are scored at a time.
+
+    Raises:
+        ValueError: if a number is out of range; names the option.
+    """
+
+    masks: Path | None = None
+    data_range: float | None = None
+    num_processes: int = 1
+
+    def __post_init__(self) -> None:
+        check_num_processes(self.num_processes)
+        if self.data_range is not None and not 0 < self.data_range < math.inf:
+            raise ValueError(f"--data-range {self.data_range}: it is `reference` or a positive number.")
+
+
 def evaluate_super_resolution(
-    reference: Path,
-    prediction: Path,
-    output: Path,
-    *,
-    masks: Path | None = None,
-    data_range: float | None = None,
-    num_processes: int = 1,
+    reference: Path, prediction: Path, output: Path, options: ImageOptions | None = None
 ) -> Outcome:
     """Score a folder of images and write `images.csv`, `summary.json` and `report.html`.
 
-    Files are paired by name. A case that cannot be scored is excluded, counted and told; it never costs the others.
+    Files are paired by name. A case that cannot be scored is excluded, counted and named; it never costs the others.
 
     Args:
         reference: folder of 3-D images.
         prediction: folder of images on the same grids.
         output: folder to write; must not hold such files yet.
-        masks: folder of images that are non-zero where the comparison takes place.
-        data_range: of SSIM and PSNR; None takes each reference's maximum − minimum (inside the mask).
-        num_processes: cases at a time.
+        options: how; None takes the defaults.
 
     Raises:
         FileNotFoundError: if a folder does not exist or holds no image.
         FileExistsError: if `output` holds an evaluation, or predictions with nnU-Net's own summary.json.
-        ValueError: for bad settings, two files of one case, no name in common, or if no case could be scored.
+        ValueError: for two files of one case, no name in common, or if no case could be scored.
         OSError: if a file cannot be written.
     """
     from acnn_nnunet.evaluation.images.page import render_report
 
-    output = Path(output)
-    _check_settings(output, data_range=data_range, num_processes=num_processes)
-    pairs, extra = pair_images(reference, prediction, masks)
-    scores = _score_all(pairs, data_range=data_range, num_processes=num_processes)
+    options, output = options or ImageOptions(), Path(output)
+    for name in (TABLE_FILE, SUMMARY_FILE):
+        if (output / name).exists():
+            raise FileExistsError(f"{output} already holds {name}: remove it or choose another folder with -o.")
+    pairs, extra = pair_images(reference, prediction, options.masks)
+    scores = _score_all(pairs, options)
     summary = {
         "reference": str(reference),
         "prediction": str(prediction),
-        "masks": None if masks is None else str(masks),
+        "masks": None if options.masks is None else str(options.masks),
         **summarise(scores, extra),
-        "settings": _settings(data_range),
+        "settings": _settings(options.data_range),
     }
     output.mkdir(parents=True, exist_ok=True)
     write_table(output / TABLE_FILE, columns_of(scores, COLUMNS))
@@ -84,19 +102,10 @@ def evaluate_super_resolution(
     return Outcome(_text(summary, output), excluded)
 
 
-def _check_settings(output: Path, *, data_range: float | None, num_processes: int) -> None:
-    check_num_processes(num_processes)
-    if data_range is not None and not 0 < data_range < math.inf:
-        raise ValueError(f"--data-range {data_range}: it is `reference` or a positive number.")
-    for name in (TABLE_FILE, SUMMARY_FILE):
-        if (output / name).exists():
-            raise FileExistsError(f"{output} already holds {name}: remove it or choose another folder with -o.")
-
-
-def _score_all(pairs: Sequence[ImagePair], *, data_range: float | None, num_processes: int) -> list[ImageScore]:
+def _score_all(pairs: Sequence[ImagePair], options: ImageOptions) -> list[ImageScore]:
     predicted = {pair.case: pair for pair in pairs if pair.prediction is not None}
-    work = partial(score_pair, data_range=data_range)
-    results = run(work, predicted, num_processes=num_processes, unit="image")
+    work = partial(score_pair, data_range=options.data_range)
+    results = run(work, predicted, num_processes=options.num_processes, unit="image")
     rows = {each.case: each.value or ImageScore(each.case, status=EXCLUDED, reason=str(each.error)) for each in results}
     missing = {pair.case: ImageScore(pair.case, status=MISSING, reason="there is no prediction") for pair in pairs}
     return [(missing | rows)[pair.case] for pair in pairs]

@@ -10,7 +10,7 @@ from image_files import image_and_blurred, write_image
 from skimage.metrics import peak_signal_noise_ratio
 
 from acnn_nnunet.evaluation.images import command as super_resolution
-from acnn_nnunet.evaluation.images.command import evaluate_super_resolution
+from acnn_nnunet.evaluation.images.command import ImageOptions, evaluate_super_resolution
 from acnn_nnunet.evaluation.images.image_quality import slice_ssims, ssim
 
 
@@ -56,7 +56,7 @@ def test_rows_hold_the_scores_of_the_arrays(folders, tmp_path):
 
 
 def test_a_range_for_all_images(folders, tmp_path):
-    evaluate_super_resolution(*folders, tmp_path / "out", data_range=50.0)
+    evaluate_super_resolution(*folders, tmp_path / "out", ImageOptions(data_range=50.0))
 
     rows, summary = results(tmp_path / "out")
     x, y = (image.astype(float) for image in image_and_blurred(0, noise=5))
@@ -72,7 +72,7 @@ def test_inside_masks(folders, tmp_path):
     for case in ("a", "b"):
         write_image(masks / f"{case}.nii.gz", inside)
 
-    evaluate_super_resolution(*folders, tmp_path / "out", masks=masks)
+    evaluate_super_resolution(*folders, tmp_path / "out", ImageOptions(masks=masks))
 
     rows, summary = results(tmp_path / "out")
     x, y = (image.astype(float) for image in image_and_blurred(0, noise=5))
@@ -114,7 +114,7 @@ def test_a_bad_file_never_costs_the_others(folders, tmp_path, num_processes):
     (pred / "truncated.nii.gz").write_bytes((pred / "truncated.nii.gz").read_bytes()[:2000])
     write_four_axes(pred / "four_axes.nii.gz", prediction)
 
-    text = evaluate_super_resolution(gt, pred, tmp_path / "out", num_processes=num_processes).text
+    text = evaluate_super_resolution(gt, pred, tmp_path / "out", ImageOptions(num_processes=num_processes)).text
 
     rows, summary = results(tmp_path / "out")
     assert [rows[case]["status"] for case in "abc"] == ["ok"] * 3
@@ -151,7 +151,7 @@ def write_four_axes(path, values):
 def test_a_killed_process_costs_its_own_case_only(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(super_resolution, "score_pair", image_files.killed_at_b)
 
-    outcome = evaluate_super_resolution(*folders, tmp_path / "out", num_processes=2)
+    outcome = evaluate_super_resolution(*folders, tmp_path / "out", ImageOptions(num_processes=2))
 
     rows, _ = results(tmp_path / "out")
     assert {case: row["status"] for case, row in rows.items()} == {"a": "ok", "b": "excluded", "c": "ok"}
@@ -164,7 +164,7 @@ def test_a_constant_reference_has_scores_with_a_given_range(tmp_path):
     write_image(tmp_path / "gt" / "a.nii.gz", flat)
     write_image(tmp_path / "pred" / "a.nii.gz", flat + 1)
 
-    evaluate_super_resolution(tmp_path / "gt", tmp_path / "pred", tmp_path / "out", data_range=10.0)
+    evaluate_super_resolution(tmp_path / "gt", tmp_path / "pred", tmp_path / "out", ImageOptions(data_range=10.0))
 
     rows, _ = results(tmp_path / "out")
     assert float(rows["a"]["psnr_db"]) == pytest.approx(20)  # 10·log10(10² / 1²)
@@ -196,10 +196,10 @@ def test_negative_intensities_are_told(folders, tmp_path):
 
 def test_bad_settings_and_a_folder_with_results_are_refused(folders, tmp_path):
     with pytest.raises(ValueError, match="-np 0"):
-        evaluate_super_resolution(*folders, tmp_path / "out", num_processes=0)
+        evaluate_super_resolution(*folders, tmp_path / "out", ImageOptions(num_processes=0))
     for data_range in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="--data-range"):
-            evaluate_super_resolution(*folders, tmp_path / "out", data_range=data_range)
+            evaluate_super_resolution(*folders, tmp_path / "out", ImageOptions(data_range=data_range))
     (folders[1] / "summary.json").write_text("nnU-Net's")
     with pytest.raises(FileExistsError, match=r"pred already holds summary\.json"):
         evaluate_super_resolution(*folders, folders[1])
