@@ -11,6 +11,7 @@ import numpy as np
 from acnn_nnunet import __version__
 from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, METRIC_TITLES, METRICS, MISSED, SPURIOUS, LabelScores
 from acnn_nnunet.evaluation.plan import EvaluationPlan
+from acnn_nnunet.files.folders import image_path
 from acnn_nnunet.files.safe_writes import write_text
 from acnn_nnunet.nnunet.label_files import LabelFileReader
 from acnn_nnunet.pages.overlays import draw_overlay
@@ -110,7 +111,7 @@ def find_image(images: Path | None, case: str, file_ending: str) -> Path | None:
     """Return the first channel of a case's image, `<case>_0000` or `<case>`, if it is there."""
     if images is None:
         return None
-    candidates = (Path(images) / f"{case}{channel}{file_ending}" for channel in ("_0000", ""))
+    candidates = (image_path(images, f"{case}{channel}", file_ending) for channel in ("_0000", ""))
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -35,11 +35,21 @@ class CaseGroup:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A patient that is left out, why, and of what (such as a part of the challenge); empty for everything."""
+    """A patient that is left out.
+
+    Attributes:
+        patient: name.
+        reason: for the user.
+        part: what the patient is left out of, such as a challenge's part or an index; empty for everything.
+    """
 
     patient: str
     reason: str
     part: str = ""
+
+    def entry(self, part: str = "") -> dict[str, str]:
+        """Return the entry of a JSON file, with the part under the given name or without it."""
+        return {"patient": self.patient, **({part: self.part} if part else {}), "reason": self.reason}
 
 
 @dataclass
@@ -132,7 +142,7 @@ def split_by_patient(rows: Sequence[CaseGroup], *, num_folds: int = 5, seed: int
 
 def write_conversion_report(dataset: Path, report: ConversionReport) -> None:
     """Write the report into the dataset's folder."""
-    excluded = [{"patient": each.patient, "part": each.part, "reason": each.reason} for each in report.excluded]
+    excluded = [each.entry("part") for each in report.excluded]
     write_json(dataset / CONVERSION_FILE, {**asdict(report), "excluded": excluded})
 
 

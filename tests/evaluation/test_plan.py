@@ -34,6 +34,20 @@ def test_cases_and_labels_of_a_dataset(folders):
     assert found.prediction_file("case_1").is_file()
 
 
+def test_one_name_in_two_spellings_is_one_case(folders):
+    reference, prediction = folders
+    (reference / "case_0.nii.gz").rename(reference / "M\u00fcller.nii.gz")
+    (prediction / "case_0.nii.gz").rename(prediction / "Mu\u0308ller.nii.gz")  # as macOS spells it
+    (prediction / "case_1.nii.gz").rename(prediction / "case_1.NII.GZ")
+    shutil.copy(prediction / "case_1.NII.GZ", prediction / "._case_1.nii.gz")
+
+    found = plan(reference, prediction)
+
+    assert (found.cases, found.extra) == (("M\u00fcller", "case_1"), ())
+    assert found.prediction_file("M\u00fcller").is_file()
+    assert found.prediction_file("case_1").name == "case_1.NII.GZ"
+
+
 @pytest.mark.parametrize("place", [".", "labelsTs", "predicted", "elsewhere"])
 def test_where_a_dataset_json_may_lie(tmp_path, folders, place):
     (tmp_path / "dataset.json").unlink()

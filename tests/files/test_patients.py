@@ -60,6 +60,15 @@ def test_groups_that_differ_in_case_only_are_one(tmp_path):
     assert [row.group for row in rows] == ["NOR", "NOR", "Dcm"]
 
 
+def test_entry_of_an_exclusion_names_the_part_as_its_file_does():
+    assert Exclusion("p1", "no label", "lv_ef").entry("index") == {
+        "patient": "p1",
+        "index": "lv_ef",
+        "reason": "no label",
+    }
+    assert Exclusion("p1", "no label").entry() == {"patient": "p1", "reason": "no label"}
+
+
 def test_conversion_report_is_read_back(tmp_path):
     report = ConversionReport("src", ["p1", "p2"], ["p3"], [Exclusion("p4", "no label", "training")], {"p2": "p1"})
     write_conversion_report(tmp_path, report)

@@ -10,7 +10,7 @@ from typing import Any
 
 from acnn_nnunet.evaluation.clinical.agreement import LIMITS_IN_SD, Agreement, measure_agreement
 from acnn_nnunet.evaluation.masks.scores import LabelScores
-from acnn_nnunet.files.patients import PHASES, CaseGroup
+from acnn_nnunet.files.patients import PHASES, CaseGroup, Exclusion
 from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.files.tables import columns_of, write_table
 
@@ -65,22 +65,13 @@ class Patient:
 
 
 @dataclass(frozen=True)
-class Exclusion:
-    """A patient without an index; an empty `index` stands for all of them."""
-
-    patient: str
-    index: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class ClinicalResult:
     """Indices of all patients, and who is left out of which.
 
     Attributes:
         indices: those that the labels allow.
         patients: those with scores of both phases.
-        excluded: the others, and single indices that are undefined.
+        excluded: the others, and of single indices (the `part`) those whose index is undefined.
         unassigned_cases: scored cases that are no patient's ED or ES.
     """
 
@@ -178,7 +169,7 @@ def measure_patients(
         try:
             ed, es = (_scores_of_phase(cases, phase, volumes, excluded_cases, structures) for phase in PHASES)
         except ValueError as error:
-            excluded.append(Exclusion(name, "", str(error)))
+            excluded.append(Exclusion(name, str(error)))
             continue
         patients.append(_measure(name, group, ed, es, cavities=cavities, myocardium=myocardium))
     indices = tuple(_indices(structures, cavities=cavities, myocardium=myocardium))
@@ -285,7 +276,7 @@ def _undefined(patients: Iterable[Patient], indices: Sequence[Index]) -> Iterabl
             empty = [side for side in SIDES if getattr(patient, side)[index.key] is None]
             if empty:
                 reason = f"no {index.name}: the end-diastolic volume is 0 in the {' and the '.join(empty)}"
-                yield Exclusion(patient.patient, index.key, reason)
+                yield Exclusion(patient.patient, reason, index.key)
 
 
 def _table_columns(result: ClinicalResult) -> dict[str, list[Any]]:
@@ -306,9 +297,9 @@ def _summary(result: ClinicalResult) -> dict[str, Any]:
             "missed": "patients whose predicted volume is 0 in a phase that the index needs; it counts as 0",
         },
         "num_patients": len(result.patients),
-        "num_excluded": len({exclusion.patient for exclusion in result.excluded if not exclusion.index}),
+        "num_excluded": len({exclusion.patient for exclusion in result.excluded if not exclusion.part}),
         "indices": {index.key: _index_summary(result, index) for index in result.indices},
-        "excluded": [asdict(exclusion) for exclusion in result.excluded],
+        "excluded": [exclusion.entry("index") for exclusion in result.excluded],
         "unassigned_cases": result.unassigned_cases,
     }
 

@@ -65,7 +65,7 @@ def summarise(result: Classification) -> dict[str, Any]:
         "num_patients": {name: sum(m.group == name for m in cohort.members) for name in cohort.classes},
         "num_persons": len(set(cohort.units)),
         "num_others": cohort.num_others,
-        "excluded": [{"patient": each.patient, "reason": each.reason} for each in cohort.excluded],
+        "excluded": [each.entry() for each in cohort.excluded],
         "num_folds": result.num_folds,
         "num_runs": result.num_runs,
         "num_trees": result.num_trees,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from acnn_nnunet.evaluation.clinical.indices import SIDES, Exclusion, Index, measure_patients, write_clinical
+from acnn_nnunet.evaluation.clinical.indices import SIDES, Index, measure_patients, write_clinical
 from acnn_nnunet.evaluation.masks.table import LabelScores
-from acnn_nnunet.files.patients import CaseGroup
+from acnn_nnunet.files.patients import CaseGroup, Exclusion
 
 ACDC_NAMES = {"1": "RV", "2": "MYO", "3": "LV"}
 
@@ -103,7 +103,7 @@ def test_a_missed_structure_counts_with_volume_0():
     assert result.agreement(index_of(result, "lv_edv")).n == 2
     assert result.agreement(index_of(result, "lv_ef")).n == 1
     assert result.excluded == (
-        Exclusion("p2", "lv_ef", "no LV ejection fraction: the end-diastolic volume is 0 in the prediction"),
+        Exclusion("p2", "no LV ejection fraction: the end-diastolic volume is 0 in the prediction", "lv_ef"),
     )
 
 
@@ -116,7 +116,7 @@ def test_no_ejection_fraction_of_an_empty_reference():
 
 
 def reasons(result):
-    return {exclusion.patient: exclusion.reason for exclusion in result.excluded if not exclusion.index}
+    return {exclusion.patient: exclusion.reason for exclusion in result.excluded if not exclusion.part}
 
 
 def test_patients_without_both_phases_are_excluded_with_the_reason():

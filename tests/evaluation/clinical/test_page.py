@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from acnn_nnunet.evaluation.clinical.indices import ClinicalResult, Exclusion, Index, Patient
+from acnn_nnunet.evaluation.clinical.indices import ClinicalResult, Index, Patient
 from acnn_nnunet.evaluation.clinical.page import clinical_section, draw_agreement
+from acnn_nnunet.files.patients import Exclusion
 
 EF = Index("lv_ef", "LV ejection fraction", "percent")
 
@@ -77,7 +78,7 @@ def test_few_constant_and_undefined_values(pairs):
 
 
 def test_who_is_left_out_is_told_and_escaped():
-    result = ClinicalResult((EF,), (), (Exclusion("<p1>", "", "no ES case"),), ("stray",))
+    result = ClinicalResult((EF,), (), (Exclusion("<p1>", "no ES case"),), ("stray",))
 
     section = clinical_section(result)
 
