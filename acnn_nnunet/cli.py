@@ -5,14 +5,16 @@ import sys
 from collections.abc import Sequence
 
 from acnn_nnunet import __version__
-from acnn_nnunet.commands import challenges, judging, latent, thick_slices, training
+from acnn_nnunet.commands import challenges, evaluation, latent, predictions, thick_slices, training
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; a user's mistake becomes one line on stderr and exit code 1."""
     arguments = _parse(argv)
     try:
-        return arguments.run(arguments) or 0
+        text, exit_code = arguments.run(arguments)
+        print(text)
+        return exit_code
     except (ValueError, OSError, RuntimeError) as error:
         print(f"acnn-nnunet {arguments.command}: {error}", file=sys.stderr)
         return 1
@@ -26,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="acnn-nnunet", description="Learnt anatomy for nnU-Net v2.")
     parser.add_argument("--version", action="version", version=f"acnn-nnunet {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (training, judging, challenges, thick_slices, latent):
+    for module in (training, evaluation, challenges, thick_slices, latent, predictions):
         module.add_parsers(commands)
     return parser
 

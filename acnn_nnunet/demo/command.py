@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from acnn_nnunet.demo.page import PAGE, PICTURE, dice_table, draw_predictions, write_page
 from acnn_nnunet.demo.phantom import write_dataset
-from acnn_nnunet.demo.steps import DATASET_ID, LOADER_WORKERS, SETTINGS, Step, plan_steps, run_step
+from acnn_nnunet.demo.steps import DATASET_ID, ITERATIONS, LOADER_WORKERS, SETTINGS, Step, plan_steps, run_step
 
 _MARKER = "acnn_demo.json"
 _NNUNET_FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
@@ -59,7 +59,7 @@ def run_demo(output: Path, options: DemoOptions) -> str:
         DATASET_ID,
         num_train=options.num_train,
         num_test=options.num_test,
-        seed=int(SETTINGS["seed"]),
+        seed=SETTINGS["seed"],
     )
     _say(f"{options.num_train} phantom hearts to train on and {options.num_test} to test: {dataset}")
     steps = plan_steps(output, dataset, device=options.device)
@@ -70,10 +70,9 @@ def run_demo(output: Path, options: DemoOptions) -> str:
     draw_predictions(dataset, output)
     page = write_page(output, steps, num_test=options.num_test)
     summaries = {arm: output / "evaluations" / arm / "summary.json" for arm in ("without_prior", "with_prior")}
-    iterations = int(SETTINGS["num_epochs"]) * int(SETTINGS["num_iterations_per_epoch"])
     return (
         f"\n{dice_table(**summaries)}\n"
-        f"{options.num_test} generated cases, one seed, {iterations} training iterations; both arms are trained alike, "
+        f"{options.num_test} generated cases, one seed, {ITERATIONS} training iterations; both arms are trained alike, "
         "but for the prior. It shows that the commands work, not what a prior is worth.\n\n"
         f"Pictures, paired plots and the prior's report: {page}\n"
         f"The demo took {(time.monotonic() - started) / 60:.1f} min; delete {output} when done."

@@ -10,7 +10,7 @@ import SimpleITK
 
 from acnn_nnunet import __version__
 from acnn_nnunet.demo.phantom import DEMO_SPACING_MM, GROUPS, LABELS
-from acnn_nnunet.demo.steps import ARMS, SETTINGS, Step
+from acnn_nnunet.demo.steps import ARMS, ITERATIONS, Step
 from acnn_nnunet.files.patients import read_groups
 from acnn_nnunet.files.safe_writes import write_text
 from acnn_nnunet.pages.page import LABEL_COLOURS, new_figure, render_page
@@ -39,7 +39,7 @@ def write_page(output: Path, steps: Sequence[Step], *, num_test: int) -> Path:
         "demo.html",
         version=__version__,
         num_test=num_test,
-        num_iterations=int(SETTINGS["num_epochs"]) * int(SETTINGS["num_iterations_per_epoch"]),
+        num_iterations=ITERATIONS,
         picture="data:image/png;base64," + base64.b64encode((output / PICTURE).read_bytes()).decode("ascii"),
         steps=steps,
         pages=[(title, path.read_text(encoding="utf-8")) for title, path in pages.items()],

@@ -9,13 +9,14 @@ import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 DATASET_ID = 999
 CONFIGURATION = "3d_fullres_demo"
 CONFIGURATION_WITHOUT_PRIOR = "3d_fullres_demo_noprior"
 ARMS = {"with_prior": CONFIGURATION, "without_prior": CONFIGURATION_WITHOUT_PRIOR}
 # By default the host mirrors without a prior and not with one; here the prior is all that the arms differ in.
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "num_epochs": 8,
     "prior_num_epochs": 12,
     "num_iterations_per_epoch": 15,
@@ -23,6 +24,7 @@ SETTINGS = {
     "seed": 0,
     "mirroring": "false",
 }
+ITERATIONS = SETTINGS["num_epochs"] * SETTINGS["num_iterations_per_epoch"]
 # Loader workers are not seeded: without them, both arms see the same batches.
 LOADER_WORKERS = {"nnUNet_n_proc_DA": "0"}
 

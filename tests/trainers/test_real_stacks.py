@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from acnn_nnunet.sr.inference.command import Inference, predict_hr
+from acnn_nnunet.sr.inference.command import Inference, PredictHROptions, predict_hr
 from acnn_nnunet.trainers import SRTrainer, SubPixelSegTrainer
 
 pytestmark = pytest.mark.real_data
@@ -29,15 +29,10 @@ def test_hr_output_lies_where_the_real_stack_does(stacks, make_hr_trainer, hr_co
     trainer = make_hr_trainer(trainer_class)
     trainer.run_training()
 
-    outcome = predict_hr(
-        stacks,
-        tmp_path / "out",
-        dataset="77",
-        configuration=hr_configuration,
-        trainer=trainer_class.__name__,
-        folds=(0,),
-        inference=Inference(mirroring=False),
+    options = PredictHROptions(
+        "77", hr_configuration, trainer_class.__name__, folds=(0,), inference=Inference(mirroring=False)
     )
+    outcome = predict_hr(stacks, tmp_path / "out", options)
 
     assert outcome.complete, outcome.text
     for path in stacks.iterdir():

@@ -9,7 +9,7 @@ import pytest
 import SimpleITK
 import torch
 
-from acnn_nnunet.sr.inference.command import predict_hr
+from acnn_nnunet.sr.inference.command import PredictHROptions, predict_hr
 from acnn_nnunet.sr.srcnn import SRCNN
 from acnn_nnunet.sr.upsampling import interpolate_slices
 from acnn_nnunet.trainers import ACNNSRTrainer, SRCNNTrainer, SRTrainer
@@ -147,10 +147,7 @@ def test_training_validation_and_prediction(make_hr_trainer, make_predicting_pri
     outcome = predict_hr(
         folder / "validation_stacks",
         tmp_path / "out",
-        dataset="77",
-        configuration=hr_configuration,
-        trainer="ACNNSRTrainer",
-        folds=(0,),
+        PredictHROptions("77", hr_configuration, "ACNNSRTrainer", folds=(0,)),
     )
     assert outcome.complete, outcome.text
     for case in cases:

@@ -15,7 +15,7 @@ from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainer
 )
 
 from acnn_nnunet.nnunet.export import export_stock
-from acnn_nnunet.sr.inference.command import predict_hr
+from acnn_nnunet.sr.inference.command import PredictHROptions, predict_hr
 from acnn_nnunet.sr.inference.sliding_window import predict_sliding_window
 from acnn_nnunet.trainers import ACNNSubPixelSegTrainer, ACNNTrainer, ShapePriorTrainer, SubPixelSegTrainer
 
@@ -183,10 +183,7 @@ def test_the_whole_way(make_trainer, make_hr_trainer, hr_configuration, workspac
     outcome = predict_hr(
         folder / "validation_stacks",
         tmp_path / "out",
-        dataset="77",
-        configuration=hr_configuration,
-        trainer="ACNNSubPixelSegTrainer",
-        folds=(0,),
+        PredictHROptions("77", hr_configuration, "ACNNSubPixelSegTrainer", folds=(0,)),
     )
     assert outcome.complete, outcome.text
     for case in cases:

@@ -18,8 +18,13 @@ from acnn_nnunet.files.safe_writes import make_output_folder, write_json
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.inference.hr_model import HRModel, load_hr_model
 from acnn_nnunet.sr.inference.sliding_window import predict_sliding_window
-from acnn_nnunet.sr.inference.stack_preprocessing import prepare_stack, restore_image, restore_labels
-from acnn_nnunet.sr.stack_geometry import AxisOrder, reader_axes, to_hr
+from acnn_nnunet.sr.inference.stack_preprocessing import (
+    prepare_stack,
+    restore_image,
+    restore_labels,
+    slice_spacing_complaint,
+)
+from acnn_nnunet.sr.stack_geometry import to_hr
 
 
 @dataclass(frozen=True)
@@ -38,31 +43,18 @@ class Inference:
     device: str = "cpu"
     show_progress: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.step_size <= 1:
             raise ValueError(f"-step_size is more than 0 and at most 1, not {self.step_size}.")
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("There is no CUDA device on this machine: choose -device cpu.")
 
 
-def predict_hr(
-    source: Path,
-    output: Path,
-    *,
-    dataset: str,
-    configuration: str,
-    trainer: str,
-    plans_identifier: str = "nnUNetPlans",
-    folds: Sequence[int | str] = (0, 1, 2, 3, 4),
-    checkpoint_name: str = "checkpoint_final.pth",
-    inference: Inference | None = None,
-    continue_prediction: bool = False,
-) -> Outcome:
-    """Write the HR label map `CASE.nii.gz`, or the HR images `CASE_0000.nii.gz` …, of each stack of a folder.
+@dataclass(frozen=True)
+class PredictHROptions:
+    """A trained model, and how it is run.
 
-    Args:
-        source: folder of NIfTI stacks `CASE_0000.nii.gz`, one file a channel.
-        output: folder to write; dataset.json and plans.json go there too, as the host does it.
+    Attributes:
         dataset: id or name.
         configuration: planned by plan-hr.
         trainer: name of its class.
@@ -70,7 +62,26 @@ def predict_hr(
         folds: numbers, or "all"; their probabilities, or images, are averaged.
         checkpoint_name: of each fold.
         inference: how the model is run.
-        continue_prediction: leave out the cases whose files are there.
+        continue_prediction: leave out the cases that have their files already.
+    """
+
+    dataset: str
+    configuration: str
+    trainer: str
+    plans_identifier: str = "nnUNetPlans"
+    folds: Sequence[int | str] = (0, 1, 2, 3, 4)
+    checkpoint_name: str = "checkpoint_final.pth"
+    inference: Inference = Inference(show_progress=True)
+    continue_prediction: bool = False
+
+
+def predict_hr(source: Path, output: Path, options: PredictHROptions) -> Outcome:
+    """Write the HR label map `CASE.nii.gz`, or the HR images `CASE_0000.nii.gz` …, of each stack of a folder.
+
+    Args:
+        source: folder of NIfTI stacks `CASE_0000.nii.gz`, one file per channel.
+        output: folder to write; dataset.json and plans.json go there too, as the host does it.
+        options: which model, and how it is run.
 
     Returns:
         What was done; not complete if a case could not be predicted.
@@ -81,32 +92,31 @@ def predict_hr(
         OSError: if the output cannot be written.
     """
     source, output = Path(source), Path(output)
-    inference = Inference(show_progress=True) if inference is None else inference
     files = find_images(source, NIFTI_ENDINGS)
     model = load_hr_model(
-        dataset,
-        configuration,
-        trainer=trainer,
-        plans_identifier=plans_identifier,
-        folds=folds,
-        checkpoint_name=checkpoint_name,
-        device=inference.device,
+        options.dataset,
+        options.configuration,
+        trainer=options.trainer,
+        plans_identifier=options.plans_identifier,
+        folds=options.folds,
+        checkpoint_name=options.checkpoint_name,
+        device=options.inference.device,
     )
     make_output_folder(output, source=source)
     write_json(output / "dataset.json", model.bundle.dataset_json)
     write_json(output / "plans.json", model.bundle.plans.plans)
     stacks, excluded = whole_stacks(files, model.bundle.num_channels)
     cases = {case: (channels, _targets(output, case, model)) for case, channels in stacks.items()}
-    if continue_prediction:
+    if options.continue_prediction:
         cases = {case: files for case, files in cases.items() if not all(target.is_file() for target in files[1])}
-    work = functools.partial(_predict_case, model=model, inference=inference)
+    work = functools.partial(_predict_case, model=model, inference=options.inference)
     num_done = len(stacks) - len(cases)
     results = run(work, cases, num_done=num_done, unit="image")
     return outcome_of(results, output, num_done=num_done, excluded=excluded)
 
 
 def predict_stack(
-    model: HRModel, values: np.ndarray, geometry: Geometry, inference: Inference
+    model: HRModel, values: np.ndarray, geometry: Geometry, inference: Inference, *, any_spacing: bool = False
 ) -> tuple[np.ndarray, Geometry]:
     """Return what a model makes of a stack, and where its voxels lie.
 
@@ -115,6 +125,7 @@ def predict_stack(
         values: (C, Z, Y, X), float32, as in the file.
         geometry: of the stack.
         inference: how the model is run.
+        any_spacing: take slices of any spacing, though the model is planned for another one.
 
     Returns:
         (1, Z, Y, X) labels or (C, Z, Y, X) images in the stack's own intensities, K times as many slices.
@@ -122,20 +133,17 @@ def predict_stack(
     Raises:
         ValueError: if the stack does not fit the model; the rest of a sentence that begins with the file.
     """
-    axes = _reader_axes(model, geometry)
+    axes = model.reader_axes(geometry)
     spacing_mm = tuple(geometry.spacing_mm[axis] for axis in axes.axes)
     prepared = prepare_stack(axes.from_file(values), spacing_mm, model)
+    if not any_spacing and (complaint := slice_spacing_complaint(geometry, model)):
+        raise ValueError(complaint)
     prediction = predict_patches(model, torch.from_numpy(prepared.data), inference).numpy()
     if model.predicts_image:
         result = restore_image(prediction, prepared, model)
     else:
         result = restore_labels(prediction, prepared, model)[None]
-    return axes.to_file(result), to_hr(geometry, model.through_plane.factor, axis=slice_axis(model, geometry))
-
-
-def slice_axis(model: HRModel, geometry: Geometry) -> int:
-    """Return the array axis of an image, as in its file, along which the model's slices are stacked."""
-    return _reader_axes(model, geometry).axes[model.bundle.plans.transpose_forward[model.through_plane.axis]]
+    return axes.to_file(result), to_hr(geometry, model.through_plane.factor, axis=model.slice_axis(geometry))
 
 
 def predict_patches(model: HRModel, stack: torch.Tensor, inference: Inference) -> torch.Tensor:
@@ -186,10 +194,6 @@ def whole_stacks(files: dict[str, Path], num_channels: int) -> tuple[dict[str, l
         )
         excluded.append(Excluded(case, reason))
     return cases, excluded
-
-
-def _reader_axes(model: HRModel, geometry: Geometry) -> AxisOrder:
-    return reader_axes(geometry, reorients="Reorient" in model.bundle.plans.plans.get("image_reader_writer", ""))
 
 
 def _targets(output: Path, case: str, model: HRModel) -> list[Path]:

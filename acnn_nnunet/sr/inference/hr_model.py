@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.nnunet.models import ModelBundle, trained_bundle
-from acnn_nnunet.sr.stack_geometry import ThroughPlane
+from acnn_nnunet.sr.stack_geometry import AxisOrder, ThroughPlane, reader_axes
 
 IMAGE_ATTRIBUTE = "predicts_image"
 """A trainer class whose network puts out images says so with this attribute, True; others put out labels."""
@@ -27,6 +28,14 @@ class HRModel:
     def through_plane(self) -> ThroughPlane:
         """Factor and axis; raises ValueError if the configuration was not planned for thick slices."""
         return ThroughPlane.from_configuration(self.bundle.configuration.configuration)
+
+    def reader_axes(self, geometry: Geometry) -> AxisOrder:
+        """Return how the plans' reader orders the axes of an image."""
+        return reader_axes(geometry, reorients="Reorient" in self.bundle.plans.plans.get("image_reader_writer", ""))
+
+    def slice_axis(self, geometry: Geometry) -> int:
+        """Return the array axis of an image, as in its file, along which the slices are stacked."""
+        return self.reader_axes(geometry).axes[self.bundle.plans.transpose_forward[self.through_plane.axis]]
 
     @property
     def lr_patch_size(self) -> list[int]:

@@ -1,6 +1,7 @@
 """`acnn-nnunet predict-hr --baseline`: interpolation along the slices of images or label maps, without a model."""
 
 import functools
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,53 +13,57 @@ from acnn_nnunet.files.folders import find_images
 from acnn_nnunet.files.headers import NIFTI_ENDINGS
 from acnn_nnunet.files.safe_writes import make_output_folder
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
-from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_hr
+from acnn_nnunet.sr.stack_geometry import check_factor, find_slice_axis, to_hr
 from acnn_nnunet.sr.upsampling import INTERPOLATIONS, interpolate_slices
 
 _LARGEST_LABEL = 65535
 
 
-def interpolate_folder(
-    source: Path,
-    output: Path,
-    *,
-    method: str,
-    factor: int,
-    axis: int | None = None,
-    labels: bool = False,
-    continue_prediction: bool = False,
-) -> Outcome:
-    """Write each stack of a folder with slices K times as dense, under the same name.
+@dataclass(frozen=True)
+class InterpolationOptions:
+    """How stacks are interpolated.
 
-    Args:
-        source: folder of NIfTI files.
-        output: folder to write.
+    Attributes:
         method: "linear", or "bspline" for the interpolating cubic B-spline.
         factor: K.
         axis: the through-plane axis as the NIfTI file counts; None is the axis of the largest spacing, and the last
             where all are equal.
-        labels: whether the files are label maps, of which each label is interpolated and the largest one taken.
-        continue_prediction: leave out what is there.
+        labels: whether the files are label maps: each label is interpolated and the largest one taken.
+        continue_prediction: leave out the files that are there already.
+
+    Raises:
+        ValueError: for another method or a factor below 2.
+    """
+
+    method: str
+    factor: int
+    axis: int | None = None
+    labels: bool = False
+    continue_prediction: bool = False
+
+    def __post_init__(self) -> None:
+        if self.method not in INTERPOLATIONS:
+            raise ValueError(f"There is no interpolation {self.method!r}; there are {', '.join(INTERPOLATIONS)}.")
+        check_factor(self.factor)
+
+
+def interpolate_folder(source: Path, output: Path, options: InterpolationOptions) -> Outcome:
+    """Write each NIfTI stack of a folder with slices K times as dense, under the same name.
 
     Returns:
         What was done; not complete if a file could not be interpolated.
 
     Raises:
         FileNotFoundError: if there is nothing to read.
-        ValueError: for another method or a factor below 2.
         OSError: if the output cannot be written.
     """
     source, output = Path(source), Path(output)
-    if method not in INTERPOLATIONS:
-        raise ValueError(f"There is no interpolation {method!r}; there are {', '.join(INTERPOLATIONS)}.")
-    if factor < 2:
-        raise ValueError(f"--factor says how many HR slices make a thick one: 2 or more, not {factor}.")
     files = find_images(source, NIFTI_ENDINGS)
     make_output_folder(output, source=source)
     cases = {name: (path, output / path.name) for name, path in files.items()}
-    if continue_prediction:
+    if options.continue_prediction:
         cases = {name: (path, target) for name, (path, target) in cases.items() if not target.is_file()}
-    work = functools.partial(_interpolate_file, method=method, factor=factor, axis=axis, labels=labels)
+    work = functools.partial(_interpolate_file, options=options)
     num_done = len(files) - len(cases)
     return outcome_of(run(work, cases, num_done=num_done, unit="image"), output, num_done=num_done)
 
@@ -87,19 +92,19 @@ def interpolate_labels(labels: np.ndarray, factor: int, *, axis: int, method: st
     return result.astype(np.uint8 if present[-1] < 256 else np.uint16)
 
 
-def _interpolate_file(files: tuple[Path, Path], *, method: str, factor: int, axis: int | None, labels: bool) -> None:
+def _interpolate_file(files: tuple[Path, Path], *, options: InterpolationOptions) -> None:
     source, target = files
     stack = read_volume(source, dtype=np.float32)
-    slice_axis = find_slice_axis(stack.geometry, axis)
-    if stack.geometry.size[slice_axis] < 2:
-        raise ValueError(f"{source} has one slice along NIfTI axis {2 - slice_axis}: a stack has at least 2.")
-    if labels:
+    axis = find_slice_axis(stack.geometry, options.axis)
+    if stack.geometry.size[axis] < 2:
+        raise ValueError(f"{source} has one slice along NIfTI axis {2 - axis}: a stack has at least 2.")
+    if options.labels:
         _check_labels(source, stack.values)
-        values = interpolate_labels(stack.values, factor, axis=slice_axis, method=method)
+        values = interpolate_labels(stack.values, options.factor, axis=axis, method=options.method)
     else:
         image = torch.from_numpy(stack.values.copy())[None, None]
-        values = interpolate_slices(image, factor, axis=slice_axis, method=method)[0, 0].numpy()
-    write_volume(target, Volume(values, to_hr(stack.geometry, factor, axis=slice_axis)))
+        values = interpolate_slices(image, options.factor, axis=axis, method=options.method)[0, 0].numpy()
+    write_volume(target, Volume(values, to_hr(stack.geometry, options.factor, axis=axis)))
 
 
 def _check_labels(source: Path, values: np.ndarray) -> None:

@@ -11,9 +11,11 @@ from acvl_utils.cropping_and_padding.bounding_boxes import get_bbox_from_mask
 from nnunetv2.preprocessing.cropping.cropping import create_nonzero_mask
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 
-from acnn_nnunet.files.geometry import SPACING_TOLERANCE
+from acnn_nnunet.files.geometry import SPACING_TOLERANCE, Geometry
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.training.stack_units import intensity_scale
+
+LARGEST_SPACING_RATIO = 1.5  # of a stack's slices and the planned ones, either way
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,27 @@ def restore_image(image: np.ndarray, prepared: PreparedStack, model: HRModel) ->
         if use_mask:
             restored[channel][outside] = 0
     return _uncrop(restored, prepared, model)
+
+
+def slice_spacing_complaint(geometry: Geometry, model: HRModel) -> str | None:
+    """Return the rest of a sentence that begins with a stack's file, if its slices are too thick or thin for a model.
+
+    Slices are not resampled: the network takes them for slices of the planned spacing. nnU-Net trains with images
+    scaled by 0.7 to 1.4; what differs by much more, no network has seen.
+    """
+    axis = model.slice_axis(geometry)
+    plane = model.through_plane
+    hr_mm = float(model.bundle.configuration.spacing[plane.axis])
+    own_mm, planned_mm = geometry.spacing_mm[axis], plane.factor * hr_mm
+    if max(own_mm / planned_mm, planned_mm / own_mm) <= LARGEST_SPACING_RATIO * (1 + SPACING_TOLERANCE):
+        return None
+    factor = round(own_mm / hr_mm)
+    other_model = f", or train a model for it with acnn-nnunet plan-hr --factor {factor}" if factor >= 2 else ""
+    return (
+        f"has a slice every {own_mm:.3g} mm along NIfTI axis {2 - axis}, but the model is planned for one every "
+        f"{planned_mm:.3g} mm ({plane.factor} × {hr_mm:.3g} mm) and takes {planned_mm / LARGEST_SPACING_RATIO:.3g} to "
+        f"{planned_mm * LARGEST_SPACING_RATIO:.3g} mm: resample it to {planned_mm:.3g} mm{other_model}."
+    )
 
 
 def _check(stack: np.ndarray, spacing_mm: tuple[float, ...], model: HRModel, order: list[int]) -> None:

@@ -15,8 +15,9 @@ from acnn_nnunet.files.safe_writes import make_output_folder, write_json
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.degradation.acquisition import Acquisition, pad_slices
 from acnn_nnunet.sr.degradation.command import degrade_volume, generator_of
-from acnn_nnunet.sr.inference.command import Inference, predict_stack, slice_axis
+from acnn_nnunet.sr.inference.command import Inference, predict_stack
 from acnn_nnunet.sr.inference.hr_model import HRModel
+from acnn_nnunet.sr.inference.stack_preprocessing import slice_spacing_complaint
 from acnn_nnunet.sr.stack_geometry import with_slices
 
 SEED = 0  # of the stacks' motion, whatever the training's: all runs are validated on the same stacks
@@ -71,13 +72,15 @@ class SimulatedValidation:
     def _predict(self, case: str, files: Sequence[Path]) -> None:
         volumes = read_channels(files)
         geometry = volumes[0].geometry
-        axis = slice_axis(self.model, geometry)
+        axis = self.model.slice_axis(geometry)
         stacks = [self._degrade(volume, axis, name=f"{case}_0000") for volume in volumes]
         for channel, (path, stack) in enumerate(zip(files, stacks, strict=True)):
             write_volume(self.stacks / f"{case}_{channel:04d}{image_ending(path)}", stack)
+        if complaint := slice_spacing_complaint(stacks[0].geometry, self.model):
+            self.log(f"WARNING: the stack simulated from {files[0]} {complaint} predict-hr would refuse it.")
         values = np.stack([stack.values for stack in stacks])
         try:
-            result, _ = predict_stack(self.model, values, stacks[0].geometry, self.inference)
+            result, _ = predict_stack(self.model, values, stacks[0].geometry, self.inference, any_spacing=True)
         except ValueError as error:
             raise ValueError(f"The stack simulated from {files[0]} {error}") from error
         inside = (slice(None), *(slice(n) for n in geometry.size))

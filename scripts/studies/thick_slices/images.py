@@ -9,7 +9,7 @@ import numpy as np
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.degradation.acquisition import Acquisition, pad_slices
 from acnn_nnunet.sr.degradation.command import degrade_volume, generator_of
-from acnn_nnunet.sr.inference.interpolation import interpolate_folder
+from acnn_nnunet.sr.inference.interpolation import InterpolationOptions, interpolate_folder
 from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_lr, with_slices
 
 FACTOR = 5
@@ -72,7 +72,7 @@ def write_derived_dataset(source: Path, target: Path, *, interpolated: bool) -> 
     labels = sorted((source / "labelsTr").glob("*.nii.gz"))
     (target / "labelsTr").mkdir(parents=True, exist_ok=True)
     if interpolated:
-        interpolate_folder(stacks, target / "hr", method="linear", factor=FACTOR)
+        interpolate_folder(stacks, target / "hr", InterpolationOptions("linear", FACTOR))
         crop_folder(target / "hr", source / "imagesTr", target / "imagesTr", suffix="_0000")
         for label in labels:
             shutil.copy(label, target / "labelsTr" / label.name)

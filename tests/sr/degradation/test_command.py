@@ -7,7 +7,7 @@ from stack_files import DIRECTIONS, between_slices, image_of, read, world_coordi
 
 from acnn_nnunet.sr.degradation.acquisition import Acquisition
 from acnn_nnunet.sr.degradation.command import DegradeOptions, degrade_folder
-from acnn_nnunet.sr.inference.interpolation import interpolate_folder
+from acnn_nnunet.sr.inference.interpolation import InterpolationOptions, interpolate_folder
 
 
 def values_of(path):
@@ -26,7 +26,9 @@ def test_a_stack_and_its_interpolation_read_their_own_place(tmp_path, factor, di
     # The plain mean of a block leaves a ramp a ramp, up to the ends.
     acquisition = Acquisition(factor, profile="boxcar")
     assert degrade_folder(tmp_path / "hr", tmp_path / "lr", DegradeOptions(acquisition, axis=nifti_axis)).complete
-    outcome = interpolate_folder(tmp_path / "lr", tmp_path / "again", method="linear", factor=factor, axis=nifti_axis)
+    outcome = interpolate_folder(
+        tmp_path / "lr", tmp_path / "again", InterpolationOptions("linear", factor, axis=nifti_axis)
+    )
     assert outcome.complete
     tolerance = 1e-3 * 0.8
     for world_axis in range(3):

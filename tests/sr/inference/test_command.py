@@ -11,7 +11,7 @@ from stack_files import DIRECTIONS, OBLIQUE, between_slices, image_of, read, wor
 from tiny_hr_models import dataset_of, host_environment, plans_of, write_model
 
 from acnn_nnunet.cli import main
-from acnn_nnunet.sr.inference.command import Inference, predict_hr, whole_stacks
+from acnn_nnunet.sr.inference.command import Inference, PredictHROptions, predict_hr, whole_stacks
 from acnn_nnunet.sr.network import SubPixelUNet
 
 
@@ -23,16 +23,8 @@ def folder(tmp_path, monkeypatch):
 
 def run(folder, *, trainer="StubSRTrainer", folds=(0,), **kwargs):
     inference = kwargs.pop("inference", Inference())
-    return predict_hr(
-        folder / "in",
-        folder / "out",
-        dataset="5",
-        configuration="3d_hr",
-        trainer=trainer,
-        folds=folds,
-        inference=inference,
-        **kwargs,
-    )
+    options = PredictHROptions("5", "3d_hr", trainer, folds=folds, inference=inference, **kwargs)
+    return predict_hr(folder / "in", folder / "out", options)
 
 
 def check_ramps(folder, factor, array_axis, *, tolerance_voxels=1e-3):
@@ -262,6 +254,16 @@ class TestBadInput:
     def test_slices_along_another_axis(self, model):
         write(self.stack(spacing=(3, 1, 1)), model / "in" / "bad_0000.nii.gz")
         self.check(model, "bad_0000.nii.gz has its thickest slices (3 mm) along axis 0, but the model is planned for")
+
+    def test_slices_of_another_spacing(self, model):
+        # Planned for 3 slices of 1 mm in one of 3 mm: 2 to 4.5 mm.
+        write(self.stack(spacing=(1, 1, 10)), model / "in" / "bad_0000.nii.gz")
+        self.check(
+            model,
+            "bad_0000.nii.gz has a slice every 10 mm along NIfTI axis 2, but the model is planned for one every 3 mm "
+            "(3 × 1 mm) and takes 2 to 4.5 mm: resample it to 3 mm, or train a model for it with acnn-nnunet plan-hr "
+            "--factor 10.",
+        )
 
     def test_zeros(self, model):
         write(image_of(np.zeros((4, 6, 6), np.float32), spacing=(1, 1, 3)), model / "in" / "bad_0000.nii.gz")

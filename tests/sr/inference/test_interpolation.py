@@ -6,7 +6,7 @@ import SimpleITK
 from scipy.interpolate import CubicSpline
 from stack_files import image_of, read, write
 
-from acnn_nnunet.sr.inference.interpolation import interpolate_folder, interpolate_labels
+from acnn_nnunet.sr.inference.interpolation import InterpolationOptions, interpolate_folder, interpolate_labels
 
 # Along a line: label 7 and then label 300, beside a background.
 LINE = [0, 7, 7, 300]
@@ -34,7 +34,7 @@ def test_three_labels_that_meet_are_not_averaged():
 def test_label_files(tmp_path):
     labels = np.array([0, 1, 2], np.uint8).repeat(4).reshape(3, 2, 2)
     write(image_of(labels, spacing=(1, 1, 6)), tmp_path / "lr" / "a.nii.gz")
-    outcome = interpolate_folder(tmp_path / "lr", tmp_path / "hr", method="linear", factor=2, labels=True)
+    outcome = interpolate_folder(tmp_path / "lr", tmp_path / "hr", InterpolationOptions("linear", 2, labels=True))
     assert outcome.text == f"{tmp_path / 'hr'}: 1 of 1 done"
     image = read(tmp_path / "hr" / "a.nii.gz")
     assert image.GetPixelIDValue() == SimpleITK.sitkUInt8
@@ -45,7 +45,7 @@ def test_label_files(tmp_path):
 def test_the_bspline_of_an_image(tmp_path):
     values = np.random.default_rng(0).random((6, 2, 2), dtype=np.float32)
     write(image_of(values, spacing=(1, 1, 6)), tmp_path / "lr" / "a_0000.nii.gz")
-    assert interpolate_folder(tmp_path / "lr", tmp_path / "hr", method="bspline", factor=3).complete
+    assert interpolate_folder(tmp_path / "lr", tmp_path / "hr", InterpolationOptions("bspline", 3)).complete
     repeated = np.pad(values, [(30, 30), (0, 0), (0, 0)], mode="edge")
     expected = CubicSpline(np.arange(-30, 36), repeated)((np.arange(18) - 1) / 3)
     found = SimpleITK.GetArrayFromImage(read(tmp_path / "hr" / "a_0000.nii.gz"))
@@ -57,7 +57,9 @@ def test_what_is_there_is_kept(tmp_path):
         write(image_of(np.ones((2, 2, 2), np.float32)), tmp_path / "lr" / f"{name}.nii.gz")
     (tmp_path / "hr").mkdir()
     (tmp_path / "hr" / "a.nii.gz").write_text("there")
-    outcome = interpolate_folder(tmp_path / "lr", tmp_path / "hr", method="linear", factor=2, continue_prediction=True)
+    outcome = interpolate_folder(
+        tmp_path / "lr", tmp_path / "hr", InterpolationOptions("linear", 2, continue_prediction=True)
+    )
     assert outcome.complete
     assert outcome.text == f"{tmp_path / 'hr'}: 1 of 1 done; 1 were there already"
     assert (tmp_path / "hr" / "a.nii.gz").read_text() == "there"
@@ -67,7 +69,7 @@ def test_files_that_cannot_be_interpolated(tmp_path):
     write(image_of(np.ones((1, 2, 2), np.float32), spacing=(1, 1, 5)), tmp_path / "lr" / "flat.nii.gz")
     write(image_of(np.full((2, 2, 2), 0.5, np.float32)), tmp_path / "lr" / "image.nii.gz")
     write(image_of(np.ones((2, 2, 2), np.uint8)), tmp_path / "lr" / "good.nii.gz")
-    outcome = interpolate_folder(tmp_path / "lr", tmp_path / "hr", method="linear", factor=2, labels=True)
+    outcome = interpolate_folder(tmp_path / "lr", tmp_path / "hr", InterpolationOptions("linear", 2, labels=True))
     assert not outcome.complete
     assert outcome.text.splitlines() == [
         f"{tmp_path / 'hr'}: 1 of 3 done",
@@ -80,6 +82,6 @@ def test_files_that_cannot_be_interpolated(tmp_path):
     ("options", "message"),
     [({"method": "cubic"}, "there are linear, bspline"), ({"factor": 1}, "2 or more, not 1")],
 )
-def test_options_out_of_range(tmp_path, options, message):
+def test_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
-        interpolate_folder(tmp_path, tmp_path / "out", **{"method": "linear", "factor": 2, **options})
+        InterpolationOptions(**{"method": "linear", "factor": 2, **options})

@@ -6,9 +6,15 @@ from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPre
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from tiny_hr_models import dataset_of, plans_of
 
+from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.nnunet.models import ModelBundle
 from acnn_nnunet.sr.inference.hr_model import HRModel
-from acnn_nnunet.sr.inference.stack_preprocessing import intensity_scale, prepare_stack, restore_image, restore_labels
+from acnn_nnunet.sr.inference.stack_preprocessing import (
+    prepare_stack,
+    restore_image,
+    restore_labels,
+    slice_spacing_complaint,
+)
 
 
 def model_of(plans, *, channels=1, labels=3):
@@ -89,23 +95,6 @@ def test_slices_are_not_cropped():
     assert prepared.data.shape == (1, 4, 3, 3)
 
 
-def test_a_clipped_scale_is_found_between_the_clips():
-    raw = np.arange(100, dtype=np.float32)
-    scale, offset = intensity_scale(raw, np.clip(raw, 20, 80) / 5 - 7)
-    assert (scale, offset) == (pytest.approx(5), pytest.approx(35))
-
-
-def test_two_intensities_and_one():
-    assert intensity_scale(np.array([10, 30, 30]), np.array([-1, 1, 1])) == (pytest.approx(10), pytest.approx(20))
-    assert intensity_scale(np.full(5, 90.1), np.zeros(5)) == (0, pytest.approx(90.1))
-
-
-def test_a_normalisation_that_bends():
-    raw = np.linspace(1, 100, 50)
-    with pytest.raises(ValueError, match="has been normalised in a way that cannot be undone"):
-        intensity_scale(raw, np.log(raw))
-
-
 def test_a_planned_axis_that_is_not_the_thickest_is_not_checked():
     # Planned for 2 mm slices along the first axis of 3 mm pixels: nothing tells the axes of a file apart.
     model = model_of(plans_of(factor=2, spacing=(1.0, 3.0, 1.0)))
@@ -114,3 +103,21 @@ def test_a_planned_axis_that_is_not_the_thickest_is_not_checked():
         ValueError, match=r"thickest slices .3 mm. along axis 1, but the model is planned for .* axis 2"
     ):
         prepare_stack(stack_of((1, 4, 6, 6)), (2.0, 3.0, 1.0), model_of(plans_of(factor=2)))
+
+
+@pytest.mark.parametrize(("slice_mm", "fits"), [(3.99, False), (4.0, True), (6.0, True), (9.0, True), (9.02, False)])
+def test_slices_within_one_and_a_half_times_the_planned_spacing(slice_mm, fits):
+    # Planned for 4 slices of 1.5 mm in one of 6 mm, along the file's second axis.
+    plans = plans_of(factor=4, axis=1, spacing=(1.0, 1.5, 1.0))
+    eye = tuple(np.eye(3).ravel())
+    geometry = Geometry((4, 4, 4), (1.0, slice_mm, 1.0), (0.0, 0.0, 0.0), eye)
+    complaint = slice_spacing_complaint(geometry, model_of(plans))
+    assert (complaint is None) == fits
+    assert fits or "along NIfTI axis 1, but the model is planned for one every 6 mm (4 × 1.5 mm)" in complaint
+
+
+def test_thin_slices_have_no_factor_of_their_own():
+    model = model_of(plans_of(factor=3, spacing=(2.0, 1.0, 1.0)))
+    geometry = Geometry((4, 4, 4), (2.5, 1.0, 1.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
+    # 2.5 mm are one slice of 2 mm, which no factor makes.
+    assert slice_spacing_complaint(geometry, model).endswith("and takes 4 to 9 mm: resample it to 6 mm.")

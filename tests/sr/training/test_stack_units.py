@@ -13,7 +13,7 @@ from acnn_nnunet.sr.degradation.acquisition import Acquisition, acquire
 from acnn_nnunet.sr.degradation.command import degrade_volume
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.inference.stack_preprocessing import prepare_stack
-from acnn_nnunet.sr.training.stack_units import StackUnits
+from acnn_nnunet.sr.training.stack_units import StackUnits, intensity_scale
 
 FACTOR = 4
 
@@ -126,3 +126,20 @@ def test_schemes_with_one_scale_for_all_images_need_no_case():
     model = model_of(normalization="CTNormalization")
     scale, offset = StackUnits(load, model.bundle.configuration, model.through_plane).of(["a"], like=torch.zeros(1))
     assert (scale.item(), offset.item()) == (1, 0)
+
+
+def test_a_clipped_scale_is_found_between_the_clips():
+    raw = np.arange(100, dtype=np.float32)
+    scale, offset = intensity_scale(raw, np.clip(raw, 20, 80) / 5 - 7)
+    assert (scale, offset) == (pytest.approx(5), pytest.approx(35))
+
+
+def test_two_intensities_and_one():
+    assert intensity_scale(np.array([10, 30, 30]), np.array([-1, 1, 1])) == (pytest.approx(10), pytest.approx(20))
+    assert intensity_scale(np.full(5, 90.1), np.zeros(5)) == (0, pytest.approx(90.1))
+
+
+def test_a_normalisation_that_bends():
+    raw = np.linspace(1, 100, 50)
+    with pytest.raises(ValueError, match="has been normalised in a way that cannot be undone"):
+        intensity_scale(raw, np.log(raw))

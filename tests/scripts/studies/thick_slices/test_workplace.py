@@ -10,7 +10,7 @@ import pytest
 from acnn_nnunet.evaluation.masks.table import CASES_FILE, COLUMNS, LARGEST_COMPONENT_FILE
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
-from acnn_nnunet.sr.inference.interpolation import interpolate_folder
+from acnn_nnunet.sr.inference.interpolation import InterpolationOptions, interpolate_folder
 from scripts.studies.results import StudyResults
 from scripts.studies.thick_slices import arms, images, report
 from scripts.studies.thick_slices.workplace import IMAGE_SCORES, LABEL_SCORES, results_in
@@ -46,7 +46,7 @@ def test_stacks_come_back_to_where_the_image_was(tmp_path):
 
     still = dataclasses.replace(images.TESTS["still"], profile="boxcar")
     images.write_stack(tmp_path / "hr" / "a_0000.nii.gz", tmp_path / "lr" / "a_0000.nii.gz", acquisition=still, seed=0)
-    interpolate_folder(tmp_path / "lr", tmp_path / "up", method="linear", factor=5)
+    interpolate_folder(tmp_path / "lr", tmp_path / "up", InterpolationOptions("linear", 5))
     images.crop_folder(tmp_path / "up", tmp_path / "hr", tmp_path / "cut", suffix="_0000")
 
     assert read_volume(tmp_path / "lr" / "a_0000.nii.gz").values[:, 0, 0] == pytest.approx([2, 7, 10.8])

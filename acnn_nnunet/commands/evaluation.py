@@ -1,0 +1,115 @@
+"""Commands that compare predictions with references: scores, paired statistics, image quality."""
+
+import argparse
+from pathlib import Path
+
+from acnn_nnunet.commands.options import GROUPS, add_num_processes, add_output, num_processes, options_from
+
+
+def add_parsers(commands: argparse._SubParsersAction) -> None:
+    """Add the parsers of these commands."""
+    _add_evaluate(commands)
+    _add_merge(commands)
+    _add_evaluate_sr(commands)
+    _add_compare(commands)
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("evaluate", help="overlap, distances in mm and volumes of a folder of predictions")
+    parser.add_argument("reference", metavar="GT", type=Path, help="folder of reference label maps")
+    parser.add_argument("prediction", metavar="PRED", type=Path, help="folder of predictions, same file names")
+    add_output(parser)
+    parser.add_argument(
+        "-djfile",
+        dest="dataset_json",
+        metavar="FILE",
+        type=Path,
+        help="dataset.json; default: looked for in and above both folders",
+    )
+    parser.add_argument("-l", "--labels", nargs="+", metavar="LABEL", help="1, 1,2 for a region, LV=3 to name it")
+    parser.add_argument("-il", dest="ignore_label", type=int, help="value of unannotated voxels, with --labels")
+    parser.add_argument(
+        "--tolerance",
+        dest="tolerance_mm",
+        type=float,
+        default=2.0,
+        metavar="MM",
+        help="tolerance of the surface Dice, default 2 mm",
+    )
+    parser.add_argument("--groups", type=Path, help=f"{GROUPS}; default: the one next to GT")
+    parser.add_argument("--images", type=Path, help="images for the pictures; default: nnU-Net's next to GT")
+    parser.add_argument(
+        "--chill", dest="only_predicted", action="store_true", help="as in nnU-Net: score the predicted cases only"
+    )
+    add_num_processes(parser)
+    parser.add_argument(
+        "--continue", dest="continue_evaluation", action="store_true", help="keep the cases that are scored already"
+    )
+    parser.add_argument("-num_parts", type=int, default=1, help="number of parts, each its own run; then run merge")
+    parser.add_argument("-part_id", type=int, default=0, help="which part, from 0")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> tuple[str, int]:
+    from acnn_nnunet.evaluation.command import EvaluationOptions, evaluate
+
+    options = options_from(EvaluationOptions, arguments, num_processes=num_processes(arguments))
+    outcome = evaluate(arguments.reference, arguments.prediction, arguments.output, options)
+    return outcome.text, outcome.exit_code
+
+
+def _add_merge(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("merge", help="results of an evaluation that was run in parts")
+    parser.add_argument("output", type=Path, help="folder given to evaluate with -o")
+    parser.set_defaults(run=_merge)
+
+
+def _merge(arguments: argparse.Namespace) -> tuple[str, int]:
+    from acnn_nnunet.evaluation.command import merge_parts
+
+    outcome = merge_parts(arguments.output)
+    return outcome.text, outcome.exit_code
+
+
+def _add_evaluate_sr(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("evaluate-sr", help="SSIM and PSNR of a folder of reconstructed images")
+    parser.add_argument("reference", metavar="GT", type=Path, help="folder of reference images")
+    parser.add_argument("prediction", metavar="PRED", type=Path, help="folder of reconstructed images, same file names")
+    add_output(parser)
+    parser.add_argument("--mask", dest="masks", metavar="DIR", type=Path, help="compare where these images are not 0")
+    parser.add_argument(
+        "--data-range",
+        type=_data_range,
+        metavar="reference|FLOAT",
+        help="range of SSIM and PSNR; default: reference, each reference's maximum - minimum",
+    )
+    add_num_processes(parser)
+    parser.set_defaults(run=_evaluate_sr)
+
+
+def _data_range(word: str) -> float | None:
+    return None if word == "reference" else float(word)
+
+
+def _evaluate_sr(arguments: argparse.Namespace) -> tuple[str, int]:
+    from acnn_nnunet.evaluation.images.command import ImageOptions, evaluate_super_resolution
+
+    options = options_from(ImageOptions, arguments, num_processes=num_processes(arguments))
+    return evaluate_super_resolution(arguments.reference, arguments.prediction, arguments.output, options).text, 0
+
+
+def _add_compare(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("compare", help="paired statistics of evaluations of the same cases")
+    parser.add_argument("arms", nargs="+", metavar="NAME=DIR", help="evaluations to compare; the first is the baseline")
+    add_output(parser)
+    parser.add_argument("--groups", type=Path, help=f"{GROUPS}: tables per group, tests per patient")
+    parser.add_argument("--published", choices=["acdc", "cetus", "paper"], help="show published results next to ours")
+    parser.set_defaults(run=_compare)
+
+
+def _compare(arguments: argparse.Namespace) -> tuple[str, int]:
+    from acnn_nnunet.evaluation.comparison.command import ComparisonOptions, compare
+    from acnn_nnunet.evaluation.comparison.scores import parse_arms
+
+    options = options_from(ComparisonOptions, arguments)
+    return compare(parse_arms(arguments.arms), arguments.output, options), 0

@@ -1,0 +1,92 @@
+"""Options that several commands share, and the way from parsed words to a command's options object."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any, TypeVar
+
+Options = TypeVar("Options")
+
+GROUPS = "groups.csv with the columns case, patient, phase, group"
+
+
+def options_from(kind: type[Options], arguments: argparse.Namespace, **others: Any) -> Options:
+    """Return the options object of a command: each field is the argument of that name, or one of the others."""
+    parsed = {**vars(arguments), **others}
+    fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: parsed[name] for name in fields if name in parsed})
+
+
+def add_output(parser: argparse.ArgumentParser, *, what: str = "folder to write", **details: Any) -> None:
+    """Add -o, required unless the details have a default."""
+    details.setdefault("required", "default" not in details)
+    parser.add_argument("-o", dest="output", type=Path, help=what, **details)
+
+
+def add_dataset(parser: argparse.ArgumentParser) -> None:
+    """Add the positional DATASET."""
+    parser.add_argument("dataset", help="dataset id or name")
+
+
+def add_plans(parser: argparse.ArgumentParser) -> None:
+    """Add -p."""
+    parser.add_argument("-p", dest="plans_identifier", metavar="PLANS", default="nnUNetPlans", help="plans identifier")
+
+
+def add_device(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """Add -device."""
+    parser.add_argument(
+        "-device", default=default, choices=["cuda", "cpu", "mps"], help=f"as in nnU-Net; default: {default}"
+    )
+
+
+def add_num_processes(parser: argparse.ArgumentParser) -> None:
+    """Add -np."""
+    parser.add_argument("-np", dest="num_processes", type=int, help="processes; default: nnU-Net's nnUNet_def_n_proc")
+
+
+def num_processes(arguments: argparse.Namespace) -> int:
+    """Return -np, or nnU-Net's default."""
+    from nnunetv2.configuration import default_num_processes
+
+    return default_num_processes if arguments.num_processes is None else arguments.num_processes
+
+
+def add_model(parser: argparse.ArgumentParser, *, required: bool, configuration: str) -> None:
+    """Add -d, -c, -p, -chk and -device of a trained model.
+
+    Args:
+        parser: of a command that loads a model.
+        required: whether -d and -c have to be given.
+        configuration: help of -c.
+    """
+    parser.add_argument("-d", dest="dataset", required=required, help="dataset id or name")
+    parser.add_argument("-c", dest="configuration", required=required, help=configuration)
+    add_plans(parser)
+    parser.add_argument(
+        "-chk", dest="checkpoint_name", metavar="FILE", default="checkpoint_final.pth", help="checkpoint of each fold"
+    )
+    add_device(parser, default="cuda")
+
+
+def add_prior(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a prior: its file, or dataset, configuration and fold."""
+    parser.add_argument("--prior", type=Path, help="prior file, instead of -d, -c and -f")
+    parser.add_argument("-d", dest="dataset", help="dataset id or name")
+    parser.add_argument("-c", dest="configuration", help="e.g. 3d_fullres")
+    parser.add_argument("-f", dest="fold", help="its number, or all")
+    add_plans(parser)
+    add_device(parser, default="cpu")
+
+
+def prior_of(arguments: argparse.Namespace) -> Path:
+    """Return the prior file that the options name."""
+    from acnn_nnunet.fold_prior.loading import choose_prior
+
+    return choose_prior(
+        arguments.prior,
+        dataset=arguments.dataset,
+        configuration=arguments.configuration,
+        fold=arguments.fold,
+        plans_identifier=arguments.plans_identifier,
+    )

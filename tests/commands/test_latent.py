@@ -1,0 +1,49 @@
+"""Words of the commands about codes, as options."""
+
+from pathlib import Path
+
+import pytest
+
+from acnn_nnunet.casewise.work import Excluded, Outcome
+from acnn_nnunet.cli import main
+from acnn_nnunet.latent.classification.command import ClassificationOptions
+from acnn_nnunet.latent.codes.command import CodesOptions
+
+PRIOR = Path("prior.pth")
+
+
+@pytest.fixture(autouse=True)
+def _prior(monkeypatch):
+    monkeypatch.setattr("acnn_nnunet.commands.latent.prior_of", lambda arguments: PRIOR)
+
+
+def test_codes(monkeypatch):
+    calls = []
+
+    def write(*arguments):
+        calls.append(arguments)
+        return Outcome("written", (Excluded("a", "a is empty."),))
+
+    monkeypatch.setattr("acnn_nnunet.latent.codes.command.write_folder_codes", write)
+    assert main(["codes", "labels", "-o", "codes.csv", "--align", "--groups", "g.csv"]) == 0
+    assert main(["codes", "images", "-o", "codes.csv", "--images", "--around", "pred", "-device", "mps"]) == 0
+    assert [options for _, _, options in calls] == [
+        CodesOptions(PRIOR, align=True, groups_file=Path("g.csv")),
+        CodesOptions(PRIOR, images=True, around=Path("pred"), device="mps"),
+    ]
+
+
+def test_latent_report(monkeypatch, capsys):
+    monkeypatch.setattr("acnn_nnunet.latent.report.command.latent_report", lambda *_, **__: "a page")
+    assert main(["latent-report", "labels", "-o", "out", "--between", "a", "b", "--dimensions", "0", "3"]) == 0
+    assert capsys.readouterr().out == "a page\n"
+
+
+def test_classify(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "acnn_nnunet.latent.classification.command.run_classification", lambda *each: (calls.append(each), "x")[1]
+    )
+    assert main(["classify", "codes.csv", "g.csv", "-o", "out", "--folds", "5", "--runs", "2", "--arm", "a=b"]) == 0
+    options = ClassificationOptions(num_folds=5, num_runs=2, arms=["a=b"])
+    assert calls == [(Path("codes.csv"), Path("g.csv"), Path("out"), options)]
