@@ -24,7 +24,7 @@ for command in {COMMANDS}:
     with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
         main([command, "--help"])
     assert shown.getvalue().startswith("usage: acnn-nnunet " + command), command
-print([name for name in ("torch", "nnunetv2", "pandas", "SimpleITK", "matplotlib") if name in sys.modules])
+print([name for name in ("torch", "pandas", "SimpleITK", "matplotlib", "scipy") if name in sys.modules])
 """
     finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert finished.stdout == "[]\n"
