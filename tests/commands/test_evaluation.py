@@ -48,8 +48,8 @@ def test_merge(monkeypatch):
 def test_a_data_range_is_a_number_or_the_references(monkeypatch, capsys):
     seen = []
 
-    def score(*folders, **options):
-        seen.append(options["data_range"])
+    def score(reference, prediction, output, options):
+        seen.append(options.data_range)
         return INCOMPLETE
 
     monkeypatch.setattr("acnn_nnunet.evaluation.images.command.evaluate_super_resolution", score)

@@ -8,6 +8,7 @@ from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.cli import main
 from acnn_nnunet.latent.classification.command import ClassificationOptions
 from acnn_nnunet.latent.codes.command import CodesOptions
+from acnn_nnunet.latent.report.command import LatentReportOptions
 
 PRIOR = Path("prior.pth")
 
@@ -34,9 +35,30 @@ def test_codes(monkeypatch):
 
 
 def test_latent_report(monkeypatch, capsys):
-    monkeypatch.setattr("acnn_nnunet.latent.report.command.latent_report", lambda *_, **__: "a page")
-    assert main(["latent-report", "labels", "-o", "out", "--between", "a", "b", "--dimensions", "0", "3"]) == 0
+    calls = []
+    monkeypatch.setattr("acnn_nnunet.latent.report.command.latent_report", lambda *e: (calls.append(e), "a page")[1])
+    assert (
+        main(
+            [
+                "latent-report",
+                "labels",
+                "-o",
+                "out",
+                "--between",
+                "a",
+                "b",
+                "--dimensions",
+                "0",
+                "3",
+                "--directions",
+                "2",
+            ]
+        )
+        == 0
+    )
     assert capsys.readouterr().out == "a page\n"
+    options = LatentReportOptions(PRIOR, dimensions=[0, 3], num_directions=2, between=("a", "b"))
+    assert calls == [(Path("labels"), Path("out"), options)]
 
 
 def test_classify(monkeypatch):
