@@ -14,6 +14,7 @@ from acnn_nnunet.files.safe_writes import replace_atomically, write_json
 
 RUNS_FILE = "runs.json"
 SIGNIFICANT_DIGITS = 7
+EXACT = ("hausdorff_mm", "mae")  # of these the last digit that a report shows hangs on how they are rounded
 PACKAGES = ("acnn-nnunet", "nnunetv2", "torch", "batchgeneratorsv2")  # their versions can change a result
 _COMPRESSION: dict[str, Any] = {"method": "xz", "preset": 9}
 
@@ -54,15 +55,17 @@ class StudyResults:
 
         Args:
             run: its keys, and what else is worth knowing.
-            tables: scores by table name, in text; numbers are cut to seven significant digits, and IoU is left
-                out: Dice says the same.
+            tables: scores by table name, in text; numbers are cut to seven significant digits, but for `EXACT`;
+                IoU is left out: Dice says the same.
 
         Raises:
             OSError: if a file cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, scores in tables.items():
-            added = scores.drop(columns="iou", errors="ignore").apply(lambda column: column.map(shortened))
+            added = scores.drop(columns="iou", errors="ignore").apply(
+                lambda column: column if column.name in EXACT else column.map(shortened)
+            )
             for position, key in enumerate(self.keys):
                 added.insert(position, key, str(run[key]))
             known = self.table(name).drop(columns="iou", errors="ignore")

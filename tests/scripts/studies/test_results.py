@@ -35,7 +35,7 @@ def test_a_run_and_its_scores_come_back(results):
     ]
 
 
-DISTANCE = {"hausdorff_mm": "3.123457"}
+DISTANCE = {"hausdorff_mm": "3.123456789"}
 
 
 def test_scores_of_a_killed_addition_are_replaced(results):
