@@ -106,8 +106,6 @@ def write_clinical(
     output: Path,
     *,
     label_names: Mapping[str, str],
-    cavities: Sequence[str] = CAVITIES,
-    myocardium: str = MYOCARDIUM,
     excluded_cases: Mapping[str, str] | None = None,
 ) -> ClinicalResult | None:
     """Write `clinical.csv` and `clinical.json` into a folder.
@@ -120,14 +118,7 @@ def write_clinical(
     Raises:
         OSError: if a file cannot be written.
     """
-    result = measure_patients(
-        scores,
-        groups,
-        label_names=label_names,
-        cavities=cavities,
-        myocardium=myocardium,
-        excluded_cases=excluded_cases,
-    )
+    result = measure_patients(scores, groups, label_names=label_names, excluded_cases=excluded_cases)
     if not result.indices or not (result.patients or result.excluded):
         return None
     Path(output).mkdir(parents=True, exist_ok=True)
@@ -141,8 +132,6 @@ def measure_patients(
     groups: Iterable[CaseGroup],
     *,
     label_names: Mapping[str, str],
-    cavities: Sequence[str] = CAVITIES,
-    myocardium: str = MYOCARDIUM,
     excluded_cases: Mapping[str, str] | None = None,
 ) -> ClinicalResult:
     """Compute the indices of every patient of whom a case was evaluated.
@@ -150,16 +139,15 @@ def measure_patients(
     Args:
         scores: of all cases and labels, with volumes in ml.
         groups: case, patient, phase (ED or ES; others are passed over) and group.
-        label_names: name of each label of `scores`, such as {"1": "RV", "2": "MYO", "3": "LV"}.
-        cavities: names of the labels that are cavities, upper or lower case; absent ones are passed over.
-        myocardium: name of the label whose mass is wanted; passed over if absent.
+        label_names: name of each label of `scores`, such as {"1": "RV", "2": "MYO", "3": "LV"}, in upper or lower case;
+            structures without a label are passed over.
         excluded_cases: cases that could not be evaluated, with reasons; they exclude their patients.
     """
     excluded_cases = dict(excluded_cases or {})
     volumes: dict[str, dict[str, LabelScores]] = {}
     for score in scores:
         volumes.setdefault(score.case, {})[score.label] = score
-    structures = {name: label for name in (*cavities, myocardium) if (label := _label_of(name, label_names))}
+    structures = {name: label for name in (*CAVITIES, MYOCARDIUM) if (label := _label_of(name, label_names))}
     phases = _phases_by_patient(groups)
     patients, excluded = [], []
     for name, (group, cases) in phases.items():
@@ -171,8 +159,8 @@ def measure_patients(
         except ValueError as error:
             excluded.append(Exclusion(name, str(error)))
             continue
-        patients.append(_measure(name, group, ed, es, cavities=cavities, myocardium=myocardium))
-    indices = tuple(_indices(structures, cavities=cavities, myocardium=myocardium))
+        patients.append(_measure(name, group, ed, es))
+    indices = tuple(_indices(structures))
     assigned = {case for _, cases in phases.values() for of_phase in cases.values() for case in of_phase}
     return ClinicalResult(
         indices=indices,
@@ -222,48 +210,36 @@ def _scores_of_phase(
     return {name: volumes[case][label] for name, label in structures.items()}
 
 
-def _indices(structures: Iterable[str], *, cavities: Sequence[str], myocardium: str) -> Iterable[Index]:
+def _indices(structures: Iterable[str]) -> Iterable[Index]:
     for structure in structures:
-        key = _key(structure)
-        if structure in cavities:
+        key = structure.lower()
+        if structure in CAVITIES:
             yield Index(f"{key}_edv", f"{structure} {_EDV}", "ml")
             yield Index(f"{key}_esv", f"{structure} {_ESV}", "ml")
             yield Index(f"{key}_sv", f"{structure} {_SV}", "ml")
             yield Index(f"{key}_ef", f"{structure} {_EF}", "percent")
-        if structure == myocardium:
+        if structure == MYOCARDIUM:
             yield Index(f"{key}_mass", f"{structure} mass at end-diastole", "g")
 
 
-def _measure(
-    patient: str,
-    group: str,
-    ed: Mapping[str, LabelScores],
-    es: Mapping[str, LabelScores],
-    *,
-    cavities: Sequence[str],
-    myocardium: str,
-) -> Patient:
+def _measure(patient: str, group: str, ed: Mapping[str, LabelScores], es: Mapping[str, LabelScores]) -> Patient:
     sides: dict[str, dict[str, float | None]] = {side: {} for side in SIDES}
     missed: set[str] = set()
     for structure in ed:
-        key = _key(structure)
+        key = structure.lower()
         for side, values in sides.items():
             edv, esv = (getattr(scores[structure], f"volume_{side}_ml") for scores in (ed, es))
-            if structure in cavities:
+            if structure in CAVITIES:
                 stroke = edv - esv
                 values |= {f"{key}_edv": edv, f"{key}_esv": esv, f"{key}_sv": stroke}
                 values[f"{key}_ef"] = 100 * stroke / edv if edv > 0 else None
-            if structure == myocardium:
+            if structure == MYOCARDIUM:
                 values[f"{key}_mass"] = MYOCARDIUM_G_PER_ML * edv
         if _is_missed(ed[structure]):
             missed |= {f"{key}_{index}" for index in ("edv", "sv", "ef", "mass")}
         if _is_missed(es[structure]):
             missed |= {f"{key}_{index}" for index in ("esv", "sv", "ef")}
     return Patient(patient, group, sides[REFERENCE], sides[PREDICTION], frozenset(missed & sides[REFERENCE].keys()))
-
-
-def _key(structure: str) -> str:
-    return "_".join(structure.lower().split())
 
 
 def _is_missed(score: LabelScores) -> bool:

@@ -113,16 +113,7 @@ def score_masks(
     if scores.status == BOTH_EMPTY:
         return scores
     if scores.status != OK:
-        miss_mm = geometry.diagonal_mm
-        return replace(
-            scores,
-            dice=0.0,
-            iou=0.0,
-            hausdorff_mm=miss_mm,
-            hd95_mm=miss_mm,
-            mean_surface_distance_mm=miss_mm,
-            surface_dice=0.0,
-        )
+        return _with_miss(scores, geometry.diagonal_mm)
     distances = surface_distances(reference, prediction, geometry.spacing_mm)
     return replace(
         scores,
@@ -155,6 +146,18 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     return (pieces == sizes.argmax()) & mask
+
+
+def _with_miss(scores: LabelScores, distance_mm: float) -> LabelScores:
+    return replace(
+        scores,
+        dice=0.0,
+        iou=0.0,
+        hausdorff_mm=distance_mm,
+        hd95_mm=distance_mm,
+        mean_surface_distance_mm=distance_mm,
+        surface_dice=0.0,
+    )
 
 
 def _status(num_reference: int, num_prediction: int) -> str:
