@@ -1,4 +1,4 @@
-"""Is everything in place to train? What `acnn-nnunet doctor` finds, and how to put right what is missing."""
+"""`acnn-nnunet doctor`: is everything in place to train, and what puts the rest right?"""
 
 import importlib.metadata
 import json
@@ -23,7 +23,7 @@ PACKAGES: dict[str, tuple[tuple[int, ...], tuple[int, ...] | None]] = {
 
 _FINDER_TIMEOUT_S = 300  # importing torch from a cold network disk has been seen to take minutes
 
-# What `nnUNetv2_train -tr` does to find a class, then what multiprocessing does to hand it to a worker.
+# Finds a class as `nnUNetv2_train -tr` does, then hands it over as multiprocessing does to a worker.
 # The empty entry of `-c` is dropped: a console script does not see the working directory.
 _FINDER_PROBE = """
 import sys

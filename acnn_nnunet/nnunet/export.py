@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from acnn_nnunet.nnunet.models import read_checkpoint
+
 STOCK_TRAINER = "nnUNetTrainer"
 _EXPORTED_TRAINER = "ACNNTrainer"
 _COPIED = ("dataset.json", "plans.json", "dataset_fingerprint.json")
@@ -25,7 +27,7 @@ def export_stock(model_folder: Path, output: Path) -> str:
 
     Raises:
         FileNotFoundError: if the folder holds no finished fold or lacks one of the host's files.
-        ValueError: if another trainer made the model, or the output folder is not empty.
+        ValueError: if another trainer made the model, a checkpoint is truncated, or the output folder is not empty.
     """
     model_folder, output = Path(model_folder), Path(output)
     checkpoints = sorted(model_folder.glob("fold_*/checkpoint_final.pth"))
@@ -60,8 +62,8 @@ def export_stock(model_folder: Path, output: Path) -> str:
 
 
 def _export_fold(source: Path, target: Path) -> None:
-    checkpoint = torch.load(source, map_location="cpu", weights_only=False)
-    trainer = checkpoint.get("trainer_name")
+    checkpoint = read_checkpoint(source, remedy="end its training, or move it away")
+    trainer = checkpoint["trainer_name"]
     if trainer != _EXPORTED_TRAINER:
         raise ValueError(
             f"{source} was trained by {trainer}, only {_EXPORTED_TRAINER}'s network is a stock nnU-Net network."

@@ -10,13 +10,13 @@ Label = int | tuple[int, ...]
 
 @dataclass(frozen=True)
 class DatasetLabels:
-    """What is to be scored.
+    """The labels to score.
 
     Attributes:
         foreground: labels (an integer) and regions (a tuple), without background, in the dataset's order.
-        names: the name of each of them, keyed as `label_key` writes it.
+        names: name of each, keyed as `label_key` writes it.
         ignore: the value of unannotated voxels, or None.
-        exhaustive: a voxel with any other value is a mistake; False where a user names only what is to be scored.
+        exhaustive: a voxel with any other value is a mistake; False where a user names only some labels.
     """
 
     foreground: tuple[Label, ...]

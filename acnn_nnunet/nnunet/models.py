@@ -121,7 +121,7 @@ def read_bundle(plans_file: Path, dataset_file: Path, configuration: str, *, rem
         plans_file: of the host.
         dataset_file: dataset.json.
         configuration: its name.
-        remedy: what to do where a file is missing or spoilt.
+        remedy: advice where a file is missing or spoilt.
 
     Raises:
         FileNotFoundError: naming the missing file and the remedy.
@@ -187,7 +187,7 @@ def trained_bundle(
             raise FileNotFoundError(
                 f"There is no {path}: train it with {command}, or choose another fold with -f or another -chk."
             )
-        checkpoints.append(_read_checkpoint(path))
+        checkpoints.append(read_checkpoint(path, remedy="choose another -chk"))
     remedy = "nnU-Net writes it when a training starts"
     bundle = read_bundle(folder / "plans.json", folder / "dataset.json", configuration, remedy=remedy)
     check(bundle)
@@ -203,6 +203,24 @@ def trained_bundle(
         mirror_axes=tuple(checkpoints[0].get("inference_allowed_mirroring_axes") or ()),
     )
     return bundle, trainer_class
+
+
+def read_checkpoint(path: Path, *, remedy: str) -> dict[str, Any]:
+    """Return a host checkpoint, on the CPU.
+
+    Raises:
+        ValueError: naming the path and the remedy, if the file is truncated or no checkpoint.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=False)
+        if isinstance(checkpoint, dict) and "network_weights" in checkpoint and "trainer_name" in checkpoint:
+            return checkpoint
+        reason = "it has no network_weights"
+    except MemoryError:
+        raise
+    except Exception as error:  # pickle, zip and torch each have their own
+        reason = _in_short(error)
+    raise ValueError(f"The checkpoint {path} is truncated or no checkpoint of nnU-Net ({reason}): {remedy}.")
 
 
 def find_trainer_class(name: str) -> Any:
@@ -229,19 +247,6 @@ def _read_json(path: Path, *, remedy: str) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON ({error}): {remedy}.") from error
-
-
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=False)
-        if isinstance(checkpoint, dict) and "network_weights" in checkpoint and "trainer_name" in checkpoint:
-            return checkpoint
-        reason = "it has no network_weights"
-    except MemoryError:
-        raise
-    except Exception as error:  # pickle, zip and torch each have their own
-        reason = _in_short(error)
-    raise ValueError(f"The checkpoint {path} is truncated or no checkpoint of nnU-Net ({reason}): choose another -chk.")
 
 
 def _build_network(trainer_class: Any, bundle: ModelBundle) -> nn.Module:

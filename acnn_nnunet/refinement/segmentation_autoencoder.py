@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from acnn_nnunet.shape_prior.networks.autoencoder import convolution, crop, normalised, transposed_convolution
 
-# Of Table I: what AE-Seg and AE-Seg-M have beyond the 1.60 million of the network whose output they correct.
+# Table I: AE-Seg and AE-Seg-M, less the 1.60 million parameters of the network before them.
 SMALL_PARAMETERS, LARGE_PARAMETERS = 80_000, 310_000
 _HALVINGS = 3
 _SHORTEST = 4  # of an axis that is still halved

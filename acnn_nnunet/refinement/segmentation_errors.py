@@ -1,4 +1,4 @@
-"""Label maps with the kind of errors that segmentation networks make: what a second stage learns to correct."""
+"""Label maps with errors as segmentation networks make them, for a second stage to correct in training."""
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ def draw_errors(maps: Tensor, labels: LabelSpace, *, strength: float) -> Tensor:
 
     Args:
         maps: (B, C, …) in 0…1.
-        labels: what the channels mean.
+        labels: meaning of the channels.
         strength: 0 or more; around 0.5 the noise makes islands.
     """
     dimensions = maps.ndim - 2

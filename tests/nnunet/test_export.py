@@ -59,3 +59,11 @@ def test_an_output_that_is_not_empty_is_refused(model_folder, tmp_path):
     (tmp_path / "out" / "mine.txt").touch()
     with pytest.raises(ValueError, match="exists and is not an empty folder: choose another one with -o"):
         export_stock(model_folder, tmp_path / "out")
+
+
+def test_a_truncated_checkpoint_is_one_sentence(model_folder, tmp_path):
+    path = model_folder / "fold_0" / "checkpoint_final.pth"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"checkpoint_final\.pth is truncated or no checkpoint .*: end its training"):
+        export_stock(model_folder, tmp_path / "out")
+    assert [each.name for each in tmp_path.iterdir()] == [model_folder.name]
