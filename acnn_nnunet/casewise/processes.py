@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +16,7 @@ from acnn_nnunet.casewise.work import Item, Result, Value, attempt
 _START_METHOD = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
 # Cases handed to the pool at a time, so that thousands of them cost no memory.
 _IN_FLIGHT_PER_WORKER = 4
+_DEATHS_ALONE = 2
 KILLED = "its process was killed, also when it ran alone, most likely for want of memory"
 
 _Waiting = deque[tuple[str, Item]]
@@ -44,6 +45,7 @@ def in_processes(
     """Yield the result of each case as it ends.
 
     The cases that were under way when a worker died are done again, one at a time: that shows which of them kills it.
+    A worker may be killed for another's sake, so only a case that kills two when it runs alone is left out.
 
     Args:
         work: of a case; it and the items are pickled, the work once for each worker.
@@ -55,11 +57,16 @@ def in_processes(
         lost: _Waiting = deque()
         num_workers = min(num_processes, len(waiting))
         yield from _until_broken(work, waiting, lost, num_workers, in_flight=num_workers * _IN_FLIGHT_PER_WORKER)
+        deaths: Counter[str] = Counter()
         while lost:
-            killers: _Waiting = deque()
-            yield from _until_broken(work, lost, killers, 1, in_flight=1)
-            for case, _ in killers:
-                yield Result(case, error=KILLED)
+            died: _Waiting = deque()
+            yield from _until_broken(work, lost, died, 1, in_flight=1)
+            for case, item in died:
+                deaths[case] += 1
+                if deaths[case] < _DEATHS_ALONE:
+                    lost.append((case, item))
+                else:
+                    yield Result(case, error=KILLED)
 
 
 def _until_broken(

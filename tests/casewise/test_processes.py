@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from worker_cases import Load, LoadHere, UseModel, die_at_three, die_once, full_disk, square
@@ -41,12 +42,15 @@ def test_a_worker_that_dies_costs_its_own_case():
     assert {case: result.value for case, result in results.items()} == {f"case_{n}": n * n for n in range(12) if n != 3}
 
 
-def test_a_worker_that_dies_once_costs_nothing(tmp_path):
-    cases = {f"case_{number}": str(tmp_path / "flag") for number in range(12)}
+@pytest.mark.parametrize("num_deaths", [1, 3])
+def test_workers_that_are_killed_from_outside_cost_nothing(tmp_path, num_deaths):
+    cases = {f"case_{number}": str(tmp_path / f"flag_{number % num_deaths}") for number in range(6)}
 
     results = by_case(in_processes(die_once, cases, num_processes=2))
 
-    assert {case: result.value for case, result in results.items()} == dict.fromkeys(cases, "done")
+    assert {case: result.value for case, result in results.items()} == {
+        case: Path(flag).name for case, flag in cases.items()
+    }
 
 
 def test_a_model_is_loaded_once_per_worker(tmp_path):
