@@ -1,8 +1,22 @@
-"""Where a training looks for its prior."""
+"""Where a training looks for its prior, and which one it may take."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from acnn_nnunet.fold_prior.loading import locate_prior, prior_command
+from acnn_nnunet.fold_prior.loading import (
+    load_finished_prior,
+    locate_prior,
+    prior_command,
+    prior_warnings,
+    record_prior,
+    refuse_another_prior,
+    spec_of_checkpoint,
+)
+from acnn_nnunet.shape_prior.prior_file import Prior, PriorSpec
 
 PLANS = {
     "dataset_name": "Dataset004_Hippocampus",
@@ -47,3 +61,46 @@ def test_the_command_trains_what_can_be_trained():
     assert prior_command(PLANS, "3d_cascade_fullres", "all") == "nnUNetv2_train 4 3d_fullres all -tr ShapePriorTrainer"
     other = {**PLANS, "plans_name": "nnUNetResEncUNetMPlans"}
     assert prior_command(other, "quick", 2).endswith("-tr ShapePriorTrainer -p nnUNetResEncUNetMPlans")
+
+
+def prior_file(folder, sha256, **spec) -> Prior:
+    """A prior without its network."""
+    described = SimpleNamespace(absent_labels=(), unlearnt_labels={}, **spec)
+    return Prior(None, described, folder / "prior.pth", sha256)
+
+
+def test_a_training_goes_on_with_the_prior_that_it_recorded(tmp_path):
+    first, second = prior_file(tmp_path, "a" * 64), prior_file(tmp_path, "b" * 64)
+    refuse_another_prior(second, tmp_path)  # nothing is recorded yet
+    record_prior(first, tmp_path)
+    assert json.loads((tmp_path / "acnn_run.json").read_text())["prior_sha256"] == "a" * 64
+    refuse_another_prior(first, tmp_path)
+    with pytest.raises(ValueError, match=r"sha256 aaaaaaaaaaaa….*--c found .*bring the first one back"):
+        refuse_another_prior(second, tmp_path)
+
+
+def test_a_prior_warns_of_labels_that_it_does_not_know(tmp_path):
+    prior = prior_file(tmp_path, "")
+    assert prior_warnings(prior) == []
+    prior.spec.absent_labels, prior.spec.unlearnt_labels = ("LV",), {"RV": 0.021}
+    absent, unlearnt = prior_warnings(prior)
+    assert "never saw LV: no training case of its fold has that label" in absent
+    assert "has not learnt to draw RV (Dice 0.02) back" in unlearnt
+
+
+def test_a_prior_whose_training_has_not_ended_is_not_loaded(tmp_path):
+    spec = PriorSpec(
+        dataset="Dataset001_X", plans="nnUNetPlans", configuration="2d", fold=0, labels={"background": 0, "a": 1},
+        num_channels=2, regions=False, ignore_label=None, image_channels=1, grid="patch", grid_size=(8, 8),
+        spacing_mm=(1.0, 1.0), code_size=2,
+    )  # fmt: skip
+    path = tmp_path / "checkpoint_best.pth"
+    for complete in (False, True):
+        plain = replace(spec, complete=complete).as_plain()
+        torch.save({"shape_prior": plain, "network_weights": spec.make_network().state_dict()}, path)
+        assert spec_of_checkpoint(str(path)).complete is complete
+        if complete:
+            assert load_finished_prior(path).spec.complete
+        else:
+            with pytest.raises(ValueError, match=r"saved before its training ended.*take its checkpoint_final\.pth"):
+                load_finished_prior(path)

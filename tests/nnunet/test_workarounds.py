@@ -1,5 +1,6 @@
 """Where nnU-Net leaves no straight way: each detour does what its reason asks for."""
 
+import inspect
 import os
 from types import SimpleNamespace
 
@@ -49,3 +50,13 @@ def test_a_stand_in_gives_the_hosts_loss_and_writes_nothing(tmp_path, monkeypatc
     # Cross-entropy ln 2, minus soft Dice of the foreground 2·8 / (8 + 16), smoothed by 1e-5.
     assert trainer._build_loss()(logits, target).item() == pytest.approx(np.log(2) - 2 / 3, abs=1e-5)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_host_sees_the_names_of_the_arguments():
+    class Trainer:
+        build_network_architecture = OwnNetwork()
+
+        def build_own_network(self, plans_manager):
+            """Build."""
+
+    assert list(inspect.signature(Trainer().build_network_architecture).parameters) == ["plans_manager"]

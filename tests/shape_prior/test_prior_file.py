@@ -6,8 +6,7 @@ import re
 import pytest
 import torch
 
-from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
-from acnn_nnunet.shape_prior.prior_file import FORMAT_VERSION, PriorSpec, load_prior
+from acnn_nnunet.shape_prior.prior_file import FORMAT_VERSION, PriorSpec, file_sha256, load_prior
 
 SPEC = PriorSpec(
     dataset="Dataset001_X",
@@ -29,14 +28,7 @@ SPEC = PriorSpec(
 
 
 def write(path, spec=SPEC, **changes):
-    network = TLNetwork(
-        spec.grid_size,
-        num_classes=3,
-        image_channels=1,
-        code_size=8,
-        architecture=spec.architecture,
-        spacing_mm=spec.spacing_mm,
-    )
+    network = spec.make_network()
     torch.save({"network_weights": network.state_dict(), "shape_prior": {**spec.as_plain(), **changes}}, path)
     return network
 
@@ -142,3 +134,20 @@ def test_a_box_in_mm_fits_any_patch_of_as_many_axes():
     grid = roi.make_grid((2.0, 2.0, 0.5))
     assert grid.size == (12, 12, 12)
     assert grid.steps == (0.5, 0.5, 2)
+
+
+def test_labels_that_training_cases_have_and_that_do_not_come_back_are_unlearnt():
+    dice = {"a": 0.49, "b": 0.5, "c": 0.1}
+    spec = dataclasses.replace(SPEC, reconstruction_dice=dice, absent_labels=("c",))
+    assert spec.unlearnt_labels == {"a": 0.49}
+    assert SPEC.unlearnt_labels == {}
+
+
+@pytest.mark.parametrize(("stage", "expected"), [("autoencoder", False), ("predictor", True), ("joint", True)])
+def test_a_predictor_is_trained_from_its_stage_on(stage, expected):
+    assert dataclasses.replace(SPEC, stage=stage).has_predictor is expected
+
+
+def test_the_hash_is_sha256(tmp_path):
+    (tmp_path / "empty").write_bytes(b"")
+    assert file_sha256(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -312,70 +312,8 @@ def test_parts_are_hidden_where_the_setting_says_so(make_trainer):
     assert not isinstance(last_transform({}), HidePartsTransform)
 
 
-def test_a_fold_beyond_the_splits_is_refused_by_both(make_trainer):
-    for trainer_class in (ACNNTrainer, ShapePriorTrainer):
-        with pytest.raises(ValueError, match=r"Fold 7 of Dataset077_PhantomHeart does not exist.*tears a patient"):
-            make_trainer(trainer_class, fold=7).on_train_start()
-
-
 def test_fold_all_warns(make_trainer, make_prior, capsys):
     make_prior(fold="all")
     trainer = make_trainer(ACNNTrainer, fold="all")
     trainer.on_train_start()
     assert "WARNING: fold all" in capsys.readouterr().out
-
-
-def test_nan_in_an_image_names_the_case(make_trainer, make_prior):
-    make_prior()
-    trainer = make_trainer(ACNNTrainer)
-    trainer.initialize()
-    trainer.dataloader_train, _ = trainer.get_dataloaders()
-    batch = next(trainer.dataloader_train)
-    batch["data"][1, 0, 3, 3, 3] = float("nan")
-    case = batch["keys"][1]
-    with pytest.raises(ValueError, match=rf"NaN or infinity in the image of .*{case}.*preprocess again"):
-        trainer.train_step(batch)
-
-
-def test_a_full_disk_keeps_the_old_checkpoint(make_trainer, make_prior, monkeypatch, capsys):
-    make_prior()
-    trainer = make_trainer(ACNNTrainer)
-    trainer.initialize()
-    path = Path(trainer.output_folder) / "checkpoint_latest.pth"
-    trainer.save_checkpoint(str(path))
-    before = path.read_bytes()
-
-    def full(checkpoint, filename):
-        Path(filename).write_bytes(b"half a chec")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    trainer.save_checkpoint(str(path))
-    assert path.read_bytes() == before
-    assert [p.name for p in path.parent.glob("*.partial")] == []
-    assert "No space left on device" in capsys.readouterr().out
-    with pytest.raises(OSError, match=r"Could not write .*checkpoint_final\.pth .*free some space"):
-        trainer.save_checkpoint(str(path.with_name("checkpoint_final.pth")))
-
-
-def test_a_truncated_checkpoint_is_one_sentence(make_trainer, make_prior):
-    make_prior()
-    trainer = make_trainer(ACNNTrainer)
-    trainer.initialize()
-    path = Path(trainer.output_folder) / "checkpoint_latest.pth"
-    trainer.save_checkpoint(str(path))
-    path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(ValueError, match=r"checkpoint_latest\.pth is truncated or no checkpoint"):
-        make_trainer(ACNNTrainer).load_checkpoint(str(path))
-
-
-def test_a_bad_setting_names_plans_and_configuration(make_trainer):
-    with pytest.raises(ValueError, match=r"3d_fullres.*unknown key 'prior_wieght', allowed are preset"):
-        make_trainer(ACNNTrainer, block={"prior_wieght": 1})
-
-
-def test_a_results_folder_that_cannot_be_written(make_trainer, monkeypatch, tmp_path):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("nnUNet_results", str(tmp_path / "file"))
-    with pytest.raises(OSError, match=r"Cannot write results of Dataset077_PhantomHeart.*point nnUNet_results"):
-        make_trainer(ACNNTrainer)

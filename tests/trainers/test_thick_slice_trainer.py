@@ -1,6 +1,5 @@
-"""SubPixelSegTrainer and ACNNSubPixelSegTrainer in the host's hands."""
+"""Trainers for thick slices, SubPixelSegTrainer above all, in the host's hands."""
 
-import copy
 import json
 from pathlib import Path
 
@@ -13,46 +12,12 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainerNoDeepSupervision import (
     nnUNetTrainerNoDeepSupervision,
 )
+from started_trainers import made_up_batch, start, steps
 
 from acnn_nnunet.nnunet.export import export_stock
 from acnn_nnunet.sr.inference.command import PredictHROptions, predict_hr
 from acnn_nnunet.sr.inference.sliding_window import predict_sliding_window
 from acnn_nnunet.trainers import ACNNSubPixelSegTrainer, ACNNTrainer, ShapePriorTrainer, SubPixelSegTrainer
-
-REGIONS = {
-    "labels": {"background": 0, "heart": [1, 2, 3], "left": [2, 3], "cavity": [3]},
-    "regions_class_order": [1, 2, 3],
-}
-IGNORE = {"labels": {"background": 0, "RV": 1, "MYO": 2, "ignore": 3}}
-
-
-@pytest.fixture
-def make_hr_prior(make_prior, hr_configuration):
-    return lambda **kwargs: make_prior(configuration=hr_configuration, **kwargs)
-
-
-def start(trainer):
-    """Make ready for steps on the host's own batches."""
-    trainer.initialize()
-    trainer._seed()
-    trainer.dataloader_train, trainer.dataloader_val = trainer.get_dataloaders()
-    trainer.on_train_epoch_start()
-    return trainer
-
-
-def steps(trainer, count: int) -> list[float]:
-    return [float(trainer.train_step(next(trainer.dataloader_train))["loss"]) for _ in range(count)]
-
-
-def made_up_batch(trainer) -> dict:
-    """Return a batch as the host's loader makes it, of random labels, the ignore label and regions included."""
-    size, manager = trainer.configuration_manager.patch_size, trainer.label_manager
-    values = torch.randint(len(manager.all_labels) + manager.has_ignore_label, (2, 1, *size))
-    target = values.short()
-    if manager.has_regions:
-        target = torch.cat([torch.isin(values, torch.tensor(r)) for r in manager.foreground_regions], 1)
-    _, cases = trainer.do_split()
-    return {"data": torch.randn(2, 1, *size), "target": target, "keys": cases[:2]}
 
 
 def test_a_stack_goes_in_and_hr_logits_come_out(make_hr_trainer):
@@ -89,43 +54,6 @@ def test_motion_moves_the_stack_and_not_the_target(make_hr_trainer):
     assert not torch.equal(first["data"], other["data"])
     assert not torch.equal(first["data"], still._with_stacks(batch)["data"])
     assert first["target"] is batch["target"]
-
-
-@pytest.mark.parametrize("labels", [None, REGIONS, IGNORE], ids=["labels", "regions", "ignore"])
-def test_every_kind_of_label_feels_the_prior_which_stays_frozen(make_hr_trainer, make_hr_prior, labels):
-    make_hr_prior(labels=labels)
-    trainer = make_hr_trainer(ACNNSubPixelSegTrainer, labels=labels, block={"prior_warm_up": 0})
-    trainer.initialize()
-    trainer.on_train_epoch_start()
-    prior, weights = (copy.deepcopy(network.state_dict()) for network in (trainer.prior.network, trainer.network))
-    assert all(np.isfinite(trainer.train_step(made_up_batch(trainer))["loss"]) for _ in range(2))
-    statistics = trainer.loss.take_statistics()
-    assert statistics["prior_distance"] > 0
-    assert statistics["gradient_ratio"] == pytest.approx(0.3, rel=1e-3)
-    assert any(not torch.equal(value, weights[name]) for name, value in trainer.network.state_dict().items())
-    assert all(torch.equal(value, prior[name]) for name, value in trainer.prior.network.state_dict().items())
-    optimised = {id(p) for group in trainer.optimizer.param_groups for p in group["params"]}
-    assert optimised == {id(p) for p in trainer.network.parameters()}
-    with torch.no_grad():
-        trainer.on_validation_epoch_start()
-        assert np.isfinite(trainer.validation_step(made_up_batch(trainer))["loss"])
-
-
-def test_without_weight_it_is_3d_seg_step_for_step(make_hr_trainer):
-    plain = start(make_hr_trainer(SubPixelSegTrainer))
-    losses = steps(plain, 3)
-    acnn = start(make_hr_trainer(ACNNSubPixelSegTrainer, block={"prior_weight": 0}))
-    assert steps(acnn, 3) == losses
-    assert all(torch.equal(v, plain.network.state_dict()[n]) for n, v in acnn.network.state_dict().items())
-
-
-def test_the_base_configurations_prior_serves_where_the_patch_is_equal(make_trainer, make_prior, make_hr_trainer):
-    path = make_prior()
-    trainer = make_hr_trainer(ACNNSubPixelSegTrainer)
-    base = make_trainer(ACNNTrainer).configuration_manager
-    assert list(trainer.configuration_manager.patch_size) == list(base.patch_size)
-    trainer.initialize()
-    assert trainer.prior.path == path
 
 
 def test_other_configurations_and_trainers_are_refused_by_name(make_trainer, hr_configuration):

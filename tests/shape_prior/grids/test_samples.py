@@ -2,7 +2,7 @@
 
 import torch
 
-from acnn_nnunet.shape_prior.grids.samples import samples_on_grid
+from acnn_nnunet.shape_prior.grids.samples import grid_shares, samples_on_grid
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 
@@ -64,3 +64,10 @@ def test_overlapping_regions():
     samples = samples_on_grid(torch.rand(1, 1, 8, 8), target, grid=wide, labels=LabelSpace(2, regions=True))
     assert torch.equal(samples.maps[0, :, 1:9], target[0, :, :, 2:6].float())
     assert samples.maps[0, :, 0].sum() == 0  # background beyond the patch is no region
+
+
+def test_shares_of_an_epoch_by_hand():
+    first = {"samples": 2, "valid": 2, "cut": 0, "outside": 0.25}
+    second = {"samples": 2, "valid": 1, "cut": 1, "outside": 0.5}
+    # One of four is cut off and masked; of three valid ones a quarter of the anatomy lies beyond, on average.
+    assert grid_shares([first, second]) == {"cut_off_share": 0.25, "masked_share": 0.25, "outside_share": 0.25}

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 
-from acnn_nnunet.shape_prior.training.augmentation import HidePartsTransform
+from acnn_nnunet.shape_prior.training.augmentation import HidePartsTransform, deform_every_sample
 
 
 def drawn(transform, image, seed):
@@ -41,3 +43,11 @@ def test_only_that_share_of_images():
         not torch.equal(drawn(HidePartsTransform(0.3, z_scored=(True,)), image, s)["image"], image) for s in range(200)
     ]
     assert 0.2 < sum(changed) / 200 < 0.4
+
+
+def test_every_sample_is_deformed_up_to_the_given_length():
+    spatial = SpatialTransform((8, 8), patch_center_dist_from_border=0, random_crop=False)
+    transforms = ComposeTransforms([spatial])
+    deform_every_sample(transforms, largest_voxels=3.0)
+    assert spatial.p_elastic_deform == 1
+    assert spatial.elastic_deform_magnitude == (0.0, 3.0)

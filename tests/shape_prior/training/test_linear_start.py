@@ -12,7 +12,7 @@ from acnn_nnunet.shape_prior.label_space import LabelSpace
 from acnn_nnunet.shape_prior.networks.hybrid_autoencoder import pool
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 from acnn_nnunet.shape_prior.pca import distance_maps
-from acnn_nnunet.shape_prior.training.linear_start import SHARPNESS, start_linearly
+from acnn_nnunet.shape_prior.training.linear_start import SHARPNESS, maps_for_linear_start, start_linearly
 
 SIZE, CODE_SIZE, MAPS = (12, 16, 16), 6, 40
 SPACING = (1.0, 1.0, 1.0)
@@ -184,3 +184,8 @@ def test_gradients_of_a_far_off_prediction_after_the_start():
     (network.encoder(maps) - network.encoder(truth).detach()).square().sum().backward()
     assert (maps.grad[:, 1:] != 0).float().mean() > 0.999
     assert pool(maps.grad, (2, 2, 2))[:, 1:].abs().min() > 0
+
+
+def test_longer_codes_need_more_maps():
+    assert maps_for_linear_start(10) == 300
+    assert maps_for_linear_start(256) == 1024
