@@ -36,6 +36,7 @@ EXCEPTIONS = {
 
 # Strings that name a module or class of ours, looked up at run time: arrows that no import shows.
 RUN_TIME_NAMES: dict[tuple[str, str], str] = {
+    (f"{PACKAGE}.pages.page", f"{PACKAGE}.pages"): "the folder in which Jinja2 finds the templates",
     (f"{PACKAGE}.nnunet.registration", f"{PACKAGE}.pth"): "a start-up file's name, not a module",
     (f"{PACKAGE}.nnunet.registration", f"{PACKAGE}.start"): "a start-up file's name, not a module",
 }
