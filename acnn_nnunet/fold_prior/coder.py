@@ -149,7 +149,7 @@ class Coder:
                 f"{label_file} holds the label {other[0]}, which the prior of {spec.dataset} does not know; its labels "
                 f"are {', '.join(f'{name} {value}' for name, value in spec.labels.items())}."
             )
-        self.layout.check(label_file, label_map.values.shape, label_map.volume_spacing_mm, label_map.geometry.direction)
+        self.layout.check(label_file, label_map.volume.shape, label_map.volume_spacing_mm, label_map.geometry.direction)
 
     def place(self, values: np.ndarray, spacing_mm: Sequence[float]) -> GridCase:
         """Bring a label map in memory to the grid: transposed and resampled as the host preprocesses labels.
