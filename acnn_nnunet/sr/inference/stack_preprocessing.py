@@ -4,7 +4,9 @@ As in training: axes, crop to what is not zero, normalisation, resampling. But s
 lies between a black slice and its neighbour is seen by both, nor resampled: HR spacing is theirs over K.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from acvl_utils.cropping_and_padding.bounding_boxes import get_bbox_from_mask
@@ -166,7 +168,9 @@ def _check(stack: np.ndarray, spacing_mm: tuple[float, ...], model: HRModel, ord
         raise ValueError("holds nothing but zeros: there is nothing to predict.")
 
 
-def _to_stacks_plane(values: np.ndarray, prepared: PreparedStack, model: HRModel, resample) -> np.ndarray:
+def _to_stacks_plane(
+    values: np.ndarray, prepared: PreparedStack, model: HRModel, resample: Callable[..., Any]
+) -> np.ndarray:
     """Return HR values (C, …) resampled in plane to the cropped stack's own pixels."""
     factor, axis = model.through_plane.factor, model.through_plane.axis
     current, target = list(model.bundle.configuration.spacing), list(prepared.spacing_mm)
