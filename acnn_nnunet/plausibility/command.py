@@ -92,7 +92,10 @@ def plausibility(predictions: Path, output: Path, options: PlausibilityOptions) 
     calibration = None
     if options.calibration_file is not None:
         calibration = read_calibration(options.calibration_file, scorer, names)
-    patient_of = {} if options.references is None else patients_of_cases(options.groups_file, options.references)
+    patient_of: dict[str, str] = {}
+    remark = ""
+    if options.references is not None:
+        patient_of, remark = patients_of_cases(options.groups_file, options.references)
     rows, slices = score_folder(scorer, found)
     _refuse_all_excluded(rows, predictions, calibrating=options.references is not None)
     if options.references is None:
@@ -117,7 +120,7 @@ def plausibility(predictions: Path, output: Path, options: PlausibilityOptions) 
     write_table(output / TABLE_FILE, rows, score_names=names, rule_names=rule_names)
     write_text(output / PAGE_FILE, page)
     excluded = tuple(Excluded(row.case, row.reason) for row in rows if row.status == EXCLUDED)
-    return Outcome(_summary(rows, calibration, output), excluded)
+    return Outcome(_summary(rows, calibration, output, remark), excluded)
 
 
 def find_predictions(
@@ -185,16 +188,23 @@ def read_calibration(path: Path, scorer: PlausibilityScorer, names: Sequence[str
     return calibration
 
 
-def patients_of_cases(groups_file: Path | None, references: Path) -> dict[str, str]:
-    """Return the patient of each case of a table, or of groups.csv beside the references; empty without one.
+def patients_of_cases(groups_file: Path | None, references: Path) -> tuple[dict[str, str], str]:
+    """Return the patient of each case, and a remark, of a table or of groups.csv beside the references, if any.
+
+    A table that was found, not named, and cannot be read costs the patients only: it may lie there for another purpose.
 
     Raises:
-        FileNotFoundError, ValueError: if the table cannot be read.
+        FileNotFoundError, ValueError: if the table that is named cannot be read.
     """
     beside = references.parent / GROUPS_FILE
     if groups_file is None and not beside.is_file():
-        return {}
-    return {row.case: row.patient for row in read_groups(groups_file or beside)}
+        return {}, ""
+    try:
+        return {row.case: row.patient for row in read_groups(groups_file or beside)}, ""
+    except (ValueError, OSError) as error:
+        if groups_file is not None:
+            raise
+        return {}, f"each case counts as a patient of its own: {error}"
 
 
 def score_folder(
@@ -273,10 +283,12 @@ def _judged(
     return replace(row, plausibility=value, flagged=calibration.flags(value))
 
 
-def _summary(rows: Sequence[PlausibilityRow], calibration: Calibration | None, output: Path) -> str:
+def _summary(rows: Sequence[PlausibilityRow], calibration: Calibration | None, output: Path, remark: str) -> str:
     counts = {status: sum(row.status == status for row in rows) for status in (SCORED, EMPTY, EXCLUDED)}
     lines = [f"{counts[SCORED]} predictions scored, {counts[EMPTY]} empty, {counts[EXCLUDED]} left out"]
     lines += [f"  left out: {row.case}: {row.reason}" for row in rows if row.status == EXCLUDED]
+    if remark:
+        lines.append(remark)
     if calibration is not None:
         flagged = [row.case for row in least_plausible_first(rows) if row.flagged]
         more = ", …" if len(flagged) > 10 else ""

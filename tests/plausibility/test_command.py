@@ -13,7 +13,7 @@ from acnn_nnunet.challenges.acdc import ANATOMICAL_RULES
 from acnn_nnunet.cli import main
 from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.nnunet.label_files import LabelFileReader
-from acnn_nnunet.plausibility.command import find_rules
+from acnn_nnunet.plausibility.command import find_rules, patients_of_cases
 from acnn_nnunet.plausibility.scores import PlausibilityScorer
 from acnn_nnunet.shape_prior.networks.tl_network import Stage
 
@@ -266,6 +266,19 @@ def test_patients_come_from_groups(raw, prior, predictions, tmp_path, capsys):
     assert run(predictions, "--prior", prior, *words, "-o", tmp_path / "out") == 0
     measured = json.loads((tmp_path / "out" / "calibration.json").read_text())["measured"]
     assert measured["patients"] == CASES // 2
+
+
+def test_a_table_of_groups_that_is_not_ours_costs_the_patients_only(tmp_path):
+    (tmp_path / "labelsTr").mkdir()
+    assert patients_of_cases(None, tmp_path / "labelsTr") == ({}, "")
+    (tmp_path / "groups.csv").write_text("case,patient,phase,group\na,p1,,before\nb,p1,,after\n")
+
+    patient_of, remark = patients_of_cases(None, tmp_path / "labelsTr")
+
+    assert patient_of == {}
+    assert remark.startswith(f"each case counts as a patient of its own: {tmp_path / 'groups.csv'}, line 3: patient p1")
+    with pytest.raises(ValueError, match=r"groups\.csv, line 3: patient p1 is in group"):
+        patients_of_cases(tmp_path / "groups.csv", tmp_path / "labelsTr")
 
 
 def test_rules_are_those_of_the_priors_dataset(raw, prior, tmp_path):

@@ -71,7 +71,7 @@ class Run:
         coder = load_coder(arguments.prior)
         self.scorer = PlausibilityScorer(coder, find_rules(coder, arguments.rules))
         self.names = self.scorer.score_names(with_images=coder.has_predictor)
-        self.patient_of = patients_of_cases(arguments.groups, arguments.test / "labels")
+        self.patient_of, _ = patients_of_cases(arguments.groups, arguments.test / "labels")
         self.splits = json.loads(arguments.splits.read_text())
         images = arguments.test / "images" if coder.has_predictor else None
         references = arguments.test / "labels"
