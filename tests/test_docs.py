@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from acnn_nnunet import __version__
 from acnn_nnunet.cli import _parse
 from acnn_nnunet.nnunet.configure import parse_assignments
 from acnn_nnunet.shape_prior.training.stages import StageSchedule
@@ -106,3 +107,9 @@ def test_scripts_that_are_named_exist(page):
     for module in re.findall(r"\bpython -m (scripts[.\w]+)", text):
         path = ROOT.joinpath(*module.split("."))
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), f"{page.name} names {module}"
+
+
+def test_the_citation_is_of_this_version():
+    citation = (ROOT / "CITATION.cff").read_text()
+
+    assert f"\nversion: {__version__}\n" in citation
