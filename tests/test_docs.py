@@ -3,12 +3,13 @@
 import importlib
 import re
 import shlex
+from argparse import _SubParsersAction
 from pathlib import Path
 
 import pytest
 
 from acnn_nnunet import __version__
-from acnn_nnunet.cli import _parse
+from acnn_nnunet.cli import _parse, build_parser
 from acnn_nnunet.nnunet.configure import parse_assignments
 from acnn_nnunet.shape_prior.training.stages import StageSchedule
 
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 SETTINGS_PAGE = ROOT / "docs" / "reference" / "settings.md"
 
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def table_below(heading: str) -> list[list[str]]:
@@ -30,6 +31,11 @@ def code_of(page: Path) -> tuple[list[str], list[str]]:
     """Return the lines of a page's code blocks, and its code spans."""
     prose, *blocks = re.split(r"^```\w*\n(.*?)^```$", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     return "\n".join(blocks[::2]).splitlines(), re.findall(r"`([^`\n]+)`", prose + "\n".join(blocks[1::2]))
+
+
+def links(page: Path) -> list[str]:
+    """Return the targets of a page's links to other files or headings."""
+    return [target for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if "://" not in target]
 
 
 def slugs(page: Path) -> set[str]:
@@ -88,11 +94,32 @@ def test_a_command_line_was_found():
     assert sum(line.startswith("acnn-nnunet ") for line in lines) >= 3
 
 
+def test_every_command_is_in_the_readme_or_a_guide():
+    pages = [ROOT / "README.md", *ROOT.glob("docs/guide/*.md")]
+    text = "\n".join(line for page in pages for code in code_of(page) for line in code)
+    commands = next(action for action in build_parser()._actions if isinstance(action, _SubParsersAction)).choices
+
+    assert not [command for command in commands if f"acnn-nnunet {command}" not in text]
+
+
+def test_every_page_is_reached_from_the_index():
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / target.partition("#")[0]).resolve() for target in links(index)}
+
+    assert {page for page in PAGES if page.is_relative_to(index.parent)} - linked == {index}
+
+
+def test_pages_that_code_names_exist():
+    files = [file for folder in ("acnn_nnunet", "scripts") for file in (ROOT / folder).rglob("*.py")]
+    named = {page for file in files for page in re.findall(r"\bdocs/[\w/]+\.md\b", file.read_text())}
+
+    assert "docs/reference/settings.md" in named
+    assert not [page for page in named if not (ROOT / page).is_file()]
+
+
 @each_page
 def test_links_between_files_resolve(page):
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
-        if "://" in target:
-            continue
+    for target in links(page):
         path, _, anchor = target.partition("#")
         linked = page.parent / path if path else page
         assert linked.is_file(), f"{page.name} links to {target}"

@@ -15,7 +15,7 @@ from acnn_nnunet.files.volumes import Volume, read_series, read_volume, write_vo
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 GROUPS = ("NOR", "MINF", "DCM", "HCM", "RV")
-# What a short-axis label map keeps to (docs/reference/plausibility.md).
+# What a short-axis label map keeps to (docs/reference/anatomical_rules.md).
 ANATOMICAL_RULES = [
     {"rule": "one_piece", "label": "RV"},
     {"rule": "one_piece", "label": "MYO"},

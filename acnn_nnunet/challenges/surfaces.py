@@ -1,6 +1,6 @@
 """Closed surfaces in VTK's legacy format, and the masks that they bound.
 
-CETUS's truths are such surfaces, and its platform took them: see docs/guide/challenges.md.
+CETUS's truths are such surfaces, and its platform took them: see docs/reference/challenges.md.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Rules that a label map of a dataset has to keep, and by how much it breaks each of them; no reference is needed.
 
 A dataset declares its rules under `anatomical_rules` of its dataset.json; one that declares none has none.
-docs/reference/plausibility.md gives the definitions in words.
+docs/reference/anatomical_rules.md gives the definitions in words.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 The surface of a mask is the set of centres of those of its voxels that have a background voxel across a face; outside
 the image all is background. A directed distance runs from a surface voxel of one mask to the nearest one of the other,
-by an exact Euclidean distance transform. docs/reference/scores.md says how other definitions differ.
+by an exact Euclidean distance transform. docs/evidence/other_evaluators.md says how other definitions differ.
 """
 
 from dataclasses import dataclass
