@@ -79,7 +79,7 @@ def bootstrap_intervals(
     for num_units, groups in by_size.items():
         if num_units < 2:
             continue
-        places = [np.ix_(counts[:, columns[0]] > 0, columns) for columns in groups]
+        places = [np.ix_(np.flatnonzero(counts[:, columns[0]] > 0), np.array(columns)) for columns in groups]
         data = [(sums[place], counts[place]) for place in places]
         blocks = [[(draws @ s) / (draws @ c) for s, c in data] for draws in _draws(num_units, resamples, seed)]
         for columns, means in zip(groups, zip(*blocks, strict=True), strict=True):

@@ -411,13 +411,34 @@ def test_going_on_by_another_name_of_the_folder(tmp_path, folders, run):
     assert run("--continue", prediction=tmp_path / "link")[0] == 0
 
 
-def test_parts_of_an_earlier_version_are_finished_first(tmp_path, run, capsys):
-    run("-num_parts", 1, "-part_id", 0)
-    journal = tmp_path / "out" / "parts" / "part_0_of_1.jsonl"
-    journal.write_text(journal.read_text().replace('"scores"', '"labels"'))
+def forget_scores(journal):
+    """Give every entry the keys that it had before `scores`: `labels`, with the scores of each label by its name."""
+    header, *entries = [json.loads(line) for line in journal.read_text().splitlines() if line]
+    labels = {"1": {"status": "found", "dice": 1.0, "hausdorff_mm": 0.0}}
+    kept = ("case", "stamp", "error", "missing")
+    old = [{**{key: entry[key] for key in kept}, "labels": labels} for entry in entries]
+    journal.write_text("".join(json.dumps(line) + "\n" for line in (header, *old)))
 
-    assert "was written by an earlier version: finish it with --continue" in merge(tmp_path / "out", capsys)[2]
+
+def test_parts_of_an_earlier_version_are_finished_first(tmp_path, run, capsys):
+    for part_id in (0, 1):
+        run("-num_parts", 2, "-part_id", part_id)
+    journal = tmp_path / "out" / "parts" / "part_1_of_2.jsonl"
+    forget_scores(journal)
+
+    code, out, err = merge(tmp_path / "out", capsys)
+
+    assert (code, out) == (1, "")
+    assert err == f"acnn-nnunet merge: {journal} was written by an earlier version: finish it with --continue.\n"
+    assert not (tmp_path / "out" / "cases.csv").exists()
+
+
+def test_going_on_scores_the_cases_of_an_earlier_version_again(tmp_path, run, capsys):
+    run("-num_parts", 1, "-part_id", 0)
+    forget_scores(tmp_path / "out" / "parts" / "part_0_of_1.jsonl")
+
     assert run("--continue")[0] == 0
+    assert dice(tmp_path / "out") == {"case_0": 1, "case_1": 0.75, "case_2": 0.5, "case_3": 0.25}
     assert merge(tmp_path / "out", capsys)[0] == 0
 
 

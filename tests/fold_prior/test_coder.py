@@ -15,7 +15,6 @@ from PIL import Image
 
 from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.fold_prior.held_out import load_on_grid
-from acnn_nnunet.fold_prior.loading import choose_prior
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
 from acnn_nnunet.shape_prior.networks.tl_network import Stage
 
@@ -293,29 +292,3 @@ def test_plans_are_looked_for_beside_the_prior_then_among_the_preprocessed(prior
     shutil.copyfile(source / "dataset.json", folder / "dataset.json")
 
     assert load_coder(path).grid.size == PATCH
-
-
-def test_a_prior_is_named_by_its_file_or_by_its_dataset_and_not_by_both(tmp_path):
-    nothing = {"dataset": None, "configuration": None, "fold": None, "plans_identifier": "nnUNetPlans"}
-
-    assert choose_prior(tmp_path / "a.pth", **nothing) == tmp_path / "a.pth"
-    with pytest.raises(ValueError, match=r"--prior names the prior: leave out -d"):
-        choose_prior(tmp_path / "a.pth", **{**nothing, "dataset": "4"})
-    with pytest.raises(ValueError, match=r"Name a prior with --prior, or with -d, -c and -f \(-c, -f missing\)"):
-        choose_prior(None, **{**nothing, "dataset": "4"})
-
-
-def test_the_prior_of_a_dataset_is_found(priors, tmp_path, monkeypatch):
-    results, folder = priors["patch"].parents[3], tmp_path / "Dataset099_PhantomHeart"
-    folder.mkdir()
-    shutil.copyfile(priors["patch"].parents[1] / "plans.json", folder / "nnUNetPlans.json")
-    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
-    monkeypatch.setenv("nnUNet_raw", str(tmp_path))
-    monkeypatch.setenv("nnUNet_results", str(results))
-    words = {"dataset": "99", "configuration": "quick", "fold": "0", "plans_identifier": "nnUNetPlans"}
-
-    assert choose_prior(None, **words) == priors["patch"]
-    with pytest.raises(ValueError, match=r"has no configuration 3d, only quick"):
-        choose_prior(None, **{**words, "configuration": "3d"})
-    with pytest.raises(FileNotFoundError, match=r"No shape prior for Dataset099_PhantomHeart, .* fold 1"):
-        choose_prior(None, **{**words, "fold": "1"})

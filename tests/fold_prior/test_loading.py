@@ -1,13 +1,16 @@
 """Where a training looks for its prior, and which one it may take."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
+from phantom_prior import write_phantom_prior, write_raw
 
 from acnn_nnunet.fold_prior.loading import (
+    choose_prior,
     load_finished_prior,
     locate_prior,
     prior_command,
@@ -104,3 +107,30 @@ def test_a_prior_whose_training_has_not_ended_is_not_loaded(tmp_path):
         else:
             with pytest.raises(ValueError, match=r"saved before its training ended.*take its checkpoint_final\.pth"):
                 load_finished_prior(path)
+
+
+def test_a_prior_is_named_by_its_file_or_by_its_dataset_and_not_by_both(tmp_path):
+    nothing = {"dataset": None, "configuration": None, "fold": None, "plans_identifier": "nnUNetPlans"}
+
+    assert choose_prior(tmp_path / "a.pth", **nothing) == tmp_path / "a.pth"
+    with pytest.raises(ValueError, match=r"--prior names the prior: leave out -d"):
+        choose_prior(tmp_path / "a.pth", **{**nothing, "dataset": "4"})
+    with pytest.raises(ValueError, match=r"Name a prior with --prior, or with -d, -c and -f \(-c, -f missing\)"):
+        choose_prior(None, **{**nothing, "dataset": "4"})
+
+
+def test_the_prior_of_a_dataset_is_found(tmp_path, monkeypatch):
+    results, folder = tmp_path / "results", tmp_path / "Dataset099_PhantomHeart"
+    path = write_phantom_prior(write_raw(tmp_path / "raw", cases=3), results, steps=0)
+    folder.mkdir()
+    shutil.copyfile(path.parents[1] / "plans.json", folder / "nnUNetPlans.json")
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path))
+    monkeypatch.setenv("nnUNet_results", str(results))
+    words = {"dataset": "99", "configuration": "quick", "fold": "0", "plans_identifier": "nnUNetPlans"}
+
+    assert choose_prior(None, **words) == path
+    with pytest.raises(ValueError, match=r"has no configuration 3d, only quick"):
+        choose_prior(None, **{**words, "configuration": "3d"})
+    with pytest.raises(FileNotFoundError, match=r"No shape prior for Dataset099_PhantomHeart, .* fold 1"):
+        choose_prior(None, **{**words, "fold": "1"})
