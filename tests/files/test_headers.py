@@ -6,7 +6,14 @@ import nibabel
 import numpy as np
 import pytest
 
-from acnn_nnunet.files.headers import ImageFileError, are_sizes, at_right_angles, is_nifti, told_spacing_mm
+from acnn_nnunet.files.headers import (
+    ImageFileError,
+    are_sizes,
+    at_right_angles,
+    is_nifti,
+    read_nifti_header,
+    told_spacing_mm,
+)
 
 METAIMAGE = "ObjectType = Image\nNDims = 3\n{}DimSize = 4 5 6\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
 NRRD = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 4 5 6\nencoding: raw\n{}\nspacings: 9 9 9\n"
@@ -164,3 +171,23 @@ def test_small_questions(tmp_path):
     assert at_right_angles((0.6, 0.8, 0.8, -0.6))
     assert not at_right_angles([[1, 0.1], [0, 1]])
     assert not at_right_angles([[2, 0], [0, 1]])
+
+
+def test_a_header_is_read_as_the_file_has_it(nifti):
+    write_nifti(nifti, pixdim=(-1.5, 0.0, 5.0))
+
+    assert read_nifti_header(nifti)["pixdim"][1:4].tolist() == [-1.5, 0.0, 5.0]
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 600])
+def test_a_file_without_a_nifti_header(nifti, content):
+    nifti.write_bytes(content)
+
+    with pytest.raises(OSError, match=r"^it has no NIfTI header$"):
+        read_nifti_header(nifti)
+
+
+def test_no_sizes_are_sizes_and_one_that_is_none_spoils_them():
+    assert are_sizes([])
+    assert are_sizes([0.1, 3])
+    assert not any(are_sizes([1.0, bad]) for bad in (0.0, -1.0, np.inf, np.nan))

@@ -1,5 +1,6 @@
 """Writing beside and renaming."""
 
+import codecs
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import pytest
 from acnn_nnunet.files.safe_writes import (
     make_output_folder,
     plain,
+    read_text,
     refuse_file,
     replace_atomically,
     write_json,
@@ -72,3 +74,31 @@ def test_an_output_folder(tmp_path):
     with pytest.raises(ValueError, match=r"file is a file: name a folder with -o"):
         refuse_file(tmp_path / "file")
     refuse_file(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "é;1".encode(),
+        codecs.BOM_UTF8 + "é;1".encode(),
+        codecs.BOM_UTF16_LE + "é;1".encode("utf-16-le"),
+        codecs.BOM_UTF16_BE + "é;1".encode("utf-16-be"),
+    ],
+)
+def test_text_of_spreadsheets_is_read_in_their_encodings(tmp_path, content):
+    (tmp_path / "a.csv").write_bytes(content)
+
+    assert read_text(tmp_path / "a.csv") == "é;1"
+
+
+def test_an_empty_file_is_an_empty_text(tmp_path):
+    (tmp_path / "a.csv").touch()
+
+    assert read_text(tmp_path / "a.csv") == ""
+
+
+def test_a_file_in_latin_1_is_no_text(tmp_path):
+    (tmp_path / "a.csv").write_bytes("é".encode("latin-1"))
+
+    with pytest.raises(UnicodeDecodeError):
+        read_text(tmp_path / "a.csv")

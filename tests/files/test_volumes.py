@@ -14,10 +14,14 @@ from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.headers import ImageFileError
 from acnn_nnunet.files.volumes import (
     Volume,
+    check_finite,
     check_labels,
     check_same_grid,
+    check_whole,
+    quiet,
     read_series,
     read_volume,
+    unreadable,
     write_volume,
 )
 
@@ -243,3 +247,85 @@ def spoil(path, offset, value):
 def write_frame(path, volume):
     write_volume(path.with_name("b.nii.gz"), volume)
     return path.with_name("b.nii.gz")
+
+
+def test_a_plain_file_that_lacks_its_last_voxel(tmp_path):
+    # 352 bytes of header, 24 voxels of 4 bytes.
+    whole = write(image_of(VALUES), tmp_path / "a.nii")
+    check_whole(whole)
+    whole.write_bytes(whole.read_bytes()[:-4])
+
+    with pytest.raises(OSError, match=r"^it ends after 444 of 448 bytes$"):
+        check_whole(whole)
+
+
+def test_a_gzip_file_of_any_kind_is_read_to_its_checksum(tmp_path):
+    packed = tmp_path / "a.gz"
+    packed.write_bytes(gzip.compress(b"text"))
+    check_whole(packed)
+    packed.write_bytes(packed.read_bytes()[:-1])
+
+    with pytest.raises(OSError, match=r"^it is damaged or cut off: "):
+        check_whole(packed)
+
+
+def test_other_files_are_not_looked_into(tmp_path):
+    (tmp_path / "a.mha").write_text("NDims = 3")
+
+    check_whole(tmp_path / "a.mha")
+    check_finite(tmp_path / "a.mha")
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.inf])
+def test_one_voxel_that_is_not_finite(path, bad):
+    values = VALUES.copy()
+    check_finite(write(image_of(values), path))
+    values[1, 2, 3] = bad
+
+    with pytest.raises(OSError, match=r"^it holds voxels that are not finite$"):
+        check_finite(write(image_of(values), path))
+
+
+def test_integers_are_finite(path):
+    check_finite(write(image_of(VALUES.astype(np.uint8)), path))
+
+
+def test_the_terminal_is_quiet_and_as_before_afterwards(capsys):
+    shown = SimpleITK.ProcessObject.GetGlobalWarningDisplay()
+    with pytest.raises(KeyError), quiet():
+        print("hidden")
+        raise KeyError
+    print("shown")
+
+    assert capsys.readouterr().out == "shown\n"
+    assert SimpleITK.ProcessObject.GetGlobalWarningDisplay() == shown
+
+
+def test_an_error_of_many_lines_becomes_one_sentence(path):
+    error = RuntimeError("Exception in ITK:\n/src/io.cxx:12:\nsitk::ERROR: Unable  to\nread")
+
+    assert str(unreadable(path, error)) == (f"{path} cannot be read: is it damaged, or no NIfTI file? (Unable to read)")
+
+
+def test_an_error_without_words_is_called_by_its_kind(tmp_path):
+    assert str(unreadable(tmp_path / "a.mha", EOFError())).endswith("is it damaged, or of another format? (EOFError)")
+
+
+def test_itks_word_for_a_tilted_grid_is_translated(path):
+    assert "not stacked at right angles (gantry tilt" in str(unreadable(path, RuntimeError("orthonormal definition")))
+
+
+def test_one_voxel_is_a_volume(path):
+    volume = read_volume(write(image_of(np.full((1, 1, 1), 7.0, np.float32), spacing=(1, 2, 3)), path))
+
+    assert volume.values.tolist() == [[[7.0]]]
+    assert (volume.geometry.size, volume.geometry.spacing_mm) == ((1, 1, 1), (3, 2, 1))
+
+
+def test_unknown_labels_that_fit_are_all_named():
+    with pytest.raises(ValueError, match=r"^a has the labels 7; allowed are 0, 3$"):
+        check_labels(np.array([3, 7, 7]), "a", {3, 0})
+
+
+def test_a_label_map_without_voxels_has_no_wrong_label():
+    check_labels(np.zeros((0, 3), np.uint8), "a", {1})

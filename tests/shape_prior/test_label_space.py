@@ -2,9 +2,10 @@
 
 import math
 
+import pytest
 import torch
 
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_space import LabelSpace, one_hot
 
 CLASSES = LabelSpace(3)
 
@@ -85,3 +86,95 @@ def test_margins_are_above_zero_where_a_channel_is_chosen():
 
     torch.testing.assert_close(classes, torch.tensor([[[-0.3, 0.05], [0.2, -0.3], [-0.2, -0.05]]]))
     torch.testing.assert_close(regions, maps - 0.5)
+
+
+REGIONS = LabelSpace(2, regions=True)
+
+
+def test_background_is_the_first_class_and_no_region():
+    assert (CLASSES.background, REGIONS.background) == ((1.0, 0.0, 0.0), (0.0, 0.0))
+
+
+def test_a_single_class_is_all_background():
+    assert LabelSpace(1).background == (1.0,)
+
+
+def test_soft_maps_become_the_most_likely_class():
+    maps = torch.tensor([[0.4, 0.1], [0.35, 0.2], [0.25, 0.7]])[None]
+
+    assert CLASSES.hardened(maps).tolist() == [[[1, 0], [0, 0], [0, 1]]]
+
+
+def test_soft_maps_become_every_region_above_a_half():
+    maps = torch.tensor([[0.5, 0.51], [0.9, 0.2]])[None]
+
+    assert REGIONS.hardened(maps).tolist() == [[[0, 1], [1, 0]]]
+
+
+def test_a_class_on_a_par_with_the_background_is_no_foreground():
+    maps = torch.tensor([[0.5, 0.49], [0.5, 0.51]])[None]
+
+    assert LabelSpace(2).foreground(maps).tolist() == [[[False, True]]]
+
+
+def test_cross_entropy_voxel_by_voxel():
+    # Logits log 1, log 2, log 1: probabilities 1/4, 1/2, 1/4.
+    logits = torch.tensor([1.0, 2, 1]).log()[None, :, None].expand(1, 3, 2)
+    maps = CLASSES.target_maps(torch.tensor([[[0, 1]]]))
+
+    found = CLASSES.voxelwise_cross_entropy(logits, maps)
+
+    torch.testing.assert_close(found, torch.tensor([[[math.log(4), math.log(2)]]]))
+
+
+def test_cross_entropy_of_regions_keeps_the_channels():
+    # Logit log 3 is the probability 3/4.
+    logits = torch.full((1, 2, 1), math.log(3))
+
+    found = REGIONS.voxelwise_cross_entropy(logits, torch.tensor([[[1.0], [0.0]]]))
+
+    torch.testing.assert_close(found, torch.tensor([[[math.log(4 / 3)], [math.log(4)]]]))
+
+
+@pytest.mark.parametrize("labels", [CLASSES, REGIONS])
+def test_cross_entropy_of_nothing_annotated_is_zero(labels):
+    shape = (1, labels.num_channels, 4)
+
+    loss = labels.cross_entropy(torch.randn(shape), torch.rand(shape), torch.zeros(1, 1, 4))
+
+    assert loss.item() == 0
+
+
+def test_half_precision_logits_give_probabilities_in_float32():
+    # 2**-12 is no multiple of the step of bfloat16 around a half.
+    logits = torch.tensor([[[0.0], [2**-8]]], dtype=torch.bfloat16)
+
+    found = LabelSpace(2).probabilities(logits)
+
+    assert found.dtype == torch.float32
+    assert found[0, 1].item() == pytest.approx(1 / (1 + math.exp(-(2**-8))), abs=1e-6)
+
+
+def test_without_an_ignore_label_every_voxel_is_known():
+    target = torch.tensor([[[0, 2, -1]]])
+
+    assert CLASSES.known(target).tolist() == [[[1, 1, 1]]]
+    assert not CLASSES.ignored(target).any()
+
+
+def test_the_last_channel_of_regions_marks_what_is_not_known():
+    target = torch.tensor([[[1, 0], [0, 0], [0, 1]]])
+
+    assert LabelSpace(2, regions=True, ignore_label=3).known(target).tolist() == [[[1, 0]]]
+
+
+def test_predictions_are_left_alone_without_an_ignore_label():
+    logits = torch.tensor([[[2.0], [1.0], [0.0]]])
+
+    found = CLASSES.prediction_maps(logits, torch.tensor([[[1]]]))
+
+    torch.testing.assert_close(found, torch.softmax(logits, 1))
+
+
+def test_one_hot_of_one_voxel():
+    assert one_hot(torch.tensor([[[2]]]), 4).tolist() == [[[0], [0], [1], [0]]]

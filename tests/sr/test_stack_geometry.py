@@ -9,7 +9,16 @@ from stack_files import DIRECTIONS, OBLIQUE, image_of, write
 
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.volumes import read_volume
-from acnn_nnunet.sr.stack_geometry import ThroughPlane, find_slice_axis, reader_axes, to_hr, to_lr
+from acnn_nnunet.sr.stack_geometry import (
+    AxisOrder,
+    ThroughPlane,
+    check_factor,
+    find_slice_axis,
+    reader_axes,
+    to_hr,
+    to_lr,
+    with_slices,
+)
 
 
 def grid(size, spacing_mm, direction=None, origin_mm=(10.0, 20.0, 30.0)):
@@ -102,3 +111,53 @@ def test_the_world_is_itks(tmp_path):
 def test_an_entry_that_plan_hr_did_not_write(entry):
     with pytest.raises(ValueError, match=r"3d_x has no valid entry 'acnn_hr' .*acnn-nnunet plan-hr DATASET --factor K"):
         ThroughPlane.from_configuration({} if entry is None else {"acnn_hr": entry}, where="3d_x")
+
+
+def test_an_entry_that_plan_hr_wrote():
+    assert ThroughPlane.from_configuration({"acnn_hr": {"factor": 5, "axis": 2}}) == ThroughPlane(5, 2)
+
+
+@pytest.mark.parametrize("factor", [1, 0, -3])
+def test_a_factor_that_makes_no_slice_thicker(factor):
+    with pytest.raises(
+        ValueError, match=rf"--factor says how many HR slices make a thick one: 2 or more, not {factor}\."
+    ):
+        check_factor(factor)
+
+
+def test_two_slices_make_a_thicker_one():
+    check_factor(2)
+
+
+def test_more_slices_begin_where_the_stack_begins():
+    longer = with_slices(grid((2, 6, 7), (10.0, 1.0, 1.5)), 9, axis=0)
+
+    assert longer == grid((9, 6, 7), (10.0, 1.0, 1.5))
+
+
+def test_a_stack_of_one_slice_becomes_its_block():
+    # One slice of 9 mm in three of 3 mm: the middle one stays where it is, the first lies 3 mm before it.
+    hr = to_hr(grid((1, 6, 7), (9.0, 1.0, 1.5)), 3, axis=0)
+
+    assert (hr.size, hr.spacing_mm, hr.origin_mm) == ((3, 6, 7), (3.0, 1.0, 1.5), (10.0, 20.0, 27.0))
+
+
+def test_slices_that_make_no_whole_block_are_cut():
+    assert to_lr(grid((11, 6, 7), (2.0, 1.0, 1.5)), 5, axis=0).size == (2, 6, 7)
+
+
+def test_a_reader_that_leaves_axes_alone_changes_nothing():
+    order, array = reader_axes(grid((2, 3, 4), (1.0, 1.0, 1.0)), reorients=False), np.arange(24).reshape(1, 2, 3, 4)
+
+    assert order == AxisOrder((0, 1, 2))
+    np.testing.assert_array_equal(order.from_file(array), array)
+
+
+def test_axes_turned_and_flipped_by_hand():
+    # The reader's first axis is the file's last, backwards.
+    order, array = AxisOrder((2, 0, 1), flipped=(0,)), np.array([[[[1, 2, 3]], [[4, 5, 6]]]])  # (1, 2, 1, 3)
+
+    turned = order.from_file(array)
+
+    assert turned.tolist() == [[[[3], [6]], [[2], [5]], [[1], [4]]]]
+    np.testing.assert_array_equal(order.to_file(turned), array)
