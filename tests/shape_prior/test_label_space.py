@@ -146,7 +146,7 @@ def test_cross_entropy_of_nothing_annotated_is_zero(labels):
 
 
 def test_half_precision_logits_give_probabilities_in_float32():
-    # 2**-12 is no multiple of the step of bfloat16 around a half.
+    # The probability lies 2⁻¹⁰ above a half, where the step of bfloat16 is 2⁻⁸.
     logits = torch.tensor([[[0.0], [2**-8]]], dtype=torch.bfloat16)
 
     found = LabelSpace(2).probabilities(logits)

@@ -172,7 +172,8 @@ def test_labels_that_were_missed_or_are_empty_are_counted(tmp_path):
     sentences = explain(paired(tmp_path, [missed("c"), score("d"), both_empty("e")]))
 
     assert sentences[1] == (
-        "Labels missed (scored 0, or with the image's diagonal): a 1, b 1; found where the reference has none: a 0, b 0."
+        "Labels missed (scored 0, or with the image's diagonal): a 1, b 1; "
+        "found where the reference has none: a 0, b 0."
     )
     assert sentences[3].startswith("Rows empty in reference and prediction: a 1, b 1.")
 
