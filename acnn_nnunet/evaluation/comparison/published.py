@@ -88,9 +88,9 @@ def published_page() -> str:
     parts = [
         "# Published results",
         "",
-        "What `--published paper` (or `acdc`, `cetus`) of `acnn-nnunet compare` shows beside your own results. None of",
-        "it was run here: other data, other metric definitions, other training. Numbers are copied as printed. This",
-        "page is made from `published.json` by `published_page`, both in `acnn_nnunet/evaluation/comparison/`.",
+        "`--published paper` (or `acdc`, `cetus`) of `acnn-nnunet compare` shows these results next to yours. None was",
+        "run here: data, metric definitions and training differ. Numbers are copied as printed. `published_page` makes",
+        "this page from `published.json`, both in `acnn_nnunet/evaluation/comparison/`.",
     ]
     for name, collection in _read().items():
         parts += ["", f"## `{name}`: {collection['title']}", "", *[f"- {line}" for line in collection["missing"]]]
