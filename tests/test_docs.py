@@ -136,6 +136,19 @@ def test_scripts_that_are_named_exist(page):
         assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), f"{page.name} names {module}"
 
 
+def test_contributing_names_every_room_in_the_order_of_the_house():
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    tree = re.findall(r"^  (\w+)/ ", page, flags=re.MULTILINE)
+    order = re.findall(r"`(\w+)`", page.split("**Order of the rooms.**")[1].split("`tests/")[0])
+    rooms = {path.parent.name for path in (ROOT / "acnn_nnunet").glob("*/__init__.py")}
+
+    assert set(tree) == rooms
+    assert set(order) == rooms | {"cli"}
+    assert [order.index(room) for room in ("files", "casewise", "evaluation", "trainers", "cli")] == sorted(
+        order.index(room) for room in ("files", "casewise", "evaluation", "trainers", "cli")
+    )
+
+
 def test_the_citation_is_of_this_version():
     citation = (ROOT / "CITATION.cff").read_text()
 
