@@ -81,3 +81,81 @@ def test_the_variable_is_not_set(monkeypatch):
     monkeypatch.delenv("nnUNet_raw", raising=False)
     with pytest.raises(ValueError, match="nnUNet_raw is not set: export nnUNet_raw=FOLDER"):
         nnunet_raw()
+
+
+def test_a_patient_without_notes_or_faults_is_told_in_two_lines(raw):
+    outcome = convert_challenge(challenge_of({number: patient(number) for number in range(1, 4)}), Path("src"), 7)
+
+    assert outcome.text.splitlines() == [
+        f"{raw / 'Dataset007_TOY'}: 2 training patients in 2 folds, 1 test patients, 0 left out",
+        "next: nnUNetv2_plan_and_preprocess -d 7 --verify_dataset_integrity",
+    ]
+
+
+@pytest.mark.parametrize("dataset_id", [0, 1000, -1])
+def test_an_id_that_nnunet_has_not(raw, dataset_id):
+    with pytest.raises(ValueError, match=rf"^The dataset id is a number from 1 to 999, got {dataset_id}\.$"):
+        convert_challenge(challenge_of({1: patient(1)}), Path("src"), dataset_id)
+
+
+def test_a_dataset_that_exists_is_kept(raw):
+    (raw / "Dataset007_TOY").mkdir(parents=True)
+
+    with pytest.raises(FileExistsError, match="Dataset007_TOY exists: delete it or choose another dataset id"):
+        convert_challenge(challenge_of({1: patient(1)}), Path("src"), 7)
+
+
+def test_an_id_that_another_dataset_has(raw):
+    (raw / "Dataset007_Other").mkdir(parents=True)
+
+    with pytest.raises(ValueError, match=r"^Dataset id 7 is taken by Dataset007_Other: choose another one\.$"):
+        convert_challenge(challenge_of({1: patient(1)}), Path("src"), 7)
+
+
+def test_two_training_patients_with_one_image_share_a_fold(raw):
+    patients = {number: patient(number) for number in range(1, 6)}
+    patients[3] = replace(patients[1], name="p3")
+
+    outcome = convert_challenge(challenge_of(patients), Path("src"), 7)
+
+    assert "  p3 has the same image as p1: same fold" in outcome.text
+    splits = json.loads((raw / "Dataset007_TOY" / "splits_final.json").read_text())
+    assert len(splits) == 3  # of p1 and p3, p2, p4
+    assert [{"p1_ED", "p3_ED"} <= set(split["val"]) for split in splits].count(True) == 1
+
+
+def test_a_test_patient_with_the_image_of_a_training_patient_is_left_out(raw):
+    patients = {number: patient(number) for number in range(1, 4)}
+    patients[3] = replace(patients[1], name="p3")
+
+    outcome = convert_challenge(challenge_of(patients), Path("src"), 7)
+
+    assert [(each.case, each.reason) for each in outcome.excluded] == [
+        ("patient3", "has the same image as src/patient1, which is kept")
+    ]
+    assert "  left out: patient3 (testing): has the same image as" in outcome.text
+
+
+def test_a_training_patient_without_labels_is_left_out(raw):
+    patients = {number: patient(number) for number in range(1, 5)}
+    patients[2] = replace(patients[2], labels={})
+
+    outcome = convert_challenge(challenge_of(patients), Path("src"), 7)
+
+    assert "  left out: patient2 (training): has no labels" in outcome.text
+
+
+def test_a_test_patient_needs_no_labels(raw):
+    patients = {number: patient(number) for number in range(1, 4)}
+    patients[3] = replace(patients[3], labels={})
+
+    assert convert_challenge(challenge_of(patients), Path("src"), 7).excluded == ()
+    assert not (raw / "Dataset007_TOY" / "labelsTs").exists()
+
+
+def test_no_patients_at_all(raw):
+    with pytest.raises(
+        ValueError, match=r"^0 training patients of src can be used, at least two are needed \(0 left out\)"
+    ):
+        convert_challenge(challenge_of({}), Path("src"), 7)
+    assert list(raw.iterdir()) == []

@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 
 from acnn_nnunet.commands.options import (
+    add_dataset,
+    add_device,
     add_model,
     add_num_processes,
     add_output,
+    add_plans,
     add_prior,
     num_processes,
     options_from,
+    prior_of,
 )
 
 
@@ -67,3 +71,40 @@ def test_a_model_and_a_prior_are_named_alike():
         assert (arguments.plans_identifier, arguments.device) == ("Other", "mps")
     assert model.parse_args(words).checkpoint_name == "checkpoint_final.pth"
     assert prior.parse_args([]).plans_identifier == "nnUNetPlans"
+
+
+def test_the_dataset_has_to_be_named(capsys):
+    parser = argparse.ArgumentParser()
+    add_dataset(parser)
+
+    assert parser.parse_args(["004"]).dataset == "004"
+    with pytest.raises(SystemExit):
+        parser.parse_args([])
+    assert "required: dataset" in capsys.readouterr().err
+
+
+def test_plans_are_the_hosts_own_by_default():
+    parser = argparse.ArgumentParser()
+    add_plans(parser)
+
+    assert parser.parse_args([]).plans_identifier == "nnUNetPlans"
+    assert parser.parse_args(["-p", "Other"]).plans_identifier == "Other"
+
+
+def test_a_device_is_one_that_nnunet_knows(capsys):
+    parser = argparse.ArgumentParser()
+    add_device(parser, default="cpu")
+
+    assert parser.parse_args([]).device == "cpu"
+    with pytest.raises(SystemExit):
+        parser.parse_args(["-device", "cuda:1"])
+    assert "invalid choice: 'cuda:1'" in capsys.readouterr().err
+
+
+def test_a_prior_is_the_file_that_the_words_name():
+    parser = argparse.ArgumentParser()
+    add_prior(parser)
+
+    assert prior_of(parser.parse_args(["--prior", "a.pth"])) == Path("a.pth")
+    with pytest.raises(ValueError, match=r"--prior names the prior: leave out -d"):
+        prior_of(parser.parse_args(["--prior", "a.pth", "-d", "4"]))

@@ -2,14 +2,19 @@
 
 import numpy as np
 import pytest
+import torch
 
+from acnn_nnunet.shape_prior.label_space import LabelSpace
 from acnn_nnunet.shape_prior.pca import (
     LIMIT,
     LinearShapeModel,
+    distance_maps,
+    fit_linear_start,
     labels_from_distances,
     most_cases,
     pca_codes,
     signed_distances,
+    without_background,
 )
 
 
@@ -114,3 +119,56 @@ def test_far_away_is_clipped():
 def test_there_and_back():
     labels = np.random.default_rng(0).integers(0, 3, (6, 7, 8))
     assert np.array_equal(labels_from_distances(signed_distances(labels, 3)), labels)
+
+
+def test_a_voxel_that_no_label_is_deep_in_is_background():
+    distances = np.array([[0.0, 2.0, -1.0, 3.0], [-1.0, 3.0, -1.0, 3.0]])
+
+    # Of equal depths the first label wins, and a depth of 0 is none.
+    assert labels_from_distances(distances).tolist() == [0, 2, 0, 1]
+
+
+def test_one_case_has_one_component():
+    model = LinearShapeModel([rings(4.0), rings(5.0)], components=8, exclusive=True)
+
+    assert (model.components, model.num_cases) == (1, 2)
+
+
+def test_the_backgrounds_channel_is_emptied_and_regions_have_none():
+    maps = torch.tensor([[[0.25], [0.75]]])
+
+    assert without_background(maps, LabelSpace(2)).tolist() == [[[0.0], [0.75]]]
+    assert without_background(maps, LabelSpace(2, regions=True)) is maps
+
+
+def test_distances_of_label_maps_by_hand():
+    # A row of voxels of 2 mm with the label in the last two: half a voxel and one and a half from the boundary.
+    maps = torch.tensor([[[[1.0, 1, 0, 0]], [[0, 0, 1, 1]]]])
+
+    found = distance_maps(maps, LabelSpace(2), (4.0, 2.0))
+
+    assert found.tolist() == [[[[0, 0, 0, 0]], [[-1.5, -0.5, 0.5, 1.5]]]]
+
+
+def test_distances_of_an_absent_region_are_the_limit():
+    assert distance_maps(torch.zeros(1, 1, 3), LabelSpace(1, regions=True), (1.0,)).tolist() == [[[-6.0] * 3]]
+
+
+def test_a_linear_start_of_two_maps_has_one_direction():
+    # The maps are ±(3, 4) around (1, 1): one axis (0.6, 0.8), along which they lie at ±5.
+    distances = torch.tensor([[4.0, 5.0], [-2.0, -3.0]])
+
+    start = fit_linear_start(distances, distances, components=4)
+
+    assert start.distance_mean.tolist() == [1, 1]
+    torch.testing.assert_close(start.basis.abs(), torch.tensor([[0.6, 0.8]]))
+    torch.testing.assert_close(start.scale, torch.tensor([5.0]))
+    assert start.read_size == pytest.approx(7)
+    codes = (distances - start.read_mean) @ start.to_code
+    torch.testing.assert_close(codes.abs(), torch.ones(2, 1), rtol=0.01, atol=0.01)
+
+
+def test_maps_that_are_all_alike_have_no_direction():
+    start = fit_linear_start(torch.ones(3, 4), torch.ones(3, 4), components=2)
+
+    assert (tuple(start.basis.shape), tuple(start.to_code.shape), start.read_size) == ((0, 4), (4, 0), 0.0)

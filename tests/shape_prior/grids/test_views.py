@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid, make_grid, touches_face
+from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid, bounding_boxes, make_grid, touches_face
 
 
 def test_a_patch_without_anatomy_counts_and_is_not_cut_off():
@@ -166,3 +166,18 @@ def test_a_prior_file_names_its_grid():
     roi = make_grid("roi", (4, 4), **mm)
     assert isinstance(roi, RoiGrid)
     assert roi.steps == (0.5, 0.5)
+
+
+def test_bounding_boxes_of_one_voxel_and_of_two_far_apart():
+    mask = torch.zeros(2, 1, 4, 5, dtype=torch.bool)
+    mask[0, 0, 2, 3] = mask[1, 0, 0, 4] = mask[1, 0, 3, 1] = True
+
+    first, last = bounding_boxes(mask)
+
+    assert (first.tolist(), last.tolist()) == ([[2, 3], [0, 1]], [[2, 3], [3, 4]])
+
+
+def test_the_bounding_box_of_nothing_is_the_patch():
+    first, last = bounding_boxes(torch.zeros(1, 1, 2, 3, 4, dtype=torch.bool))
+
+    assert (first.tolist(), last.tolist()) == ([[0, 0, 0]], [[1, 2, 3]])

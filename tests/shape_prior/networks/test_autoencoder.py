@@ -1,11 +1,19 @@
 """The paper's autoencoder: Table V, layer by layer."""
 
+import pytest
 import torch
 from layer_tables import PAPER, leaves, rows
 from torch import nn
 
 from acnn_nnunet.shape_prior.networks.architecture import plan_autoencoder
-from acnn_nnunet.shape_prior.networks.autoencoder import Decoder, Encoder
+from acnn_nnunet.shape_prior.networks.autoencoder import (
+    Decoder,
+    Encoder,
+    convolution,
+    crop,
+    normalised,
+    transposed_convolution,
+)
 
 # (kernel, stride, kernels, normalised, non-linearity) row by row as printed.
 TABLE_V_ENCODER = [
@@ -62,3 +70,33 @@ def test_a_far_off_prediction_still_has_a_gradient():
     maps = torch.full((1, 4, 16, 16, 16), 0.25, requires_grad=True)
     encoder.eval()(maps).square().sum().backward()
     assert maps.grad.norm() > 0
+
+
+@pytest.mark.parametrize("stride", [(1, 2), (3, 1), (2, 3, 1)])
+def test_a_transposed_convolution_multiplies_the_size_by_its_stride(stride):
+    maps = torch.zeros(1, 2, *(5 for _ in stride))
+
+    found = transposed_convolution(2, 4, stride)(maps)
+
+    assert tuple(found.shape) == (1, 4, *(5 * step for step in stride))
+
+
+@pytest.mark.parametrize(("size", "expected"), [((1, 1), (1, 1)), ((4, 5), (2, 5)), ((7, 9), (4, 9))])
+def test_a_convolution_divides_the_size_by_its_stride_rounded_up(size, expected):
+    assert tuple(convolution(3, 2, (2, 1))(torch.zeros(1, 3, *size)).shape) == (1, 2, *expected)
+
+
+def test_normalised_maps_have_mean_zero_and_variance_one_before_the_relu():
+    maps = torch.tensor([[[[1.0, 3.0], [5.0, 7.0]]]])  # mean 4, variance 5
+
+    found = normalised(nn.Identity(), 1, 2, rectified=False)(maps)
+
+    torch.testing.assert_close(found, (maps - 4) / 5**0.5, rtol=1e-4, atol=1e-4)
+    assert normalised(nn.Identity(), 1, 2)(maps).min() == 0
+
+
+def test_what_is_too_much_is_cut_off_at_the_far_end():
+    maps = torch.arange(12.0).reshape(1, 1, 3, 4)
+
+    assert crop(maps, (2, 3)).tolist() == [[[[0, 1, 2], [4, 5, 6]]]]
+    assert crop(maps, (3, 4)).tolist() == maps.tolist()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from acnn_nnunet.shape_prior.networks.tl_network import Stage
-from acnn_nnunet.shape_prior.training.stages import StageSchedule, TLLosses
+from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
+from acnn_nnunet.shape_prior.training.stages import StageSchedule, TLLosses, set_training_mode
 
 
 def run(schedule: StageSchedule, losses) -> list[Stage]:
@@ -56,3 +56,67 @@ def test_a_checkpoint_goes_on_where_it_was():
     assert second == first
     assert isinstance(second.stage, Stage)
     assert run(first, [1.0] * 5) == run(second, [1.0] * 5)
+
+
+@pytest.mark.parametrize(("epochs", "patience"), [(1, 3), (15, 3), (19, 3), (20, 4), (100, 20)])
+def test_patience_is_a_fifth_of_the_training_but_three_at_least(epochs, patience):
+    assert StageSchedule(epochs).patience == patience
+
+
+def test_a_gain_below_the_tolerance_is_none():
+    schedule = StageSchedule(20)
+    schedule.end_epoch(TLLosses(reconstruction=1.0, code=1.0))
+    schedule.end_epoch(TLLosses(reconstruction=0.995, code=1.0))  # half a percent, not more
+
+    assert (schedule.best, schedule.stale_epochs) == (1.0, 1)
+    schedule.end_epoch(TLLosses(reconstruction=0.99, code=1.0))
+    assert (schedule.best, schedule.stale_epochs) == (0.99, 0)
+
+
+def test_a_loss_that_is_no_number_is_no_gain():
+    schedule = StageSchedule(20)
+    schedule.end_epoch(TLLosses(reconstruction=1.0, code=1.0))
+    schedule.end_epoch(TLLosses(reconstruction=float("nan"), code=1.0))
+
+    assert (schedule.best, schedule.stale_epochs) == (1.0, 1)
+
+
+def test_codes_that_are_predicted_exactly_need_no_scale():
+    schedule = StageSchedule(3)
+    schedule.end_epoch(TLLosses(reconstruction=0.2, code=0.0))
+
+    assert schedule.stage is Stage.PREDICTOR
+    assert schedule.code_loss_scale == 1.0
+
+
+def test_the_predictors_stage_looks_at_the_code_loss():
+    schedule = StageSchedule(20, stage=Stage.PREDICTOR)
+    schedule.end_epoch(TLLosses(reconstruction=0.2, code=3.0))
+
+    assert schedule.best == 3.0
+
+
+def test_the_joint_stage_never_ends():
+    schedule = StageSchedule(2, stage=Stage.JOINT)
+
+    assert not any(schedule.end_epoch(TLLosses(1.0, 1.0)) for _ in range(10))
+    assert schedule.epochs_in_stage == 10
+
+
+@pytest.mark.parametrize(
+    ("stage", "trained"),
+    [
+        (Stage.AUTOENCODER, "encoder decoder"),
+        (Stage.PREDICTOR, "predictor"),
+        (Stage.JOINT, "encoder decoder predictor"),
+    ],
+)
+def test_a_stage_freezes_what_it_does_not_train(stage, trained):
+    network = TLNetwork((8, 8), num_classes=2, image_channels=1, code_size=2)
+
+    set_training_mode(network, stage)
+
+    for name in ("encoder", "decoder", "predictor"):
+        part = getattr(network, name)
+        assert part.training == (name in trained.split())
+        assert {parameter.requires_grad for parameter in part.parameters()} == {name in trained.split()}
