@@ -33,7 +33,7 @@ def _add_plausibility(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--recall", type=float, default=0.9, help="share of bad cases to flag, default 0.9")
     parser.add_argument(
-        "--bad-dice", type=float, help="a case is bad if its mean Dice is below; default: PRED's lowest tenth"
+        "--bad-dice", type=float, help="a case is bad if its mean Dice is at most this; default: lowest tenth"
     )
     parser.add_argument(
         "--groups", dest="groups_file", metavar="CSV", type=Path, help=f"{GROUPS}; default: the one next to GT"

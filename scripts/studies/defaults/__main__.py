@@ -4,7 +4,7 @@
     python -m scripts.studies.defaults run hippocampus --work /scratch/study --minutes 60
     python -m scripts.studies.defaults report                       # docs/evidence/defaults.md from all runs
 
-Resumable: a run whose JSON lies in `benchmarks/defaults/<dataset>/` is not done again, and a training goes on from its
+Resumable: a run that `benchmarks/defaults/runs.json` lists is not done again, and a training goes on from its
 checkpoint. Arms are chosen on cases of fold 0's training part that no network trains on ("selection"; the priors of all
 label maps have seen those, and are judged on the others); fold 0's held-out cases are the "confirmation".
 """

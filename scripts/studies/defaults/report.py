@@ -41,14 +41,17 @@ INTRODUCTION = """# Which prior is worth having
 
 Made from `benchmarks/defaults/` by `python -m scripts.studies.defaults report`; `scripts/studies/defaults/arms.py`
 says what an arm is.
-Few cases to train on, coarse voxels, the U-Net at half width, {iterations} iterations; the same networks tested on
-clean images and on corrupted ones (noise, an occluded slab, slice motion, dropped slices), mean over the labels, every
-arm against `prior_weight=0` (`none`, which mirrors as nnU-Net does) on the same cases, corruptions and seeds, and those
-that do not mirror against `none_unmirrored` too, and those with the paper's cross-entropy against `none_ce_unmirrored`.
-Intervals: 95 %, bootstrap over patients.
-A dark slab and dark slices shift the z-score of everything else in an image as small as a hippocampus's, which costs
-a network most; filled with the image's mean they hide as much and shift nothing.
-"Selection" cases are of fold 0's training part and choose the defaults; "confirmation" cases are its held-out ones.
+The networks are U-Nets of half width. They were trained on few cases with coarse voxels for {iterations} iterations.
+They were tested on clean images and on corrupted ones: noise, an occluded slab, slice motion, dropped slices. Scores
+are means over the labels.
+
+Each arm is compared with `none`, which is `prior_weight=0` and mirrors as nnU-Net does. Unmirrored arms are also
+compared with `none_unmirrored`, and arms with the paper's cross-entropy with `none_ce_unmirrored`. Pairs share case,
+corruption and seed. Intervals: 95 %, bootstrap over patients.
+
+A dark slab or dark slices also shift the z-score of the rest of a small image. That costs a network most. Filled with
+the image's mean, they hide as much and shift nothing. "Selection" cases lie in fold 0's training part and chose the
+defaults. "Confirmation" cases are its held-out cases.
 """
 
 

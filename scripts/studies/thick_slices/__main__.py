@@ -5,7 +5,7 @@
     python -m scripts.studies.thick_slices run --work /scratch/thick --minutes 60 --seeds 0 1 2
     python -m scripts.studies.thick_slices report                     # docs/evidence/thick_slices.md from the results
 
-Resumable: a run whose JSON lies in `benchmarks/thick_slices/` is not done again, and a training goes on from its
+Resumable: a run that `benchmarks/thick_slices/runs.json` lists is not done again, and a training goes on from its
 checkpoint. Fold 0's validation cases are the test; their 5 mm stacks, one set with slice motion and one without, are
 made once and are the same for all arms. Every training is a process of one thread that also loads its data, and gets
 `--budget` seconds of CPU time: as many iterations as `calibrate` found to fit.
