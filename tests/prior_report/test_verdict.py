@@ -156,3 +156,71 @@ def test_the_text_names_what_is_wrong_what_to_do_and_how():
     assert "prior_num_epochs=39 instead of 13" in lines[1]
     assert "acnn-nnunet configure 4 -c 3d_fullres -n NEW key=value" in lines[-2]
     assert lines[-1] == "verdict: do not use"
+
+
+def check_of(report, name):
+    return next(check for check in judge(report) if check.name == name)
+
+
+def test_one_missing_score_leaves_nothing_to_compare_with_pca():
+    check = check_of(changed(reconstruction__mean__pca__dice=None), "against PCA")
+
+    assert (check.state, check.sentence) == (WARNING, "There is no reconstruction to compare.")
+
+
+def test_pca_of_few_cases_says_why_it_is_small():
+    check = check_of(changed(reconstruction__pca={"components": 9, "cases": 10}), "against PCA")
+
+    assert "PCA with 9 (10 cases allow no more), fitted to the same cases" in check.sentence
+
+
+def test_without_any_label_the_prior_is_not_to_be_used():
+    report = changed(reconstruction__per_label__autoencoder={"a": label(None, cases=0)})
+
+    assert check_of(report, "every label").state == BAD
+    assert overall(judge(report)) == "do not use"
+
+
+def test_a_label_that_no_case_has_is_named_once():
+    report = changed(
+        prior__absent_labels=["b"], reconstruction__per_label__autoencoder={"a": label(0.9), "b": label(None, cases=0)}
+    )
+
+    assert "Nothing is known of b: no case has it." in check_of(report, "every label").sentence
+
+
+def test_labels_that_are_lost_are_counted():
+    sentence = check_of(
+        changed(reconstruction__per_label__autoencoder__b=label(0.89, missed=2)), "every label"
+    ).sentence
+
+    assert "Reconstructions lose a label altogether: b in 2 of 10 cases." in sentence
+
+
+def test_cases_that_all_have_one_code_leave_no_distance_to_compare():
+    report = changed(code_distance__between_cases={"l2": 0.0, "whitened": 0.0})
+
+    # Any distance is infinitely more than none: no defect is hardly seen.
+    assert check_of(report, "distance follows defects").state == OK
+
+
+def test_a_gradient_that_is_dead_is_named_with_its_prediction():
+    check = check_of(changed(gradient__predictions__near_perfect=gradient(0.0)), "gradient")
+
+    assert "zero or not finite: distance at a near-perfect prediction." in check.sentence
+
+
+def test_a_predictor_without_a_measure_is_not_judged():
+    assert "predictor" not in states(changed(predictor__whitened={"relative": None}))
+    assert "predictor" not in states(changed(reconstruction__mean__predictor__dice=None))
+
+
+def test_no_checks_are_no_objection():
+    assert overall([]) == "use it"
+
+
+def test_a_verdict_without_remedies_is_a_line_a_check():
+    checks = [vars(check) for check in judge(GOOD)]
+    text = verdict_text({"verdict": {"overall": "use it", "how": "", "checks": checks}})
+
+    assert len(text.splitlines()) == len(checks) + 1

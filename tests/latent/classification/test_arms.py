@@ -1,12 +1,17 @@
 """Forests see the training members of a fold, and nobody else; verdicts and their statistics by hand."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from acnn_nnunet.latent.classification.arms import ArmResult, cross_validate
+from acnn_nnunet.files.patients import CaseGroup
+from acnn_nnunet.latent.classification.arms import Arm, ArmResult, cross_validate, make_arms, try_arm
+from acnn_nnunet.latent.classification.cohort import Cohort, Member
+from acnn_nnunet.latent.classification.features import HandMadeFeatures
 from acnn_nnunet.latent.classification.folds import Fold
+from acnn_nnunet.latent.codes.table import CodeTable
 
 Z = 1.959963984540054  # the normal distribution's 97.5 % point, from tables
 TARGETS = np.array([0, 0, 0, 1, 1, 1])
@@ -103,3 +108,69 @@ def test_rows_of_the_confusion_are_the_truth():
     confusion = arm_with([0, 1, 1, 1], [0, 0, 1, 2], num_classes=4).confusion
 
     np.testing.assert_array_equal(confusion, [[1, 1, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]])
+
+
+COHORT = Cohort(
+    tuple(Member(name, name, group, {"ED": f"{name}_ED", "ES": f"{name}_ES"}) for name, group in ("pA", "qB")),
+    ("A", "B"),
+    (),
+)
+# Codes of one number: p 1 and 2, q 3 and 4, in another order than the cohort's.
+CODES = CodeTable(
+    tuple(CaseGroup(case, "", "", "") for case in ("q_ES", "p_ED", "p_ES", "q_ED")), np.array([[4.0], [1], [2], [3]])
+)
+
+
+def hand_made(*names):
+    values = {"q": np.arange(len(names)) + 10.0, "p": np.arange(len(names)) + 0.0}
+    return HandMadeFeatures(Path("clinical.csv"), names, values)
+
+
+def test_the_arms_of_codes_alone():
+    first, second = make_arms(COHORT, {"codes": [CODES]}, None)
+
+    assert (first.name, first.phases, first.num_features) == ("codes", "ED", 1)
+    assert (second.name, second.phases, second.num_features) == ("codes", "ED+ES", 2)
+    assert first.views[0][0].tolist() == [[1], [3]]
+    assert second.views[0][0].tolist() == [[1, 2], [3, 4]]
+
+
+def test_hand_made_features_are_arms_alone_and_beside_the_first_codes():
+    arms = make_arms(COHORT, {"a": [CODES], "b": [CODES]}, hand_made("lv_edv", "lv_ef"))
+
+    assert [(arm.name, arm.phases, arm.num_features) for arm in arms] == [
+        ("a", "ED", 1),
+        ("b", "ED", 1),
+        ("volumes", "ED", 1),  # end-diastole tells the first of both
+        ("a+volumes", "ED", 2),
+        ("a", "ED+ES", 2),
+        ("b", "ED+ES", 2),
+        ("volumes", "ED+ES", 2),
+        ("a+volumes", "ED+ES", 4),
+    ]
+    assert arms[2].views[0][0].tolist() == [[0], [10]]
+
+
+def test_features_that_need_both_phases_are_no_arm_of_end_diastole():
+    arms = make_arms(COHORT, {"a": [CODES]}, hand_made("lv_ef"))
+
+    assert [arm.name for arm in arms if arm.phases == "ED"] == ["a"]
+
+
+def test_a_table_for_each_fold_is_a_matrix_for_each_fold():
+    (first, _) = make_arms(COHORT, {"codes": [CODES, CODES]}, None)
+
+    assert (len(first.views), len(first.views[0])) == (1, 2)
+
+
+def test_views_of_an_arm_vote_together():
+    separating, useless = TARGETS[:, None] * 10.0, np.zeros((6, 1))
+    steps = []
+
+    both = try_arm(
+        Arm("a", "ED", ((separating,), (useless,))), TARGETS, [FOLDS], num_trees=3, advance=lambda: steps.append(1)
+    )
+    each = [cross_validate([view], TARGETS, [FOLDS], num_trees=3) for view in (separating, useless)]
+
+    np.testing.assert_allclose(both.probabilities, (each[0] + each[1]) / 2)
+    assert (both.num_features, len(steps)) == (2, 4)

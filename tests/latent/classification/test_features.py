@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from patients import rows_of, table_of, write_table
 
-from acnn_nnunet.latent.classification.features import cases_with_codes, codes_of, read_fold_codes, read_hand_made
+from acnn_nnunet.latent.classification.cohort import Cohort, Member
+from acnn_nnunet.latent.classification.features import (
+    HandMadeFeatures,
+    cases_with_codes,
+    codes_of,
+    read_fold_codes,
+    read_hand_made,
+    reasons_against,
+)
 from acnn_nnunet.latent.codes.table import CodeTable
 
 ROWS = rows_of({"NOR": 2})
@@ -113,3 +121,14 @@ def test_codes_come_in_the_order_asked_for():
     table = CodeTable(tuple(ROWS), np.arange(8.0).reshape(4, 2))
 
     np.testing.assert_array_equal(codes_of(table, ["p01_ES", "p00_ED"]), [[6, 7], [0, 1]])
+
+
+def test_members_without_all_features_are_told_with_the_reason(tmp_path):
+    cohort = Cohort(tuple(Member(name, name, "A", {}) for name in "pqr"), ("A",), ())
+    values = {"p": np.array([1.0, 2.0]), "q": np.array([1.0, np.nan])}
+    features = HandMadeFeatures(tmp_path / "clinical.csv", ("edv", "ef"), values)
+
+    assert reasons_against(cohort, features) == {
+        "q": f"has no ef in {tmp_path / 'clinical.csv'}",
+        "r": f"is not in {tmp_path / 'clinical.csv'}",
+    }

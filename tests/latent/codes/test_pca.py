@@ -5,7 +5,7 @@ import pytest
 from phantom_prior import CODE_SIZE, write_phantom_prior, write_raw
 
 from acnn_nnunet.fold_prior.coder import load_coder
-from acnn_nnunet.latent.codes.pca import encode_by_pca
+from acnn_nnunet.latent.codes.pca import encode_by_pca, foreground_values
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +56,10 @@ def test_a_fold_is_fitted_to_its_training_cases_alone(raw, prior):
 def test_one_prior_a_fold_or_one_for_all(pattern, splits, raw):
     with pytest.raises(ValueError, match=r"with --splits it is a path with \{fold\}, .* without, it is one file"):
         encode_by_pca(raw / "labelsTr", pattern, splits=splits)
+
+
+def test_the_backgrounds_channel_is_no_value():
+    maps = np.array([[[1, 0]], [[0, 1]], [[0, 0]]])  # (C, 1, 2)
+
+    assert foreground_values(maps, regions=False).tolist() == [0, 1, 0, 0]
+    assert foreground_values(maps, regions=True).tolist() == [1, 0, 0, 1, 0, 0]

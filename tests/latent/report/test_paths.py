@@ -1,11 +1,16 @@
 """Paths through a space of codes: where they lead, and what changes on the way."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
+from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.patients import CaseGroup
 from acnn_nnunet.latent.codes.table import CodeTable
-from acnn_nnunet.latent.report.paths import change_of, plan_paths
+from acnn_nnunet.latent.report.paths import change_of, labels_seen_through, plan_paths
+from acnn_nnunet.shape_prior.label_space import LabelSpace
 
 TABLE = CodeTable(
     tuple(CaseGroup(case, case, "", "") for case in "abc"),
@@ -63,3 +68,32 @@ def test_changes_are_the_last_value_minus_the_first():
 
     assert (volume["values"], volume["change"]) == ([10.0, 20.0, 45.0], 35.0)
     assert (thickness["values"], thickness["change"]) == ([None, 8.0, 9.0], None)
+
+
+def coder_of(shape):
+    """Decodes every code to a ring of label 1 around label 2, in each slice."""
+    labels = torch.zeros(shape, dtype=torch.long)
+    labels[..., 1:6, 1:6] = 1
+    labels[..., 2:5, 2:5] = 2
+    maps = torch.nn.functional.one_hot(labels, 3).movedim(-1, 0).float()
+    return SimpleNamespace(
+        grid=SimpleNamespace(size=shape),
+        names={1: "MYO", 2: "LV"},
+        labels=LabelSpace(3),
+        geometry=Geometry(shape, (8.0, 1.0, 1.0)[-len(shape) :]),
+        decode=lambda codes: maps.expand(len(codes), *maps.shape),
+    )
+
+
+def test_a_wall_around_a_cavity_is_seen_through():
+    assert labels_seen_through(TABLE, coder_of((3, 7, 7))) == {0}
+
+
+def test_nothing_is_hidden_in_two_dimensions():
+    assert labels_seen_through(TABLE, coder_of((7, 7))) == set()
+
+
+def test_one_code_is_enough_to_see_what_surrounds_what():
+    one = CodeTable(TABLE.cases[:1], TABLE.codes[:1])
+
+    assert labels_seen_through(one, coder_of((3, 7, 7))) == {0}

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 from skimage.measure import mesh_surface_area
 
-from acnn_nnunet.latent.report.pictures import draw_path, draw_splits, enclosing_labels, surfaces
-from acnn_nnunet.latent.report.space import Splits
+from acnn_nnunet.files.patients import CaseGroup
+from acnn_nnunet.latent.report.pictures import (
+    draw_histograms,
+    draw_path,
+    draw_splits,
+    draw_spread,
+    enclosing_labels,
+    surfaces,
+)
+from acnn_nnunet.latent.report.space import Splits, describe_space
 
 SPACING_MM = (6.0, 2.0, 2.0)
 
@@ -64,3 +72,25 @@ def test_shapes_with_nothing_to_see_are_drawn(shape):
 
 def test_a_code_of_one_number_has_one_bar():
     assert is_png(draw_splits(Splits({"a": 3, "b": 4}, np.ones(1), np.ones(1))))
+
+
+@pytest.mark.parametrize("codes", [np.zeros((2, 1)), np.arange(12.0).reshape(4, 3)])
+def test_histograms_of_codes_that_hardly_move(codes):
+    assert is_png(draw_histograms(describe_space(codes)))
+
+
+def test_the_spread_of_cases_without_group_and_phase():
+    codes = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 5.0]])
+    cases = [CaseGroup(name, name, "", "") for name in "abc"]
+
+    assert is_png(draw_spread(describe_space(codes), codes, cases))
+
+
+def test_the_spread_of_groups_with_names_that_are_formulas():
+    codes = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 5.0]])
+    cases = [
+        CaseGroup(f"{n}", f"{n}", phase, group)
+        for n, (phase, group) in enumerate([("ED", "$_"), ("ES", "b"), ("", "")])
+    ]
+
+    assert is_png(draw_spread(describe_space(codes), codes, cases))
