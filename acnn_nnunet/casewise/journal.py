@@ -45,7 +45,7 @@ class Journal:
         self.start(header)
 
     def go_on(self, header: dict[str, Any], *, may_change: Collection[str], paths: Collection[str] = ()) -> None:
-        """Take up the journal of the same evaluation, or start one where there is none.
+        """Take up the journal of the same evaluation, or start one where there is none or an empty one.
 
         Args:
             header: of the evaluation as it is asked for now.
@@ -57,7 +57,7 @@ class Journal:
             WriteError: if it cannot be written.
         """
         output = self.output
-        if not self.path.is_file():
+        if not self.path.is_file() or not any(self._lines()):
             if output.is_dir() and any(output.iterdir()) and not self.path.parent.is_dir():
                 raise ValueError(f"{output} holds no evaluation to go on with: name another folder with -o.")
             self.start(header)

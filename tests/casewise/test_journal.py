@@ -114,6 +114,15 @@ def test_going_on_where_nothing_was_begun(tmp_path):
     assert journal.read() == (HEADER, [])
 
 
+@pytest.mark.parametrize("content", ["", "\n", '{"labels": [1, [1'])
+def test_going_on_where_a_kill_came_before_the_first_line(journal, content):
+    journal.path.write_text(content)
+
+    journal.go_on(HEADER, may_change=())
+
+    assert journal.read() == (HEADER, [])
+
+
 def test_a_folder_is_the_same_by_any_of_its_names(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
