@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from acnn_nnunet.casewise.journal import Journal, cases_of_part, common_header, find_parts
+from acnn_nnunet.casewise.journal import Journal, cases_of_part, common_header, find_parts, without_links
 
 HEADER = {"labels": [1, [1, 2]], "cases": ["a", "b"]}
 
@@ -179,3 +179,16 @@ def test_parts_of_different_runs(tmp_path):
     journals[1].start({**HEADER, "labels": [2]})
     with pytest.raises(ValueError, match="are of different evaluations: delete them and run all again"):
         common_header(journals)
+
+
+def test_paths_without_links(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    header = {"folder": str(tmp_path / "link" / "a"), "groups": None, "other": str(tmp_path / "link")}
+
+    assert without_links(header, ["folder", "groups", "absent"]) == {
+        "folder": str((tmp_path / "real" / "a").resolve()),
+        "groups": None,
+        "other": str(tmp_path / "link"),
+    }
+    assert without_links(header, []) == header

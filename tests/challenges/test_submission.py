@@ -7,6 +7,7 @@ import pytest
 import SimpleITK
 
 from acnn_nnunet.challenges.command import submit
+from acnn_nnunet.challenges.submission import find_dataset
 from acnn_nnunet.files.safe_writes import write_json
 
 CASES = [f"patient{number}_{phase}" for number in (101, 102) for phase in ("ED", "ES")]
@@ -198,7 +199,7 @@ def test_dataset_is_found_by_name_number_or_as_the_only_one(predictions, tmp_pat
 def test_dataset_of_other_cases_is_refused(predictions, dataset, tmp_path, case, message):
     image = dataset / "imagesTs" / f"{case}_0000.nii.gz"
     image.unlink() if image.exists() else SimpleITK.WriteImage(_image(), str(image))
-    with pytest.raises(ValueError, match=f"Dataset027_ACDC is no converted challenge: in imagesTs, .*{message}"):
+    with pytest.raises(ValueError, match=rf"Dataset027_ACDC is no converted challenge: in imagesTs, .*{message}"):
         submit("acdc", predictions, tmp_path / "submission.zip")
 
 
@@ -225,3 +226,29 @@ def test_failure_while_zipping_keeps_the_old_zip(predictions, tmp_path, monkeypa
         submit("acdc", predictions, tmp_path / "submission.zip")
     assert (tmp_path / "submission.zip").read_bytes() == b"old"
     assert [path.name for path in Path(tmp_path).glob("*.partial")] == []
+
+
+@pytest.mark.parametrize("word", [None, "27", "027", "Dataset027_ACDC"])
+def test_a_dataset_is_found_by_challenge_number_and_name(dataset, word):
+    assert find_dataset("ACDC", word) == dataset
+
+
+def test_a_dataset_of_another_challenge_is_not_found(dataset):
+    with pytest.raises(
+        FileNotFoundError, match=r"There is no Dataset\[0-9\].*_CETUS in .*`acnn-nnunet convert cetus SRC ID`"
+    ):
+        find_dataset("CETUS", None)
+
+
+def test_two_datasets_of_a_challenge_have_to_be_told_apart(dataset, tmp_path):
+    other = _make_dataset(tmp_path / "raw", "Dataset028_ACDC")
+
+    with pytest.raises(ValueError, match=r"raw holds Dataset027_ACDC, Dataset028_ACDC: choose one with -d\.$"):
+        find_dataset("ACDC", None)
+    assert find_dataset("ACDC", "28") == other
+
+
+def test_a_file_is_no_dataset(dataset, tmp_path):
+    (tmp_path / "raw" / "Dataset029_ACDC").touch()
+
+    assert find_dataset("ACDC", None) == dataset

@@ -2,8 +2,9 @@ import json
 import re
 
 import numpy as np
+import SimpleITK
 
-from acnn_nnunet.demo.page import dice_table, draw_slices, write_page
+from acnn_nnunet.demo.page import dice_table, draw_predictions, draw_slices, write_page
 from acnn_nnunet.demo.steps import Step
 
 
@@ -44,3 +45,27 @@ def test_picture_is_written(tmp_path):
     rows = [("one", [(image, None), (image, label)]), ("empty", [(image, None), (image, np.zeros((8, 8), int))])]
     path = draw_slices(tmp_path / "p.png", rows, column_titles=("image", "label"), title="what it is")
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def _write_map(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(path))
+
+
+def test_test_hearts_are_drawn_with_the_predictions_of_both_arms(tmp_path):
+    dataset, output = tmp_path / "dataset", tmp_path / "output"
+    label = np.zeros((3, 6, 6), np.uint8)
+    label[1, 2:4, 2:4] = 3
+    _write_map(dataset / "imagesTs" / "phantom_ts000_0000.nii.gz", label.astype(np.float32))
+    _write_map(dataset / "labelsTs" / "phantom_ts000.nii.gz", label)
+    for arm in ("with_prior", "without_prior"):
+        _write_map(output / "predictions" / arm / "phantom_ts000.nii.gz", np.zeros_like(label))
+    (dataset / "groups.csv").write_text(
+        "case,patient,phase,group\nphantom_tr000,phantom_tr000,,NOR\nphantom_ts000,phantom_ts000,,NOR\n"
+    )
+
+    path = draw_predictions(dataset, output)
+
+    # Four panels beside each other, 1.7 inches each at 100 dots an inch.
+    assert path == output / "demo.png"
+    assert path.read_bytes()[16:20] == int(100 * (4 * 1.7 + 0.4)).to_bytes(4, "big")

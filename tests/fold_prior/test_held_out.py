@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from acnn_nnunet.fold_prior.held_out import describe_cases, held_out_report, load_on_grid
+from acnn_nnunet.fold_prior.held_out import (
+    as_target,
+    channel_names,
+    describe_cases,
+    held_out_report,
+    load_on_grid,
+    load_patch,
+)
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
@@ -80,3 +87,42 @@ def test_images_go_to_the_middle_and_come_back_on_the_patch():
     assert logits.shape == (2, 3, 8, 8, 10)
     assert torch.allclose(logits[:, :, 2:6, 2:6, 3:7], inner, atol=1e-6)
     assert logits[:, :, 0].abs().sum() == 0
+
+
+REGION_NAMES = {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}
+
+
+def test_channels_of_classes_are_named_by_value_whatever_their_order():
+    names = {"b": 2, "background": 0, "ignore": 3, "a": 1}
+
+    assert list(channel_names(names, LabelSpace(3, ignore_label=3)).items()) == [(1, "a"), (2, "b")]
+
+
+def test_channels_of_regions_are_named_in_their_order():
+    assert channel_names(REGION_NAMES, LabelSpace(2, regions=True, ignore_label=3)) == {0: "whole", 1: "core"}
+
+
+def test_a_dataset_of_background_alone_has_no_channel_to_name():
+    assert channel_names({"background": 0}, LabelSpace(1)) == {}
+
+
+def test_a_target_of_classes_is_the_label_map():
+    assert as_target(np.array([[0, 2, 1]], np.int16), NAMES, LabelSpace(3)).tolist() == [[0, 2, 1]]
+
+
+def test_a_target_of_regions_has_a_channel_each_and_one_for_what_is_ignored():
+    labels = LabelSpace(2, regions=True, ignore_label=3)
+
+    target = as_target(np.array([[[0, 1, 2, 3]]], np.int16), REGION_NAMES, labels)
+
+    assert target.int().tolist() == [[[0, 1, 1, 0]], [[0, 0, 1, 0]], [[0, 0, 0, 1]]]
+
+
+def test_a_patch_holds_the_anatomy_in_its_middle():
+    image, target = load_patch(Cases(), "corner", NAMES, LabelSpace(3), (3, 4, 4))
+
+    # The anatomy is rows 2 … 4 and columns 2 … 5 of either axis.
+    case = Cases().load_case("corner")
+    box = (slice(None), slice(2, 5), slice(2, 6), slice(2, 6))
+    assert torch.equal(image[0], torch.from_numpy(case[0][box]))
+    assert torch.equal(target[0], torch.from_numpy(case[1][box]))

@@ -7,11 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from phantom_prior import write_phantom_prior, write_raw
 
 from acnn_nnunet.fold_prior.loading import (
     choose_prior,
     load_finished_prior,
+    load_fold_prior,
     locate_prior,
     prior_command,
     prior_warnings,
@@ -134,3 +136,61 @@ def test_the_prior_of_a_dataset_is_found(tmp_path, monkeypatch):
         choose_prior(None, **{**words, "configuration": "3d"})
     with pytest.raises(FileNotFoundError, match=r"No shape prior for Dataset099_PhantomHeart, .* fold 1"):
         choose_prior(None, **{**words, "fold": "1"})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The raw dataset of phantoms, the results folder and an untrained prior of fold 0, which saw all three cases."""
+    root = tmp_path_factory.mktemp("trained")
+    raw = write_raw(root / "raw", cases=3)
+    return raw, root / "results", write_phantom_prior(raw, root / "results", steps=0)
+
+
+def find(trained, monkeypatch, *, fold=0, validation_cases=(), results=None, **acnn):
+    """Load the prior of a fold of the phantoms, with other settings in the plans."""
+    raw, default, path = trained
+    monkeypatch.setenv("nnUNet_results", str(results or default))
+    plans = json.loads((path.parents[1] / "plans.json").read_text())
+    plans["configurations"]["quick"]["acnn"].update(acnn)
+    dataset_json = json.loads((raw / "dataset.json").read_text())
+    return load_fold_prior(
+        PlansManager(plans), "quick", dataset_json, fold, validation_cases=validation_cases, device="cpu"
+    )
+
+
+def test_the_folds_own_prior_is_taken(trained, monkeypatch):
+    assert find(trained, monkeypatch).path == trained[2]
+
+
+def test_the_prior_that_the_settings_name_is_taken(trained, tmp_path, monkeypatch):
+    other = shutil.copyfile(trained[2], tmp_path / "other.pth")
+
+    assert find(trained, monkeypatch, prior=str(other)).path == other
+
+
+def test_without_a_prior_the_command_that_trains_one_is_named(trained, tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"nnUNetv2_train 99 quick 0 -tr ShapePriorTrainer$"):
+        find(trained, monkeypatch, results=tmp_path)
+
+
+def test_a_prior_that_is_named_and_not_there(trained, tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"no\.pth.* fold 0 needs a prior\. Train one with: nnUNetv2_train 99"):
+        find(trained, monkeypatch, prior=str(tmp_path / "no.pth"))
+
+
+def test_a_prior_of_another_code_does_not_fit(trained, monkeypatch):
+    with pytest.raises(ValueError, match=r"does not fit Dataset099_PhantomHeart, configuration quick, fold 0: .*code"):
+        find(trained, monkeypatch, code_size=7)
+
+
+def test_a_prior_that_saw_a_validation_case_is_refused(trained, monkeypatch):
+    seen = "phantom_tr002"
+
+    with pytest.raises(ValueError, match=rf"saw the labels of 1 validation cases .* \(for one {seen}\)"):
+        find(trained, monkeypatch, validation_cases=[seen, "another"])
+
+
+def test_fold_all_has_seen_everything(trained, monkeypatch):
+    found = find(trained, monkeypatch, fold="all", validation_cases=["phantom_tr002"], prior=str(trained[2]))
+
+    assert found.path == trained[2]

@@ -8,7 +8,14 @@ import torch
 from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_shape
 from tiny_hr_models import host_environment, plans_of, write_model
 
-from acnn_nnunet.nnunet.models import ModelBundle, find_trainer_class, planned_bundle, trained_bundle
+from acnn_nnunet.nnunet.models import (
+    ModelBundle,
+    find_trainer_class,
+    planned_bundle,
+    read_bundle,
+    read_checkpoint,
+    trained_bundle,
+)
 
 NAME = "Dataset005_Toy"
 
@@ -165,3 +172,41 @@ def test_axes_are_transposed_and_half_the_spacing_doubles_the_voxels():
     assert labels.shape == (1, 12, 2, 4)
     assert (labels[0, :6] == 0).all()
     assert (labels[0, 6:] == 2).all()
+
+
+def test_a_bundle_of_two_files(model_folder):
+    plans_file = model_folder / "plans.json"
+
+    bundle = read_bundle(plans_file, model_folder / "dataset.json", "3d_hr", remedy="none")
+
+    assert (bundle.name, bundle.source, bundle.network) == ("3d_hr", plans_file, None)
+    assert bundle.dataset_name == json.loads(plans_file.read_text())["dataset_name"]
+
+
+def test_a_bundle_of_a_configuration_that_is_not_there(model_folder):
+    with pytest.raises(ValueError, match=r"plans\.json has no configuration 2d, only 3d_hr"):
+        read_bundle(model_folder / "plans.json", model_folder / "dataset.json", "2d", remedy="none")
+
+
+def test_a_bundle_without_dataset_json_names_the_remedy(model_folder):
+    with pytest.raises(FileNotFoundError, match=r"no\.json.*look in the attic"):
+        read_bundle(model_folder / "plans.json", model_folder / "no.json", "3d_hr", remedy="look in the attic")
+
+
+@pytest.mark.parametrize("content", [{}, {"network_weights": {}}, [1, 2]])
+def test_a_file_of_torch_that_is_no_checkpoint(tmp_path, content):
+    torch.save(content, tmp_path / "a.pth")
+
+    with pytest.raises(
+        ValueError, match=r"a\.pth is truncated or no checkpoint of nnU-Net \(it has no network_weights\): mend"
+    ):
+        read_checkpoint(tmp_path / "a.pth", remedy="mend it")
+
+
+def test_a_checkpoint_comes_back_whole(tmp_path):
+    content = {"network_weights": {"a": torch.ones(2)}, "trainer_name": "X", "more": 1}
+    torch.save(content, tmp_path / "a.pth")
+
+    found = read_checkpoint(tmp_path / "a.pth", remedy="none")
+
+    assert (found["trainer_name"], found["more"], found["network_weights"]["a"].tolist()) == ("X", 1, [1, 1])

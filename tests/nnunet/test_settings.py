@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import pytest
 
-from acnn_nnunet.nnunet.settings import SettingRule, Settings, setting, spell
+from acnn_nnunet.nnunet.settings import SettingRule, Settings, rule_of, rules, setting, spell
 
 
 def test_without_a_block_defaults_apply():
@@ -124,3 +124,40 @@ def test_a_field_carries_its_rule():
 
 def test_words_of_the_command_line():
     assert [spell(value) for value in (None, True, 5e-6, "ce")] == ["none", "true", "5e-06", "ce"]
+
+
+@pytest.mark.parametrize(
+    ("mirroring", "weight", "with_prior", "mirrors"),
+    [
+        ("auto", 0.3, True, False),
+        ("auto", 0.0, True, True),  # the prior weighs nothing
+        ("auto", 0.3, False, True),
+        (True, 0.3, True, True),
+        (False, 0.0, False, False),
+    ],
+)
+def test_a_prior_forbids_mirroring_unless_it_is_asked_for(mirroring, weight, with_prior, mirrors):
+    settings = Settings(mirroring=mirroring, prior_weight=weight)
+
+    assert settings.mirrors(with_prior=with_prior) is mirrors
+
+
+def test_every_field_has_a_rule_that_its_default_keeps():
+    for key, rule in rules().items():
+        rule.check(key, getattr(Settings(), key))
+    assert list(rules()) == [field.name for field in fields(Settings)]
+
+
+def test_an_unknown_key_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"^unknown key 'x', allowed are preset, .*slice_rotation_deg$"):
+        rule_of("x")
+
+
+def test_a_key_that_was_removed_says_so():
+    with pytest.raises(ValueError, match=r"^the setting 'network_maps' was removed: take it out, allowed are preset"):
+        rule_of("network_maps")
+
+
+def test_the_decoded_distance_goes_with_the_hybrid_alone():
+    with pytest.raises(ValueError, match=r"with architecture=cnn it must be one of l2, whitened$"):
+        Settings(prior_distance="decoded", architecture="cnn")

@@ -1,6 +1,7 @@
 """Calibrations of scores whose relation to the truth is made up, and so known."""
 
 import json
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,7 @@ from acnn_nnunet.plausibility.calibration import (
     judge_flags,
     judge_plausibilities,
 )
+from acnn_nnunet.plausibility.table import PlausibilityRow
 
 
 def made_up(count=40, *, noise=0.0):
@@ -136,3 +138,49 @@ def test_what_cannot_be_learnt_is_said():
     same = CalibrationCases(cases.scores, np.full(40, 0.5), cases.hausdorff_mm, cases.units)
     with pytest.raises(ValueError, match=r"same mean Dice, 0\.5"):
         calibrate(same, recall=0.9, prior_sha256="abc")
+
+
+def test_rows_with_truth_become_cases_and_a_stranger_is_its_own_patient():
+    rows = [
+        PlausibilityRow("a", "scored", {"mahalanobis": 1.0, "missing_labels": 0.0}, dice=0.9, hausdorff_mm=2.0),
+        PlausibilityRow("b", "scored", {"mahalanobis": 3.0, "missing_labels": 1.0}, dice=0.5, hausdorff_mm=8.0),
+    ]
+
+    cases = CalibrationCases.of_rows(rows, ["missing_labels", "mahalanobis"], {"a": "p"})
+
+    assert {name: values.tolist() for name, values in cases.scores.items()} == {
+        "missing_labels": [0, 1],
+        "mahalanobis": [1, 3],
+    }
+    assert (cases.dice.tolist(), cases.hausdorff_mm.tolist(), cases.units) == ([0.9, 0.5], [2, 8], ["p", "b"])
+
+
+def test_a_case_at_the_threshold_is_flagged():
+    calibration = Calibration((), (), (), (), 0.0, bad_dice=0.5, recall=1.0, threshold=0.7, prior_sha256="")
+
+    assert (calibration.flags(0.7), calibration.flags(0.7001)) == (True, False)
+
+
+def test_a_plausibility_by_hand():
+    one, weight = ("missing_labels",), (math.log(3),)
+    calibration = Calibration(one, (0.0,), (1.0,), weight, math.log(3), 0.5, 1.0, threshold=0.7, prior_sha256="")
+
+    # At the centre the odds are 3 to 1, one scale further they are a third of that, then a ninth.
+    found = [calibration.plausibility({"missing_labels": badness}) for badness in (0, 1, 2)]
+    assert found == pytest.approx([3 / 4, 1 / 2, 1 / 4])
+
+
+def test_flags_of_nobody():
+    nobody = np.zeros(3, dtype=bool)
+
+    assert judge_flags(nobody, nobody) == {
+        "flagged_share": 0.0,
+        "found_share_of_bad": None,
+        "bad_share_of_flagged": None,
+    }
+
+
+def test_cases_that_are_all_alike_cannot_be_ordered():
+    judged = judge_plausibilities(np.array([0.1, 0.2]), np.array([0.5, 0.5]), np.array([3.0, 3.0]))
+
+    assert judged == {"auroc_worst_tenth": None, "spearman_dice": None, "spearman_hausdorff": None}

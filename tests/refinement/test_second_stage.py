@@ -74,3 +74,10 @@ def test_an_unknown_label_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"a\.nii\.gz holds the label 4, which the second stage does not know: .*b 2"):
         refiner_of().refine_file(source, tmp_path / "b.nii.gz")
     assert not (tmp_path / "b.nii.gz").exists()
+
+
+def test_the_labels_of_a_dataset_are_those_that_a_map_may_have():
+    refiner = refiner_of()
+
+    assert refiner.known_labels == {0, 1, 2}
+    assert (refiner.labels.num_channels, refiner.labels.regions) == (3, False)

@@ -10,7 +10,7 @@ from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
 from acnn_nnunet.shape_prior.label_space import LabelSpace
 from acnn_nnunet.shape_prior.loss.distances import FeatureDistance, SquaredDistance, WhitenedDistance
 from acnn_nnunet.shape_prior.loss.prior_loss import ShapePriorLoss
-from acnn_nnunet.shape_prior.loss.prior_term import PriorTerm
+from acnn_nnunet.shape_prior.loss.prior_term import PriorTerm, make_prior_term
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 
 SIZE = (8, 8, 8)
@@ -244,3 +244,27 @@ def test_frozen_means_bitwise_frozen_with_all_terms(batch):
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert not any(p.requires_grad for p in loss.parameters())
     assert not any(module.training for module in loss.prior.modules())
+
+
+@pytest.mark.parametrize(("distance", "kind"), [("l2", SquaredDistance), ("whitened", WhitenedDistance)])
+def test_a_priors_term_has_the_distance_that_the_setting_names(distance, kind):
+    term = make_prior_term(tl_network(), distance=distance, grid=PatchGrid(SIZE), labels=LabelSpace(3))
+
+    assert isinstance(term.distance, kind)
+    assert list(term.weights) == ["distance"]
+
+
+def test_a_priors_term_has_the_terms_that_have_a_weight():
+    network = tl_network()
+
+    term = make_prior_term(
+        network,
+        distance="l2",
+        grid=PatchGrid(SIZE),
+        labels=LabelSpace(3),
+        feature_weight=2.0,
+        reconstruction_weight=3.0,
+    )
+
+    assert term.weights == {"distance": 1.0, "feature_distance": 2.0, "reconstruction_loss": 3.0}
+    assert not any(parameter.requires_grad for parameter in term.parameters())

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import SimpleITK
+import torch
 from stack_files import DIRECTIONS, between_slices, image_of, read, world_coordinates, world_ramp, write
 
 from acnn_nnunet.sr.degradation.acquisition import Acquisition
-from acnn_nnunet.sr.degradation.command import DegradeOptions, degrade_folder
+from acnn_nnunet.sr.degradation.command import DegradeOptions, degrade_folder, generator_of
 from acnn_nnunet.sr.inference.interpolation import InterpolationOptions, interpolate_folder
 
 
@@ -148,3 +149,11 @@ class TestBadInput:
                 degrade_folder(path, output, DegradeOptions(Acquisition(2)))
         with pytest.raises(OSError, match=r"a\.nii\.gz.* cannot be written to"):
             degrade_folder(path, path / "below", DegradeOptions(Acquisition(2)))
+
+
+def test_what_is_drawn_depends_on_name_and_seed_alone():
+    def draw(name, seed):
+        return torch.rand(3, generator=generator_of(name, seed=seed)).tolist()
+
+    assert draw("a", 0) == draw("a", 0)
+    assert len({tuple(draw(name, seed)) for name in ("a", "b", "") for seed in (0, 1)}) == 6
