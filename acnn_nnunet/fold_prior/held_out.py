@@ -11,7 +11,7 @@ from torch import Tensor
 from acnn_nnunet.nnunet.cases import centred_patch
 from acnn_nnunet.shape_prior.code_statistics import mean_distance_between
 from acnn_nnunet.shape_prior.grids.views import Grid, View
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.loss.distances import WhitenedDistance
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 

@@ -15,7 +15,7 @@ from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.nnunet.plans import read_plans, train_command
 from acnn_nnunet.nnunet.run_folder import read_checkpoint_errors
 from acnn_nnunet.nnunet.settings import Settings
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, Prior, PriorSpec, load_prior
 
 PRIOR_TRAINER = "ShapePriorTrainer"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from acnn_nnunet.plausibility.table import PlausibilityRow
-from acnn_nnunet.shape_prior.defects import rank_correlation
+from acnn_nnunet.shape_prior.label_maps.defects import rank_correlation
 
 FORMAT_VERSION = 1
 WORST_SHARE = 0.1

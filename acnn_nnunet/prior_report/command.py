@@ -26,7 +26,7 @@ from acnn_nnunet.prior_report.page import render_prior_page
 from acnn_nnunet.prior_report.reconstruction import fit_pca, measure_reconstruction, pca_cases
 from acnn_nnunet.prior_report.subject import Subject
 from acnn_nnunet.prior_report.verdict import how_to_change, judge, overall, verdict_text
-from acnn_nnunet.shape_prior.pca import LinearShapeModel
+from acnn_nnunet.shape_prior.label_maps.pca import LinearShapeModel
 
 JSON_FILE, PAGE_FILE = "prior_report.json", "report.html"
 _REPORTED_SETTINGS = (

@@ -16,7 +16,7 @@ from acnn_nnunet.shape_prior.code_statistics import (
     mean_distance_between,
     prediction_error,
 )
-from acnn_nnunet.shape_prior.defects import DEFECTS, STRENGTHS, dose_response, move_slices, rank_correlation
+from acnn_nnunet.shape_prior.label_maps.defects import DEFECTS, STRENGTHS, dose_response, move_slices, rank_correlation
 from acnn_nnunet.shape_prior.loss.distances import FeatureDistance
 from acnn_nnunet.shape_prior.loss.gradient_norms import example_logits, gradient_norms
 from acnn_nnunet.shape_prior.loss.prior_term import make_prior_term

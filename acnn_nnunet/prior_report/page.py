@@ -10,7 +10,7 @@ from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, new_figure, r
 from acnn_nnunet.pages.plots import code_panels, draw_spectrum
 from acnn_nnunet.prior_report.reconstruction import HeldOutCase, look_at
 from acnn_nnunet.prior_report.subject import Subject
-from acnn_nnunet.shape_prior.pca import LinearShapeModel
+from acnn_nnunet.shape_prior.label_maps.pca import LinearShapeModel
 
 MODEL_TITLES = {"autoencoder": "autoencoder", "pca": "PCA", "predictor": "from the image"}
 MEASURE_TITLES = {

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from acnn_nnunet.evaluation.masks.scores import score_masks
 from acnn_nnunet.prior_report.subject import Subject, evenly_spaced
-from acnn_nnunet.shape_prior.pca import LinearShapeModel, most_cases
+from acnn_nnunet.shape_prior.label_maps.pca import LinearShapeModel, most_cases
 
 _TOLERANCE_MM = 1.0
 

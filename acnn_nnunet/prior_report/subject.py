@@ -13,7 +13,7 @@ from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.fold_prior.held_out import channel_names, load_on_grid
 from acnn_nnunet.nnunet.folds import FoldView
 from acnn_nnunet.shape_prior.grids.views import Grid
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.loss.distances import make_code_distance
 from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
 from acnn_nnunet.shape_prior.prior_file import Prior

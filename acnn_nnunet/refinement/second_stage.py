@@ -14,7 +14,7 @@ from acnn_nnunet.fold_prior.held_out import as_target
 from acnn_nnunet.fold_prior.loading import label_space
 from acnn_nnunet.nnunet.labels import known_values
 from acnn_nnunet.nnunet.models import ModelBundle
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid, make_grid
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
 
 FORMAT_VERSION = 3

@@ -167,7 +167,7 @@ def pca_reconstruction(batches: int = 140) -> dict:
 
     from acnn_nnunet.fold_prior.held_out import load_on_grid
     from acnn_nnunet.shape_prior.grids.samples import samples_on_grid
-    from acnn_nnunet.shape_prior.pca import labels_from_distances, signed_distances
+    from acnn_nnunet.shape_prior.label_maps.pca import labels_from_distances, signed_distances
 
     trainer = make_trainer("ShapePriorTrainer", {"seed": 0})
     trainer.dataloader_train, _ = trainer.get_dataloaders()

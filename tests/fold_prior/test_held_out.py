@@ -13,7 +13,7 @@ from acnn_nnunet.fold_prior.held_out import (
     load_patch,
 )
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 
 NAMES = {"background": 0, "a": 1, "b": 2}

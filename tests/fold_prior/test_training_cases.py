@@ -7,7 +7,7 @@ import pytest
 
 from acnn_nnunet.fold_prior.training_cases import find_absent_labels, fit_box_to_cases
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 
 NO_FOREGROUND = "No training case of a fold has any foreground: a shape prior needs labelled anatomy"
 

@@ -11,8 +11,8 @@ from tiny_fold import DATASET, REGIONS, write_fold, write_prior
 
 from acnn_nnunet.nnunet.folds import view_fold
 from acnn_nnunet.prior_report.command import JSON_FILE, PAGE_FILE, PriorReportOptions, prior_report
-from acnn_nnunet.shape_prior.defects import DEFECTS, STRENGTHS
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
+from acnn_nnunet.shape_prior.label_maps.defects import DEFECTS, STRENGTHS
 
 KINDS = {
     "patch": {"settings": {}},

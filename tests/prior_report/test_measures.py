@@ -15,7 +15,7 @@ from acnn_nnunet.prior_report.measures import (
     judge_predictor,
     num_batches,
 )
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.loss.distances import SquaredDistance
 
 

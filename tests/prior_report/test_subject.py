@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from acnn_nnunet.prior_report.subject import Subject, evenly_spaced
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from acnn_nnunet.refinement.segmentation_errors import draw_errors
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 
 CLASSES = LabelSpace(3)
 

@@ -12,8 +12,8 @@ from acnn_nnunet.demo.phantom import write_dataset
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.fold_prior.loading import describe_prior
 from acnn_nnunet.shape_prior.code_statistics import code_statistics
-from acnn_nnunet.shape_prior.defects import DEFECTS
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
+from acnn_nnunet.shape_prior.label_maps.defects import DEFECTS
 from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, PriorSpec, load_prior
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from started_trainers import start
 
+from acnn_nnunet.sr.degradation.acquisition import acquire
 from acnn_nnunet.sr.srcnn import SRCNN
 from acnn_nnunet.sr.upsampling import interpolate_slices
 from acnn_nnunet.trainers import SRCNNTrainer, SRTrainer
@@ -22,7 +23,8 @@ def test_training_begins_at_interpolation_and_the_loss_falls(make_hr_trainer, tr
     interpolated = interpolate_slices(stacks["data"], 2, axis=trainer.through_plane.axis)
     torch.testing.assert_close(output, interpolated)
     # In the image's own unit it is the interpolation of what the slices show of it.
-    in_images_unit = interpolate_slices(trainer._simulate(target.image), 2, axis=trainer.through_plane.axis)
+    spacing_mm, axis = trainer.configuration_manager.spacing, trainer.through_plane.axis
+    in_images_unit = interpolate_slices(acquire(target.image, trainer.acquisition, spacing_mm, axis=axis), 2, axis=axis)
     torch.testing.assert_close(target.of_output(output), in_images_unit, rtol=1e-4, atol=1e-4)
     # Waves along the slices can be restored, the phantoms' noise cannot. The host's SGD takes a hundred steps to start.
     z = torch.arange(batch["data"].shape[2]).view(-1, 1, 1)

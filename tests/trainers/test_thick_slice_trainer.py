@@ -172,7 +172,7 @@ def test_what_trains_is_what_predicts(make_hr_trainer):
     with torch.no_grad():
         expected = trainer.network.eval()(stack[:1])[0]
     output = predict_sliding_window(
-        model.network,
+        model.bundle.network,
         stack[0],
         patch_size=model.lr_patch_size,
         factor=model.through_plane.factor,

@@ -10,7 +10,7 @@ from acnn_nnunet.fold_prior.case_files import list_labels
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.latent.codes.command import CaseFiles, load_cases
 from acnn_nnunet.latent.codes.table import CodeTable, collect_codes, describe_case
-from acnn_nnunet.shape_prior.pca import pca_codes
+from acnn_nnunet.shape_prior.label_maps.pca import pca_codes
 
 FOLD = "{fold}"
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from acnn_nnunet.shape_prior.grids.views import Grid, View
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 
 
 @dataclass(frozen=True)

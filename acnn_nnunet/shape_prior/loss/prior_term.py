@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from acnn_nnunet.shape_prior.grids.views import Grid, RoiGrid
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.loss.distances import FeatureDistance, make_code_distance
 from acnn_nnunet.shape_prior.networks.hybrid_autoencoder import AnyDecoder, AnyEncoder
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import torch
 
 from acnn_nnunet.shape_prior.grids.samples import GridSamples
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.pca import distance_maps, fit_linear_start, without_background
 from acnn_nnunet.shape_prior.networks.hybrid_autoencoder import SMALL, HybridDecoder, HybridEncoder, pool
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
-from acnn_nnunet.shape_prior.pca import distance_maps, fit_linear_start, without_background
 
 # What a voxel's distance to the boundary is worth as a logit.
 SHARPNESS = 1.5

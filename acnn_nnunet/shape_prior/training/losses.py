@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from acnn_nnunet.shape_prior.grids.samples import GridSamples
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
 from acnn_nnunet.shape_prior.training.stages import TLLosses
 

@@ -95,7 +95,7 @@ def encode(workplace: Workplace, fold: str | int) -> None:
     from acnn_nnunet.fold_prior.held_out import load_on_grid
     from acnn_nnunet.latent.codes.pca import foreground_values
     from acnn_nnunet.latent.codes.table import CodeTable, write_codes
-    from acnn_nnunet.shape_prior.pca import pca_codes
+    from acnn_nnunet.shape_prior.label_maps.pca import pca_codes
     from acnn_nnunet.shape_prior.prior_file import load_prior
 
     prior = load_prior(prior_file(workplace, fold))

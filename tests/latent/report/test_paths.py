@@ -10,7 +10,7 @@ from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.patients import CaseGroup
 from acnn_nnunet.latent.codes.table import CodeTable
 from acnn_nnunet.latent.report.paths import change_of, labels_seen_through, plan_paths
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 
 TABLE = CodeTable(
     tuple(CaseGroup(case, case, "", "") for case in "abc"),

@@ -4,7 +4,7 @@ import torch
 
 from acnn_nnunet.shape_prior.grids.samples import grid_shares, samples_on_grid
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 
 ROI = RoiGrid((4, 4), spacing_mm=(1.0, 1.0), patch_spacing_mm=(1.0, 1.0))
 

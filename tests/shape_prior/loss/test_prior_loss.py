@@ -9,7 +9,7 @@ from torch import distributed as dist
 from torch import nn
 
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, View
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.loss.distances import SquaredDistance, WhitenedDistance
 from acnn_nnunet.shape_prior.loss.prior_loss import FullPrecisionLoss, ShapePriorLoss
 from acnn_nnunet.shape_prior.loss.prior_term import PriorTerm

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.loss.distances import FeatureDistance, SquaredDistance, WhitenedDistance
 from acnn_nnunet.shape_prior.loss.prior_loss import ShapePriorLoss
 from acnn_nnunet.shape_prior.loss.prior_term import PriorTerm, make_prior_term

@@ -8,10 +8,10 @@ from sklearn.decomposition import PCA
 
 from acnn_nnunet.shape_prior.grids.samples import samples_on_grid
 from acnn_nnunet.shape_prior.grids.views import PatchGrid
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.pca import distance_maps
 from acnn_nnunet.shape_prior.networks.hybrid_autoencoder import pool
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
-from acnn_nnunet.shape_prior.pca import distance_maps
 from acnn_nnunet.shape_prior.training.linear_start import SHARPNESS, maps_for_linear_start, start_linearly
 
 SIZE, CODE_SIZE, MAPS = (12, 16, 16), 6, 40

@@ -9,7 +9,7 @@ import torch
 
 from acnn_nnunet.shape_prior.grids.samples import samples_on_grid
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
-from acnn_nnunet.shape_prior.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
 from acnn_nnunet.shape_prior.training.losses import (
     ReconstructionLoss,

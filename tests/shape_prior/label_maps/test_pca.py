@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from acnn_nnunet.shape_prior.label_space import LabelSpace
-from acnn_nnunet.shape_prior.pca import (
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.pca import (
     LIMIT,
     LinearShapeModel,
     distance_maps,

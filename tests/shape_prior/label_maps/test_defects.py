@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from acnn_nnunet.shape_prior.defects import (
+from acnn_nnunet.shape_prior.label_maps.defects import (
     DEFECTS,
     STRENGTHS,
     add_island,

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from acnn_nnunet.shape_prior.label_space import LabelSpace, one_hot
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace, one_hot
 
 CLASSES = LabelSpace(3)
 

@@ -1,0 +1,1 @@
+"""Label maps as a prior sees them: channels and probabilities, PCA, known defects."""
