@@ -1,11 +1,13 @@
 """What every trainer of ours does with settings, folds, files and data that cannot be used."""
 
+import errno
 from pathlib import Path
 
 import pytest
 import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from acnn_nnunet.trainers import ACNNTrainer, ShapePriorTrainer
+from acnn_nnunet.trainers import ACNNTrainer, AESegTrainer, ShapePriorTrainer
 
 
 def test_a_fold_beyond_the_splits_is_refused_by_both(make_trainer):
@@ -68,3 +70,50 @@ def test_a_results_folder_that_cannot_be_written(make_trainer, monkeypatch, tmp_
     monkeypatch.setenv("nnUNet_results", str(tmp_path / "file"))
     with pytest.raises(OSError, match=r"Cannot write results of Dataset077_PhantomHeart.*point nnUNet_results"):
         make_trainer(ACNNTrainer)
+
+
+def test_settings_become_the_hosts_numbers(make_trainer):
+    block = {"num_epochs": 7, "num_iterations_per_epoch": 3, "num_val_iterations_per_epoch": 4, "save_every": 5}
+    trainer = make_trainer(ACNNTrainer, block={**block, "weight_decay": 0.25, "deep_supervision": False})
+
+    assert {name: getattr(trainer, name) for name in block} == block
+    assert (trainer.weight_decay, trainer.enable_deep_supervision) == (0.25, False)
+
+
+def test_a_training_that_has_ended_leaves_its_final_checkpoint_alone(make_trainer, capsys):
+    trainer = make_trainer(AESegTrainer)
+    final = Path(trainer.output_folder) / "checkpoint_final.pth"
+    final.write_bytes(b"as it was")
+    trainer.current_epoch = trainer.num_epochs
+
+    trainer.run_training()
+
+    assert final.read_bytes() == b"as it was"
+    assert "Training has ended already (2 epochs); only validation follows." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, r"^The disk is full .* configuration 3d_fullres, fold 0: free some space; "),
+        (errno.EIO, "^.Errno 5"),
+    ],
+)
+def test_a_full_disk_ends_a_training_with_the_remedy_and_other_errors_stay(make_trainer, monkeypatch, number, message):
+    def fail(self):
+        raise OSError(number, "cannot write")
+
+    monkeypatch.setattr(nnUNetTrainer, "run_training", fail)
+
+    with pytest.raises(OSError, match=message):
+        make_trainer(AESegTrainer).run_training()
+
+
+@pytest.mark.parametrize(("autocast", "words"), [(True, "bfloat16 autocast"), (False, "float32")])
+def test_the_log_says_how_this_cpu_computes(make_trainer, capsys, autocast, words):
+    make_trainer(AESegTrainer, block={"cpu_autocast": autocast}).initialize()
+
+    assert (
+        f"the network runs in {words} on this CPU (setting cpu_autocast={str(autocast).lower()})"
+        in capsys.readouterr().out
+    )
