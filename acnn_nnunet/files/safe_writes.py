@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+_PARTIAL, _PROBE = ".partial", ".writable_"
+
 
 class WriteError(OSError):
     """A result cannot be written: the disk is full, or there is no permission."""
@@ -22,7 +24,7 @@ def replace_atomically(path: str | os.PathLike[str], write: Callable[[str], None
         WriteError: naming the path, if it cannot be written (disk full, no permission).
     """
     path = os.fspath(path)
-    partial = f"{path}.partial"
+    partial = f"{path}{_PARTIAL}"
     try:
         write(partial)
         os.replace(partial, path)
@@ -63,6 +65,12 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     write_text(path, json.dumps(plain(content), indent=2) + "\n")
 
 
+def names_in(folder: Path) -> list[str]:
+    """Return the sorted names in a folder, if there is one, without the files that a killed run did not finish."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    return [name for name in names if not name.endswith(_PARTIAL) and not name.startswith(_PROBE)]
+
+
 def refuse_file(folder: Path) -> None:
     """Raise ValueError if what is to be a folder is a file: to be called before anything is computed."""
     if Path(folder).is_file():
@@ -78,7 +86,7 @@ def make_output_folder(folder: Path, *, source: Path | None = None) -> None:
     """
     if source is not None and folder.resolve() == source.resolve():
         raise ValueError(f"{folder} is the folder that is read from: choose another one with -o.")
-    probe = folder / f".writable_{os.getpid()}"
+    probe = folder / f"{_PROBE}{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.touch()

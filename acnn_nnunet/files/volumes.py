@@ -5,7 +5,7 @@ import gzip
 import io
 import math
 import os
-import tempfile
+import shutil
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -229,10 +229,15 @@ def _gzip_size(path: Path) -> int:
 
 def _write(image: SimpleITK.Image, path: Path, partial: str) -> None:
     """Write a file, and the voxels beside it where the format has a file of its own for them."""
-    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
-        named = Path(folder) / path.name  # ITK chooses the format by the name
+    folder = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    folder.mkdir()
+    try:
+        named = folder / path.name  # ITK chooses the format by the name
         SimpleITK.WriteImage(image, str(named), named.name.lower().endswith(".gz"))
-        for each in Path(folder).iterdir():
+        for each in folder.iterdir():
             if each != named:
                 os.replace(each, path.with_name(each.name))
         os.replace(named, partial)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,7 @@ from typing import Any
 from tqdm import tqdm
 
 from acnn_nnunet import __version__
-from acnn_nnunet.files.safe_writes import make_output_folder, refuse_file, write_json, write_text
+from acnn_nnunet.files.safe_writes import make_output_folder, names_in, refuse_file, write_json, write_text
 from acnn_nnunet.fold_prior.loading import PRIOR_TRAINER, label_space, load_fold_prior
 from acnn_nnunet.nnunet.devices import check_device
 from acnn_nnunet.nnunet.folds import FoldView, view_fold
@@ -140,5 +140,5 @@ def _where(view: FoldView) -> dict[str, Any]:
 
 def _refuse_other_content(output: Path) -> None:
     refuse_file(output)
-    if output.is_dir() and (others := sorted({path.name for path in output.iterdir()} - {JSON_FILE, PAGE_FILE})):
+    if others := [name for name in names_in(output) if name not in (JSON_FILE, PAGE_FILE)]:
         raise ValueError(f"{output} holds other things, such as {others[0]}: name another folder with -o.")

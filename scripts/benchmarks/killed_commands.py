@@ -161,8 +161,8 @@ def result_files(folder: Path) -> list[Path]:
 
 
 def is_leftover(path: Path) -> bool:
-    """Return whether a file bears the name of one that is not finished, or of a probe."""
-    return ".partial" in path.name or path.name.startswith(".writable_")
+    """Return whether a file or its folder bears the name of something unfinished, or is a probe."""
+    return ".partial" in f"{path.parent.name}/{path.name}" or path.name.startswith(".writable_")
 
 
 def half_written(expected: dict[str, Any], at_kill: dict[str, Any]) -> list[str]:

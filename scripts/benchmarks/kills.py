@@ -3,10 +3,11 @@
     python -m scripts.benchmarks.kills --work FOLDER [--moments 20] [--only evaluate predict_hr …]
 
 Each command runs undisturbed. Then, for every moment, it is started in a fresh output folder, its process group is
-killed (`kill -9`) after a share of the undisturbed time, and it is started again with `--c`, `--continue` or
-`--continue_prediction`; `plausibility` has no such flag and starts over. The output must equal the undisturbed one:
-tables line by line, label maps and pages byte by byte. Trainings draw other batches after a kill, so their checkpoints
-must load, the epochs go on where the checkpoint stands, and the logs hold each epoch once.
+killed (`kill -9`) after a share of the undisturbed time, every other time counted from its first file on, and it is
+started again with `--c`, `--continue` or `--continue_prediction`; `plausibility` has no such flag and starts over. The
+output must equal the undisturbed one: tables line by line, label maps and pages byte by byte. Trainings draw other
+batches after a kill, so their checkpoints must load, the epochs go on where the checkpoint stands, and the logs hold
+each epoch once.
 
 Commands are forked off this process, which has loaded nnU-Net and PyTorch: start-up of seconds writes nothing.
 Writes NAME.json of each command to --results; what is there is not measured again.
@@ -15,6 +16,7 @@ Writes NAME.json of each command to --results; what is there is not measured aga
 import argparse
 import importlib
 import json
+import math
 import os
 import platform
 import random
@@ -22,6 +24,8 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -83,26 +87,29 @@ def measure(name: str, command: KilledCommand, work: Path, *, num_moments: int, 
     Raises:
         RuntimeError: if the undisturbed run fails.
     """
-    seconds, end = [], time.monotonic() + 60 * minutes
+    end = time.monotonic() + 60 * minutes
+    undisturbed = []
     for _ in range(2):
         command.prepare(work)
-        start = time.perf_counter()
-        status, words = Run(command.lines, work).wait()
-        seconds.append(time.perf_counter() - start)
+        run = Run(command.lines, work, command.output)
+        status, words = run.wait()
+        undisturbed.append((run.first_file_s, run.ended_s - run.first_file_s))
         if status:
             raise RuntimeError(f"{name} fails undisturbed: {words[-1000:]}")
-    undisturbed_s = min(seconds)
     expected = command.describe(work / command.output)
+    silent_s, writing_s = min(undisturbed, key=sum)
     kills = []
-    for share in shares(num_moments, seed=f"{SEED} {name}"):
+    for index, share in enumerate(shares(num_moments, seed=f"{SEED} {name}")):
         if time.monotonic() > end:
             break
-        kills.append(kill_once(command, work, expected, after_s=share * undisturbed_s, share=share))
+        moment = Moment(share, silent_s + writing_s) if index % 2 else Moment(share, writing_s, from_first_file=True)
+        kills.append(kill_once(command, work, expected, moment))
         print(f"{name}: {kills[-1]}", flush=True)
     return {
         "command": list(command.lines),
         "again": list(command.again),
-        "undisturbed_s": round(undisturbed_s, 2),
+        "undisturbed_s": round(silent_s + writing_s, 2),
+        "first_file_s": round(silent_s, 2),
         "moments": len(kills),
         "living": sum(kill["living"] for kill in kills),
         "equal": sum(not kill["differences"] for kill in kills),
@@ -116,28 +123,46 @@ def shares(number: int, *, seed: str) -> list[float]:
     return generator.sample([(part + generator.random()) / number for part in range(number)], number)
 
 
-def kill_once(
-    command: KilledCommand, work: Path, expected: dict[str, Any], *, after_s: float, share: float
-) -> dict[str, Any]:
-    """Kill a command after some time, start it again, and return what differs from the undisturbed output.
+@dataclass(frozen=True)
+class Moment:
+    """A moment of a run.
+
+    Attributes:
+        share: of the time.
+        of_s: that time, of an undisturbed run.
+        from_first_file: count from the first file in the output on, so that kills meet the writing.
+    """
+
+    share: float
+    of_s: float
+    from_first_file: bool = False
+
+
+def kill_once(command: KilledCommand, work: Path, expected: dict[str, Any], moment: Moment) -> dict[str, Any]:
+    """Kill a command at a moment, start it again, and return what differs from the undisturbed output.
 
     A run that has ended before its moment is tried again with an earlier one.
     """
     output = work / command.output
     for _ in range(TRIES):
         command.prepare(work)
-        run = Run(command.lines, work)
-        if living := run.kill(after_s):
+        run = Run(command.lines, work, command.output)
+        if living := run.kill(moment):
             break
-        after_s, share = EARLIER * after_s, EARLIER * share
+        moment = replace(moment, share=EARLIER * moment.share)
     files = [path for path in output.rglob("*") if path.is_file()] if output.is_dir() else []
-    result = {"share": round(share, 4), "living": living, "files_at_kill": len(files)}
-    result["unfinished_at_kill"] = sum(map(is_leftover, files))
+    result = {
+        "share": round(moment.share, 4),
+        "from": "first file" if moment.from_first_file else "start",
+        "living": living,
+        "new_files_at_kill": len(files) - run.files_before,
+        "unfinished_at_kill": sum(map(is_leftover, files)),
+    }
     try:
         at_kill = command.describe(output)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         return {**result, "differences": [f"at the kill: {' '.join(str(error).split())[:300]}"]}
-    status, words = Run(command.again, work).wait()
+    status, words = Run(command.again, work, command.output).wait()
     if status:
         last = (words.strip().splitlines() or ["no word"])[-1]
         return {**result, "differences": [f"the second start ended with {status}: {last}"]}
@@ -159,10 +184,19 @@ class Run:
     Args:
         lines: the commands.
         work: the folder that they run in; their words go to `words.txt` there.
+        output: the folder that they write, below it.
+
+    Attributes:
+        first_file_s: when a file of theirs was first seen in the output; when they ended, if none was.
+        ended_s: when they ended.
+        files_before: files in the output before.
     """
 
-    def __init__(self, lines: tuple[str, ...], work: Path):
-        self.words = work / "words.txt"
+    def __init__(self, lines: tuple[str, ...], work: Path, output: str):
+        self.words, self.output = work / "words.txt", work / output
+        self.files_before = self._count_files()
+        self.first_file_s = self.ended_s = math.inf
+        self.start = time.monotonic()
         self.process_id = os.fork()
         if self.process_id == 0:
             status = 1
@@ -178,27 +212,38 @@ class Run:
 
     def wait(self) -> tuple[int, str]:
         """Return the exit status and the words."""
-        deadline = time.monotonic() + RUN_LIMIT_S
-        while not (ended := self._ended()) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        ended = self._ended_before(lambda: RUN_LIMIT_S)
         if not ended:
             self._kill_group()
         return self.status if ended else 124, self.words.read_text(errors="replace")
 
-    def kill(self, after_s: float) -> bool:
-        """Kill the group after some time and return whether it was at work."""
-        deadline = time.monotonic() + after_s
-        while not (ended := self._ended()) and time.monotonic() < deadline:
-            time.sleep(min(0.01, max(0.0, deadline - time.monotonic())))
+    def kill(self, moment: Moment) -> bool:
+        """Kill the group at a moment and return whether it was at work."""
+
+        def after_s() -> float:
+            return moment.share * moment.of_s + (self.first_file_s if moment.from_first_file else 0)
+
+        ended = self._ended_before(after_s)
         if not ended:
             self._kill_group()
         return not ended
 
-    def _ended(self) -> bool:
-        process_id, status = os.waitpid(self.process_id, os.WNOHANG)
-        if process_id:
-            self.status = os.waitstatus_to_exitcode(status)
-        return bool(process_id)
+    def _ended_before(self, limit_s: Callable[[], float]) -> bool:
+        """Wait for the end or for a time, and return whether the end came."""
+        while True:
+            passed_s = time.monotonic() - self.start
+            process_id, status = os.waitpid(self.process_id, os.WNOHANG)
+            if self.first_file_s == math.inf and (process_id or self._count_files() > self.files_before):
+                self.first_file_s = passed_s
+            if process_id:
+                self.status, self.ended_s = os.waitstatus_to_exitcode(status), passed_s
+                return True
+            if passed_s >= limit_s():
+                return False
+            time.sleep(0.003)
+
+    def _count_files(self) -> int:
+        return sum(len(files) for _, _, files in os.walk(self.output))
 
     def _kill_group(self) -> None:
         try:

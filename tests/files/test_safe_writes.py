@@ -10,6 +10,7 @@ import pytest
 
 from acnn_nnunet.files.safe_writes import (
     make_output_folder,
+    names_in,
     plain,
     read_text,
     refuse_file,
@@ -102,3 +103,11 @@ def test_a_file_in_latin_1_is_no_text(tmp_path):
 
     with pytest.raises(UnicodeDecodeError):
         read_text(tmp_path / "a.csv")
+
+
+def test_names_without_what_a_killed_run_did_not_finish(tmp_path):
+    for name in ("b.csv", "a.json", "a.json.partial", ".writable_77", ".hidden"):
+        (tmp_path / name).touch()
+
+    assert names_in(tmp_path) == [".hidden", "a.json", "b.csv"]
+    assert names_in(tmp_path / "none") == []

@@ -142,6 +142,18 @@ def test_a_failed_write_leaves_the_previous_file(path, monkeypatch):
     assert os.listdir(path.parent) == ["a.nii.gz"]
 
 
+def test_a_write_clears_away_what_a_killed_one_left(path):
+    folder = path.with_name(".a.nii.gz.partial")
+    folder.mkdir()
+    (folder / "a.nii.gz").write_bytes(b"half")
+    volume = read_volume(write(image_of(VALUES), path.with_name("b.nii.gz")))
+
+    write_volume(path, volume)
+
+    assert sorted(os.listdir(path.parent)) == ["a.nii.gz", "b.nii.gz"]
+    np.testing.assert_array_equal(read_volume(path).values, VALUES)
+
+
 def test_a_flat_fourth_axis_is_none(path):
     nibabel.save(nibabel.Nifti1Image(VALUES.T[..., None], np.diag([2.0, 3.0, 5.0, 1.0])), path)
     volume = read_volume(path)

@@ -12,7 +12,7 @@ from acnn_nnunet.evaluation.comparison.scores import PairedScores, read_paired_s
 from acnn_nnunet.evaluation.comparison.tables import MARKDOWN_FILE, render_latex, render_markdown, render_summary
 from acnn_nnunet.evaluation.masks.scores import MISSED, SPURIOUS
 from acnn_nnunet.evaluation.statistics import CONFIDENCE, RESAMPLES
-from acnn_nnunet.files.safe_writes import write_json, write_text
+from acnn_nnunet.files.safe_writes import names_in, write_json, write_text
 from acnn_nnunet.files.tables import columns_of, write_table
 
 COMMAND = "acnn-nnunet compare"
@@ -75,10 +75,10 @@ def _check_output(output: Path) -> None:
         return
     if not output.is_dir():
         raise FileExistsError(f"{output} is a file: name a folder that does not exist yet.")
-    names = sorted(path.name for path in output.iterdir())
+    names = names_in(output)
     if not names:
         return
-    foreign = [name for name in names if name.removesuffix(".partial") not in OUTPUT_FILES]
+    foreign = [name for name in names if name not in OUTPUT_FILES]
     if foreign or not _is_comparison(output / JSON_FILE):
         raise FileExistsError(
             f"{output} holds {(foreign or names)[0]}, which no comparison wrote: name a folder that does not exist yet."

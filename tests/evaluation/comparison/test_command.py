@@ -105,6 +105,14 @@ class TestOutputFolder:
 
         assert json.loads((tmp_path / "out" / "comparison.json").read_text())["bootstrap"]["seed"] == 2
 
+    def test_a_folder_in_which_a_kill_left_the_first_file_unfinished_is_used(self, folders, tmp_path):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "comparison.json.partial").write_text("{")
+
+        compare(folders, tmp_path / "out")
+
+        assert (tmp_path / "out" / "report.html").is_file()
+
     def test_an_empty_folder_is_used(self, folders, tmp_path):
         (tmp_path / "out").mkdir()
         compare(folders, tmp_path / "out")

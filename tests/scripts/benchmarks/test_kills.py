@@ -30,6 +30,8 @@ def test_tables_count_by_their_lines_and_journals_by_their_cases(tmp_path):
     (tmp_path / "part.jsonl").write_text('{"labels": [1]}\n\n{"case": "b"}\n{"cas\n{"case": "a"}\n{"case": "b"}\n')
     (tmp_path / "page.html.partial").write_text("<ht")
     (tmp_path / ".writable_77").touch()
+    (tmp_path / ".a.nii.gz.partial").mkdir()
+    (tmp_path / ".a.nii.gz.partial" / "a.nii.gz").touch()
 
     assert describe_files(tmp_path) == {
         "cases.csv": [b"a,0.5\n", b"b,1\n", b"case,dice\n"],
@@ -72,8 +74,29 @@ def test_a_second_start_that_repeats_epochs_is_seen():
 def test_a_group_is_killed_with_its_children_and_the_second_run_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(kills, "_run_line", lambda line: time.sleep(float(line)) or 0)
 
+    def run(*lines: str) -> kills.Run:
+        return kills.Run(lines, tmp_path, "out")
+
     start = time.monotonic()
-    assert kills.Run(("60",), tmp_path).kill(0.2)
-    assert not kills.Run(("0",), tmp_path).kill(5)
-    assert kills.Run(("0", "0.01"), tmp_path).wait() == (0, "")
+    assert run("60").kill(kills.Moment(0.5, 0.4))
+    assert not run("0").kill(kills.Moment(0.5, 10))
+    assert run("0", "0.01").wait() == (0, "")
     assert time.monotonic() - start < 10
+
+
+def test_a_moment_may_count_from_the_first_file(tmp_path, monkeypatch):
+    def write_late(line: str) -> int:
+        time.sleep(0.2)
+        (tmp_path / "out" / "new").touch()
+        time.sleep(60)
+        return 0
+
+    monkeypatch.setattr(kills, "_run_line", write_late)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+
+    run = kills.Run(("line",), tmp_path, "out")
+
+    assert run.kill(kills.Moment(0.1, 1.0, from_first_file=True))
+    assert 0.2 <= run.first_file_s < 10
+    assert (tmp_path / "out" / "new").exists()
