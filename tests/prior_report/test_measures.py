@@ -87,7 +87,7 @@ def patches_of(*targets):
         sizes = foreground.flatten(1).sum(1)
 
         class View:
-            valid, cut_off, outside_share = sizes % 2 == 0, sizes > 3, torch.zeros(len(sizes))
+            valid, cut_off, outside_share = sizes % 2 == 0, sizes > 3, sizes / 8
 
             def __call__(self, maps, *, beyond):
                 return maps
@@ -120,6 +120,8 @@ def test_patches_that_count_have_codes_and_the_batch_with_most_of_them_is_kept()
     assert (found["patches"], found["with_anatomy"], len(steps)) == (6, 5, 3)
     assert found["cut_off_share"] == pytest.approx(1 / 5)
     assert found["masked_share"] == pytest.approx(2 / 6)
+    # Of the patches that count, with 2, 2 and 4 voxels: 2/8, 2/8 and 4/8 of each beyond the grid.
+    assert found["outside_share"] == pytest.approx(1 / 3)
 
 
 def test_patches_without_anatomy_have_no_codes():

@@ -41,6 +41,7 @@ def test_short_trainings_keep_an_epoch_for_every_stage_they_can(epochs, expected
 
 def test_losses_are_brought_to_one_range_once():
     schedule = StageSchedule(3)
+    assert schedule.code_loss_scale == 1
     schedule.end_epoch(TLLosses(reconstruction=0.2, code=40.0))
     schedule.end_epoch(TLLosses(reconstruction=0.2, code=4.0))
     assert schedule.code_loss_scale == pytest.approx(0.05)
