@@ -1,5 +1,6 @@
 """The voxel size that an image file's own header tells; ITK silently takes 1 mm where the header tells none."""
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 from acnn_nnunet.files.geometry import DIRECTION_TOLERANCE, SPACING_TOLERANCE
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
+TIFF_ENDINGS = (".tif", ".tiff")
 _MM_PER_NIFTI_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # xyzt_units: metre, millimetre, micrometre; unknown is mm
 _QFORM = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
 _MM_NAMES = ("", "mm", "millimeter", "millimetre", "millimeters", "millimetres", "?", "???", "none")
@@ -27,9 +29,9 @@ def is_nifti(path: Path) -> bool:
 
 
 def told_spacing_mm(path: Path) -> tuple[float, ...] | None:
-    """Return the voxel size that a NIfTI, MetaImage or NRRD header tells, in array order; None for other formats.
+    """Return the voxel size that a file tells, in array order; None for formats that tell none, and for a lone TIFF.
 
-    A NIfTI file whose pixdim holds no size has that of its sform.
+    A NIfTI file whose pixdim holds no size has that of its sform; a TIFF has that of nnU-Net's spacing file.
 
     Raises:
         ImageFileError: if the header tells no size, two different ones, one that is not positive, or another unit.
@@ -41,11 +43,21 @@ def told_spacing_mm(path: Path) -> tuple[float, ...] | None:
         sizes = _metaimage_sizes(path)
     elif name.endswith(".nrrd"):
         sizes = _nrrd_sizes(path)
+    elif name.endswith(TIFF_ENDINGS) and (beside := spacing_file(path)).is_file():
+        sizes = _sizes_beside(path, beside)
     else:
         return None
     if not are_sizes(sizes):
         raise ImageFileError(f"{path} says that its voxels measure {_shown(sizes)} mm: correct its header.")
     return tuple(reversed(sizes))
+
+
+def spacing_file(path: Path) -> Path:
+    """Return where nnU-Net keeps the voxel size of a TIFF: under its name, without the channel that an image has."""
+    beside = path.with_suffix(".json")
+    if beside.is_file():
+        return beside
+    return beside.with_name(re.sub(r"_\d{4}\.json$", ".json", beside.name))
 
 
 def are_sizes(values: Sequence[float]) -> bool:
@@ -71,6 +83,23 @@ def read_nifti_header(path: Path) -> Any:
         if len(content) == kind.sizeof_hdr and kind.may_contain_header(content):
             return kind(content, check=False)
     raise OSError("it has no NIfTI header")
+
+
+def read_metaimage_header(path: Path) -> tuple[dict[str, str], int]:
+    """Return the fields of a MetaImage file, and the byte after them."""
+    fields, end = _fields(path, r"([^=:]+)[=:](.*)", last="ElementDataFile")
+    if "DimSize" not in fields:
+        raise OSError("it has no MetaImage header")
+    return fields, end
+
+
+def read_nrrd_header(path: Path) -> tuple[dict[str, str], int]:
+    """Return the fields of a NRRD file by their names in lower case, without `key:=value` pairs, and the byte after."""
+    fields, end = _fields(path, r"([^:#]+):(?!=)(.*)", last="")
+    fields = {name.lower(): value for name, value in fields.items()}
+    if "sizes" not in fields:
+        raise OSError("it has no NRRD header")
+    return fields, end
 
 
 def _nifti_sizes(path: Path) -> list[float]:
@@ -99,27 +128,26 @@ def _nifti_sizes(path: Path) -> list[float]:
 
 
 def _metaimage_sizes(path: Path) -> list[float]:
-    fields = _fields(path, last="ElementDataFile", separators="=:")
-    if "DimSize" not in fields:
-        raise OSError("it has no MetaImage header")
+    fields = read_metaimage_header(path)[0]
     spacing = fields.get("ElementSpacing", fields.get("ElementSize"))
     if spacing is None:
         raise _tells_nothing(path, "ElementSpacing")
     _check_unit(path, fields.get("DistanceUnits", ""))
-    return _numbers(spacing.split(), int(fields.get("NDims", "3")))
+    sizes = _numbers(spacing.split())
+    if len(sizes) != int(fields.get("NDims", "3")):
+        raise ImageFileError(f"{path} has {len(sizes)} voxel sizes, not one for each axis: correct its header.")
+    return sizes
 
 
 def _nrrd_sizes(path: Path) -> list[float]:
-    fields = {name.lower(): value for name, value in _fields(path, last="", separators=":").items()}
-    if "sizes" not in fields:
-        raise OSError("it has no NRRD header")
+    fields = read_nrrd_header(path)[0]
     axes = int(fields.get("dimension", "3"))
     if "space directions" in fields:
         vectors = re.findall(r"\(([^)]*)\)|none", fields["space directions"])
-        sizes = [math.hypot(*_numbers(vector.split(","), 3)) for vector in vectors if vector]
+        sizes = [math.hypot(*_numbers(vector.split(","))) for vector in vectors if vector]
         units = fields.get("space units", "")
     elif "spacings" in fields:
-        sizes = _numbers(fields["spacings"].split(), axes)
+        sizes = _numbers(fields["spacings"].split())
         units = fields.get("units", "")
     else:
         raise _tells_nothing(path, "spacings or space directions")
@@ -132,31 +160,43 @@ def _nrrd_sizes(path: Path) -> list[float]:
     return sizes
 
 
-def _fields(path: Path, *, last: str, separators: str) -> dict[str, str]:
-    """Return the fields of a text header, up to the one named last or an empty line."""
+def _fields(path: Path, line_of: str, *, last: str) -> tuple[dict[str, str], int]:
+    """Return the fields of a text header, up to the one named last or an empty line, and how many bytes they take."""
     fields: dict[str, str] = {}
     with open(path, "rb") as file:
-        for line in file:
+        while line := file.readline(10_000):
             text = line.decode("latin-1").strip()
-            if not text or len(line) > 10_000:
+            if not text:
                 break
-            found = re.match(rf"([^{separators}]+)[{separators}]=?(.*)", text)
-            if found:
+            if found := re.match(line_of, text):
                 fields[found[1].strip()] = found[2].strip()
                 if found[1].strip() == last:
                     break
-    return fields
+        return fields, file.tell()
 
 
-def _numbers(words: list[str], count: int) -> list[float]:
-    """Return the first numbers; a word that is none becomes NaN."""
+def _numbers(words: list[str]) -> list[float]:
+    """Return the numbers; a word that is none becomes NaN."""
     numbers = []
-    for word in words[:count]:
+    for word in words:
         try:
             numbers.append(float(word))
         except ValueError:
             numbers.append(math.nan)
     return numbers
+
+
+def _sizes_beside(path: Path, beside: Path) -> list[float]:
+    """Return the voxel size that nnU-Net's spacing file tells, in the order x, y, z."""
+    try:
+        spacing = json.loads(beside.read_text("utf-8-sig"))["spacing"]
+        if len(spacing) != 3 or not all(type(size) in (int, float) for size in spacing):
+            raise ValueError(spacing)
+    except (ValueError, LookupError, TypeError) as error:
+        raise ImageFileError(
+            f'{path} has a spacing file {beside.name} that does not hold {{"spacing": [z, y, x]}} in mm: correct it.'
+        ) from error
+    return spacing[::-1]
 
 
 def _check_unit(path: Path, unit: str) -> None:

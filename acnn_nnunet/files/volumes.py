@@ -1,12 +1,11 @@
 """The one reader and writer of volumes: images of one channel on a rectangular grid."""
 
 import contextlib
-import gzip
 import io
+import logging
 import math
 import os
 import shutil
-import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +14,15 @@ from typing import Any
 import numpy as np
 import SimpleITK
 
+from acnn_nnunet.files.completeness import check_metaimage, check_nrrd, check_png, check_tiff, gzip_size
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.headers import (
+    TIFF_ENDINGS,
     ImageFileError,
     at_right_angles,
     is_nifti,
     read_nifti_header,
+    spacing_file,
     told_spacing_mm,
 )
 from acnn_nnunet.files.safe_writes import replace_atomically
@@ -79,31 +81,57 @@ def write_volume(path: Path, volume: Volume) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep from the terminal the headers that nibabel mends, those that ITK wonders at, and what nnU-Net assumes."""
-    from nibabel.imageglobals import logger
+    """Keep from the terminal what nibabel mends in a header, ITK and tifffile wonder at, and nnU-Net assumes."""
+    from nibabel.imageglobals import logger as nibabel_logger
 
-    disabled, logger.disabled = logger.disabled, True
+    loggers = nibabel_logger, logging.getLogger("tifffile")
+    disabled = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
     shown = SimpleITK.ProcessObject.GetGlobalWarningDisplay()
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        logger.disabled = disabled
+        for logger, before in zip(loggers, disabled, strict=True):
+            logger.disabled = before
         SimpleITK.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
 def check_whole(path: Path) -> None:
-    """Raise OSError if a gzip or NIfTI file ends early: ITK makes up the rest without a word."""
-    found = _gzip_size(path) if path.name.lower().endswith(".gz") else path.stat().st_size
+    """Raise OSError if a file holds fewer voxels than its header says, or words that ITK and others do not obey.
+
+    The libraries make up the rest without a word, or never end.
+    """
+    name = path.name.lower()
+    found = gzip_size(path) if name.endswith(".gz") else path.stat().st_size
     if is_nifti(path):
-        header = read_nifti_header(path)
-        offset = int(header["vox_offset"]) or header.single_vox_offset
-        if offset < header.single_vox_offset:
-            raise OSError(f"its voxels begin at byte {offset}, inside its header")
-        wanted = offset + math.prod(header.get_data_shape()) * header.get_data_dtype().itemsize
-        if found < wanted:
-            raise OSError(f"it ends after {found} of {wanted} bytes")
+        _check_nifti(path, found)
+    elif name.endswith((".mha", ".mhd")):
+        check_metaimage(path)
+    elif name.endswith(".nrrd"):
+        check_nrrd(path)
+    elif name.endswith(".png"):
+        check_png(path)
+    elif name.endswith(TIFF_ENDINGS):
+        with quiet():
+            check_tiff(path)
+
+
+def _check_nifti(path: Path, found: int) -> None:
+    header = read_nifti_header(path)
+    if not bytes(header["magic"]).startswith(b"n+"):
+        raise OSError("its header belongs to voxels in another file")
+    offset = int(header["vox_offset"])
+    if offset < header.single_vox_offset:
+        raise OSError(f"its voxels begin at byte {offset}, inside its header")
+    shape = header.get_data_shape()
+    if not shape or min(shape) < 1:
+        raise OSError(f"its size is {tuple(map(int, shape))}")
+    wanted = offset + math.prod(shape) * header.get_data_dtype().itemsize
+    if found < wanted:
+        raise OSError(f"it ends after {found} of {wanted} bytes")
 
 
 def check_finite(path: Path) -> None:
@@ -112,6 +140,15 @@ def check_finite(path: Path) -> None:
         values = _load_nifti(path).dataobj
         if not np.isfinite(np.asanyarray(values)).all():
             raise OSError("it holds voxels that are not finite")
+
+
+def check_rectangular(path: Path, affine: np.ndarray | None = None) -> None:
+    """Raise ImageFileError if the affine of a NIfTI file is sheared: ITK may take its qform and say nothing."""
+    if affine is None:
+        affine = _load_nifti(path).affine
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if np.all(lengths > 0) and not at_right_angles(affine[:3, :3] / lengths):
+        raise tilted(path)
 
 
 def check_labels(values: np.ndarray, name: str, allowed: Collection[int]) -> None:
@@ -152,6 +189,11 @@ def _read(path: Path, dtype: type | None, *, num_axes: int) -> Volume:
     try:
         check_whole(path)
         told_mm = told_spacing_mm(path)
+        if told_mm is None and path.name.lower().endswith(TIFF_ENDINGS):
+            raise ImageFileError(
+                f"{path} does not tell how large its voxels are: write "
+                f'{{"spacing": [z, y, x]}} in mm to {spacing_file(path)}, as nnU-Net does.'
+            )
         header = SimpleITK.ImageFileReader()
         header.SetFileName(str(path))
         with quiet():
@@ -166,6 +208,8 @@ def _read(path: Path, dtype: type | None, *, num_axes: int) -> Volume:
     values = values.astype(dtype or values.dtype.newbyteorder("="), copy=False).reshape(
         tuple(reversed(header.GetSize()))
     )
+    if not values.size:
+        raise ImageFileError(f"{path} holds no voxels.")
     if bad := values.size - np.count_nonzero(np.isfinite(values)):
         raise ImageFileError(
             f"{path} has {bad} voxels that are not finite: replace them by the background's value first."
@@ -186,9 +230,7 @@ def _check_shape(path: Path, header: SimpleITK.ImageFileReader, num_axes: int) -
 def _nifti_values(path: Path, dtype: type | None) -> np.ndarray:
     """Return the voxels (Z, Y, X) with nibabel: ITK reads NaN as 0, without a word."""
     image = _load_nifti(path)
-    lengths = np.linalg.norm(image.affine[:3, :3], axis=0)
-    if np.all(lengths > 0) and not at_right_angles(image.affine[:3, :3] / lengths):
-        raise tilted(path)
+    check_rectangular(path, image.affine)
     if dtype is None:
         return np.asanyarray(image.dataobj).T
     return image.get_fdata(dtype=dtype, caching="unchanged").T
@@ -215,16 +257,6 @@ def _geometry(path: Path, header: SimpleITK.ImageFileReader, told_mm: Sequence[f
         origin_mm=header.GetOrigin()[:3],
         direction=tuple(direction.ravel().tolist()),
     )
-
-
-def _gzip_size(path: Path) -> int:
-    """Return how many bytes a gzip file holds, by reading it to its end, where the checksum stands."""
-    buffer = bytearray(1 << 20)
-    try:
-        with gzip.open(path) as file:
-            return sum(iter(lambda: file.readinto(buffer), 0))
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise OSError(f"it is damaged or cut off: {error}") from error
 
 
 def _write(image: SimpleITK.Image, path: Path, partial: str) -> None:

@@ -10,10 +10,20 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from acnn_nnunet.files.geometry import Geometry
-from acnn_nnunet.files.headers import ImageFileError, are_sizes, at_right_angles, told_spacing_mm
-from acnn_nnunet.files.volumes import check_finite, check_whole, quiet, tilted, unreadable
+from acnn_nnunet.files.headers import (
+    ImageFileError,
+    are_sizes,
+    at_right_angles,
+    is_nifti,
+    read_nifti_header,
+    spacing_file,
+    told_spacing_mm,
+)
+from acnn_nnunet.files.volumes import check_finite, check_rectangular, check_whole, quiet, tilted, unreadable
 
 _LARGEST_LABEL = 65535  # what the host writes; far larger ones would cost a table of that length
+_MADE_UP_MM = 999  # thickness that the host gives to pictures
+_SMALLEST_SLOPE = np.finfo(float).eps  # that ITK scales with
 _ROUNDING = 1e-4  # of labels that were saved as fractions
 
 
@@ -41,7 +51,7 @@ class LabelMap:
         """The spacing along the three axes; a slice of unknown thickness has the host's 999."""
         spacing_mm = list(self.geometry.spacing_mm)
         if len(spacing_mm) == 2:
-            spacing_mm.insert(self.slice_axis, self.geometry.thickness_mm or 999.0)
+            spacing_mm.insert(self.slice_axis, self.geometry.thickness_mm or float(_MADE_UP_MM))
         return tuple(spacing_mm)
 
     @cached_property
@@ -82,7 +92,11 @@ class LabelFileReader:
         try:
             check_whole(path)
             check_finite(path)
-            told_mm = told_spacing_mm(path)
+            if is_nifti(path):
+                check_rectangular(path)
+                if "SimpleITK" in self._reader.__name__:
+                    _check_itk_reads(path)
+            told_mm = None if self._reader.__name__ == "NaturalImage2DIO" else told_spacing_mm(path)
             with quiet():
                 values, properties = self._reader().read_seg(str(path))
         except (MemoryError, ImageFileError):
@@ -139,6 +153,17 @@ def find_file_ending(files: Sequence[Path]) -> str:
     folder = files[0].parent if files else "the folder"
     found = f"files of several formats ({', '.join(endings)})" if endings else "no file that nnU-Net reads"
     raise ValueError(f"{folder} holds {found}; one of {', '.join(_known_endings())} is wanted: give a dataset.json.")
+
+
+def _check_itk_reads(path: Path) -> None:
+    """Raise ImageFileError if ITK would take the voxels of another file, or leave them unscaled."""
+    twin = path.with_name(path.name[:-3])
+    if path.name.lower().endswith(".gz") and twin.is_file():
+        raise ImageFileError(f"{path} lies next to {twin.name}, from which ITK takes the voxels: move one of the two.")
+    header = read_nifti_header(path)
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if 0 < abs(slope) <= _SMALLEST_SLOPE or (slope == 0 and intercept != 0):
+        raise ImageFileError(f"{path} has a scl_slope of {slope:g}, which ITK does not obey: correct its header.")
 
 
 def _known_endings() -> list[str]:
@@ -216,7 +241,10 @@ def _label_map(labels: np.ndarray, properties: dict[str, Any], path: Path) -> La
     if slice_axis is None:
         return LabelMap(labels, geometry)
     # A file of 2 axes is given a made-up spacing across them; one of 3 axes says how thick its slice is.
-    is_volume = "nibabel_stuff" in properties or len(properties.get("sitk_stuff", {}).get("spacing", ())) == 3
+    if "sitk_stuff" in properties:
+        is_volume = len(properties["sitk_stuff"]["spacing"]) == 3
+    else:
+        is_volume = "nibabel_stuff" in properties or properties["spacing"][0] != _MADE_UP_MM
     rest = [axis for axis in range(3) if axis != slice_axis]
     flat = replace(
         geometry,
@@ -235,7 +263,7 @@ def _geometry(shape: tuple[int, ...], properties: dict[str, Any], path: Path) ->
         affine = np.asarray(nibabel.get("reoriented_affine", nibabel["original_affine"]), dtype=float)
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         origin, direction = affine[:3, 3], (affine[:3, :3] / np.where(lengths > 0, lengths, 1)).ravel()
-    elif not sitk and not (beside := path.with_suffix(".json")).is_file():
+    elif not sitk and not (beside := spacing_file(path)).is_file():
         assumed = f"there is no spacing file {beside}"
     return Geometry(
         size=tuple(shape),

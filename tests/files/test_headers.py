@@ -12,6 +12,7 @@ from acnn_nnunet.files.headers import (
     at_right_angles,
     is_nifti,
     read_nifti_header,
+    spacing_file,
     told_spacing_mm,
 )
 
@@ -116,6 +117,8 @@ def test_metaimage(tmp_path, lines, sizes):
         ("Spacing = 1.5 2 5\n", "no ElementSpacing"),
         ("ElementSpacing = 1.5 2 0\n", r"measure \(1\.5, 2\.0, 0\.0\) mm: correct its header"),
         ("ElementSpacing = 1.5 2 -5\n", r"measure \(1\.5, 2\.0, -5\.0\) mm"),
+        ("ElementSpacing = 1.5 2\n", "has 2 voxel sizes, not one for each axis"),
+        ("ElementSpacing = 1.5 2 5 1\n", "has 4 voxel sizes, not one for each axis"),
         ("ElementSpacing = 1,5 2 5\n", r"measure \(nan, 2\.0, 5\.0\) mm"),
         ("ElementSpacing = 1.5 2 5\nDistanceUnits = cm\n", r"a\.mha gives lengths in cm: convert its header to mm"),
     ],
@@ -143,6 +146,7 @@ def test_nrrd(tmp_path, lines, sizes):
     ("lines", "message"),
     [
         ("", r"a\.nrrd does not tell how large its voxels are \(no spacings or space directions\)"),
+        ("spacings:=1.5 2 5\n# spacings: 1.5 2 5\n", "does not tell how large"),  # a pair of the user's, a comment
         ("spacings: 1.5 2 nan\n", r"measure \(1\.5, 2\.0, nan\) mm"),
         ("spacings: 1.5 2 -5\n", r"measure \(1\.5, 2\.0, -5\.0\) mm"),
         ("space: LPS\nspace directions: (1.5,0,0) (0,2,0) none\n", "no size for every axis"),
@@ -161,6 +165,20 @@ def test_text_is_no_header(tmp_path, name):
     (tmp_path / name).write_text("no image")
     with pytest.raises(OSError, match=r"header|gzip"):
         told_spacing_mm(tmp_path / name)
+
+
+@pytest.mark.parametrize("beside", ["a_0000.json", "a.json"])
+def test_a_tiff_has_the_size_of_its_spacing_file(tmp_path, beside):
+    (tmp_path / beside).write_text('{"spacing": [5, 2, 1.5]}', encoding="utf-8-sig")
+    assert spacing_file(tmp_path / "a_0000.tif") == tmp_path / beside
+    assert told_spacing_mm(tmp_path / "a_0000.tif") == (5, 2, 1.5)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[5, 2, 1.5]", '{"spacing": [5, 2]}', '{"spacing": [5, 2, true]}'])
+def test_a_spacing_file_without_a_size_is_refused(tmp_path, content):
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(ImageFileError, match=r"a\.tif has a spacing file a\.json that does not hold"):
+        told_spacing_mm(tmp_path / "a.tif")
 
 
 def test_small_questions(tmp_path):

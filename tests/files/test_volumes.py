@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import struct
 import sys
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK
+import tifffile
 from stack_files import OBLIQUE, image_of, read, write
 
 from acnn_nnunet.files.geometry import Geometry
@@ -196,6 +198,29 @@ def test_voxels_that_begin_inside_the_header(path):
     spoil(path, 108, 320.0)  # vox_offset, which ITK ignores and nibabel follows
     with pytest.raises(ImageFileError, match=r"cannot be read: .*its voxels begin at byte 320, inside its header"):
         read_volume(path)
+
+
+def test_words_that_itk_and_nibabel_read_in_two_ways(path):
+    for at, word, message in (
+        (108, struct.pack("<f", 0.0), "its voxels begin at byte 0, inside its header"),
+        (42, struct.pack("<h", -4), r"its size is \(-4, 3, 2\)"),
+        (344, b"ni1\0", "its header belongs to voxels in another file"),
+    ):
+        nibabel.save(nibabel.Nifti1Image(VALUES.T, np.eye(4)), path)
+        raw = bytearray(gzip.decompress(path.read_bytes()))
+        raw[at : at + len(word)] = word
+        path.write_bytes(gzip.compress(bytes(raw)))
+        with pytest.raises(ImageFileError, match=rf"a\.nii\.gz cannot be read: .*{message}"):
+            read_volume(path)
+
+
+def test_a_tiff_without_a_spacing_file(tmp_path):
+    # ITK takes 1 mm from slice to slice, and the resolution of a print in the plane.
+    tifffile.imwrite(tmp_path / "a.tif", VALUES, photometric="minisblack")
+    with pytest.raises(ImageFileError, match=r'a\.tif does not tell .*: write \{"spacing": .* to .*a\.json'):
+        read_volume(tmp_path / "a.tif")
+    (tmp_path / "a.json").write_text('{"spacing": [5, 2, 1.5]}')
+    assert read_volume(tmp_path / "a.tif").geometry.spacing_mm == (5, 2, 1.5)
 
 
 def test_colours_are_no_volume(tmp_path):

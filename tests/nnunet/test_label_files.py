@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import struct
 
 import nibabel
 import numpy as np
@@ -166,6 +167,34 @@ def test_rounded_labels_are_labels_and_fractions_are_shown_in_full(tmp_path):
         read(write(tmp_path / "a.nii.gz", np.where(LABELS == 1, 1.001, LABELS)))
 
 
+def test_a_file_whose_voxels_itk_takes_from_its_neighbour(tmp_path):
+    path = write(tmp_path / "a.nii.gz", LABELS)
+    write(tmp_path / "a.nii", np.zeros_like(LABELS))  # of these, ITK makes a.nii.gz
+    with pytest.raises(ImageFileError, match=r"a\.nii\.gz lies next to a\.nii, from which ITK takes the voxels: move"):
+        read(path, "SimpleITKIO")
+    assert np.array_equal(read(path, "NibabelIO").values, LABELS)
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(1e-30, 0.0), (0.0, 2.0)])
+def test_a_scale_that_itk_does_not_obey(tmp_path, slope, intercept):
+    path = write(tmp_path / "a.nii", LABELS)
+    content = bytearray(path.read_bytes())
+    content[112:120] = struct.pack("<2f", slope, intercept)
+    path.write_bytes(content)
+    with pytest.raises(ImageFileError, match=rf"a\.nii has a scl_slope of {slope:g}, which ITK does not obey"):
+        read(path, "SimpleITKIO")
+
+
+def test_a_sheared_sform_beside_a_straight_qform_is_refused(tmp_path):
+    sheared = np.diag([1.0, 1, 5, 1])
+    sheared[1, 2] = 0.5
+    image = nibabel.Nifti1Image(LABELS.T, sheared)
+    image.set_qform(np.diag([1.0, 1, 5, 1]), code=1)  # that ITK takes
+    nibabel.save(image, tmp_path / "a.nii")
+    with pytest.raises(ImageFileError, match=r"a\.nii has slices that are not stacked at right angles"):
+        read(tmp_path / "a.nii", "SimpleITKIO")
+
+
 @pytest.mark.parametrize("palette", [False, True])
 def test_a_colour_png_is_no_label_map(tmp_path, palette):
     image = Image.fromarray(LABELS[0], mode="P") if palette else Image.fromarray(np.stack([LABELS[0]] * 3, axis=-1))
@@ -198,6 +227,15 @@ def test_a_tif_without_its_spacing_file_names_it(tmp_path):
         "spacing (5.0, 1.5, 1.5) against (1.0, 1.0, 1.0) mm, assumed because there is no spacing file "
         f"{tmp_path / 'gt' / 'a.json'}"
     ]
+
+
+def test_a_tiff_of_one_column_keeps_its_thickness(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((2, 3, 1), np.uint8), photometric="minisblack")
+    (tmp_path / "a.json").write_text('{"spacing": [5, 2, 1.5]}')
+    label_map = read(tmp_path / "a.tif", "Tiff3DIO")
+    assert label_map.values.shape == (2, 3)
+    assert label_map.geometry.spacing_mm == (5, 2)
+    assert label_map.geometry.voxel_ml == pytest.approx(5 * 2 * 1.5 / 1000)
 
 
 def test_a_flat_file_tells_no_thickness(tmp_path):

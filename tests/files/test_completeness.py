@@ -1,0 +1,141 @@
+"""Files that hold less than their headers say, or words that the libraries do not obey: every size by hand."""
+
+import gzip
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+
+from acnn_nnunet.files.completeness import check_metaimage, check_nrrd, check_png, check_tiff, gzip_size
+from acnn_nnunet.files.headers import ImageFileError
+
+METAIMAGE = "NDims = 3\n{}DimSize = {}\nElementType = {}\nElementSpacing = 1 1 1\nElementDataFile = LOCAL\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(name, content):
+        (tmp_path / name).write_bytes(content)
+        return tmp_path / name
+
+    return write_file
+
+
+def metaimage(write, data, *, lines="", size="2 3 4", kind="MET_SHORT"):
+    return write("a.mha", METAIMAGE.format(lines, size, kind).encode() + data)
+
+
+def test_metaimage_that_is_whole(write):
+    check_metaimage(metaimage(write, bytes(48)))
+    check_metaimage(metaimage(write, zlib.compress(bytes(48)), lines="CompressedData = True\n"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "size", "kind", "message"),
+    [
+        ("", "2 3 4", "MET_INT", "ends after 48 of 96 bytes"),
+        ("", "2 3 4", "MET_inf", "its ElementType is MET_inf"),  # ITK never ends
+        ("", "2 3", "MET_SHORT", "its size is 2 3 where it has 3 axes"),
+        ("", "2 3 0", "MET_SHORT", "its size is 2 3 0"),
+        ("", "2 3 1e1", "MET_SHORT", "its size is 2 3 1e1"),
+        ("CompressedData = True\n", "2 3 4", "MET_SHORT", "decompressing"),  # the voxels are not compressed
+        ("HeaderSize = 5\n", "2 3 4", "MET_SHORT", "it has a HeaderSize and voxels in the same file"),
+        ("TransformMatrix = 1 0 0 0 1 0 0 0 1,0\n", "2 3 4", "MET_SHORT", "its TransformMatrix is 1 0 0"),
+        ("ElementToIntensityFunctionSlope = 2\n", "2 3 4", "MET_SHORT", "Slope is 2, which nnU-Net ignores"),
+        ("ElementByteOrderMSB = True\nBinaryDataByteOrderMSB = False\n", "2 3 4", "MET_SHORT", "MSB differ"),
+    ],
+)
+def test_metaimage_that_is_not(write, lines, size, kind, message):
+    path = metaimage(write, bytes(48), lines=lines, size=size, kind=kind)
+    with pytest.raises((OSError, zlib.error), match=message):
+        check_metaimage(path)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data", "message"),
+    [
+        ("raw", bytes(48), None),
+        ("gzip", gzip.compress(bytes(48)), None),
+        ("raw", bytes(47), "ends after 47 of 48 bytes"),
+        ("gzip", gzip.compress(bytes(40)), "ends after 40 of 48 bytes"),
+        ("gzip", bytes(48), "header"),  # teem reads it as if it were raw
+    ],
+)
+def test_nrrd(write, encoding, data, message):
+    header = f"NRRD0004\ntype: short\ndimension: 3\nsizes: 2 3 4\nencoding: {encoding}\nspacings: 1 1 1\n\n"
+    path = write("a.nrrd", header.encode() + data)
+    if message is None:
+        check_nrrd(path)
+    else:
+        with pytest.raises((OSError, zlib.error), match=message):
+            check_nrrd(path)
+
+
+def png(width, height, depth, lines, *, interlaced=0):
+    chunks = [
+        (b"IHDR", struct.pack(">2I5B", width, height, depth, 0, 0, 0, interlaced)),
+        (b"IDAT", zlib.compress(lines)),
+    ]
+    packed = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def test_png(write):
+    check_png(write("a.png", png(4, 3, 8, bytes(15))))  # 3 lines of 1 + 4 bytes
+    with pytest.raises(OSError, match="ends after 15 of 20 bytes"):  # Pillow makes up a fourth line
+        check_png(write("a.png", png(4, 4, 8, bytes(15))))
+    # Interlaced, a 4 × 3 image has pass 1 (1 × 1), 4 (1 × 1), 5 (2 × 1), 6 (2 × 2) and 7 (4 × 1): 2 + 2 + 3 + 6 + 5.
+    check_png(write("a.png", png(4, 3, 8, bytes(18), interlaced=1)))
+    with pytest.raises(OSError, match="ends after 17 of 18 bytes"):
+        check_png(write("a.png", png(4, 3, 8, bytes(17), interlaced=1)))
+    with pytest.raises(OSError, match="no PNG header"):
+        check_png(write("a.png", b"text"))
+
+
+@pytest.mark.parametrize("depth", [2, 4])
+def test_labels_of_a_few_bits_would_be_read_as_0_to_255(write, depth):
+    with pytest.raises(ImageFileError, match=rf"a\.png has {depth} bits a pixel, which are read as 0 to 255: save it"):
+        check_png(write("a.png", png(4, 3, depth, bytes(15))))
+
+
+def test_tiff(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((2, 3, 4), np.uint8), photometric="minisblack", metadata=None)
+    check_tiff(path)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[1].tags["StripByteCounts"].overwrite(9999)
+        start = file.pages[1].dataoffsets[0]
+    with pytest.raises(OSError, match=f"ends after {path.stat().st_size} of {start + 9999} bytes"):
+        check_tiff(path)
+
+
+def test_a_tiff_whose_next_page_cannot_be_found(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((3, 4), np.uint8), metadata=None)
+    with tifffile.TiffFile(path) as file:
+        next_page = file.pages[0].offset + 2 + 12 * len(file.pages[0].tags)
+    content = bytearray(path.read_bytes())
+    content[next_page : next_page + 4] = struct.pack("<I", 99_999)
+    path.write_bytes(content)
+    with pytest.raises(OSError, match="ends after 1 pages, although another one should follow"):
+        check_tiff(path)
+
+
+def test_a_tiff_that_claims_far_more_than_it_holds(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((3, 4), np.uint8), metadata=None)
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        file.pages[0].tags["ImageWidth"].overwrite(60_000)
+        file.pages[0].tags["ImageLength"].overwrite(60_000)
+    with pytest.raises(OSError, match="ends after 12 of 3600000000 bytes"):
+        check_tiff(path)
+
+
+def test_how_much_a_gzip_file_holds(write):
+    assert gzip_size(write("a.gz", gzip.compress(bytes(1000)))) == 1000
+    with pytest.raises(OSError, match="damaged or cut off"):
+        gzip_size(write("a.gz", gzip.compress(bytes(1000))[:-3]))
