@@ -11,6 +11,7 @@ from acnn_nnunet.nnunet.label_files import choose_reader, find_file_ending
 from acnn_nnunet.nnunet.labels import DatasetLabels, labels_of_dataset, labels_of_words, read_dataset_json
 
 _PREDICTION_MARKS = ("predict_from_raw_data_args.json", "plans.json", "summary.json")
+_GROUND_TRUTH_FOLDERS = ("labelsTr", "labelsTs", "labelsVal", "gt_segmentations")  # as nnU-Net and its users name them
 
 
 @dataclass(frozen=True)
@@ -149,10 +150,11 @@ def _refuse_swapped(reference: Path, prediction: Path) -> None:
     if reference.samefile(prediction):
         raise ValueError(f"{reference} was given as reference and as prediction.")
     marks = [mark for mark in _PREDICTION_MARKS if (reference / mark).is_file()]
-    if marks and not any((prediction / mark).is_file() for mark in _PREDICTION_MARKS):
+    # Predictions alone are no mistake: pseudo-labels are references, too.
+    if marks and prediction.name in _GROUND_TRUTH_FOLDERS:
         raise ValueError(
-            f"{reference} was given as the reference but holds {marks[0]}, as predictions of nnU-Net do: are the "
-            "folders swapped? It is `evaluate GT PRED`."
+            f"{reference} was given as the reference but holds {marks[0]}, as predictions of nnU-Net do, and "
+            f"{prediction} is named like ground truth: are the folders swapped? It is `evaluate GT PRED`."
         )
 
 

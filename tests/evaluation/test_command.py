@@ -246,9 +246,12 @@ def test_going_on_where_nothing_was_begun(tmp_path, run):
 
 def test_a_journal_without_header(tmp_path, run):
     run()
-    (tmp_path / "out" / "parts" / "part_0_of_1.jsonl").write_text('{"refer')
+    journal = tmp_path / "out" / "parts" / "part_0_of_1.jsonl"
+    journal.write_text('{"refer\n{"case": "case_0"}\n')
 
     assert "has no readable header: delete it" in refused(run("--continue"))
+    journal.write_text('{"refer')  # a kill came before the first line was whole: nothing is lost
+    assert run("--continue")[0] == 0
 
 
 def merge(output, capsys):

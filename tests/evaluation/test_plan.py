@@ -136,6 +136,16 @@ def test_swapped_folders(folders):
         plan(prediction, reference)
 
 
+def test_pseudo_labels_are_a_reference(tmp_path, folders):
+    """What nnU-Net predicted for unlabelled images, with its files beside, against another network's predictions."""
+    _, pseudo_labels = folders
+    for mark in ("predict_from_raw_data_args.json", "plans.json"):
+        (pseudo_labels / mark).write_text("{}")
+    shutil.copytree(folders[0], tmp_path / "other_network")
+
+    assert plan(pseudo_labels, tmp_path / "other_network").reference == pseudo_labels
+
+
 def test_two_prediction_folders_may_be_compared(folders):
     for folder in folders:
         (folder / "summary.json").write_text("{}")
