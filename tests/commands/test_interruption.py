@@ -104,7 +104,9 @@ def test_full_disk_leaves_the_old_checkpoint_whole(with_prior, full_disk, tmp_pa
     finished = workspace.run(*workspace.train("ACNNTrainer"))
     assert finished.returncode != 0
     assert f"WARNING: Could not write {folder / 'checkpoint_best.pth'} (" in finished.output
-    assert finished.last_line.startswith(f"OSError: Could not write {folder / FINAL} (")
+    assert finished.last_line.startswith(
+        f"acnn_nnunet.files.safe_writes.WriteError: Could not write {folder / FINAL} ("
+    )
     assert "free some space or fix its permissions" in finished.last_line
     # Epochs 0 and 1 are safe.
     assert torch.load(folder / LATEST, weights_only=False)["current_epoch"] == 2
