@@ -9,16 +9,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from scripts.studies.defaults.arms import ALL_FOLD, ARMS, FEW_FOLD, FEW_FOLD_OF_ALL, PRIORS, STUDIES
+from scripts.studies.defaults.arms import (
+    ALL_FOLD,
+    ARMS,
+    BASE,
+    CONFIGURATION,
+    FEW_FOLD,
+    FEW_FOLD_OF_ALL,
+    PRIOR_CONFIGURATION,
+    PRIORS,
+    STUDIES,
+)
+from scripts.studies.defaults.corruptions import corrupt, seed_of
 from scripts.studies.host_folders import ROOT, HostFolders
 from scripts.studies.results import StudyResults, read_scores_as_text, versions
 
 RESULTS = StudyResults(ROOT / "benchmarks" / "defaults", keys=("dataset", "arm", "seed"))
 SCORES = "cases"
 CORRUPTIONS = ("clean", "noise", "slab", "motion", "dropped", "slab_mean", "dropped_mean")
-SEED_OF_TEST_IMAGES = 2017
 PRIOR_BATCH_SIZE = 8
-BASE, CONFIGURATION, PRIOR_CONFIGURATION = "3d_fullres", "3d_study", "3d_study_prior"
 
 
 class Workplace(HostFolders):
@@ -121,7 +130,6 @@ class Workplace(HostFolders):
             folder.mkdir(parents=True, exist_ok=True)
         image = SimpleITK.ReadImage(str(self.raw / "imagesTr" / f"{case}_0000.nii.gz"))
         label = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(label_file)))
-        seed = [SEED_OF_TEST_IMAGES, *case.encode()]
         for kind in CORRUPTIONS:
             target = labels / f"{case}__{kind}.nii.gz"
             if target.exists():
@@ -132,7 +140,7 @@ class Workplace(HostFolders):
                 kind,
                 spacing_mm=image.GetSpacing()[::-1],
                 motion_mm=self.study.motion_mm,
-                seed=np.random.default_rng(seed).integers(2**31),
+                seed=seed_of(case, kind),
             )
             corrupted = SimpleITK.GetImageFromArray(values)
             corrupted.CopyInformation(image)
@@ -180,7 +188,7 @@ class Workplace(HostFolders):
         settings = {"num_epochs": self.study.num_epochs, "num_iterations_per_epoch": 50, "seed": seed}
         settings |= {"num_val_iterations_per_epoch": 2, **ARMS[arm]}
         prior = settings.pop("prior_of", None)
-        of_prior = PRIORS[prior][1] if prior else {}
+        of_prior = PRIORS[prior].settings if prior else {}
         return settings | {key: of_prior[key] for key in ("grid", "architecture", "code_size") if key in of_prior}
 
     def configure_arm(self, arm: str, seed: int) -> None:
@@ -195,12 +203,13 @@ class Workplace(HostFolders):
         if not self.prior_file(prior).is_file():
             settings = {"num_iterations_per_epoch": 50, "num_val_iterations_per_epoch": 4, "seed": 0}
             name = f"{PRIOR_CONFIGURATION}_{prior}"
-            self.configure(self.study.dataset_id, PRIOR_CONFIGURATION, name, settings | PRIORS[prior][1])
+            base = PRIORS[prior].configuration
+            self.configure(self.study.dataset_id, base, name, settings | PRIORS[prior].settings)
 
     def train_prior(self, prior: str) -> None:
         """Train a prior, if it is not there."""
         with self.locked(prior):
-            seconds = self.train(f"{PRIOR_CONFIGURATION}_{prior}", PRIORS[prior][0], "ShapePriorTrainer")
+            seconds = self.train(f"{PRIOR_CONFIGURATION}_{prior}", PRIORS[prior].fold, "ShapePriorTrainer")
         print(f"prior {prior}: {seconds:.0f} s", flush=True)
 
     def configuration_of(self, arm: str, seed: int) -> str:
@@ -210,7 +219,7 @@ class Workplace(HostFolders):
     def prior_file(self, prior: str) -> Path:
         """Return where a prior lies."""
         folder = self.trainer_folder(
-            self.raw.name, "ShapePriorTrainer", f"{PRIOR_CONFIGURATION}_{prior}", PRIORS[prior][0]
+            self.raw.name, "ShapePriorTrainer", f"{PRIOR_CONFIGURATION}_{prior}", PRIORS[prior].fold
         )
         return folder / "checkpoint_final.pth"
 
@@ -266,46 +275,3 @@ class Workplace(HostFolders):
     def plans_file(self) -> Path:
         """The dataset's plans."""
         return self.preprocessed / "nnUNetPlans.json"
-
-
-def corrupt(
-    image: np.ndarray,
-    label: np.ndarray,
-    kind: str,
-    *,
-    spacing_mm: tuple[float, ...],
-    motion_mm: float,
-    seed: int,
-) -> np.ndarray:
-    """Return a corrupted image `(Z, Y, X)`: one of `CORRUPTIONS`, drawn from the seed.
-
-    The noise has half the image's standard deviation; the slab hides a fifth of the anatomy's extent along one in-plane
-    axis, somewhere within it; slices move by up to `motion_mm` and 5°; a quarter of the slices is dropped. What is
-    hidden or dropped becomes the lowest value of the image, or with `_mean` its mean, which leaves the z-score of the
-    rest as it was.
-    """
-    import torch
-
-    from acnn_nnunet.sr.degradation.acquisition import add_noise
-    from acnn_nnunet.sr.degradation.motion import draw_motion, drop_slices, move_slices
-
-    volume = torch.from_numpy(image)[None, None]
-    kind, _, filled = kind.partition("_")
-    value = volume.mean() if filled == "mean" else volume.min()
-    generator = torch.Generator().manual_seed(int(seed))
-    if kind == "noise":
-        volume = add_noise(volume, 0.5 * float(volume.std()), generator=generator)
-    elif kind == "slab":
-        rng = np.random.default_rng(seed)
-        axis = int(rng.integers(1, 3))
-        found = np.flatnonzero(label.any(axis=tuple(each for each in range(3) if each != axis)))
-        thickness = max(1, round(0.2 * len(found)))
-        start = int(rng.integers(found[0], max(found[0], found[-1] - thickness) + 1))
-        volume.narrow(2 + axis, start, thickness).fill_(value)
-    elif kind == "motion":
-        motion = draw_motion(1, image.shape[0], translation_mm=motion_mm, rotation_deg=5.0, generator=generator)
-        volume = move_slices(volume, motion, (spacing_mm[1], spacing_mm[2]))
-    elif kind == "dropped":
-        lost = drop_slices(volume, 0.25, generator=generator)[1]
-        volume[:, :, lost[0]] = value
-    return volume[0, 0].numpy()
