@@ -12,9 +12,9 @@ from torch import Tensor
 
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.fold_prior.alignment import align_to
-from acnn_nnunet.fold_prior.held_out import as_target, channel_names
+from acnn_nnunet.fold_prior.held_out import as_target
 from acnn_nnunet.fold_prior.layout import Layout, common_orientation
-from acnn_nnunet.fold_prior.loading import load_finished_prior
+from acnn_nnunet.fold_prior.loading import channel_names, load_finished_prior
 from acnn_nnunet.nnunet.cases import centred_patch, main_pieces
 from acnn_nnunet.nnunet.devices import check_device
 from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap

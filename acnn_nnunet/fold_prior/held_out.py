@@ -8,6 +8,7 @@ import torch
 from batchgeneratorsv2.transforms.utils.seg_to_regions import ConvertSegmentationToRegionsTransform
 from torch import Tensor
 
+from acnn_nnunet.fold_prior.loading import channel_names
 from acnn_nnunet.nnunet.cases import centred_patch
 from acnn_nnunet.shape_prior.code_statistics import mean_distance_between
 from acnn_nnunet.shape_prior.grids.views import Grid, View
@@ -115,14 +116,6 @@ def as_target(segmentation: np.ndarray, names: dict[str, Any], labels: LabelSpac
     if labels.ignore_label is not None:
         regions.append(labels.ignore_label)
     return ConvertSegmentationToRegionsTransform(regions, channel_in_seg=0)(segmentation=target)["segmentation"]
-
-
-def channel_names(names: dict[str, Any], labels: LabelSpace) -> dict[int, str]:
-    """Return channel to label name, of everything but background and ignored voxels."""
-    foreground = [name for name in names if name not in ("background", "ignore")]
-    if labels.regions:
-        return dict(enumerate(foreground))
-    return {int(names[name]): name for name in sorted(foreground, key=lambda name: int(names[name]))}
 
 
 def _dice(first: Tensor, second: Tensor) -> float | None:

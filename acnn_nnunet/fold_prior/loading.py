@@ -29,6 +29,14 @@ def label_space(plans: PlansManager, dataset_json: dict[str, Any]) -> LabelSpace
     return LabelSpace(labels.num_segmentation_heads, labels.has_regions, labels.ignore_label)
 
 
+def channel_names(names: dict[str, Any], labels: LabelSpace) -> dict[int, str]:
+    """Return channel to label name, of everything but background and ignored voxels."""
+    foreground = [name for name in names if name not in ("background", "ignore")]
+    if labels.regions:
+        return dict(enumerate(foreground))
+    return {int(names[name]): name for name in sorted(foreground, key=lambda name: int(names[name]))}
+
+
 def describe_prior(plans: PlansManager, configuration: str, dataset_json: dict[str, Any], fold: int | str) -> PriorSpec:
     """Return the specification of the prior that ShapePriorTrainer begins to train for a configuration and fold.
 

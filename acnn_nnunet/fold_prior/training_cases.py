@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
-from acnn_nnunet.fold_prior.held_out import channel_names
+from acnn_nnunet.fold_prior.loading import channel_names
 from acnn_nnunet.nnunet.cases import as_label, foreground_extents, labels_present
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox, fit_box
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace

@@ -9,16 +9,16 @@ PLANS_KEY = "acnn"
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    # §III and supplementary: λ1 = 0.01 and λ2 = 5e-6, cross-entropy alone, plain L2, no warm-up.
+    # §II-A, §III and supplementary: λ1 = 0.01 and λ2 = 5e-6, average cross-entropy of each class, plain L2, no warm-up.
     "paper": {
         "prior_weight": 0.01,
         "prior_weighting": "constant",
         "prior_distance": "l2",
         "prior_warm_up": 0.0,
-        "segmentation_loss": "ce",
+        "segmentation_loss": "ce_per_class",
         "weight_decay": 5e-6,
         "architecture": "cnn",
-        "reconstruction_loss": "ce",
+        "reconstruction_loss": "ce_per_class",
         "clean_share": 0.0,
     },
 }
@@ -187,7 +187,11 @@ class Settings:
         0.0, "loss", "weight of the divergence between the decoder's reconstructions; the code's is 1"
     )
     segmentation_loss: str = setting(
-        "dice_ce", "loss", "nnU-Net's Dice and cross-entropy, or cross-entropy alone", choices=("dice_ce", "ce")
+        "dice_ce",
+        "loss",
+        "nnU-Net's Dice and cross-entropy; cross-entropy alone, averaged over all voxels (`ce`); or the paper's: "
+        "averaged over the voxels of each class, and summed over the classes (`ce_per_class`)",
+        choices=("dice_ce", "ce", "ce_per_class"),
     )
     weight_decay: float | None = setting(None, "trainer", "λ2, the weight decay", unset="nnU-Net's 3e-5")
     deep_supervision: bool = setting(
@@ -241,9 +245,8 @@ class Settings:
     reconstruction_loss: str = setting(
         "dice_ce",
         "prior",
-        "the autoencoder's loss: the paper's cross-entropy, or Dice and cross-entropy, which learns several times "
-        "faster",
-        choices=("dice_ce", "ce"),
+        "the autoencoder's loss: Dice and cross-entropy, or one of the two cross-entropies of `segmentation_loss`",
+        choices=("dice_ce", "ce", "ce_per_class"),
     )
     elastic_deformation: float = setting(
         0.0, "prior", "largest displacement, in voxels, of a random smooth deformation of every sample"

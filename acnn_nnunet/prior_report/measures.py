@@ -19,6 +19,7 @@ from acnn_nnunet.shape_prior.code_statistics import (
 from acnn_nnunet.shape_prior.label_maps.defects import DEFECTS, STRENGTHS, dose_response, move_slices, rank_correlation
 from acnn_nnunet.shape_prior.loss.distances import FeatureDistance
 from acnn_nnunet.shape_prior.loss.gradient_norms import example_logits, gradient_norms
+from acnn_nnunet.shape_prior.loss.prior_loss import choose_segmentation_loss
 from acnn_nnunet.shape_prior.loss.prior_term import make_prior_term
 
 NUM_PATCHES = 200
@@ -144,7 +145,8 @@ def check_gradient(subject: Subject, target: Tensor) -> dict[str, Any]:
     background = np.array(labels.background)
     moved = [move_slices(m, background, _PERTURBATION, seed) for seed, m in enumerate(maps.cpu().numpy())]
     corrupted = torch.from_numpy(np.stack(moved)).to(subject.device)
-    losses: dict[str, Callable] = {"segmentation_loss": subject.view.segmentation_loss()}
+    loss = choose_segmentation_loss(subject.view.segmentation_loss(), settings.segmentation_loss, labels)
+    losses: dict[str, Callable] = {"segmentation_loss": loss}
     for term in prior.weights:
         losses[term] = lambda logits, target, term=term: prior(logits, target).terms[term]
     predictions = {}

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from acnn_nnunet.files.geometry import Geometry
-from acnn_nnunet.fold_prior.held_out import channel_names, load_on_grid
+from acnn_nnunet.fold_prior.held_out import load_on_grid
+from acnn_nnunet.fold_prior.loading import channel_names
 from acnn_nnunet.nnunet.folds import FoldView
 from acnn_nnunet.shape_prior.grids.views import Grid
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace

@@ -9,8 +9,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.fold_prior.held_out import channel_names, load_patch
-from acnn_nnunet.fold_prior.loading import label_space
+from acnn_nnunet.fold_prior.held_out import load_patch
+from acnn_nnunet.fold_prior.loading import channel_names, label_space
 from acnn_nnunet.refinement.segmentation_autoencoder import (
     LARGE_PARAMETERS,
     SMALL_PARAMETERS,

@@ -15,12 +15,13 @@ from batchgenerators.utilities.file_and_folder_operations import load_json
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from acnn_nnunet.files.safe_writes import replace_atomically
+from acnn_nnunet.fold_prior.loading import channel_names, label_space
 from acnn_nnunet.nnunet.devices import use_cpu_autocast
 from acnn_nnunet.nnunet.plans import HR_KEY
 from acnn_nnunet.nnunet.run_folder import EpochLog, add_to_checkpoint, read_checkpoint_errors
 from acnn_nnunet.nnunet.settings import Settings
 from acnn_nnunet.nnunet.workarounds import checkpoint_file
-from acnn_nnunet.shape_prior.loss.prior_loss import FullPrecisionLoss
+from acnn_nnunet.shape_prior.loss.prior_loss import CrossEntropyPerClass, FullPrecisionLoss, choose_segmentation_loss
 
 _HOST_DEFAULT_SPLITS = 5
 
@@ -138,6 +139,18 @@ class ConfiguredTrainer(nnUNetTrainer):
         with self._autocast():
             return super().validation_step(batch)
 
+    def on_train_epoch_end(self, train_outputs: list[dict]):
+        """Log as the host does, and name the labels that `segmentation_loss=ce_per_class` has not met."""
+        super().on_train_epoch_end(train_outputs)
+        for module in self.loss.modules():
+            if isinstance(module, CrossEntropyPerClass) and (absent := module.take_absent()):
+                names_of = channel_names(self.dataset_json["labels"], module.labels)
+                names = [names_of.get(channel, "background") for channel in absent]
+                self.print_to_log_file(
+                    f"WARNING: no training patch of this epoch held {', '.join(names)}: segmentation_loss=ce_per_class "
+                    f"could not teach it. Check labelsTr of fold {self.fold}'s training cases, if this comes again."
+                )
+
     def on_epoch_end(self):
         """Plot our quantities beside the host's progress.png."""
         super().on_epoch_end()
@@ -169,10 +182,8 @@ class ConfiguredTrainer(nnUNetTrainer):
             read_checkpoint_errors(filename_or_checkpoint, lambda: load(filename_or_checkpoint))
 
     def _build_loss(self):
-        loss = super()._build_loss()
-        if self.settings.segmentation_loss == "ce":
-            compound = loss.loss if self.enable_deep_supervision else loss
-            compound.weight_dice = 0
+        labels = label_space(self.plans_manager, self.dataset_json)
+        loss = choose_segmentation_loss(super()._build_loss(), self.settings.segmentation_loss, labels)
         return FullPrecisionLoss(loss) if self.cpu_autocast else loss
 
     def _checkpoint_extras(self) -> dict:

@@ -13,8 +13,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.fold_prior.held_out import channel_names, describe_cases, held_out_report
-from acnn_nnunet.fold_prior.loading import describe_prior, spec_of_checkpoint
+from acnn_nnunet.fold_prior.held_out import describe_cases, held_out_report
+from acnn_nnunet.fold_prior.loading import channel_names, describe_prior, spec_of_checkpoint
 from acnn_nnunet.fold_prior.training_cases import find_absent_labels, fit_box_to_cases
 from acnn_nnunet.nnunet.settings import Settings
 from acnn_nnunet.nnunet.workarounds import OwnNetwork
@@ -73,7 +73,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
         self.schedule = StageSchedule(self.num_epochs, with_predictor=self.settings.train_predictor)
         self.spec = describe_prior(self.plans_manager, configuration, dataset_json, fold)
         self.labels = self.spec.label_space
-        self._reconstruction = ReconstructionLoss(self.labels, with_dice=self.settings.reconstruction_loss == "dice_ce")
+        self._reconstruction = ReconstructionLoss(self.labels, kind=self.settings.reconstruction_loss)
         self._with_errors = AutoencoderInput(
             swap_probability=self.settings.label_swap_probability,
             noise=self.settings.input_noise,

@@ -6,7 +6,6 @@ import torch
 
 from acnn_nnunet.fold_prior.held_out import (
     as_target,
-    channel_names,
     describe_cases,
     held_out_report,
     load_on_grid,
@@ -90,20 +89,6 @@ def test_images_go_to_the_middle_and_come_back_on_the_patch():
 
 
 REGION_NAMES = {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}
-
-
-def test_channels_of_classes_are_named_by_value_whatever_their_order():
-    names = {"b": 2, "background": 0, "ignore": 3, "a": 1}
-
-    assert list(channel_names(names, LabelSpace(3, ignore_label=3)).items()) == [(1, "a"), (2, "b")]
-
-
-def test_channels_of_regions_are_named_in_their_order():
-    assert channel_names(REGION_NAMES, LabelSpace(2, regions=True, ignore_label=3)) == {0: "whole", 1: "core"}
-
-
-def test_a_dataset_of_background_alone_has_no_channel_to_name():
-    assert channel_names({"background": 0}, LabelSpace(1)) == {}
 
 
 def test_a_target_of_classes_is_the_label_map():

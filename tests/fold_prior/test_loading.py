@@ -11,6 +11,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from phantom_prior import write_phantom_prior, write_raw
 
 from acnn_nnunet.fold_prior.loading import (
+    channel_names,
     choose_prior,
     load_finished_prior,
     load_fold_prior,
@@ -21,6 +22,7 @@ from acnn_nnunet.fold_prior.loading import (
     refuse_another_prior,
     spec_of_checkpoint,
 )
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.prior_file import Prior, PriorSpec
 
 PLANS = {
@@ -194,3 +196,18 @@ def test_fold_all_has_seen_everything(trained, monkeypatch):
     found = find(trained, monkeypatch, fold="all", validation_cases=["phantom_tr002"], prior=str(trained[2]))
 
     assert found.path == trained[2]
+
+
+def test_channels_of_classes_are_named_by_value_whatever_their_order():
+    names = {"b": 2, "background": 0, "ignore": 3, "a": 1}
+
+    assert list(channel_names(names, LabelSpace(3, ignore_label=3)).items()) == [(1, "a"), (2, "b")]
+
+
+def test_channels_of_regions_are_named_in_their_order():
+    names = {"background": 0, "whole": [1, 2], "core": 2, "ignore": 3}
+    assert channel_names(names, LabelSpace(2, regions=True, ignore_label=3)) == {0: "whole", 1: "core"}
+
+
+def test_a_dataset_of_background_alone_has_no_channel_to_name():
+    assert channel_names({"background": 0}, LabelSpace(1)) == {}

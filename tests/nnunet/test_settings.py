@@ -14,9 +14,9 @@ def test_without_a_block_defaults_apply():
 def test_the_paper_preset_and_what_overrides_it():
     paper = Settings.from_block({"preset": "paper"})
     assert (paper.prior_weight, paper.weight_decay, paper.prior_warm_up) == (0.01, 5e-6, 0)
-    assert (paper.prior_distance, paper.prior_weighting, paper.segmentation_loss) == ("l2", "constant", "ce")
+    assert (paper.prior_distance, paper.prior_weighting, paper.segmentation_loss) == ("l2", "constant", "ce_per_class")
     assert paper.architecture == "cnn"
-    assert (paper.code_size, paper.label_swap_probability, paper.reconstruction_loss) == (64, 0.1, "ce")
+    assert (paper.code_size, paper.label_swap_probability, paper.reconstruction_loss) == (64, 0.1, "ce_per_class")
     assert Settings.from_block({"preset": "paper", "prior_weight": 1}).prior_weight == 1
 
 

@@ -77,6 +77,7 @@ def test_prior_weight_zero_is_the_host_step_for_step(make_trainer):
         ("3d_fullres", None, {}),
         ("3d_fullres", None, {"deep_supervision": False}),
         ("3d_fullres", None, {"segmentation_loss": "ce"}),
+        ("3d_fullres", None, {"segmentation_loss": "ce_per_class", "deep_supervision": False}),
         ("3d_fullres", None, {"preset": "paper"}),
         ("3d_fullres", None, {"cpu_autocast": True}),
         ("3d_fullres", REGIONS, {}),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch import distributed as dist
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,44 @@ class LabelSpace:
         loss = self.voxelwise_cross_entropy(logits, maps)
         return (loss * known).sum() / (known.sum() * loss.shape[1]).clamp(min=1)
 
+    def cross_entropy_per_class(self, logits: Tensor, maps: Tensor, known: Tensor) -> Tensor:
+        """Return the sum over the classes of each class's mean cross-entropy (paper §II-A, L_x = Σ_c L_(x,c)).
+
+        A class without a voxel in the batch adds nothing. Arguments as in `cross_entropy`.
+        """
+        return self.class_means(logits, maps, known)[0].sum()
+
+    def class_means(self, logits: Tensor, maps: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each class's mean of -log p_c over its own voxels, 0 where it has none, and its number of voxels.
+
+        Both are (C,); of regions (2R,), foregrounds before backgrounds, since each region has these two classes. They
+        are of the batch of all processes, so that DDP's average gradient is that of the whole batch.
+        """
+        log_probabilities, maps = self._log_probabilities(logits), self._exclusive(maps) * known
+        axes = (0, *range(2, maps.ndim))
+        sums, sizes = -(maps * log_probabilities).sum(axes), maps.sum(axes)
+        world_size = 1
+        if dist.is_available() and dist.is_initialized():
+            world_size = dist.get_world_size()
+            dist.all_reduce(sizes)
+        return sums * world_size / torch.where(sizes > 0, sizes, 1), sizes
+
     def voxelwise_cross_entropy(self, logits: Tensor, maps: Tensor) -> Tensor:
         """Return the cross-entropy (B, 1, …) of classes, or (B, C, …) of regions, of label maps under logits."""
         if self.regions:
             return F.binary_cross_entropy_with_logits(logits, maps, reduction="none")
         return F.cross_entropy(logits, maps, reduction="none").unsqueeze(1)
+
+    def _log_probabilities(self, logits: Tensor) -> Tensor:
+        """Return log p (B, C, …) of classes; of regions (B, 2R, …), foregrounds before backgrounds."""
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        if self.regions:
+            return F.logsigmoid(torch.cat([logits, -logits], dim=1))
+        return F.log_softmax(logits, dim=1)
+
+    def _exclusive(self, maps: Tensor) -> Tensor:
+        """Return maps as `_log_probabilities` orders its channels."""
+        return torch.cat([maps, 1 - maps], dim=1) if self.regions else maps
 
     def soft_dice_loss(self, logits: Tensor, maps: Tensor, known: Tensor) -> Tensor:
         """Return 1 - soft Dice of label maps, averaged over samples and foreground channels; arguments as above."""

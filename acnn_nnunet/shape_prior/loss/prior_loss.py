@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.loss.prior_term import PriorValues
 
 Outputs = Tensor | Sequence[Tensor]
@@ -135,6 +136,50 @@ class FullPrecisionLoss(nn.Module):
         """Return the wrapped loss of the logits in float32."""
         with torch.autocast(_first(output).device.type, enabled=False):
             return self.loss(_map(output, Tensor.float), target)
+
+
+class CrossEntropyPerClass(nn.Module):
+    """Sum over the classes of the mean cross-entropy over each class's own voxels (paper §II-A).
+
+    Args:
+        labels: what the channels mean.
+    """
+
+    def __init__(self, labels: LabelSpace):
+        super().__init__()
+        self.labels = labels
+        self._sizes: Tensor | None = None
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the scalar loss of logits (B, C, …) and a target (B, 1, …) of classes or (B, R[+1], …) of regions."""
+        means, sizes = self.labels.class_means(logits, self.labels.target_maps(target), self.labels.known(target))
+        self._sizes = sizes if self._sizes is None else self._sizes + sizes
+        return means.sum()
+
+    def take_absent(self) -> list[int]:
+        """Return the channels that no target had since the last call, and start anew."""
+        sizes, self._sizes = self._sizes, None
+        return [] if sizes is None else (sizes[: self.labels.num_channels] == 0).nonzero().flatten().tolist()
+
+
+def choose_segmentation_loss(host_loss: nn.Module, choice: str, labels: LabelSpace) -> nn.Module:
+    """Return nnU-Net's loss, changed as the setting `segmentation_loss` says.
+
+    Args:
+        host_loss: Dice and cross-entropy, with or without the host's wrapper for deep supervision.
+        choice: `dice_ce` leaves it as it is, `ce` takes Dice out, `ce_per_class` is `CrossEntropyPerClass`.
+        labels: what the channels mean.
+    """
+    wrapped = hasattr(host_loss, "weight_factors")  # by deep supervision
+    if choice == "ce":
+        compound: Any = host_loss.loss if wrapped else host_loss
+        compound.weight_dice = 0
+    elif choice == "ce_per_class":
+        per_class = CrossEntropyPerClass(labels)
+        if not wrapped:
+            return per_class
+        host_loss.loss = per_class
+    return host_loss
 
 
 class _LossWithGradients(torch.autograd.Function):

@@ -16,15 +16,16 @@ from acnn_nnunet.shape_prior.training.stages import TLLosses
 
 @dataclass(frozen=True)
 class ReconstructionLoss:
-    """Mean cross-entropy over annotated voxels, with or without soft Dice.
+    """Cross-entropy over annotated voxels.
 
     Attributes:
         labels: what the channels mean.
-        with_dice: whether 1 - soft Dice is added.
+        kind: `ce` averages over all voxels, `ce_per_class` over those of each class and sums the means (paper §II-A),
+            `dice_ce` adds 1 - soft Dice to `ce`.
     """
 
     labels: LabelSpace
-    with_dice: bool
+    kind: str
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the loss of logits (B, C, …) and a target (B, 1, …) of classes or (B, R[+1], …) of regions."""
@@ -35,8 +36,10 @@ class ReconstructionLoss:
         return self._of_maps(logits, samples.maps, samples.known)
 
     def _of_maps(self, logits: Tensor, maps: Tensor, known: Tensor) -> Tensor:
+        if self.kind == "ce_per_class":
+            return self.labels.cross_entropy_per_class(logits, maps, known)
         loss = self.labels.cross_entropy(logits, maps, known)
-        return loss + self.labels.soft_dice_loss(logits, maps, known) if self.with_dice else loss
+        return loss + self.labels.soft_dice_loss(logits, maps, known) if self.kind == "dice_ce" else loss
 
 
 def tl_loss(

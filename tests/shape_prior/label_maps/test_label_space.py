@@ -7,6 +7,7 @@ import torch
 
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace, one_hot
 
+REGIONS = LabelSpace(2, regions=True)
 CLASSES = LabelSpace(3)
 
 
@@ -58,6 +59,66 @@ def test_binary_cross_entropy_of_regions_by_hand():
     assert math.isclose(loss.item(), math.log(2), rel_tol=1e-6)
 
 
+def test_cross_entropy_per_class_by_hand():
+    # -log2 of the right class's probability: 1 and 2 in two voxels of class 0, 3 in one of class 1; class 2 has none.
+    # (1 + 2) / 2 + 3 = 4.5; the mean over all voxels would be 2.
+    probabilities = torch.tensor([[[1 / 2, 1 / 4, 1 / 8], [1 / 4, 1 / 4, 1 / 8], [1 / 4, 1 / 2, 3 / 4]]])
+    target = torch.tensor([[[0, 0, 1]]])
+    loss = CLASSES.cross_entropy_per_class(probabilities.log(), CLASSES.target_maps(target), torch.ones(1, 1, 3))
+    assert math.isclose(loss.item(), 4.5 * math.log(2), rel_tol=1e-6)
+
+
+def test_cross_entropy_per_class_weighs_a_small_class_as_much_as_a_large_one():
+    # One voxel of class 1 and 99 of class 0, all undecided between three: log 3 for each class present.
+    target = torch.zeros(1, 1, 100).long()
+    target[..., 0] = 1
+    loss = CLASSES.cross_entropy_per_class(torch.zeros(1, 3, 100), CLASSES.target_maps(target), torch.ones(1, 1, 100))
+    assert math.isclose(loss.item(), 2 * math.log(3), rel_tol=1e-6)
+
+
+def test_cross_entropy_per_class_of_regions_by_hand():
+    # Region 1: foreground in one voxel (2 bits), background in two (1 and 3 bits): 2 + (1 + 3) / 2 = 4.
+    # Region 2 is nowhere: of its background 1 bit in every voxel. 4 + 1 = 5.
+    probabilities = torch.tensor([[[1 / 4, 1 / 2, 7 / 8], [1 / 2, 1 / 2, 1 / 2]]])
+    maps = torch.tensor([[[1.0, 0, 0], [0, 0, 0]]])
+    labels = LabelSpace(2, regions=True)
+    loss = labels.cross_entropy_per_class(torch.logit(probabilities), maps, torch.ones(1, 1, 3))
+    assert math.isclose(loss.item(), 5 * math.log(2), rel_tol=1e-6)
+
+
+def test_cross_entropy_per_class_leaves_out_what_is_not_annotated():
+    labels = LabelSpace(3, ignore_label=3)
+    logits = torch.zeros(1, 3, 2)
+    logits[0, 1, 1] = 100
+    target = torch.tensor([[[2, 3]]])
+    loss = labels.cross_entropy_per_class(logits, labels.target_maps(target), labels.known(target))
+    assert math.isclose(loss.item(), math.log(3), rel_tol=1e-6)
+
+
+def test_cross_entropy_per_class_of_soft_maps_is_a_weighted_mean():
+    # Class 1 has weights 1 and 1/2, at 1 and 4 bits: (1 + 2) / 1.5 = 2; class 0 has 1/2 at 2 bits: 2.
+    probabilities = torch.tensor([[[1 / 4, 1 / 4], [1 / 2, 1 / 16], [1 / 4, 11 / 16]]])
+    maps = torch.tensor([[[0, 1 / 2], [1, 1 / 2], [0, 0]]])
+    loss = CLASSES.cross_entropy_per_class(probabilities.log(), maps, torch.ones(1, 1, 2))
+    assert math.isclose(loss.item(), 4 * math.log(2), rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [CLASSES, REGIONS])
+def test_cross_entropy_per_class_of_nothing_annotated_is_zero(labels):
+    logits = torch.ones(1, labels.num_channels, 4, requires_grad=True)
+    maps, unknown = torch.zeros(1, labels.num_channels, 4), torch.zeros(1, 1, 4)
+    loss = labels.cross_entropy_per_class(logits, maps, unknown)
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()
+
+
+def test_cross_entropy_per_class_of_a_certain_mistake_is_finite_in_half_precision():
+    logits = torch.tensor([[[0.0], [60000.0], [0.0]]]).half()
+    maps = torch.tensor([[[1.0], [0], [0]]])
+    assert CLASSES.cross_entropy_per_class(logits, maps, torch.ones(1, 1, 1)).item() == pytest.approx(60000, rel=1e-3)
+
+
 def test_soft_dice_loss_by_hand():
     # Certain logits: label 1 has 2 voxels, 1 of them found, none too many: (2·1 + 1) / (2 + 1 + 1) = 3/4.
     # Label 2 is in neither map: (0 + 1) / (0 + 0 + 1) = 1. Mean loss: 1 - 7/8.
@@ -86,9 +147,6 @@ def test_margins_are_above_zero_where_a_channel_is_chosen():
 
     torch.testing.assert_close(classes, torch.tensor([[[-0.3, 0.05], [0.2, -0.3], [-0.2, -0.05]]]))
     torch.testing.assert_close(regions, maps - 0.5)
-
-
-REGIONS = LabelSpace(2, regions=True)
 
 
 def test_background_is_the_first_class_and_no_region():

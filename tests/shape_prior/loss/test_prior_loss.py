@@ -1,17 +1,25 @@
 """The prior term: its gradient exists, is the analytic one, moves nothing but the network, and survives DDP."""
 
 import copy
+import math
 
 import pytest
 import torch
 import torch.multiprocessing as mp
+from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from torch import distributed as dist
 from torch import nn
 
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, View
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.loss.distances import SquaredDistance, WhitenedDistance
-from acnn_nnunet.shape_prior.loss.prior_loss import FullPrecisionLoss, ShapePriorLoss
+from acnn_nnunet.shape_prior.loss.prior_loss import (
+    CrossEntropyPerClass,
+    FullPrecisionLoss,
+    ShapePriorLoss,
+    choose_segmentation_loss,
+)
 from acnn_nnunet.shape_prior.loss.prior_term import PriorTerm
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 
@@ -244,6 +252,73 @@ def test_full_precision_loss_leaves_the_value_alone(batch):
         loss = FullPrecisionLoss(SegmentationLoss())(logits.bfloat16(), target)
     assert loss.dtype == torch.float32
     assert loss.item() == cross_entropy(logits.bfloat16().float(), target).item()
+
+
+def host_loss(*, deep_supervision: bool) -> nn.Module:
+    """Return a loss as nnU-Net builds it: Dice and cross-entropy, in a wrapper for three resolutions."""
+    compound = DC_and_CE_loss({"batch_dice": False, "smooth": 1e-5, "do_bg": False}, {})
+    return DeepSupervisionWrapper(compound, (1.0, 0.5, 0.0)) if deep_supervision else compound
+
+
+def test_the_host_loss_is_left_as_it_is(batch):
+    assert choose_segmentation_loss(host_loss(deep_supervision=False), "dice_ce", LabelSpace(3))(*batch) == host_loss(
+        deep_supervision=False
+    )(*batch)
+
+
+def test_cross_entropy_alone_is_the_mean_over_all_voxels(batch):
+    loss = choose_segmentation_loss(host_loss(deep_supervision=False), "ce", LabelSpace(3))
+    assert loss(*batch).item() == pytest.approx(cross_entropy(*batch).item())
+
+
+def test_per_class_cross_entropy_keeps_the_weights_of_deep_supervision():
+    # log 3 for each of the two classes present: 2 log 3 at full resolution, half of log 3 below, 0 at the lowest.
+    logits = [torch.zeros(1, 3, n) for n in (4, 2, 1)]
+    targets = [torch.tensor([[values]]) for values in ([0, 0, 1, 0], [0, 0], [2])]
+    loss = choose_segmentation_loss(host_loss(deep_supervision=True), "ce_per_class", LabelSpace(3))
+    assert loss(logits, targets).item() == pytest.approx(2.5 * math.log(3))
+
+
+def test_channels_that_no_target_had_are_named_once():
+    loss = CrossEntropyPerClass(LabelSpace(3))
+    assert loss.take_absent() == []
+    loss(torch.zeros(1, 3, 2), torch.tensor([[[0, 2]]]))
+    assert loss.take_absent() == [1]
+    loss(torch.zeros(1, 3, 2), torch.tensor([[[0, 2]]]))
+    loss(torch.zeros(1, 3, 2), torch.tensor([[[1, 1]]]))
+    assert loss.take_absent() == []
+
+
+def per_class_gradients(network: nn.Module, image, target) -> list[torch.Tensor]:
+    CrossEntropyPerClass(LabelSpace(3))(network(image), target).backward()
+    return [p.grad for p in network.parameters()]
+
+
+def uneven_batch():
+    """The whole batch with class 2 in one voxel of the second half alone, class 1 in the first half alone."""
+    image, target = whole_batch()
+    target = target.clamp(max=1)
+    target[2:] = 0
+    target[3, 0, 0, 0, 0] = 2
+    return image, target
+
+
+def distributed_per_class_gradients(rank: int, port: int, path: str) -> None:
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    network = nn.parallel.DistributedDataParallel(small_network())
+    mine = slice(2 * rank, 2 * rank + 2)
+    gradients = per_class_gradients(network, *(each[mine] for each in uneven_batch()))
+    if rank == 0:
+        torch.save(gradients, path)
+    dist.destroy_process_group()
+
+
+def test_per_class_means_are_of_the_batch_of_all_processes(tmp_path, free_port):
+    mp.spawn(distributed_per_class_gradients, args=(free_port, str(tmp_path / "gradients.pt")), nprocs=2)
+    single = per_class_gradients(small_network(), *uneven_batch())
+    for one, two in zip(single, torch.load(tmp_path / "gradients.pt"), strict=True):
+        assert torch.allclose(one, two, atol=1e-6, rtol=1e-4)
 
 
 def small_network() -> nn.Module:

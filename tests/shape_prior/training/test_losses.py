@@ -28,11 +28,12 @@ TARGET = torch.tensor([[0, 0, 1], [1, 2, 2]])[None, None]
 
 @pytest.mark.parametrize(
     # Probabilities of a half: -ln 0.5; overlap 2 · 0.5, sizes 2 and 4 · 0.5, one voxel of smoothing: (2 + 1) / (4 + 1).
-    ("with_dice", "expected"),
-    [(False, math.log(2)), (True, math.log(2) + 1 - 3 / 5)],
+    # Of each of the two classes -ln 0.5.
+    ("kind", "expected"),
+    [("ce", math.log(2)), ("dice_ce", math.log(2) + 1 - 3 / 5), ("ce_per_class", 2 * math.log(2))],
 )
-def test_an_undecided_reconstruction(with_dice, expected):
-    loss = ReconstructionLoss(WITH_IGNORED, with_dice=with_dice)
+def test_an_undecided_reconstruction(kind, expected):
+    loss = ReconstructionLoss(WITH_IGNORED, kind=kind)
     logits = torch.zeros(1, 2, 2, 3)
     samples = samples_on_grid(torch.zeros(1, 1, 2, 3), TARGET, grid=PatchGrid((2, 3)), labels=WITH_IGNORED)
     assert loss(logits, TARGET).item() == pytest.approx(expected)
@@ -110,7 +111,7 @@ def gradients(stage: Stage, batch, *, scale: float = 1.0) -> tuple[TLNetwork, to
         image,
         THREE_LABELS.target_maps(target),
         stage=stage,
-        reconstruction_loss=lambda logits: ReconstructionLoss(THREE_LABELS, with_dice=False)(logits, target),
+        reconstruction_loss=lambda logits: ReconstructionLoss(THREE_LABELS, kind="ce")(logits, target),
         code_loss_scale=scale,
         corrupt=lambda maps: maps,
     )
