@@ -2,8 +2,9 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from acnn_nnunet.commands.options import GROUPS, add_model, add_output, add_prior, options_from, prior_of
+from acnn_nnunet.commands.options import GROUPS, add_output, add_prior, options_from, prior_of
 
 
 def add_parsers(commands: argparse._SubParsersAction) -> None:
@@ -50,17 +51,54 @@ def _plausibility(arguments: argparse.Namespace) -> tuple[str, int]:
 
 
 def _add_refine(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("refine", help="label maps of a first stage, corrected by a second one (AESegTrainer)")
-    parser.add_argument("-i", dest="source", type=Path, required=True, help="folder of label maps")
+    parser = commands.add_parser("refine", help="better label maps after any network, by the learnt anatomy")
+    parser.add_argument("prediction", metavar="PRED", type=Path, nargs="?", help="folder that nnUNetv2_predict wrote")
+    parser.add_argument("-i", dest="source", type=Path, help="the same, for a second stage")
     add_output(parser)
-    add_model(parser, required=True, configuration="e.g. 3d_fullres")
-    parser.add_argument("-tr", dest="trainer", default="AESegTrainer", help="AESegTrainer or AESegMTrainer")
-    parser.add_argument("-f", dest="fold", default="0", help="its number, or all")
+    parser.add_argument(
+        "--method",
+        choices=["project", "complete", "second-stage"],
+        help="default: project; second-stage with -tr or -i",
+    )
+    add_prior(parser)
+    parser.add_argument("-tr", dest="trainer", help="of a second stage: AESegTrainer or AESegMTrainer")
+    parser.add_argument(
+        "-chk", dest="checkpoint_name", metavar="FILE", default="checkpoint_final.pth", help="its checkpoint"
+    )
+    parser.add_argument("--continue_prediction", action="store_true", help="keep the cases that are refined already")
     parser.set_defaults(run=_refine)
 
 
 def _refine(arguments: argparse.Namespace) -> tuple[str, int]:
-    from acnn_nnunet.refinement.command import RefineOptions, refine
+    from acnn_nnunet.refinement.command import SECOND_STAGE, RefineOptions, refine
 
-    outcome = refine(arguments.source, arguments.output, options_from(RefineOptions, arguments))
+    source = _source_of(arguments)
+    # Before there was a --method, -i and -tr alone meant a second stage.
+    method = arguments.method or (SECOND_STAGE if arguments.trainer or arguments.source else "project")
+    if method == SECOND_STAGE:
+        more = {"second_stage": _second_stage(arguments)}
+    else:
+        if arguments.trainer:
+            raise ValueError(f"-tr names a second stage: leave it out, or leave out --method {method}.")
+        more = {"prior_file": prior_of(arguments)}
+    outcome = refine(source, arguments.output, options_from(RefineOptions, arguments, method=method, **more))
     return outcome.text, outcome.exit_code
+
+
+def _source_of(arguments: argparse.Namespace) -> Path:
+    if (arguments.prediction is None) == (arguments.source is None):
+        raise ValueError("Name the folder of predictions once: acnn-nnunet refine PRED -o OUT, or with -i.")
+    return arguments.prediction or arguments.source
+
+
+def _second_stage(arguments: argparse.Namespace) -> Any:
+    from acnn_nnunet.refinement.second_stage import SecondStageOptions
+
+    if arguments.prior is not None:
+        raise ValueError("A second stage needs no prior: leave out --prior.")
+    words = {"-d": arguments.dataset, "-c": arguments.configuration}
+    if missing := [flag for flag, word in words.items() if word is None]:
+        raise ValueError(f"A second stage is found by -d, -c and -f ({', '.join(missing)} missing).")
+    return options_from(
+        SecondStageOptions, arguments, trainer=arguments.trainer or "AESegTrainer", fold=arguments.fold or "0"
+    )

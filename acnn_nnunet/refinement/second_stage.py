@@ -1,7 +1,7 @@
 """A trained second stage: a network from label maps to label maps, run as nnU-Net preprocesses and writes them."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +9,42 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from acnn_nnunet.files.safe_writes import replace_atomically
+from acnn_nnunet.casewise.run import outcome_of, run
+from acnn_nnunet.casewise.work import Outcome, PerWorker
+from acnn_nnunet.files.folders import find_images
+from acnn_nnunet.files.safe_writes import make_output_folder
 from acnn_nnunet.fold_prior.held_out import as_target
 from acnn_nnunet.fold_prior.loading import label_space
 from acnn_nnunet.nnunet.labels import known_values
-from acnn_nnunet.nnunet.models import ModelBundle
+from acnn_nnunet.nnunet.models import ModelBundle, find_trainer_class, trained_bundle
+from acnn_nnunet.refinement.predictions import write_label_map
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
+
+LABEL_MAPS_ATTRIBUTE = "takes_label_maps"
+"""A trainer class whose network takes label maps says so with this attribute, True."""
+
+
+@dataclass(frozen=True)
+class SecondStageOptions:
+    """The second stage to take.
+
+    Attributes:
+        dataset: id or name.
+        configuration: its name.
+        trainer: AESegTrainer or AESegMTrainer.
+        fold: its number, or "all".
+        plans_identifier: as in training.
+        checkpoint_name: of the fold.
+        device: cpu, cuda or mps.
+    """
+
+    dataset: str
+    configuration: str
+    trainer: str = "AESegTrainer"
+    fold: int | str = 0
+    plans_identifier: str = "nnUNetPlans"
+    checkpoint_name: str = "checkpoint_final.pth"
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -52,17 +82,7 @@ class Refiner:
             raise ValueError(f"{source} holds the label {unknown[0]}, which the second stage does not know: {names}.")
         _, properties = self.bundle.reader.read_image(source)
         corrected = self.refine(label_map.volume, tuple(properties["spacing"]))
-        # The host's writers choose the format by the ending, which the file keeps while it is written beside its name.
-        beside = target.with_name(f".partial-{target.name}")
-
-        def write(partial: str) -> None:
-            self.bundle.plans.image_reader_writer_class().write_seg(corrected, str(beside), properties)
-            beside.replace(partial)
-
-        try:
-            replace_atomically(target, write)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_label_map(corrected, properties, target, self.bundle)
 
     @torch.no_grad()
     def refine(self, label_map: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
@@ -88,3 +108,53 @@ class Refiner:
             return network(maps.to(self.device)).float().cpu()[0]
         slices = rearrange(maps, "1 c z y x -> z c y x").to(self.device)
         return rearrange(network(slices).float().cpu(), "z c y x -> c z y x")
+
+
+def refine_folder(source: Path, output: Path, refiner: PerWorker[Refiner]) -> Outcome:
+    """Write the corrected label map of each file of a folder under the same name.
+
+    Args:
+        source: folder of label maps.
+        output: folder to write; not the source.
+        refiner: corrects them.
+
+    Raises:
+        FileNotFoundError: if there is nothing to read.
+        ValueError: if source and output are one.
+        OSError: if the output cannot be written.
+    """
+    source, output, ending = Path(source), Path(output), refiner().bundle.file_ending
+    files = find_images(source, (ending,), may_be_none=True) if source.is_dir() else {}
+    if not files:
+        raise FileNotFoundError(f"{source} holds no label map *{ending}: name a folder of predictions.")
+    make_output_folder(output, source=source)
+    cases = {case: (file, output / file.name) for case, file in files.items()}
+    return outcome_of(run(partial(_refine_file, refiner), cases), output)
+
+
+def load_refiner(options: SecondStageOptions) -> Refiner:
+    """Load a second stage from nnUNet_results.
+
+    Raises:
+        FileNotFoundError: if it was not trained; names the command.
+        ValueError: if there is no such dataset, trainer or device, the trainer's network takes images, or a checkpoint
+            cannot be used.
+    """
+    if not getattr(find_trainer_class(options.trainer), LABEL_MAPS_ATTRIBUTE, False):
+        raise ValueError(
+            f"The network of {options.trainer} takes images: refine with -tr AESegTrainer or AESegMTrainer."
+        )
+    bundle, _ = trained_bundle(
+        options.dataset,
+        options.configuration,
+        trainer=options.trainer,
+        plans_identifier=options.plans_identifier,
+        folds=[options.fold],
+        checkpoint_name=options.checkpoint_name,
+        device=options.device,
+    )
+    return Refiner(bundle, options.device)
+
+
+def _refine_file(refiner: PerWorker[Refiner], files: tuple[Path, Path]) -> None:
+    refiner().refine_file(*files)

@@ -1,11 +1,15 @@
 """Words of plausibility and refine as options objects."""
 
+import re
 from pathlib import Path
+
+import pytest
 
 from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.cli import main
 from acnn_nnunet.plausibility.command import PlausibilityOptions
 from acnn_nnunet.refinement.command import RefineOptions
+from acnn_nnunet.refinement.second_stage import SecondStageOptions
 
 
 def test_plausibility(monkeypatch, tmp_path):
@@ -29,30 +33,44 @@ def test_plausibility(monkeypatch, tmp_path):
     assert calls == [(Path("pred"), Path("out"), options)]
 
 
-def test_refine(monkeypatch):
+@pytest.fixture
+def refined(monkeypatch):
     calls = []
     monkeypatch.setattr("acnn_nnunet.refinement.command.refine", lambda *each: (calls.append(each), Outcome("x"))[1])
-    assert (
-        main(
-            [
-                "refine",
-                "-i",
-                "in",
-                "-o",
-                "out",
-                "-d",
-                "4",
-                "-c",
-                "3d_fullres",
-                "-f",
-                "all",
-                "-chk",
-                "best.pth",
-                "-device",
-                "cpu",
-            ]
-        )
-        == 0
-    )
-    options = RefineOptions("4", "3d_fullres", fold="all", checkpoint_name="best.pth", device="cpu")
-    assert calls == [(Path("in"), Path("out"), options)]
+    return calls
+
+
+@pytest.mark.parametrize("more", ["", "-tr AESegTrainer", "--method second-stage"])
+def test_a_second_stage_keeps_its_words(refined, more):
+    words = f"refine -i in -o out -d 4 -c 3d_fullres -f all -chk best.pth -device cpu {more}"
+
+    assert main(words.split()) == 0
+
+    stage = SecondStageOptions("4", "3d_fullres", fold="all", checkpoint_name="best.pth", device="cpu")
+    assert refined == [(Path("in"), Path("out"), RefineOptions("second-stage", second_stage=stage))]
+
+
+def test_a_prior_refines(refined, tmp_path):
+    (tmp_path / "prior.pth").write_bytes(b"")
+
+    assert main(f"refine in -o out --prior {tmp_path / 'prior.pth'} --continue_prediction".split()) == 0
+
+    options = RefineOptions("project", tmp_path / "prior.pth", continue_prediction=True)
+    assert refined == [(Path("in"), Path("out"), options)]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("-o out --prior p", "Name the folder of predictions once"),
+        ("in -i in -o out --prior p", "Name the folder of predictions once"),
+        ("in -o out --method project -tr AESegTrainer --prior p", "-tr names a second stage: leave it out"),
+        ("in -o out -tr AESegTrainer --prior p", "A second stage needs no prior"),
+        ("in -o out -tr AESegTrainer -d 4", "A second stage is found by -d, -c and -f \\(-c missing\\)"),
+    ],
+)
+def test_words_that_do_not_go_together(refined, words, message, capsys):
+    assert main(["refine", *words.split()]) != 0
+
+    assert re.search(message, capsys.readouterr().err)
+    assert refined == []

@@ -1,5 +1,8 @@
 """A second stage in 2D; tests/trainers/test_ae_seg_trainer.py has it in 3D, after a training."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as everyone writes it
@@ -7,8 +10,9 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from phantom_prior import phantom_plans
 
+from acnn_nnunet.casewise.work import PerWorker
 from acnn_nnunet.nnunet.models import ModelBundle
-from acnn_nnunet.refinement.second_stage import Refiner
+from acnn_nnunet.refinement.second_stage import Refiner, SecondStageOptions, load_refiner, refine_folder
 
 SPACING_MM = (15.0, 3.0, 3.0)
 DATASET_JSON = {"labels": {"background": 0, "a": 1, "b": 2}, "channel_names": {"0": "MRI"}, "file_ending": ".nii.gz"}
@@ -81,3 +85,37 @@ def test_the_labels_of_a_dataset_are_those_that_a_map_may_have():
 
     assert refiner.known_labels == {0, 1, 2}
     assert (refiner.labels.num_channels, refiner.labels.regions) == (3, False)
+
+
+class Copies:
+    """A second stage that copies files, and refuses those that say `bad`."""
+
+    bundle = SimpleNamespace(file_ending=".nii.gz")
+
+    def refine_file(self, source: Path, target: Path) -> None:
+        if source.read_text() == "bad":
+            raise ValueError(f"{source} is bad.")
+        target.write_text(source.read_text())
+
+
+def test_a_bad_file_is_named_and_the_others_are_done(tmp_path):
+    for name, content in (("a.nii.gz", "good"), ("b.nii.gz", "bad"), ("notes.txt", "mine")):
+        (tmp_path / name).write_text(content)
+
+    outcome = refine_folder(tmp_path, tmp_path / "out", PerWorker(Copies))
+
+    assert outcome.text == f"{tmp_path / 'out'}: 1 of 2 done\n{tmp_path / 'b.nii.gz'} is bad."
+    assert (outcome.exit_code, [path.name for path in (tmp_path / "out").iterdir()]) == (1, ["a.nii.gz"])
+
+
+def test_nothing_to_read_and_the_same_folder_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"holds no label map \*\.nii\.gz: name a folder of predictions"):
+        refine_folder(tmp_path, tmp_path / "out", PerWorker(Copies))
+    (tmp_path / "a.nii.gz").touch()
+    with pytest.raises(ValueError, match="choose another one with -o"):
+        refine_folder(tmp_path, tmp_path, PerWorker(Copies))
+
+
+def test_a_trainer_whose_network_takes_images_is_refused():
+    with pytest.raises(ValueError, match="The network of nnUNetTrainer takes images: refine with -tr AESegTrainer"):
+        load_refiner(SecondStageOptions("4", "3d_fullres", trainer="nnUNetTrainer"))

@@ -13,8 +13,7 @@ import torch
 from acnn_nnunet.casewise.work import PerWorker
 from acnn_nnunet.cli import main
 from acnn_nnunet.nnunet.models import ModelBundle
-from acnn_nnunet.refinement.command import RefineOptions, load_refiner, refine_folder
-from acnn_nnunet.refinement.second_stage import Refiner
+from acnn_nnunet.refinement.second_stage import Refiner, SecondStageOptions, load_refiner, refine_folder
 from acnn_nnunet.trainers import ACNNTrainer, AESegMTrainer, AESegTrainer
 
 DATASET = "77"
@@ -129,9 +128,9 @@ def test_an_unknown_label_is_named_and_the_others_are_done(untrained, labels_fol
 
 def test_what_cannot_be_refined_with_is_refused(workspace, tmp_path):
     with pytest.raises(FileNotFoundError, match="train it with nnUNetv2_train 77 3d_fullres 0 -tr AESegTrainer"):
-        load_refiner(RefineOptions(DATASET, "3d_fullres"))
+        load_refiner(SecondStageOptions(DATASET, "3d_fullres"))
     with pytest.raises(ValueError, match="The network of ACNNTrainer takes images"):
-        load_refiner(RefineOptions(DATASET, "3d_fullres", trainer=ACNNTrainer.__name__))
+        load_refiner(SecondStageOptions(DATASET, "3d_fullres", trainer=ACNNTrainer.__name__))
     with pytest.raises(NotImplementedError, match="acnn-nnunet refine"):
         AESegTrainer.build_network_architecture(None, None, 1, 3)
 
