@@ -186,6 +186,11 @@ class Settings:
     reconstruction_weight: float = setting(
         0.0, "loss", "weight of the divergence between the decoder's reconstructions; the code's is 1"
     )
+    outside_weight: float = setting(
+        0.0,
+        "loss",
+        "weight of the foreground predicted beyond the box of `grid=roi`, over the target's volume; the code's is 1",
+    )
     segmentation_loss: str = setting(
         "dice_ce",
         "loss",
@@ -271,6 +276,8 @@ class Settings:
                 f"prior_distance=decoded goes with architecture=hybrid alone: with architecture={self.architecture} it "
                 f"must be one of l2, whitened"
             )
+        if self.outside_weight > 0 and self.grid != "roi":
+            raise ValueError(f"outside_weight needs grid=roi: with grid={self.grid} the prior sees the whole patch")
 
     def mirrors(self, *, with_prior: bool) -> bool:
         """Return whether a trainer mirrors in augmentation and prediction.

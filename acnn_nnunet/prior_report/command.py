@@ -36,6 +36,7 @@ _REPORTED_SETTINGS = (
     "prior_distance",
     "feature_weight",
     "reconstruction_weight",
+    "outside_weight",
 )
 
 

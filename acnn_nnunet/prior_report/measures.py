@@ -139,6 +139,7 @@ def check_gradient(subject: Subject, target: Tensor) -> dict[str, Any]:
         labels=labels,
         feature_weight=settings.feature_weight,
         reconstruction_weight=settings.reconstruction_weight,
+        outside_weight=settings.outside_weight,
     )
     target = target.to(subject.device)
     maps = labels.target_maps(target)

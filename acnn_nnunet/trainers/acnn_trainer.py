@@ -136,6 +136,7 @@ class ACNNTrainer(ConfiguredTrainer):
             labels=label_space(self.plans_manager, self.dataset_json),
             feature_weight=self.settings.feature_weight,
             reconstruction_weight=self.settings.reconstruction_weight,
+            outside_weight=self.settings.outside_weight,
         )
 
     def _record_prior(self, prior: Prior) -> None:

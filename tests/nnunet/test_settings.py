@@ -47,6 +47,7 @@ def test_settings_are_frozen():
         ({"architecture": "pca"}, "architecture must be one of cnn, hybrid, got 'pca'"),
         ({"roi_margin": 0.9}, "roi_margin must be a number of at least 1, got 0.9"),
         ({"roi_spacing_factor": 0}, "roi_spacing_factor must be a number of at least 0.25, got 0"),
+        ({"outside_weight": 1}, "outside_weight needs grid=roi: with grid=patch the prior sees the whole patch"),
         ({"feature_weight": -1}, "feature_weight must be a number of at least 0, got -1"),
         ({"slice_motion_mm": -1}, "slice_motion_mm must be a number of at least 0, got -1"),
         ({"slice_rotation_deg": 181}, "slice_rotation_deg must be a number between 0 and 180, got 181"),

@@ -88,7 +88,7 @@ def test_prior_weight_zero_is_the_host_step_for_step(make_trainer):
         ("2d", REGIONS, {"preset": "paper"}),
         ("3d_fullres", None, {"feature_weight": 1.0, "reconstruction_weight": 1.0}),
         ("3d_fullres", REGIONS, {"preset": "paper", "feature_weight": 0.5, "reconstruction_weight": 2}),
-        ("3d_fullres", None, {"grid": "roi"}),
+        ("3d_fullres", None, {"grid": "roi", "outside_weight": 1.0}),
         ("3d_fullres", REGIONS, {"grid": "roi", "feature_weight": 1.0}),
         ("2d", None, {"grid": "roi"}),
     ],

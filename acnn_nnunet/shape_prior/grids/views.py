@@ -35,6 +35,15 @@ class View:
         """
         return resample(maps, self.weights, beyond=beyond) if self.weights else maps
 
+    def unseen(self, maps: Tensor) -> Tensor:
+        """Return the mask (B, 1, …) of the voxels of patches (B, C, …) that the grid does not reach."""
+        seen = torch.ones_like(maps[:, :1], dtype=torch.bool)
+        for axis, matrix in enumerate(self.weights, start=2):
+            shape = [1] * maps.ndim
+            shape[0], shape[axis] = len(maps), -1
+            seen = seen & (matrix.sum(1) > 0).view(shape)
+        return ~seen
+
 
 class Grid(Protocol):
     """Where a prior looks: takes maps from the training patch to the size its networks were built for.

@@ -61,8 +61,11 @@ class LabelSpace:
 
     def foreground(self, maps: Tensor) -> Tensor:
         """Return the mask (B, 1, …) of voxels that are more likely anatomy than background."""
-        probability = maps.amax(1, keepdim=True) if self.regions else 1 - maps[:, :1]
-        return probability > 0.5
+        return self.foreground_probability(maps) > 0.5
+
+    def foreground_probability(self, maps: Tensor) -> Tensor:
+        """Return the probability (B, 1, …) of anatomy: of any class but background, or of the likeliest region."""
+        return maps.amax(1, keepdim=True) if self.regions else 1 - maps[:, :1]
 
     def cross_entropy(self, logits: Tensor, maps: Tensor, known: Tensor) -> Tensor:
         """Return the mean cross-entropy of label maps (B, C, …) in 0…1 under logits (B, C, …).

@@ -22,7 +22,7 @@ class PriorValues:
 
     Attributes:
         terms: scalars that gradients flow through: `distance` of the codes and, where they have a weight,
-            `feature_distance` and `reconstruction_loss`.
+            `feature_distance`, `reconstruction_loss` and `outside_volume`.
         shares: scalars: `cut_off_share` of the samples and, on a box, `masked_share` of the samples, which do not
             count, and `outside_share` of the foreground of those that do.
     """
@@ -41,6 +41,8 @@ class PriorTerm(nn.Module):
     - `reconstruction_loss`: mean Kullback-Leibler divergence a voxel of the reconstruction g(f(prediction)) from
       g(f(target)). Like cross-entropy it keeps its gradient where the decoder is certain and wrong, as Dice does not;
       against the target itself it would go on pulling at a perfect prediction, since g is not perfect.
+    - `outside_volume`: foreground that is predicted beyond the box and is not there, over the target's volume. The
+      code does not see it.
 
     Args:
         encoder: f; it is frozen here, and stays in eval mode whatever a parent module does.
@@ -51,6 +53,7 @@ class PriorTerm(nn.Module):
         feature_weight: its weight beside the code's, which is 1; at 0 it is not computed.
         decoder: g; frozen like f.
         reconstruction_weight: of the reconstruction loss; at 0 it is not computed.
+        outside_weight: of the volume beyond the box; at 0 it is not computed.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class PriorTerm(nn.Module):
         feature_weight: float = 0.0,
         decoder: AnyDecoder | None = None,
         reconstruction_weight: float = 0.0,
+        outside_weight: float = 0.0,
     ):
         super().__init__()
         self.encoder = encoder.requires_grad_(False)
@@ -78,6 +82,8 @@ class PriorTerm(nn.Module):
         if reconstruction_weight > 0:
             assert decoder is not None
             self.decoder, self.weights["reconstruction_loss"] = decoder.requires_grad_(False), reconstruction_weight
+        if outside_weight > 0:
+            self.weights["outside_volume"] = outside_weight
         self.eval()
 
     def train(self, mode: bool = True) -> "PriorTerm":
@@ -99,12 +105,20 @@ class PriorTerm(nn.Module):
                 view = self.grid.around(self.labels.foreground(target_maps))
                 truth = self._read(view(target_maps, beyond=beyond))
             values = self._compare(self._read(view(prediction, beyond=beyond)), truth)
+            if "outside_volume" in self.weights:
+                values["outside_volume"] = self._outside_volume(prediction, target_maps, view.unseen(prediction))
             terms = {name: _mean_over_valid(value, view.valid) for name, value in values.items()}
         shares = {"cut_off_share": view.cut_off.float().mean()}
         if self.grid.kind == RoiGrid.kind:
             shares["masked_share"] = 1 - view.valid.float().mean()
             shares["outside_share"] = (view.outside_share * view.valid).sum() / view.valid.sum().clamp(min=1)
         return PriorValues(terms, shares)
+
+    def _outside_volume(self, prediction: Tensor, target_maps: Tensor, unseen: Tensor) -> Tensor:
+        """Return (B,), the volume of wrong foreground among unseen voxels (B, 1, …), over that of the target."""
+        truth = self.labels.foreground(target_maps)
+        wrong = self.labels.foreground_probability(prediction) * (unseen & ~truth)
+        return wrong.flatten(1).sum(1) / truth.flatten(1).sum(1).clamp(min=1)
 
     def _read(self, maps: Tensor) -> _Reading:
         """Return the code, the feature maps and, where it is asked for, the reconstruction's logits."""
@@ -132,6 +146,7 @@ def make_prior_term(
     labels: LabelSpace,
     feature_weight: float = 0.0,
     reconstruction_weight: float = 0.0,
+    outside_weight: float = 0.0,
 ) -> PriorTerm:
     """Return the term of a trained prior with the statistics that came with it.
 
@@ -142,6 +157,7 @@ def make_prior_term(
         labels: what the channels mean.
         feature_weight: of the feature maps' distance.
         reconstruction_weight: of the reconstruction loss.
+        outside_weight: of the volume beyond the box.
     """
     return PriorTerm(
         network.encoder,
@@ -152,6 +168,7 @@ def make_prior_term(
         feature_weight=feature_weight,
         decoder=network.decoder,
         reconstruction_weight=reconstruction_weight,
+        outside_weight=outside_weight,
     )
 
 

@@ -181,3 +181,24 @@ def test_the_bounding_box_of_nothing_is_the_patch():
     first, last = bounding_boxes(torch.zeros(1, 1, 2, 3, 4, dtype=torch.bool))
 
     assert (first.tolist(), last.tolist()) == ([[0, 0, 0]], [[1, 2, 3]])
+
+
+def test_what_a_box_does_not_reach():
+    # Anatomy in columns 2 and 3 of 8, a box of 4: it begins on column 1 and ends on column 4.
+    mask = torch.zeros(1, 1, 8, dtype=torch.bool)
+    mask[..., 2:4] = True
+    view = RoiGrid((4,), spacing_mm=(1.0,), patch_spacing_mm=(1.0,)).around(mask)
+    assert view.unseen(mask).int().tolist() == [[[1, 0, 0, 0, 0, 1, 1, 1]]]
+
+
+def test_a_coarse_box_leaves_no_voxel_in_between_unseen():
+    # Three voxels of 2 mm around 3.5: samples at 1.5, 3.5 and 5.5, triangles that reach 2 to either side.
+    mask = torch.zeros(1, 1, 10, dtype=torch.bool)
+    mask[..., 3:5] = True
+    view = RoiGrid((3,), spacing_mm=(2.0,), patch_spacing_mm=(1.0,)).around(mask)
+    assert view.unseen(mask).int().tolist() == [[[0, 0, 0, 0, 0, 0, 0, 0, 1, 1]]]
+
+
+def test_the_patch_sees_all_of_itself():
+    mask = torch.ones(2, 1, 3, 4, dtype=torch.bool)
+    assert not PatchGrid((3, 4)).around(mask).unseen(mask).any()

@@ -27,7 +27,7 @@ def tl_network(size=SIZE) -> TLNetwork:
     return network.eval()
 
 
-def prior_term(network=None, *, grid=None, labels=None, feature_weight=0.0, reconstruction_weight=0.0) -> PriorTerm:
+def prior_term(network=None, *, grid=None, labels=None, **weights) -> PriorTerm:
     network = network or tl_network()
     return PriorTerm(
         network.encoder,
@@ -35,9 +35,8 @@ def prior_term(network=None, *, grid=None, labels=None, feature_weight=0.0, reco
         grid=grid or PatchGrid(SIZE),
         labels=labels or LabelSpace(3),
         feature_distance=FeatureDistance(network.feature_variances),
-        feature_weight=feature_weight,
         decoder=network.decoder,
-        reconstruction_weight=reconstruction_weight,
+        **weights,
     )
 
 
@@ -81,6 +80,42 @@ def test_terms_are_what_they_are_defined_as(batch):
     assert terms["reconstruction_loss"].item() == pytest.approx(divergence.item(), rel=1e-4)
     codes = [network.encoder(one) for one in maps]
     assert terms["distance"].item() == pytest.approx((codes[0] - codes[1]).square().sum(1).mean().item(), rel=1e-5)
+
+
+def outside_volume(logits, target, labels=None) -> float:
+    term = prior_term(tl_network((4, 4, 4)), grid=roi(), labels=labels, outside_weight=1.0)
+    return term(logits, target).terms["outside_volume"].item()
+
+
+def test_the_volume_outside_by_hand(blocks):
+    # The box around the 8 voxels of the whole anatomy has 4³ of 8³ voxels. Undecided between three classes, each of
+    # the 448 others is foreground by 2/3; the two other samples do not count.
+    assert outside_volume(torch.zeros(3, 3, *SIZE), blocks[1]) == pytest.approx(448 * 2 / 3 / 8, rel=1e-5)
+
+
+def test_the_volume_outside_of_regions_is_that_of_the_likeliest():
+    target = torch.zeros(1, 3, *SIZE)
+    target[0, 0, 3:5, 3:5, 3:5] = 1
+    logits = torch.zeros(1, 3, *SIZE)
+    logits[:, 1:] = -60
+    assert outside_volume(logits, target, LabelSpace(3, regions=True)) == pytest.approx(448 / 2 / 8, rel=1e-5)
+
+
+def test_the_volume_outside_is_zero_at_the_truth_even_where_the_anatomy_is_larger_than_the_box():
+    target = torch.zeros(1, 1, *SIZE, dtype=torch.int16)
+    target[0, 0, 1:7, 3:5, 3:5] = 1
+    assert outside_volume(60 * LabelSpace(3).target_maps(target), target) == pytest.approx(0, abs=1e-6)
+
+
+def test_an_island_beyond_the_box_is_pulled_down_by_the_outside_term_alone(blocks):
+    target = blocks[1][:1]
+    logits = 20 * LabelSpace(3).target_maps(target)
+    logits[0, 1, 0, 0, 0] = 21.0  # an island as likely as not
+    logits.requires_grad_()
+    terms = prior_term(tl_network((4, 4, 4)), grid=roi(), outside_weight=1.0)(logits, target).terms
+    gradients = {name: torch.autograd.grad(term, logits, retain_graph=True)[0] for name, term in terms.items()}
+    assert gradients["distance"][0, :, 0, 0, 0].abs().max() == 0
+    assert gradients["outside_volume"][0, 1, 0, 0, 0] > 0 > gradients["outside_volume"][0, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("name", ["distance", "feature_distance", "reconstruction_loss"])
