@@ -5,6 +5,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, TypeVar
 
+from acnn_nnunet.evaluation.anatomy.presets import PRESETS
+
 Options = TypeVar("Options")
 
 GROUPS = "groups.csv with the columns case, patient, phase, group"
@@ -77,6 +79,17 @@ def add_prior(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", dest="fold", help="its number, or all")
     add_plans(parser)
     add_device(parser, default="cpu")
+
+
+def add_rules(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names anatomical rules, `rules_file`."""
+    parser.add_argument(
+        "--rules",
+        dest="rules_file",
+        metavar="RULES",
+        type=Path,
+        help=f"anatomical rules: {', '.join(PRESETS)}, or a JSON file; default: those that dataset.json declares",
+    )
 
 
 def prior_of(arguments: argparse.Namespace) -> Path:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from acnn_nnunet.commands.options import GROUPS, add_output, add_prior, options_from, prior_of
+from acnn_nnunet.commands.options import GROUPS, add_output, add_prior, add_rules, options_from, prior_of
 
 
 def add_parsers(commands: argparse._SubParsersAction) -> None:
@@ -19,13 +19,7 @@ def _add_plausibility(commands: argparse._SubParsersAction) -> None:
     add_output(parser)
     add_prior(parser)
     parser.add_argument("--images", type=Path, help="the segmented images, to compare their codes")
-    parser.add_argument(
-        "--rules",
-        dest="rules_file",
-        metavar="JSON",
-        type=Path,
-        help="anatomical rules; default: those that dataset.json declares",
-    )
+    add_rules(parser)
     parser.add_argument(
         "--calibration", dest="calibration_file", metavar="JSON", type=Path, help="flag cases by a calibration.json"
     )

@@ -21,6 +21,8 @@ class Geometry:
         origin_mm: world position of the first voxel, in the file format's own order; None where the format has none.
         direction: direction cosines or affine, flattened; None where the format has none.
         thickness_mm: of the slice, for an image of 2 axes that tells it.
+        left_mm: per axis in array order, how far a step of one voxel leads to the patient's left; None where no file
+            tells.
         assumed: why the spacing is assumed to be 1 mm, such as "there is no a.json"; empty where the file tells it.
     """
 
@@ -29,6 +31,7 @@ class Geometry:
     origin_mm: tuple[float, ...] | None = None
     direction: tuple[float, ...] | None = None
     thickness_mm: float | None = None
+    left_mm: tuple[float, ...] | None = field(default=None, compare=False)
     assumed: str = field(default="", compare=False)
 
     @property

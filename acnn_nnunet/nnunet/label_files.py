@@ -251,6 +251,7 @@ def _label_map(labels: np.ndarray, properties: dict[str, Any], path: Path) -> La
         size=tuple(geometry.size[axis] for axis in rest),
         spacing_mm=tuple(geometry.spacing_mm[axis] for axis in rest),
         thickness_mm=geometry.spacing_mm[slice_axis] if is_volume else None,
+        left_mm=None if geometry.left_mm is None else tuple(geometry.left_mm[axis] for axis in rest),
     )
     return LabelMap(labels.squeeze(slice_axis), flat, slice_axis)
 
@@ -265,10 +266,23 @@ def _geometry(shape: tuple[int, ...], properties: dict[str, Any], path: Path) ->
         origin, direction = affine[:3, 3], (affine[:3, :3] / np.where(lengths > 0, lengths, 1)).ravel()
     elif not sitk and not (beside := spacing_file(path)).is_file():
         assumed = f"there is no spacing file {beside}"
+    spacing_mm = tuple(float(value) for value in properties["spacing"])
     return Geometry(
         size=tuple(shape),
-        spacing_mm=tuple(float(value) for value in properties["spacing"]),
+        spacing_mm=spacing_mm,
         origin_mm=None if origin is None else tuple(float(value) for value in origin),
         direction=None if direction is None else tuple(float(value) for value in direction),
+        left_mm=_left_mm(direction, spacing_mm, sign=-1 if nibabel else 1),
         assumed=assumed,
     )
+
+
+def _left_mm(direction: Iterable[float] | None, spacing_mm: Sequence[float], *, sign: int) -> tuple[float, ...] | None:
+    """Return how far a step along each axis leads to the patient's left: ITK's first axis points there, nibabel's away.
+
+    The direction's columns are the file's axes x, y, z; the spacing is in array order. None for a file of 2 axes.
+    """
+    cosines = () if direction is None else tuple(direction)
+    if len(cosines) != 9:
+        return None
+    return tuple(sign * float(cosines[2 - axis]) * spacing_mm[axis] for axis in range(3))

@@ -9,7 +9,8 @@ from typing import Any
 
 from acnn_nnunet.casewise.run import run
 from acnn_nnunet.casewise.work import Excluded, Outcome
-from acnn_nnunet.evaluation.anatomy.rules import DATASET_KEY, AnatomicalRule, parse_rules
+from acnn_nnunet.evaluation.anatomy import declared
+from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule
 from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
 from acnn_nnunet.files.safe_writes import make_output_folder, refuse_file, write_json, write_text
 from acnn_nnunet.fold_prior.case_files import list_images, list_labels
@@ -149,22 +150,14 @@ def find_predictions(
 
 
 def find_rules(coder: Coder, rules_file: Path | None) -> tuple[AnatomicalRule, ...]:
-    """Return the rules of a JSON file, a list or a dataset.json, or those that the prior's dataset declares, if any.
+    """Return the rules of a set or a JSON file, or those that the prior's dataset declares, if any.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: naming the file, if it holds no rules or they do not suit the prior's labels.
     """
-    names = coder.names.values()
-    if rules_file is None:
-        declared = coder.bundle.dataset_json.get(DATASET_KEY, [])
-        return parse_rules(declared, names=names, where=f"dataset.json of {coder.prior.spec.dataset}")
-    content = _read_json(rules_file, "a JSON list of rules, or a dataset.json that declares some")
-    if isinstance(content, dict):
-        if DATASET_KEY not in content:
-            raise ValueError(f"{rules_file} declares no {DATASET_KEY}.")
-        content = content[DATASET_KEY]
-    return parse_rules(content, names=names, where=str(rules_file))
+    where = f"dataset.json of {coder.prior.spec.dataset}"
+    return declared.find_rules(rules_file, coder.bundle.dataset_json, names=coder.names.values(), where=where)
 
 
 def read_calibration(path: Path, scorer: PlausibilityScorer, names: Sequence[str]) -> Calibration:

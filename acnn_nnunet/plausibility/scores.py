@@ -88,7 +88,11 @@ class PlausibilityScorer:
         case = self.coder.bring(prediction, image_files=image_files)
         maps = self.coder.labels.hardened(case.maps[None])[0]
         violations = rule_violations(
-            prediction.values, self.rules, label_values=self.label_values, spacing_mm=prediction.geometry.spacing_mm
+            prediction.values,
+            self.rules,
+            label_values=self.label_values,
+            spacing_mm=prediction.geometry.spacing_mm,
+            left_mm=prediction.geometry.left_mm,
         )
         if case.empty:
             return PredictionScores({}, violations, case.outside_share, maps, None, case.image)

@@ -60,6 +60,27 @@ def test_the_hosts_other_readers_of_nifti(tmp_path, reader):
     assert np.abs(geometry.direction).sum() == pytest.approx(3)  # a turned or mirrored identity
 
 
+@pytest.mark.parametrize("reader", ["SimpleITKIO", "NibabelIO", "NibabelIOWithReorient", "SimpleITKIOWithReorient"])
+def test_left_is_the_same_side_for_every_reader(tmp_path, reader):
+    values = np.zeros((3, 4, 5), dtype=np.uint8)
+    values[:, :, 0], values[:, :, 4] = 1, 2
+    # x runs to the patient's right: label 1 lies on the left.
+    path = write(tmp_path / "a.nii.gz", values, spacing=(0.5, 0.75, 8.0), direction=(-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    label_map = LabelFileReader(reader).read(path)
+    left_mm = np.array(label_map.geometry.left_mm)
+    first, second = (np.argwhere(label_map.values == label) @ left_mm for label in (1, 2))
+    assert first.mean() - second.mean() == pytest.approx(4 * 0.5)
+    flat = LabelFileReader(reader).read(
+        write(tmp_path / "b.nii.gz", values[:1], direction=(-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    )
+    assert len(flat.geometry.left_mm) == 2
+
+
+def test_a_picture_does_not_tell_left(tmp_path):
+    imsave(tmp_path / "a.png", np.eye(5, dtype=np.uint8), check_contrast=False)
+    assert LabelFileReader("NaturalImage2DIO").read(tmp_path / "a.png").geometry.left_mm is None
+
+
 def test_reoriented_maps_share_a_grid_however_they_lie_in_the_file(tmp_path):
     mirrored = np.diag([-2.0, 1, 1, 1])
     mirrored[0, 3] = 2.0 * 3  # the last of four voxels along x comes first

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from acnn_nnunet.challenges.acdc import ANATOMICAL_RULES, LABELS
-from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, parse_rules, rule_violations, slice_axis
+from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, check_rules, parse_rules, rule_violations, slice_axis
 
 NAMES = {"RV": (1,), "MYO": (2,), "LV": (3,)}
 THICK = (10.0, 1.0, 1.0)
@@ -140,7 +140,18 @@ def test_rules_come_back_as_they_were_declared():
     ("declared", "message"),
     [
         ({"rule": "one_piece"}, "rules are a list of objects, not dict"),
-        (["one_piece"], 'rule 1: it is no object with "rule" and "label"'),
+        ([3], 'rule 1: it is no object with "rule" and "label", and no name of a set of rules'),
+        (["one_piece"], "rule 1: there is no set of rules 'one_piece'; the sets are acdc"),
+        ("chamber", "rule 1: there is no set of rules 'chamber'; the sets are acdc"),
+        ([{"rule": "concavity", "label": "LV", "in_plane": True}], "the rule concavity takes a `limit`"),
+        ([{"rule": "one_piece", "label": "LV", "limit": 1}], "the rule one_piece takes no `limit`"),
+        ([{"rule": "concavity", "label": "LV", "limit": 4}], "the rule concavity is about slices"),
+        (
+            [{"rule": "circularity", "label": "LV", "limit": -1, "in_plane": True}],
+            "a limit is a number from 0 on",
+        ),
+        ([{"rule": "left_of", "label": "LV", "other": "RV", "in_plane": True}], "the rule left_of is about the volume"),
+        ([{"rule": "touches", "label": "LV", "other": "background"}], "there is no label 'background'"),
         ([{"rule": "round", "label": "LV"}], "there is no rule 'round'; the rules are one_piece, no_holes"),
         ([{"rule": "one_piece", "label": "lv"}], "there is no label 'lv'; the labels are RV, MYO, LV"),
         ([{"rule": "one_piece", "label": "background"}], "there is no label 'background'"),
@@ -158,3 +169,58 @@ def test_a_bad_rule_is_named(declared, message):
     with pytest.raises(ValueError, match=r"rules\.json") as error:
         parse_rules(declared, names=LABELS, where="rules.json")
     assert message in str(error.value)
+
+
+def test_a_set_of_rules_goes_by_its_name_alone_or_among_others():
+    alone = parse_rules("acdc", names=LABELS, where="rules.json")
+    assert len(alone) == 16
+    more = parse_rules([{"rule": "one_piece", "label": "LV"}, "acdc"], names=LABELS, where="rules.json")
+    assert more[1:] == alone
+    with pytest.raises(ValueError, match=r"rule 1: there is no label 'LV'; the labels are kidney\."):
+        parse_rules("acdc", names=["background", "kidney"], where="the set of rules acdc")
+
+
+def test_a_check_names_the_slices_of_the_whole_image():
+    values = np.pad(heart(), ((2, 1), (0, 0), (0, 0)))
+    values[3, 0, 0:2] = 1  # a second piece of the RV
+    values[4, 4:6, 4:6] = 0  # no cavity
+    rules = parse_rules("acdc", names=LABELS, where="rules.json")
+    found = {
+        check.rule.name: (check.violation, check.slices)
+        for check in check_rules(values, rules, label_values=NAMES, spacing_mm=THICK)
+    }
+    broken = {name: outcome for name, outcome in found.items() if outcome[0]}
+    assert broken == {
+        "RV one_piece in_plane": (pytest.approx(2 / 14), (3,)),
+        "MYO no_pockets LV in_plane": (pytest.approx(1 / 3), (4,)),
+    }
+
+
+@pytest.mark.parametrize("flip", [1, -1])
+def test_left_is_where_the_file_says(flip):
+    values = np.zeros((2, 3, 9), dtype=np.uint8)
+    values[:, 1, 0:2], values[:, 1, 5:9] = 3, 1  # the centre of the RV lies at 6.5
+    declared = [{"rule": "left_of", "label": "LV", "other": "RV"}, {"rule": "left_of", "label": "RV", "other": "LV"}]
+    rules = parse_rules(declared, names=NAMES, where="rules.json")
+    found = rule_violations(
+        values[..., ::flip], rules, label_values=NAMES, spacing_mm=THICK, left_mm=(0.0, 0.0, -1.0 * flip)
+    )
+    assert list(found.values()) == [0, 1]
+    values[:, 1, 8] = 3  # one of three voxels of the LV lies beyond the RV, whose centre is now at 6
+    found = rule_violations(values, rules, label_values=NAMES, spacing_mm=THICK, left_mm=(0.0, 0.0, -1.0))
+    assert found["LV left_of RV"] == pytest.approx(1 / 3)
+
+
+def test_without_left_nothing_is_said_of_sides():
+    rules = parse_rules([{"rule": "left_of", "label": "LV", "other": "RV"}], names=NAMES, where="rules.json")
+    assert rule_violations(heart(), rules, label_values=NAMES, spacing_mm=THICK) == {"LV left_of RV": None}
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 5), (5, 5)])
+def test_one_voxel_has_no_circularity_and_no_concavity(shape):
+    values = np.zeros(shape, dtype=np.uint8)
+    values[..., 2, 2] = 3
+    spacing_mm = THICK[-len(shape) :]
+    circular = {"rule": "circularity", "label": "LV", "limit": 0.2, "in_plane": True}
+    assert measure(values, spacing_mm=spacing_mm, **circular) is None
+    assert measure(values, spacing_mm=spacing_mm, rule="concavity", label="LV", limit=0, in_plane=True) == 0
