@@ -103,6 +103,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "none_pc_unmirrored": {**_NO_PRIOR, **_PER_CLASS},
     "paper_unmirrored": {"preset": "paper", **_UNMIRRORED, "prior_of": "paper20_unmirrored"},
     "hybrid_pc_unmirrored": {**_DECODED, **_PER_CLASS},
+    # The per-class loss forgives islands, and the code of a box does not see those beyond it.
+    "hybrid_pc_outside_unmirrored": {**_DECODED, **_PER_CLASS, "outside_weight": 1.0},
 }
 # Which arm each is compared with: the one that it differs from in one thing.
 BASELINES = {
@@ -112,6 +114,7 @@ BASELINES = {
     "roi_0.3_decoded_unmirrored_hidden": "none_unmirrored_hidden",
     "paper_unmirrored": "none_pc_unmirrored",
     "hybrid_pc_unmirrored": "none_pc_unmirrored",
+    "hybrid_pc_outside_unmirrored": "none_pc_unmirrored",
 }
 
 # "When does a prior pay?": the same arms with other numbers of training cases (`num_train`; the prior has seen the same
