@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from acnn_nnunet.nnunet.settings import PRESETS, SettingRule, Settings, rules, spell
+from acnn_nnunet.nnunet.setting_rule import SettingRule, spell
+from acnn_nnunet.nnunet.settings import PRESETS, Settings, rules
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 MARKER = "<!-- Below this line: written by scripts/write_settings_page.py. -->\n"
@@ -38,9 +39,8 @@ trainers for thick slices.
 
 
 def _row(key: str, rule: SettingRule) -> str:
-    allowed = ", ".join(f"`{spell(choice)}`" for choice in rule.choices) or rule.allowed.removesuffix(", none")
-    if rule.unset:
-        allowed += ", `none`"
+    words = [f"`{spell(choice)}`" for choice in rule.choices]
+    allowed = ", ".join([*words, *([rule.others] if rule.others else []), *(["`none`"] if rule.unset else [])])
     unset = f"; `none`: {rule.unset}" if rule.unset else ""
     return f"| `{key}` | `{spell(getattr(Settings, key))}` | {allowed} | {rule.concerns} | {rule.meaning}{unset} |"
 

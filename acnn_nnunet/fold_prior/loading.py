@@ -1,7 +1,7 @@
 """A fold's prior: what it must be, where it lies, and the one way to find, load and check it."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from acnn_nnunet import __version__
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.nnunet.plans import read_plans, train_command
+from acnn_nnunet.nnunet.plans import inherited, lineage, read_plans, train_command
 from acnn_nnunet.nnunet.run_folder import read_checkpoint_errors
 from acnn_nnunet.nnunet.settings import Settings
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
@@ -45,6 +45,8 @@ def describe_prior(plans: PlansManager, configuration: str, dataset_json: dict[s
     manager = plans.get_configuration(configuration)
     settings = Settings.from_configuration(manager.configuration)
     labels = label_space(plans, dataset_json)
+    num_axes = len(manager.patch_size)
+    mirroring = settings.plan_mirroring(with_prior=True, num_axes=num_axes, labels=dataset_json["labels"])
     return PriorSpec(
         dataset=plans.dataset_name,
         plans=plans.plans_name,
@@ -60,7 +62,9 @@ def describe_prior(plans: PlansManager, configuration: str, dataset_json: dict[s
         spacing_mm=tuple(float(s) for s in manager.spacing),
         architecture=settings.architecture,
         code_size=settings.code_size,
-        mirroring=settings.mirrors(with_prior=True),
+        mirroring=len(mirroring.axes) == num_axes if len(mirroring.axes) in (0, num_axes) else mirroring.axes,
+        mirrored_labels=mirroring.swaps_in_words,
+        mirrored_labels_axis=mirroring.swap_axis,
         rotation_deg=settings.rotation_deg,
     )
 
@@ -179,7 +183,7 @@ def locate_prior(results: str | Path, plans: Mapping[str, Any], configuration: s
     dataset, plans_name = plans["dataset_name"], plans["plans_name"]
     candidates = [
         Path(results) / dataset / f"{PRIOR_TRAINER}__{plans_name}__{name}" / f"fold_{fold}" / PRIOR_FILE
-        for name in _lineage(plans["configurations"], configuration)
+        for name in lineage(plans["configurations"], configuration)
     ]
     for candidate in candidates:
         if candidate.is_file():
@@ -193,8 +197,8 @@ def locate_prior(results: str | Path, plans: Mapping[str, Any], configuration: s
 def prior_command(plans: Mapping[str, Any], configuration: str, fold: int | str) -> str:
     """Return the command that trains the prior of a configuration; a cascade's second stage has that of 3d_fullres."""
     configurations = plans["configurations"]
-    own = _lineage(configurations, configuration)
-    trainable = next((name for name in own if not _resolved(configurations, name, "previous_stage")), configuration)
+    own = lineage(configurations, configuration)
+    trainable = next((name for name in own if not inherited(configurations, name, "previous_stage")), configuration)
     return train_command(plans["dataset_name"], trainable, fold, PRIOR_TRAINER, plans["plans_name"])
 
 
@@ -232,15 +236,3 @@ def record_prior(prior: Prior, folder: Path) -> None:
     """Write path and hash of a training's prior into its folder."""
     record = {"prior": str(prior.path), "prior_sha256": prior.sha256, "acnn_nnunet": __version__}
     write_json(folder / RECORD_FILE, record)
-
-
-def _lineage(configurations: Mapping[str, Any], name: str | None) -> Iterator[str]:
-    visited: set[str] = set()
-    while name is not None and name in configurations and name not in visited:
-        visited.add(name)
-        yield name
-        name = configurations[name].get("inherits_from")
-
-
-def _resolved(configurations: Mapping[str, Any], name: str, key: str) -> Any:
-    return next((configurations[n][key] for n in _lineage(configurations, name) if key in configurations[n]), None)

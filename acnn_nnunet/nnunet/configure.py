@@ -2,11 +2,14 @@
 
 import json
 import textwrap
+from pathlib import Path
 from typing import Any
 
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.nnunet.plans import check_configuration_name, read_plans
-from acnn_nnunet.nnunet.settings import PLANS_KEY, PRESETS, Settings, rule_of, rules, spell
+from acnn_nnunet.nnunet.labels import read_dataset_json
+from acnn_nnunet.nnunet.plans import check_configuration_name, inherited, read_plans
+from acnn_nnunet.nnunet.setting_rule import spell
+from acnn_nnunet.nnunet.settings import PLANS_KEY, PRESETS, Settings, rule_of, rules
 
 
 def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assignments: list[str]) -> str:
@@ -16,7 +19,7 @@ def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assi
     A configuration that was written so before is replaced, its settings included; any other is left alone.
 
     Returns:
-        A sentence that says what was written.
+        What was written, and along which axes of the files training mirrors where the settings name some.
 
     Raises:
         ValueError: for an unknown dataset or configuration, a name that is taken or not trainable, or a bad setting.
@@ -27,12 +30,12 @@ def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assi
     configurations = plans["configurations"]
     if name == base or (name in configurations and set(configurations[name]) - {"inherits_from", PLANS_KEY}):
         raise ValueError(f"{name} is a configuration of its own in {plans_file}: choose another name with -n.")
-    block = {**_inherited_block(configurations, base), **parse_assignments(assignments)}
-    Settings.from_block(block)
+    block = {**(inherited(configurations, base, PLANS_KEY) or {}), **parse_assignments(assignments)}
+    mirroring = _describe_mirroring(block, plans, plans_file, base)
     configurations[name] = {"inherits_from": base, PLANS_KEY: block}
     write_json(plans_file, plans)
     settings = ", ".join(f"{key}={json.dumps(value)}" for key, value in block.items()) or "defaults"
-    return f"{plans_file.parent.name}: wrote configuration {name} (from {base}; {settings}) to {plans_file}"
+    return f"{plans_file.parent.name}: wrote configuration {name} (from {base}; {settings}) to {plans_file}{mirroring}"
 
 
 def describe_key(key: str) -> str:
@@ -79,16 +82,23 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
     return block
 
 
-def _inherited_block(configurations: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the block that the host would resolve for a configuration: the nearest one up its line."""
-    visited: set[str] = set()
-    current: str | None = name
-    while current is not None and current not in visited:
-        visited.add(current)
-        if PLANS_KEY in configurations[current]:
-            return dict(configurations[current][PLANS_KEY])
-        current = configurations[current].get("inherits_from")
-    return {}
+def _describe_mirroring(block: dict[str, Any], plans: dict[str, Any], plans_file: Path, base: str) -> str:
+    """Check what a block says of mirroring against the data, and put it into a sentence; empty where it says nothing.
+
+    Raises:
+        ValueError: if the configuration lacks an axis, or the dataset a label.
+    """
+    settings = Settings.from_block(block)
+    names_axes = not (isinstance(settings.mirroring, bool) or settings.mirroring == "auto")
+    if not names_axes and settings.mirrored_labels is None and settings.mirrored_labels_axis is None:
+        return ""
+    labels = read_dataset_json(plans_file.with_name("dataset.json"))["labels"] if settings.mirrored_labels else {}
+    num_axes = len(inherited(plans["configurations"], base, "patch_size"))
+    try:
+        mirroring = settings.plan_mirroring(with_prior=True, num_axes=num_axes, labels=labels)
+    except ValueError as error:
+        raise ValueError(f"Bad setting for {base} of {plans_file.parent.name}: {error}.") from None
+    return f"\n{mirroring.describe(plans['transpose_forward'], num_axes=num_axes)}"
 
 
 def _parse_value(text: str) -> Any:

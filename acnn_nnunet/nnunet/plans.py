@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +80,17 @@ def check_has_configuration(plans: Mapping[str, Any], configuration: str, *, whe
     """Raise ValueError, listing the configurations of the plans in a file, if the wanted one is not among them."""
     if configuration not in plans["configurations"]:
         raise ValueError(f"{where} has no configuration {configuration}, only {', '.join(plans['configurations'])}.")
+
+
+def lineage(configurations: Mapping[str, Any], name: str | None) -> Iterator[str]:
+    """Yield a configuration of the plans and those that it inherits from, the nearest first."""
+    visited: set[str] = set()
+    while name is not None and name in configurations and name not in visited:
+        visited.add(name)
+        yield name
+        name = configurations[name].get("inherits_from")
+
+
+def inherited(configurations: Mapping[str, Any], name: str, key: str) -> Any:
+    """Return an entry of a configuration as the host resolves it: the nearest one in its lineage, or None."""
+    return next((configurations[n][key] for n in lineage(configurations, name) if key in configurations[n]), None)

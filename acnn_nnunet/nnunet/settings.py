@@ -1,11 +1,16 @@
 """The `acnn` block of a configuration in nnU-Net's plans: every setting, its default, meaning and range."""
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
+from acnn_nnunet.nnunet.mirroring import Mirroring, plan_mirroring, read_axes, read_pairs
+from acnn_nnunet.nnunet.setting_rule import RULE, Form, SettingRule, setting
+
 PLANS_KEY = "acnn"
+HIDDEN_PARTS_OF_AUTO = 0.5
+"""What `hidden_parts=auto` stands for where a prior is trained with."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -20,90 +25,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "architecture": "cnn",
         "reconstruction_loss": "ce_per_class",
         "clean_share": 0.0,
+        "hidden_parts": 0.0,
     },
 }
 
 _SWITCH = (True, False)
-_RULE = "rule"  # the metadata key of a field's rule
 _REMOVED = ("input_softening", "network_maps", "network_maps_share")
-
-
-@dataclass(frozen=True)
-class SettingRule:
-    """Meaning and range of a setting.
-
-    Attributes:
-        concerns: "trainer" for every trainer, "prior", "loss" or "thick slices".
-        meaning: One sentence, without a full stop.
-        choices: The only values that are accepted; empty for a number or a path.
-        low, high: Bounds of a number, both allowed.
-        whole: The number is an integer.
-        path_of: What a path leads to; empty for anything but a path.
-        unset: What None, the default, stands for; empty where None is refused.
-    """
-
-    concerns: str
-    meaning: str
-    choices: tuple[Any, ...] = ()
-    low: float = 0.0
-    high: float = math.inf
-    whole: bool = False
-    path_of: str = ""
-    unset: str = ""
-
-    @property
-    def allowed(self) -> str:
-        """The accepted values in words, such as "number ≥ 0, none"."""
-        if self.choices:
-            kind = ", ".join(map(spell, self.choices))
-        elif self.path_of:
-            kind = f"path of {self.path_of}"
-        elif math.isinf(self.high):
-            kind = f"{self._number} ≥ {self.low:g}"
-        else:
-            kind = f"{self._number} from {self.low:g} to {self.high:g}"
-        return f"{kind}, none" if self.unset else kind
-
-    def check(self, key: str, value: Any) -> None:
-        """Raise ValueError, naming the key, the accepted values and the given one, if a value is not accepted."""
-        if value is None and self.unset:
-            return
-        if self.choices:
-            accepted = any(value is choice or (isinstance(value, str) and value == choice) for choice in self.choices)
-            switch = self.choices == (True, False)
-            wanted = "true or false" if switch else f"one of {', '.join(map(spell, self.choices))}"
-        elif self.path_of:
-            accepted, wanted = isinstance(value, str) and value != "", f"the path of {self.path_of}"
-        else:
-            accepted, wanted = self._is_in_range(value), self._range_in_words
-        if not accepted:
-            raise ValueError(f"{key} must be {wanted}, got {value!r}")
-        if isinstance(value, float) and math.isinf(value):
-            raise ValueError(f"{key} must be finite, got {value!r}")
-
-    @property
-    def _number(self) -> str:
-        return "integer" if self.whole else "number"
-
-    @property
-    def _range_in_words(self) -> str:
-        article = "an" if self.whole else "a"
-        bounds = f"of at least {self.low:g}" if math.isinf(self.high) else f"between {self.low:g} and {self.high:g}"
-        return f"{article} {self._number} {bounds}"
-
-    def _is_in_range(self, value: Any) -> bool:
-        kind = int if self.whole else (int, float)
-        return isinstance(value, kind) and not isinstance(value, bool) and self.low <= value <= self.high
-
-
-def setting(default: Any, concerns: str, meaning: str, **limits: Any) -> Any:
-    """Return a dataclass field with its rule; `limits` are the other fields of `SettingRule`."""
-    return field(default=default, metadata={_RULE: SettingRule(concerns, meaning, **limits)})
-
-
-def spell(value: Any) -> str:
-    """Return a value as `acnn-nnunet configure` takes it."""
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True)
@@ -202,17 +129,36 @@ class Settings:
     deep_supervision: bool = setting(
         True, "loss", "deep supervision of `ACNNTrainer`, as in nnUNetTrainer", choices=_SWITCH
     )
-    mirroring: str | bool = setting(
+    mirroring: str | bool | int | Sequence[int] = setting(
         "auto",
         "trainer",
-        "mirror in augmentation and in prediction, as nnU-Net does; `auto` mirrors where no prior is trained or used "
-        "(`prior_weight=0` too), because a mirrored body is no possible anatomy",
+        "mirror in augmentation and in prediction, as nnU-Net does, or along some axes of the patch alone; `auto` "
+        "mirrors where no prior is trained or used (`prior_weight=0` too), because a mirrored body is no possible "
+        "anatomy",
         choices=("auto", True, False),
+        form=Form("axes such as 0,1", read_axes),
     )
-    hidden_parts: float = setting(
+    mirrored_labels: str | None = setting(
+        None,
+        "trainer",
+        "labels or regions, by name or value, that change places in a mirrored image; needs `mirroring` with axes",
+        form=Form("pairs such as left:right or 1:2,3:4", read_pairs),
+        unset="labels stay",
+    )
+    mirrored_labels_axis: int | None = setting(
+        None,
+        "trainer",
+        "the axis of the patch from one label of such a pair to the other; prediction does not mirror it",
+        whole=True,
+        unset="the only axis of `mirroring`",
+    )
+    hidden_parts: float | str = setting(
         0.0,
         "trainer",
-        "share of `ACNNTrainer`'s training images that lose a slab or a quarter of their slices; labels stay whole",
+        "share of `ACNNTrainer`'s training images that lose a slab or a quarter of their slices; labels stay whole; "
+        f"`auto` is {HIDDEN_PARTS_OF_AUTO}, and 0 with `prior_weight=0`",
+        choices=("auto",),
+        number_too=True,
         high=1.0,
     )
     rotation_deg: float | None = setting(
@@ -279,13 +225,34 @@ class Settings:
         if self.outside_weight > 0 and self.grid != "roi":
             raise ValueError(f"outside_weight needs grid=roi: with grid={self.grid} the prior sees the whole patch")
 
-    def mirrors(self, *, with_prior: bool) -> bool:
-        """Return whether a trainer mirrors in augmentation and prediction.
+    def plan_mirroring(self, *, with_prior: bool, num_axes: int, labels: Mapping[str, Any]) -> Mirroring:
+        """Return how a trainer mirrors in augmentation and prediction.
 
         Args:
             with_prior: the trainer trains or takes a prior.
+            num_axes: of the patch.
+            labels: the labels entry of dataset.json.
+
+        Raises:
+            ValueError: if the settings that concern mirroring do not fit the data, or each other.
         """
-        return not (with_prior and self.prior_weight > 0) if self.mirroring == "auto" else bool(self.mirroring)
+        wanted = self.mirroring
+        if isinstance(wanted, str) and wanted == "auto":  # which knows of no axis where labels change places
+            wanted = self.mirrored_labels is None and not (with_prior and self.prior_weight > 0)
+        return plan_mirroring(
+            wanted,
+            pairs=self.mirrored_labels,
+            swap_axis=self.mirrored_labels_axis,
+            num_axes=num_axes,
+            labels=labels,
+        )
+
+    @property
+    def hidden_share(self) -> float:
+        """Share of training images that lose a part; 0 for `auto` without a prior, which is the host's training."""
+        if isinstance(self.hidden_parts, str):
+            return HIDDEN_PARTS_OF_AUTO if self.prior_weight > 0 else 0.0
+        return self.hidden_parts
 
     @classmethod
     def from_configuration(cls, configuration: Mapping[str, Any], *, where: str = "the plans") -> "Settings":
@@ -295,12 +262,10 @@ class Settings:
             ValueError: naming `where`, the key and what is allowed, for an unknown key or a bad value.
         """
         block = configuration.get(PLANS_KEY, {})
-        try:
+        with bad_settings_named(where):
             if not isinstance(block, Mapping):
                 raise ValueError(f"the block must be a JSON object, got {block!r}")
             return cls.from_block(block)
-        except ValueError as error:
-            raise ValueError(f"Bad setting in the '{PLANS_KEY}' block of {where}: {error}.") from None
 
     @classmethod
     def from_block(cls, block: Mapping[str, Any]) -> "Settings":
@@ -315,9 +280,18 @@ class Settings:
         return cls(**values)
 
 
+@contextlib.contextmanager
+def bad_settings_named(where: str) -> Iterator[None]:
+    """Say of a ValueError about a setting in which block it stands."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"Bad setting in the '{PLANS_KEY}' block of {where}: {error}.") from None
+
+
 def rules() -> dict[str, SettingRule]:
     """Return the rule of every key, in the order of the fields."""
-    return {each.name: each.metadata[_RULE] for each in fields(Settings)}
+    return {each.name: each.metadata[RULE] for each in fields(Settings)}
 
 
 def rule_of(key: str) -> SettingRule:

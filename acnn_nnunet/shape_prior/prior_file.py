@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ class PriorSpec:
         training_cases: identifiers of the cases whose labels it saw.
         absent_labels: names of labels that no training case has.
         complete: whether training has ended and measured the code's mean and covariance.
-        mirroring: whether it saw mirrored anatomy.
+        mirroring: whether it saw mirrored anatomy, or along which axes of the patch alone.
+        mirrored_labels: label values that changed places there, such as "1:2, 3:4".
+        mirrored_labels_axis: the axis along which they did, or None.
         rotation_deg: up to where it saw rotated anatomy; None is as far as the host rotates.
         reconstruction_dice: label to the Dice of g(f(y)) and y over the last epoch's validation patches; empty where
             training has not ended, and in files from before it was kept.
@@ -66,7 +69,9 @@ class PriorSpec:
     complete: bool = False
     outside_share: float = 0.0
     architecture: str = "cnn"
-    mirroring: bool = True
+    mirroring: bool | tuple[int, ...] = True
+    mirrored_labels: str = ""
+    mirrored_labels_axis: int | None = None
     rotation_deg: float | None = None
     reconstruction_dice: dict[str, float] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
@@ -142,14 +147,37 @@ class PriorSpec:
     def _unseen_augmentation(self, other: "PriorSpec") -> list[str]:
         """Say what the other training would show this prior that it would punish only for never having seen it."""
         unseen = []
-        if other.mirroring and not self.mirroring:
+        beyond = [axis for axis in other.mirror_axes if axis not in self.mirror_axes]
+        if beyond and not self.mirror_axes:
             unseen.append("it never saw mirrored anatomy (mirroring=false), which this training makes")
+        elif beyond:
+            unseen.append(
+                f"it saw anatomy mirrored along {_axes(self.mirror_axes)} alone (mirroring), and this training "
+                f"mirrors along {_axes(beyond)}"
+            )
+        elif self._swaps_on(other.mirror_axes) != other._swaps_on(other.mirror_axes):
+            unseen.append(
+                f"in mirrored anatomy it saw {self._swaps_on(other.mirror_axes)} change places (mirrored_labels), "
+                f"and this training makes {other._swaps_on(other.mirror_axes)} do so"
+            )
         if self.rotation_deg is not None and (other.rotation_deg is None or other.rotation_deg > self.rotation_deg):
             wanted = "as far as nnU-Net does" if other.rotation_deg is None else f"up to {other.rotation_deg:g}°"
             unseen.append(
                 f"it saw rotations up to {self.rotation_deg:g}° only (rotation_deg), and this training rotates {wanted}"
             )
         return unseen
+
+    @property
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Axes of the patch along which it saw mirrored anatomy."""
+        if isinstance(self.mirroring, tuple):
+            return self.mirroring
+        return tuple(range(len(self.grid_size))) if self.mirroring else ()
+
+    def _swaps_on(self, axes: tuple[int, ...]) -> str:
+        if self.mirrored_labels_axis not in axes:
+            return "no labels"
+        return f"labels {self.mirrored_labels} along axis {self.mirrored_labels_axis}"
 
     def _without_ignore(self) -> dict[str, Any]:
         return {name: value for name, value in self.labels.items() if name != "ignore"}
@@ -206,6 +234,10 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> Prior:
 def file_sha256(path: Path) -> str:
     """Return the hexadecimal SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _axes(axes: Sequence[int]) -> str:
+    return f"{'axis' if len(axes) == 1 else 'axes'} {', '.join(map(str, axes))}"
 
 
 def _rounded(spacing_mm: tuple[float, ...]) -> tuple[float, ...]:

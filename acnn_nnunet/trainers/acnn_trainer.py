@@ -51,10 +51,10 @@ class ACNNTrainer(ConfiguredTrainer):
     def get_training_transforms(self, *args: Any, **kwargs: Any) -> ComposeTransforms:
         """Return the host's augmentation, then hide parts of images where the setting `hidden_parts` says so."""
         transforms = super().get_training_transforms(*args, **kwargs)
-        if self.settings.hidden_parts > 0 and not self.is_thick_slice:
+        if self.settings.hidden_share > 0 and not self.is_thick_slice:
             schemes = self.configuration_manager.normalization_schemes
             z_scored = tuple(scheme == "ZScoreNormalization" for scheme in schemes)
-            transforms.transforms.append(HidePartsTransform(self.settings.hidden_parts, z_scored=z_scored))
+            transforms.transforms.append(HidePartsTransform(self.settings.hidden_share, z_scored=z_scored))
         return transforms
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:

@@ -6,12 +6,14 @@ import io
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from batchgenerators.dataloading.multi_threaded_augmenter import MultiThreadedAugmenter
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgenerators.utilities.file_and_folder_operations import load_json
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from acnn_nnunet.files.safe_writes import replace_atomically
@@ -19,9 +21,10 @@ from acnn_nnunet.fold_prior.loading import channel_names, label_space
 from acnn_nnunet.nnunet.devices import use_cpu_autocast
 from acnn_nnunet.nnunet.plans import HR_KEY
 from acnn_nnunet.nnunet.run_folder import EpochLog, add_to_checkpoint, read_checkpoint_errors
-from acnn_nnunet.nnunet.settings import Settings
+from acnn_nnunet.nnunet.settings import Settings, bad_settings_named
 from acnn_nnunet.nnunet.workarounds import checkpoint_file
 from acnn_nnunet.shape_prior.loss.prior_loss import CrossEntropyPerClass, FullPrecisionLoss, choose_segmentation_loss
+from acnn_nnunet.shape_prior.training.augmentation import swap_mirrored_labels
 
 _HOST_DEFAULT_SPLITS = 5
 
@@ -30,6 +33,7 @@ class ConfiguredTrainer(nnUNetTrainer):
     """An nnUNetTrainer that reads the `acnn` block of its configuration.
 
     Attributes:
+        mirroring: along which axes training mirrors, and which labels change places there.
         is_thick_slice: whether plan-hr made the configuration.
         has_prior: whether it trains a prior, or takes one where the settings say so.
 
@@ -55,11 +59,17 @@ class ConfiguredTrainer(nnUNetTrainer):
                 f"Cannot write results of {plans['dataset_name']}, configuration {configuration}, fold {fold} "
                 f"({error}): point nnUNet_results to a folder that you may write to."
             ) from error
-        self.settings = Settings.from_configuration(
-            self.configuration_manager.configuration,
-            where=f"{self.plans_manager.plans_name}.json of {self.plans_manager.dataset_name}, "
-            f"configuration {configuration} (change it with acnn-nnunet configure)",
+        where = (
+            f"{self.plans_manager.plans_name}.json of {self.plans_manager.dataset_name}, "
+            f"configuration {configuration} (change it with acnn-nnunet configure)"
         )
+        self.settings = Settings.from_configuration(self.configuration_manager.configuration, where=where)
+        with bad_settings_named(where):
+            self.mirroring = self.settings.plan_mirroring(
+                with_prior=self.has_prior,
+                num_axes=len(self.configuration_manager.patch_size),
+                labels=self.dataset_json["labels"],
+            )
         self.is_thick_slice = HR_KEY in self.configuration_manager.configuration
         self._check_configuration()
         self.acnn_log = EpochLog(self.output_folder)
@@ -75,6 +85,11 @@ class ConfiguredTrainer(nnUNetTrainer):
                 f"on this CPU (setting cpu_autocast={str(self.settings.cpu_autocast).lower()}); "
                 f"losses stay in float32."
             )
+        self.print_to_log_file(
+            self.mirroring.describe(
+                self.plans_manager.transpose_forward, num_axes=len(self.configuration_manager.patch_size)
+            )
+        )
         super().initialize()
 
     def run_training(self):
@@ -102,15 +117,20 @@ class ConfiguredTrainer(nnUNetTrainer):
 
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self):  # noqa: N802 (the host's name)
         """Return the host's augmentation within the settings' limits; what is not mirrored is not in prediction."""
-        rotation, dummy_2d, initial_patch_size, mirror_axes = (
-            super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        )
-        if not self.settings.mirrors(with_prior=self.has_prior):
-            mirror_axes = self.inference_allowed_mirroring_axes = None
+        rotation, dummy_2d, initial_patch_size, _ = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        mirror_axes = self.mirroring.axes or None
+        self.inference_allowed_mirroring_axes = self.mirroring.prediction_axes or None
         if self.settings.rotation_deg is not None:
             limit = math.radians(self.settings.rotation_deg)
             rotation = (-limit, limit)
         return rotation, dummy_2d, initial_patch_size, mirror_axes
+
+    def get_training_transforms(self, *args: Any, **kwargs: Any) -> ComposeTransforms:
+        """Return the host's augmentation; where it mirrors, labels change places as the settings say."""
+        transforms = super().get_training_transforms(*args, **kwargs)
+        if self.mirroring.swap_axis is not None:
+            swap_mirrored_labels(transforms, axis=self.mirroring.swap_axis, swaps=self.mirroring.swaps)
+        return transforms
 
     def do_split(self):
         """Return the fold's cases; refuse a fold that the splits do not have."""

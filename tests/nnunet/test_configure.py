@@ -80,6 +80,54 @@ def test_other_names_are_taken(plans_file, name):
     assert f"wrote configuration {name} (from" in run(name=name)
 
 
+@pytest.fixture
+def sided(plans_file):
+    """Plans of three axes, slices along x, and a dataset with two sides."""
+    plans = json.loads(plans_file.read_text())
+    plans["transpose_forward"] = [2, 0, 1]
+    plans["configurations"]["3d_fullres"]["patch_size"] = [8, 8, 8]
+    plans_file.write_text(json.dumps(plans))
+    labels = {"background": 0, "left": 1, "right": 2}
+    plans_file.with_name("dataset.json").write_text(json.dumps({"labels": labels}))
+
+
+def test_mirrored_axes_are_named_as_those_of_the_files(sided, plans_file):
+    said = run(assignments=["mirroring=0", "mirrored_labels=left:right"])
+    assert said.splitlines()[1].startswith(
+        "Mirrors along axis 0 (x of the files); labels 1:2 change places along axis 0,"
+    )
+    assert run(name="child", base="quick", assignments=["mirroring=0,1", "mirrored_labels=none"]).endswith(
+        "\nMirrors along axes 0 (x of the files), 1 (z of the files)."
+    )
+    assert configurations(plans_file)["quick"]["acnn"] == {"mirroring": 0, "mirrored_labels": "left:right"}
+    assert "\n" not in run(assignments=["mirroring=true"])
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (
+            ["mirroring=3"],
+            "^Bad setting for 3d_fullres of Dataset005_Toy: mirroring names axis 3, and .* 0, 1, 2 only",
+        ),
+        (
+            ["mirroring=0", "mirrored_labels=left:middle"],
+            "mirrored_labels names 'middle', which the dataset lacks",
+        ),
+        (["mirroring=0,1", "mirrored_labels=1:2"], "add mirrored_labels_axis=AXIS"),
+        (["mirrored_labels=1:2"], "needs mirroring along an axis"),
+        (["mirrored_labels_axis=0"], "goes with mirrored_labels alone"),
+    ],
+)
+def test_mirroring_that_the_data_does_not_have_is_refused_before_anything_is_written(
+    sided, plans_file, assignments, message
+):
+    before = plans_file.read_text()
+    with pytest.raises(ValueError, match=message):
+        run(assignments=assignments)
+    assert plans_file.read_text() == before
+
+
 def test_missing_plans(plans_file):
     plans_file.unlink()
     with pytest.raises(FileNotFoundError, match="make them with nnUNetv2_plan_and_preprocess -d 5"):

@@ -11,6 +11,8 @@ from acnn_nnunet.nnunet.plans import (
     dataset_id,
     find_plans,
     full_dataset_name,
+    inherited,
+    lineage,
     read_plans,
     train_command,
 )
@@ -103,3 +105,20 @@ def test_a_configuration_is_known_by_its_whole_name(folder):
     check_has_configuration(PLANS, "2d", where=folder)
     with pytest.raises(ValueError, match="has no configuration 2, only 2d, 3d_fullres"):
         check_has_configuration(PLANS, "2", where=folder)
+
+
+def test_a_configuration_has_what_the_nearest_of_its_line_has():
+    configurations = {
+        "base": {"patch_size": [8], "acnn": {}},
+        "child": {"inherits_from": "base", "acnn": {"seed": 1}},
+        "grandchild": {"inherits_from": "child"},
+        "loop": {"inherits_from": "loop"},
+        "orphan": {"inherits_from": "gone"},
+    }
+    assert list(lineage(configurations, "grandchild")) == ["grandchild", "child", "base"]
+    assert list(lineage(configurations, "loop")) == ["loop"]
+    assert list(lineage(configurations, "orphan")) == ["orphan"]
+    assert list(lineage(configurations, None)) == []
+    assert inherited(configurations, "grandchild", "acnn") == {"seed": 1}
+    assert inherited(configurations, "grandchild", "patch_size") == [8]
+    assert inherited(configurations, "orphan", "acnn") is None

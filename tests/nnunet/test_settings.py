@@ -1,10 +1,10 @@
 """The `acnn` block: defaults, preset, and what is refused."""
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import pytest
 
-from acnn_nnunet.nnunet.settings import SettingRule, Settings, rule_of, rules, setting, spell
+from acnn_nnunet.nnunet.settings import Settings, bad_settings_named, rule_of, rules
 
 
 def test_without_a_block_defaults_apply():
@@ -51,6 +51,13 @@ def test_settings_are_frozen():
         ({"feature_weight": -1}, "feature_weight must be a number of at least 0, got -1"),
         ({"slice_motion_mm": -1}, "slice_motion_mm must be a number of at least 0, got -1"),
         ({"slice_rotation_deg": 181}, "slice_rotation_deg must be a number between 0 and 180, got 181"),
+        ({"hidden_parts": "some"}, "hidden_parts must be a number between 0 and 1 or auto, got 'some'"),
+        ({"hidden_parts": 1.5}, "hidden_parts must be a number between 0 and 1 or auto, got 1.5"),
+        ({"mirroring": "x"}, "mirroring must be axes such as 0,1 or one of auto, true, false, got 'x'"),
+        ({"mirroring": -1}, "mirroring must be axes such as 0,1 or one of auto, true, false, got -1"),
+        ({"mirroring": "1,1"}, "got '1,1' (an axis comes twice)"),
+        ({"mirrored_labels": "left"}, "mirrored_labels must be pairs such as left:right or 1:2,3:4, got 'left'"),
+        ({"mirrored_labels_axis": "x"}, "mirrored_labels_axis must be an integer of at least 0, got 'x'"),
         ({"reconstruction_weight": "1"}, "reconstruction_weight must be a number of at least 0, got '1'"),
     ],
 )
@@ -72,75 +79,54 @@ def test_the_default_distance_goes_with_the_autoencoder():
         Settings.from_block({"architecture": "cnn", "prior_distance": "decoded"})
 
 
-NUMBER = SettingRule("loss", "", high=1.0)
-COUNT = SettingRule("loss", "", whole=True, low=1, unset="as many as nnU-Net")
-CHOICE = SettingRule("loss", "", choices=("auto", True, False))
-SWITCH = SettingRule("loss", "", choices=(True, False))
-FILE = SettingRule("loss", "", path_of="a prior file")
-
-
 @pytest.mark.parametrize(
-    ("rule", "values"),
-    [(NUMBER, [0, 0.5, 1]), (COUNT, [None, 1, 10**9]), (CHOICE, ["auto", True]), (SWITCH, [False]), (FILE, ["a"])],
-)
-def test_what_is_accepted(rule, values):
-    for value in values:
-        rule.check("key", value)
-
-
-@pytest.mark.parametrize(
-    ("rule", "value", "message"),
+    ("block", "with_prior", "axes"),
     [
-        (NUMBER, None, "key must be a number between 0 and 1, got None"),
-        (NUMBER, True, "key must be a number between 0 and 1, got True"),
-        (NUMBER, float("nan"), "key must be a number between 0 and 1, got nan"),
-        (SettingRule("loss", ""), float("inf"), "key must be finite, got inf"),
-        (COUNT, 0, "key must be an integer of at least 1, got 0"),
-        (COUNT, 2.0, "key must be an integer of at least 1, got 2.0"),
-        (CHOICE, 1, "key must be one of auto, true, false, got 1"),
-        (CHOICE, [], r"key must be one of auto, true, false, got \[\]"),
-        (SWITCH, 0, "key must be true or false, got 0"),
-        (FILE, "", "key must be the path of a prior file, got ''"),
+        ({}, True, ()),
+        ({"prior_weight": 0.0}, True, (0, 1, 2)),  # the prior weighs nothing
+        ({}, False, (0, 1, 2)),
+        ({"mirroring": True}, True, (0, 1, 2)),
+        ({"mirroring": False, "prior_weight": 0.0}, False, ()),
+        ({"mirroring": 0}, True, (0,)),
+        ({"mirroring": "0,2", "prior_weight": 0.0}, True, (0, 2)),
+        ({"mirroring": [1]}, False, (1,)),
     ],
 )
-def test_what_is_refused(rule, value, message):
-    with pytest.raises(ValueError, match=message):
-        rule.check("key", value)
+def test_a_prior_forbids_mirroring_unless_it_is_asked_for(block, with_prior, axes):
+    mirroring = Settings.from_block(block).plan_mirroring(with_prior=with_prior, num_axes=3, labels={})
+
+    assert (mirroring.axes, mirroring.swap_axis) == (axes, None)
 
 
-def test_the_accepted_values_in_words():
-    rules = (NUMBER, COUNT, CHOICE, FILE)
-    words = ["number from 0 to 1", "integer ≥ 1, none", "auto, true, false", "path of a prior file"]
-    assert [rule.allowed for rule in rules] == words
-
-
-def test_a_field_carries_its_rule():
-    @dataclass
-    class Block:
-        key: int = setting(3, "prior", "a number", whole=True)
-
-    assert Block().key == 3
-    assert fields(Block)[0].metadata["rule"] == SettingRule("prior", "a number", whole=True)
-
-
-def test_words_of_the_command_line():
-    assert [spell(value) for value in (None, True, 5e-6, "ce")] == ["none", "true", "5e-06", "ce"]
+def test_labels_that_change_places_need_an_axis_and_not_the_automatic_choice():
+    labels = {"background": 0, "left": 1, "right": 2}
+    settings = Settings(mirroring=2, mirrored_labels="left:right")
+    assert settings.plan_mirroring(with_prior=True, num_axes=3, labels=labels).swaps == {1: 2, 2: 1}
+    for with_prior in (True, False):
+        with pytest.raises(ValueError, match=r"^mirrored_labels=left:right needs mirroring along an axis"):
+            Settings(mirrored_labels="left:right").plan_mirroring(with_prior=with_prior, num_axes=3, labels=labels)
 
 
 @pytest.mark.parametrize(
-    ("mirroring", "weight", "with_prior", "mirrors"),
+    ("block", "share"),
     [
-        ("auto", 0.3, True, False),
-        ("auto", 0.0, True, True),  # the prior weighs nothing
-        ("auto", 0.3, False, True),
-        (True, 0.3, True, True),
-        (False, 0.0, False, False),
+        ({"hidden_parts": 0.25}, 0.25),
+        ({"hidden_parts": 0.25, "prior_weight": 0}, 0.25),
+        ({"hidden_parts": "auto"}, 0.5),
+        ({"hidden_parts": "auto", "prior_weight": 0}, 0.0),
+        ({"preset": "paper"}, 0.0),  # the paper hides nothing
     ],
 )
-def test_a_prior_forbids_mirroring_unless_it_is_asked_for(mirroring, weight, with_prior, mirrors):
-    settings = Settings(mirroring=mirroring, prior_weight=weight)
+def test_automatic_hiding_leaves_a_training_without_a_prior_to_the_host(block, share):
+    assert Settings.from_block(block).hidden_share == share
 
-    assert settings.mirrors(with_prior=with_prior) is mirrors
+
+def test_a_bad_setting_is_named_with_its_block():
+    with (
+        pytest.raises(ValueError, match=r"^Bad setting in the 'acnn' block of plans X: no such axis\.$"),
+        bad_settings_named("plans X"),
+    ):
+        raise ValueError("no such axis")
 
 
 def test_every_field_has_a_rule_that_its_default_keeps():

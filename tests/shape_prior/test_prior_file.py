@@ -119,6 +119,26 @@ def test_augmentation_that_the_prior_never_saw_is_named():
     assert SPEC.mismatches(narrow) == []
 
 
+def test_mirrored_anatomy_that_the_prior_never_saw_is_named():
+    swapped = dataclasses.replace(SPEC, mirroring=(0, 2), mirrored_labels="1:2", mirrored_labels_axis=2)
+    (all_axes,) = swapped.mismatches(SPEC)
+    assert (
+        all_axes == "it saw anatomy mirrored along axes 0, 2 alone (mirroring), and this training mirrors along axis 1"
+    )
+    (others,) = swapped.mismatches(dataclasses.replace(SPEC, mirroring=(2,)))
+    assert others == (
+        "in mirrored anatomy it saw labels 1:2 along axis 2 change places (mirrored_labels), and this training makes "
+        "no labels do so"
+    )
+    (unswapped,) = SPEC.mismatches(swapped)
+    assert unswapped.endswith(
+        "saw no labels change places (mirrored_labels), and this training makes labels 1:2 along axis 2 do so"
+    )
+    # A training that does not mirror along that axis, or as the prior's did, is served.
+    assert swapped.mismatches(dataclasses.replace(SPEC, mirroring=(0,))) == []
+    assert swapped.mismatches(PriorSpec.from_plain(swapped.as_plain())) == []
+
+
 def test_what_does_not_matter():
     other = dataclasses.replace(
         SPEC, configuration="3d_quick", fold=3, labels={**SPEC.labels, "ignore": 3}, ignore_label=3, image_channels=4

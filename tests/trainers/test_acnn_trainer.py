@@ -310,6 +310,7 @@ def test_parts_are_hidden_where_the_setting_says_so(make_trainer):
         return trainer.get_dataloaders()[0].data_loader.transforms.transforms[-1]
 
     assert isinstance(last_transform({"hidden_parts": 0.4}), HidePartsTransform)
+    assert not isinstance(last_transform({"hidden_parts": "auto"}), HidePartsTransform)  # without a prior
     assert not isinstance(last_transform({}), HidePartsTransform)
 
 

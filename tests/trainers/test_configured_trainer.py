@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from acnn_nnunet.trainers import ACNNTrainer, AESegTrainer, ShapePriorTrainer
@@ -117,3 +118,81 @@ def test_the_log_says_how_this_cpu_computes(make_trainer, capsys, autocast, word
         f"the network runs in {words} on this CPU (setting cpu_autocast={str(autocast).lower()})"
         in capsys.readouterr().out
     )
+
+
+REGIONS = {
+    "labels": {"background": 0, "sides": [1, 3], "RV": [1], "LV": [3], "MYO": 2},
+    "regions_class_order": [1, 1, 3, 2],
+}
+
+
+def training_transforms(trainer, scales):
+    """Return the host's augmentation as its loader gets it, from mirroring on: what comes before moves labels."""
+    rotation, dummy_2d, _, mirror_axes = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+    manager = trainer.label_manager
+    transforms = trainer.get_training_transforms(
+        trainer.configuration_manager.patch_size,
+        rotation,
+        scales,
+        mirror_axes,
+        dummy_2d,
+        regions=manager.foreground_regions if manager.has_regions else None,
+        ignore_label=manager.ignore_label,
+    )
+
+    place = next(i for i, each in enumerate(transforms.transforms) if isinstance(each, MirrorTransform))
+    transforms.transforms = transforms.transforms[place:]
+    return transforms
+
+
+@pytest.mark.parametrize("trainer_class", [ACNNTrainer, ShapePriorTrainer, AESegTrainer])
+@pytest.mark.parametrize("labels", [None, REGIONS], ids=["labels", "regions"])
+def test_labels_change_places_in_mirrored_samples_before_targets_are_made_of_them(make_trainer, trainer_class, labels):
+    block = {"mirroring": "0,2", "mirrored_labels": "RV:LV", "mirrored_labels_axis": 2}
+    trainer = make_trainer(trainer_class, block=block, labels=labels)
+    transforms = training_transforms(trainer, [[1, 1, 1], [0.5, 0.5, 0.5]])
+    assert trainer.inference_allowed_mirroring_axes == (0,)
+    before = torch.randint(-1, 4, (1, 8, 8, 8))
+    image = torch.arange(512.0).reshape(1, 8, 8, 8)
+    seen = set()
+    for seed in range(12):
+        torch.manual_seed(seed)
+        result = transforms(image=image.clone(), segmentation=before.clone())
+        axes = [1, 3] if result["image"][0, 0, 0, 0] == 455 else [3] if result["image"][0, 0, 0, 0] == 7 else []
+        if not axes:
+            continue
+        seen.add(len(axes))
+        flipped = before.clamp(min=0).flip(axes)
+        expected = torch.tensor([0, 3, 2, 1])[flipped]  # RV is 1, LV 3
+        if labels:
+            regions = trainer.label_manager.foreground_regions
+            expected = torch.cat([torch.isin(expected, torch.tensor(region)) for region in regions])
+        full, half = result["segmentation"]
+        assert torch.equal(full.long(), expected.long())
+        assert half.shape[1:] == (4, 4, 4)
+    assert seen == {1, 2}
+
+
+def test_without_settings_the_hosts_own_mirroring_stays(make_trainer):
+    trainer = make_trainer(ACNNTrainer, block={"prior_weight": 0})
+    assert type(training_transforms(trainer, None).transforms[0]) is MirrorTransform
+    assert trainer.inference_allowed_mirroring_axes == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "block", "message"),
+    [
+        ("2d", {"mirroring": 2}, r"configuration 2d .*: mirroring names axis 2, and a patch .* has 0, 1 only\.$"),
+        ("3d_fullres", {"mirroring": 2, "mirrored_labels": "RV:XV"}, "names 'XV', which the dataset lacks"),
+        ("3d_fullres", {"mirrored_labels": "RV:LV"}, "needs mirroring along an axis"),
+    ],
+)
+def test_mirroring_that_the_data_does_not_have(make_trainer, configuration, block, message):
+    with pytest.raises(ValueError, match=f"^Bad setting in the 'acnn' block of .*{message}"):
+        make_trainer(ACNNTrainer, configuration=configuration, block=block)
+
+
+def test_the_log_says_what_is_mirrored(make_trainer, capsys):
+    make_trainer(AESegTrainer, block={"mirroring": 1, "mirrored_labels": "1:3"}).initialize()
+
+    assert "Mirrors along axis 1 (y of the files); labels 1:3 change places" in capsys.readouterr().out

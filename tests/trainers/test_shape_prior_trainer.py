@@ -132,6 +132,7 @@ def test_an_autoencoder_alone_on_anatomy_that_has_one_way_round(make_trainer):
         ({}, np.pi / 6, None),
         ({"prior_weight": 0}, np.pi / 6, (0, 1, 2)),
         ({"mirroring": True}, np.pi / 6, (0, 1, 2)),
+        ({"mirroring": "0,2"}, np.pi / 6, (0, 2)),
         ({"rotation_deg": 9.0, "mirroring": False, "prior_weight": 0}, np.pi / 20, None),
     ],
 )
@@ -140,7 +141,8 @@ def test_rotation_stays_the_hosts_and_mirroring_where_there_is_no_prior(block, l
     rotation, _, _, mirror_axes = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
     assert rotation == pytest.approx((-limit, limit))
     assert mirror_axes == axes
-    assert trainer.spec.mirroring is (axes is not None)
+    assert trainer.inference_allowed_mirroring_axes == axes
+    assert trainer.spec.mirroring == {None: False, (0, 1, 2): True}.get(axes, axes)
 
 
 @pytest.mark.parametrize(("configuration", "labels"), [("2d", None), ("3d_fullres", REGIONS)])

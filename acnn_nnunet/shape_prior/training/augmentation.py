@@ -1,9 +1,11 @@
-"""Additions to nnU-Net's augmentation: images with hidden parts, and smooth deformations."""
+"""Additions to nnU-Net's augmentation: hidden parts, smooth deformations, labels that mirror each other."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import ImageOnlyTransform
+from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from torch import Tensor
@@ -54,6 +56,39 @@ class HidePartsTransform(ImageOnlyTransform):
             if z_scored:
                 channel.sub_(channel.mean()).div_(channel.std().clamp_min(1e-8))
         return img
+
+
+class SwapMirroredLabels(MirrorTransform):
+    """Mirrors as the host does; labels change places in samples that are mirrored along one of the axes.
+
+    It comes before the host makes regions, one-hot maps and smaller targets, so that all of these follow.
+
+    Args:
+        allowed_axes: mirrored axes of the patch.
+        axis: the one of them along which labels change places.
+        swaps: value to the value that it becomes. Other values stay, the ignore label and padding (-1) too.
+    """
+
+    def __init__(self, allowed_axes: tuple[int, ...], *, axis: int, swaps: Mapping[int, int]):
+        super().__init__(allowed_axes)
+        self.axis, self.swaps = axis, dict(swaps)
+
+    def _apply_to_segmentation(self, segmentation: Tensor, **params: Any) -> Tensor:
+        mirrored = super()._apply_to_segmentation(segmentation, **params)
+        if self.axis not in params["axes"]:
+            return mirrored
+        swapped = mirrored.clone()
+        for value, other in self.swaps.items():
+            swapped[mirrored == value] = other
+        return swapped
+
+
+def swap_mirrored_labels(transforms: ComposeTransforms, *, axis: int, swaps: Mapping[int, int]) -> None:
+    """Make the host's augmentation swap labels wherever it mirrors along an axis."""
+    ((place, mirror),) = (
+        (place, each) for place, each in enumerate(transforms.transforms) if isinstance(each, MirrorTransform)
+    )
+    transforms.transforms[place] = SwapMirroredLabels(mirror.allowed_axes, axis=axis, swaps=swaps)
 
 
 def deform_every_sample(transforms: ComposeTransforms, *, largest_voxels: float) -> None:
