@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from acnn_nnunet.nnunet.labels import values_of
-
 _FILE_AXES = "zyx"  # the host reads files as arrays in this order
 
 
@@ -163,47 +161,52 @@ def swapped_values(text: str, labels: Mapping[str, Any]) -> dict[int, int]:
     Raises:
         ValueError: naming the pair, for an unknown name, a label with a region, or regions that do not become regions.
     """
-    pairs = [(_find(first, labels), _find(second, labels)) for first, second in read_pairs(text)]
+    values = {
+        name: tuple(map(int, value)) if isinstance(value, (list, tuple)) else (int(value),)
+        for name, value in labels.items()
+        if name != "ignore" and value not in (0, [0], (0,))  # which is background
+    }
+    pairs = [(_find(first, values), _find(second, values)) for first, second in read_pairs(text)]
     _refuse_repeated(name for pair in pairs for name in pair)
-    for pair in pairs:
-        sizes = [len(values_of(labels[name])) for name in pair]
-        if sizes[0] != sizes[1]:
-            kinds = [
-                f"{name} is {'one label' if size == 1 else f'a region of {size} labels'}"
-                for name, size in zip(pair, sizes, strict=True)
-            ]
-            raise ValueError(f"mirrored_labels pairs unequal kinds: {kinds[0]}, and {kinds[1]}")
-    partners = {name: other for pair in pairs for name, other in (pair, pair[::-1])}
+    for first, second in pairs:
+        if len(values[first]) != len(values[second]):
+            raise ValueError(
+                f"mirrored_labels pairs unequal kinds: {first} is {_kind(values[first])}, and {second} is "
+                f"{_kind(values[second])}"
+            )
+    return _swaps_of_values(values, {name: other for pair in pairs for name, other in (pair, pair[::-1])}, text)
+
+
+def _swaps_of_values(values: Mapping[str, tuple[int, ...]], partners: Mapping[str, str], text: str) -> dict[int, int]:
     by_membership: dict[frozenset[str], list[int]] = {}
-    for value in sorted({value for name in _foreground(labels) for value in values_of(labels[name])}):
-        members = frozenset(name for name in _foreground(labels) if value in values_of(labels[name]))
+    for value in sorted({value for of_name in values.values() for value in of_name}):
+        members = frozenset(name for name, of_name in values.items() if value in of_name)
         by_membership.setdefault(members, []).append(value)
     swaps: dict[int, int] = {}
-    for members, values in by_membership.items():
+    for members, alike in by_membership.items():
         others = by_membership.get(frozenset(partners.get(name, name) for name in members), [])
-        if len(others) != len(values):
+        if len(others) != len(alike):
             raise ValueError(
-                f"mirrored_labels={text} leaves label {values[0]} (in {', '.join(sorted(members))}) without a "
+                f"mirrored_labels={text} leaves label {alike[0]} (in {', '.join(sorted(members))}) without a "
                 f"counterpart: name every pair of regions that mirror each other"
             )
-        swaps.update(zip(values, others, strict=True))
+        swaps.update(zip(alike, others, strict=True))
     return {value: other for value, other in swaps.items() if value != other}
 
 
-def _foreground(labels: Mapping[str, Any]) -> list[str]:
-    return [name for name, value in labels.items() if name != "ignore" and values_of(value) != (0,)]
-
-
-def _find(word: str, labels: Mapping[str, Any]) -> str:
+def _find(word: str, values: Mapping[str, tuple[int, ...]]) -> str:
     """Return the name of the label or region that a word names, or whose only value it is."""
-    names = _foreground(labels)
-    if word in names:
+    if word in values:
         return word
-    for name in names:
-        if [word] == list(map(str, values_of(labels[name]))):
+    for name, of_name in values.items():
+        if [word] == list(map(str, of_name)):
             return name
-    listed = ", ".join(f"{name} ({', '.join(map(str, values_of(labels[name])))})" for name in names)
+    listed = ", ".join(f"{name} ({', '.join(map(str, of_name))})" for name, of_name in values.items())
     raise ValueError(f"mirrored_labels names '{word}', which the dataset lacks; it has {listed}")
+
+
+def _kind(values: Sequence[int]) -> str:
+    return "one label" if len(values) == 1 else f"a region of {len(values)} labels"
 
 
 def _refuse_repeated(names: Iterable[str]) -> None:

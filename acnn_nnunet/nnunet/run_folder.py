@@ -1,9 +1,11 @@
 """Our files in a training folder: entries in nnU-Net's checkpoints, and a log beside its own."""
 
+import contextlib
 import json
 import os
 import pickle
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,19 @@ def read_checkpoint_errors(path: str | os.PathLike[str], load: Callable[[], Any]
             f"move it away, and --c goes on from the next best one beside it or starts anew."
         ) from error
     return load()
+
+
+@contextlib.contextmanager
+def checkpoint_file(checkpoint: dict[str, Any]) -> Iterator[str]:
+    """Lend a file with the content of a checkpoint, for as long as the context lasts.
+
+    nnU-Net 2.8.1 says that `load_checkpoint` takes a dictionary, and fails with one: it only assigns what it reads from
+    a file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "checkpoint.pth")
+        torch.save(checkpoint, path)
+        yield path
 
 
 class EpochLog:

@@ -1,9 +1,5 @@
 """The places where nnU-Net leaves no straight way, each with its reason."""
 
-import contextlib
-import os
-import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -38,19 +34,6 @@ def stand_in(configuration: ConfigurationManager, labels: LabelManager) -> nnUNe
     trainer.is_ddp = trainer.enable_deep_supervision = False
     trainer.print_to_log_file = lambda *_, **__: None
     return trainer
-
-
-@contextlib.contextmanager
-def checkpoint_file(checkpoint: dict[str, Any]) -> Iterator[str]:
-    """Lend a file with the content of a checkpoint, for as long as the context lasts.
-
-    nnU-Net 2.8.1 says that `load_checkpoint` takes a dictionary, and fails with one: it only assigns what it reads from
-    a file.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "checkpoint.pth")
-        torch.save(checkpoint, path)
-        yield path
 
 
 def as_dice_counts(explained: Tensor, missed: Tensor) -> dict[str, Any]:

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from acnn_nnunet.shape_prior.grids.resampling import interpolation_weights, resample
-from acnn_nnunet.shape_prior.grids.views import RoiGrid
+from acnn_nnunet.shape_prior.grids.views import RoiGrid, interpolation_weights, resample
 
 _SAME_SPACING = 1e-3  # voxels of two grids that differ by less are equally large
 

@@ -20,9 +20,8 @@ from acnn_nnunet.files.safe_writes import replace_atomically
 from acnn_nnunet.fold_prior.loading import channel_names, label_space
 from acnn_nnunet.nnunet.devices import use_cpu_autocast
 from acnn_nnunet.nnunet.plans import HR_KEY
-from acnn_nnunet.nnunet.run_folder import EpochLog, add_to_checkpoint, read_checkpoint_errors
+from acnn_nnunet.nnunet.run_folder import EpochLog, add_to_checkpoint, checkpoint_file, read_checkpoint_errors
 from acnn_nnunet.nnunet.settings import Settings, bad_settings_named
-from acnn_nnunet.nnunet.workarounds import checkpoint_file
 from acnn_nnunet.shape_prior.loss.prior_loss import CrossEntropyPerClass, FullPrecisionLoss, choose_segmentation_loss
 from acnn_nnunet.shape_prior.training.augmentation import swap_mirrored_labels
 

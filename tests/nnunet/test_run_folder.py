@@ -2,12 +2,13 @@
 
 import json
 import math
+import os
 
 import numpy as np
 import pytest
 import torch
 
-from acnn_nnunet.nnunet.run_folder import EpochLog, add_to_checkpoint, read_checkpoint_errors
+from acnn_nnunet.nnunet.run_folder import EpochLog, add_to_checkpoint, checkpoint_file, read_checkpoint_errors
 
 
 def test_entries_go_into_a_checkpoint_that_loads_without_code(tmp_path):
@@ -56,3 +57,9 @@ def test_the_picture(tmp_path):
     log.log(0, loss=3.0)
     log.plot()
     assert log.picture.stat().st_size > 1000
+
+
+def test_a_checkpoint_is_lent_as_a_file():
+    with checkpoint_file({"current_epoch": 3}) as path:
+        assert torch.load(path, weights_only=True) == {"current_epoch": 3}
+    assert not os.path.exists(path)

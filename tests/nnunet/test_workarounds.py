@@ -1,14 +1,13 @@
 """Where nnU-Net leaves no straight way: each detour does what its reason asks for."""
 
 import inspect
-import os
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from acnn_nnunet.nnunet.workarounds import OwnNetwork, as_dice_counts, checkpoint_file, stand_in
+from acnn_nnunet.nnunet.workarounds import OwnNetwork, as_dice_counts, stand_in
 
 
 def test_the_class_and_its_trainers_build_the_network_each_in_their_own_way():
@@ -32,12 +31,6 @@ def test_the_hosts_dice_of_the_counts_is_the_share(explained, missed, share):
 
     tp, fp, fn = (counts[f"{name}_hard"] for name in ("tp", "fp", "fn"))
     np.testing.assert_allclose(2 * tp / (2 * tp + fp + fn), [share])
-
-
-def test_a_checkpoint_is_lent_as_a_file():
-    with checkpoint_file({"current_epoch": 3}) as path:
-        assert torch.load(path, weights_only=True) == {"current_epoch": 3}
-    assert not os.path.exists(path)
 
 
 def test_a_stand_in_gives_the_hosts_loss_and_writes_nothing(tmp_path, monkeypatch):
