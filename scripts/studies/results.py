@@ -10,12 +10,13 @@ from typing import Any
 
 import pandas as pd
 
+from acnn_nnunet import __version__
 from acnn_nnunet.files.safe_writes import replace_atomically, write_json
 
 RUNS_FILE = "runs.json"
 SIGNIFICANT_DIGITS = 7
 EXACT = ("hausdorff_mm", "mae")  # of these the last digit that a report shows hangs on how they are rounded
-PACKAGES = ("acnn-nnunet", "nnunetv2", "torch", "batchgeneratorsv2")  # their versions can change a result
+PACKAGES = ("nnunetv2", "torch", "batchgeneratorsv2")  # their versions can change a result
 _COMPRESSION: dict[str, Any] = {"method": "xz", "preset": 9}
 
 
@@ -105,7 +106,7 @@ def csv_text(scores: pd.DataFrame, *, without: Sequence[str]) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that decide what a training does."""
-    return {name: version(name) for name in PACKAGES}
+    return {"acnn-nnunet": __version__, **{name: version(name) for name in PACKAGES}}
 
 
 def shortened(cell: str) -> str:

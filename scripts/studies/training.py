@@ -18,10 +18,10 @@ import torch
 from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
 
 
-def train(*, dataset: int, configuration: str, trainer: str, fold: int, resumed: bool) -> dict:
+def train(*, dataset: int, configuration: str, trainer: str, fold: int, resumed: bool, device: str = "cpu") -> dict:
     """Train as nnUNetv2_train does, but for the validation at the end; return the seconds it took."""
-    device = torch.device("cpu")
-    made = get_trainer_from_args(str(dataset), configuration, fold, trainer, "nnUNetPlans", resumed, device)
+    on = torch.device(device)
+    made = get_trainer_from_args(str(dataset), configuration, fold, trainer, "nnUNetPlans", resumed, on)
     maybe_load_checkpoint(made, resumed, False)
     cpu_s, wall_s = time.process_time(), time.perf_counter()
     made.run_training()

@@ -14,8 +14,9 @@ What chooses and what confirms, fixed before any run was read:
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-# The study's own fold of few training cases, and the host's, for the prior of all label maps.
-FEW_FOLD, ALL_FOLD, FEW_FOLD_OF_ALL = 5, 0, 6
+# The study's own fold of few training cases, and the host's, for a prior of all label maps. Behind FEW_FOLD come folds
+# of other numbers of cases, in the order of `Study.sizes`.
+FEW_FOLD, ALL_FOLD = 5, 0
 BASE, CONFIGURATION, PRIOR_CONFIGURATION = "3d_fullres", "3d_study", "3d_study_prior"
 
 CLEAN = "clean"

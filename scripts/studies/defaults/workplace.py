@@ -1,13 +1,13 @@
 """Workplace of the study of defaults: nnU-Net's three folders, test images, runs and their scores."""
 
 import json
-import shutil
+import re
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from scripts.studies.defaults.arms import (
     ALL_FOLD,
@@ -15,38 +15,46 @@ from scripts.studies.defaults.arms import (
     BASE,
     CONFIGURATION,
     FEW_FOLD,
-    FEW_FOLD_OF_ALL,
     PRIOR_CONFIGURATION,
     PRIORS,
     STUDIES,
+    Prior,
+    lines,
 )
-from scripts.studies.defaults.corruptions import corrupt, seed_of
+from scripts.studies.defaults.images import SELECTION, write_test_images
+from scripts.studies.defaults.predictions import predict_and_score
 from scripts.studies.host_folders import ROOT, HostFolders
-from scripts.studies.results import StudyResults, read_scores_as_text, versions
+from scripts.studies.results import StudyResults, versions
 
 RESULTS = StudyResults(ROOT / "benchmarks" / "defaults", keys=("dataset", "arm", "seed"))
 SCORES = "cases"
-CORRUPTIONS = ("clean", "noise", "slab", "motion", "dropped", "slab_mean", "dropped_mean")
 PRIOR_BATCH_SIZE = 8
+_EPOCH_TIME = re.compile(r"Epoch time: ([0-9.]+) s")
 
 
 class Workplace(HostFolders):
     """nnU-Net's three folders of one study, its test images and its runs."""
 
-    def __init__(self, name: str, folder: Path):
+    def __init__(self, name: str, folder: Path, *, device: str = "cpu", results: StudyResults = RESULTS):
         super().__init__(folder)
         self.name, self.study, self.test = name, STUDIES[name], folder / "test"
+        self.device, self.results = device, results
+        self.arms = {**ARMS, **lines(self.study)}
 
-    def prepare(self, raw: Path) -> None:
-        """Plan, preprocess, split, and make the test images."""
+    def prepare(self, raw: Path | None) -> None:
+        """Plan, split, preprocess, and make the test images.
+
+        Args:
+            raw: nnUNet_raw with the dataset; None in a pack, which brings data, plans and split along.
+        """
         self.make()
-        self.link_raw(next(raw.glob(f"Dataset{self.study.dataset_id:03d}_*")))
-        self.command(f"nnUNetv2_plan_and_preprocess -d {self.study.dataset_id} -c {BASE} --no_pp -np 2")
-        self.write_configuration()
+        if raw:
+            self.link_raw(next(raw.glob(f"Dataset{self.study.dataset_id:03d}_*")))
+            self.command(f"nnUNetv2_plan_and_preprocess -d {self.study.dataset_id} -c {BASE} --no_pp -np 2")
+            self.write_configuration()
+            self.write_split()
         self.command(f"nnUNetv2_preprocess -d {self.study.dataset_id} -c {CONFIGURATION} -np 2")
-        self.write_split()
-        for case in self.cases("selection") + self.cases("confirmation"):
-            self.write_test_case(case)
+        write_test_images(self)
 
     def write_configuration(self) -> None:
         """Add the study's configurations to the plans: the base's, half as wide, with the study's overrides."""
@@ -79,9 +87,10 @@ class Workplace(HostFolders):
         self.plans_file.write_text(json.dumps(plans, indent=2))
 
     def write_split(self) -> None:
-        """Append the fold of few cases: to train on, and to choose arms on; both from fold 0's training part.
+        """Append folds to the host's five: few cases of fold 0's training part, then other numbers of them.
 
-        Behind it comes the fold of the same few cases and fold 0's held-out ones.
+        The few cases' fold is validated on the selection cases. Where so many cases are trained on that selection cases
+        are among them, fold 0's held-out cases stand in.
         """
         path = self.preprocessed / "splits_final.json"
         if path.is_file():
@@ -93,14 +102,18 @@ class Workplace(HostFolders):
             splits = generate_crossval_split(names, seed=12345, n_splits=5)  # what the host would draw
         training = splits[ALL_FOLD]["train"]
         units = sorted({self.unit(case) for case in training})
-        order = np.random.default_rng(0).permutation(len(units))
-        if self.study.grouped:
-            order = self.balanced(units, order)
-        few = {units[i] for i in order[: self.study.num_train]}
-        selection = {units[i] for i in order[self.study.num_train : self.study.num_train + self.study.num_selection]}
-        trained_on = [case for case in training if self.unit(case) in few]
-        splits.append({"train": trained_on, "val": [case for case in training if self.unit(case) in selection]})
-        splits.append({"train": trained_on, "val": splits[ALL_FOLD]["val"]})
+        shuffled = np.random.default_rng(0).permutation(len(units))
+        order = [units[i] for i in (self.balanced(units, shuffled) if self.study.grouped else shuffled)]
+        few, end = self.study.num_train, self.study.num_train + self.study.num_selection
+        selection = order[few:end]
+        order = [*order[:few], *order[end:], *selection]
+        for size in (few, *self.study.sizes):
+            chosen = set(order[:size])
+            trained_on = [case for case in training if self.unit(case) in chosen]
+            held_out = [case for case in training if self.unit(case) in selection]
+            splits.append(
+                {"train": trained_on, "val": splits[ALL_FOLD]["val"] if chosen & set(selection) else held_out}
+            )
         path.write_text(json.dumps(splits, indent=2))
 
     def balanced(self, units: list[str], order: np.ndarray) -> list[int]:
@@ -118,42 +131,15 @@ class Workplace(HostFolders):
     def cases(self, part: str) -> list[str]:
         """Return the test cases of "selection" or "confirmation"."""
         splits = json.loads((self.preprocessed / "splits_final.json").read_text())
-        return sorted(splits[FEW_FOLD if part == "selection" else ALL_FOLD]["val"])
-
-    def write_test_case(self, case: str) -> None:
-        """Write the clean and the corrupted images of a case, and the label of each, as cases <case>__<kind>."""
-        import SimpleITK
-
-        label_file = self.raw / "labelsTr" / f"{case}.nii.gz"
-        images, labels = self.test / "images", self.test / "labels"
-        for folder in (images, labels):
-            folder.mkdir(parents=True, exist_ok=True)
-        image = SimpleITK.ReadImage(str(self.raw / "imagesTr" / f"{case}_0000.nii.gz"))
-        label = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(label_file)))
-        for kind in CORRUPTIONS:
-            target = labels / f"{case}__{kind}.nii.gz"
-            if target.exists():
-                continue
-            values = corrupt(
-                SimpleITK.GetArrayFromImage(image).astype(np.float32),
-                label,
-                kind,
-                spacing_mm=image.GetSpacing()[::-1],
-                motion_mm=self.study.motion_mm,
-                seed=seed_of(case, kind),
-            )
-            corrupted = SimpleITK.GetImageFromArray(values)
-            corrupted.CopyInformation(image)
-            SimpleITK.WriteImage(corrupted, str(images / f"{case}__{kind}_0000.nii.gz"), True)
-            target.symlink_to(label_file)
+        return sorted(splits[FEW_FOLD if part == SELECTION else ALL_FOLD]["val"])
 
     def run(self, arms: list[str], seeds: list[int], *, minutes: float, jobs: int) -> None:
         """Do the runs that have no results yet, arm by arm within each seed, as long as time is left to start one."""
         started = time.monotonic()
         missing = [
-            (arm, seed) for seed in seeds for arm in arms if not RESULTS.has(dataset=self.name, arm=arm, seed=seed)
+            (arm, seed) for seed in seeds for arm in arms if not self.results.has(dataset=self.name, arm=arm, seed=seed)
         ]
-        priors = {ARMS[arm]["prior_of"]: None for arm, _ in missing if "prior_of" in ARMS[arm]}
+        priors = {self.arms[arm]["prior_of"]: None for arm, _ in missing if "prior_of" in self.arms[arm]}
         for prior in priors:  # one after another: each rewrites the plans
             self.configure_prior(prior)
         for arm, seed in missing:
@@ -173,89 +159,99 @@ class Workplace(HostFolders):
                 each.result()
 
     def run_arm(self, arm: str, seed: int) -> None:
-        """Train, predict clean and corrupted images, score, and add the run to the results."""
-        configuration, settings = self.configuration_of(arm, seed), self.settings_of(arm, seed)
-        fold = FEW_FOLD_OF_ALL if PRIORS.get(ARMS[arm].get("prior_of"), (FEW_FOLD,))[0] == ALL_FOLD else FEW_FOLD
-        seconds = self.train(configuration, fold, "ACNNTrainer")
-        scores = self.predict_and_score(configuration, fold)
-        run = {"dataset": self.name, "arm": arm, "seed": seed, "settings": settings, "prior": ARMS[arm].get("prior_of")}
+        """Train, then predict, score and add the run to the results, each in a process of its own."""
+        configuration = self.configuration_of(arm, seed)
+        self.train(configuration, self.fold_of(arm), "ACNNTrainer")
+        words = [self.name, "--work", self.folder.parent, "--arms", arm, "--seeds", seed, "--device", self.device]
+        program = [sys.executable, "-m", "scripts.studies.defaults", "score"]
+        self.logged([*program, *map(str, words)], f"{configuration}_test.txt")
+        print(f"{arm}, seed {seed}: added to {self.results.folder}", flush=True)
+
+    def score(self, arms: list[str], seeds: list[int]) -> None:
+        """Predict, score and add the runs whose training has ended, and that have no results yet."""
+        for arm, seed in [(arm, seed) for seed in seeds for arm in arms]:
+            known = self.results.has(dataset=self.name, arm=arm, seed=seed)
+            if not known and (self.folder_of(arm, seed) / "checkpoint_final.pth").is_file():
+                self.score_arm(arm, seed)
+
+    def score_arm(self, arm: str, seed: int) -> None:
+        """Predict clean and corrupted images with a trained network, score, and add the run to the results."""
+        folder, prior, started = self.folder_of(arm, seed), self.arms[arm].get("prior_of"), time.process_time()
+        labels = self.raw / "labelsTr"
+        scores = predict_and_score(folder.parent, self.fold_of(arm), self.test, labels, device=self.device)
+        run = {"dataset": self.name, "arm": arm, "seed": seed, "settings": self.settings_of(arm, seed), "prior": prior}
+        run |= {"training_s": training_seconds(folder), "testing_cpu_s": round(time.process_time() - started, 1)}
         with self.locked("results"):
-            RESULTS.add({**run, "training_s": round(seconds, 1), "versions": versions()}, {SCORES: scores})
-        print(f"{arm}, seed {seed}: added to {RESULTS.folder}", flush=True)
+            self.results.add({**run, "device": self.device, "versions": versions()}, {SCORES: scores})
+        print(f"{arm}, seed {seed}: {run['testing_cpu_s']} s", flush=True)
 
     def settings_of(self, arm: str, seed: int) -> dict:
         """Return the settings of a run, but for where its prior lies."""
         settings = {"num_epochs": self.study.num_epochs, "num_iterations_per_epoch": 50, "seed": seed}
-        settings |= {"num_val_iterations_per_epoch": 2, **ARMS[arm]}
+        settings |= {"num_val_iterations_per_epoch": 2, **self.arms[arm]}
+        settings["num_epochs"] *= settings.pop("steps", 1)
+        settings.pop("num_train", None)
         prior = settings.pop("prior_of", None)
-        of_prior = PRIORS[prior].settings if prior else {}
+        of_prior = self.prior(prior).settings if prior else {}
         return settings | {key: of_prior[key] for key in ("grid", "architecture", "code_size") if key in of_prior}
 
     def configure_arm(self, arm: str, seed: int) -> None:
         """Write a run's configuration."""
-        prior = ARMS[arm].get("prior_of")
+        prior = self.arms[arm].get("prior_of")
         where = {"prior": self.prior_file(prior)} if prior else {}
         settings = {**self.settings_of(arm, seed), **where}
         self.configure(self.study.dataset_id, CONFIGURATION, self.configuration_of(arm, seed), settings)
+
+    def prior(self, name: str) -> Prior:
+        """Return a prior of `PRIORS`, or one of its kind for another number of cases (`<name>_n<size>`)."""
+        kind, _, size = name.partition("_n")
+        return PRIORS[kind]._replace(fold=self.fold_of_size(int(size))) if size else PRIORS[name]
 
     def configure_prior(self, prior: str) -> None:
         """Write a prior's configuration, unless it is trained."""
         if not self.prior_file(prior).is_file():
             settings = {"num_iterations_per_epoch": 50, "num_val_iterations_per_epoch": 4, "seed": 0}
+            settings |= self.prior(prior).settings
             name = f"{PRIOR_CONFIGURATION}_{prior}"
-            base = PRIORS[prior].configuration
-            self.configure(self.study.dataset_id, base, name, settings | PRIORS[prior].settings)
+            self.configure(self.study.dataset_id, self.prior(prior).configuration, name, settings)
 
     def train_prior(self, prior: str) -> None:
         """Train a prior, if it is not there."""
         with self.locked(prior):
-            seconds = self.train(f"{PRIOR_CONFIGURATION}_{prior}", PRIORS[prior].fold, "ShapePriorTrainer")
-        print(f"prior {prior}: {seconds:.0f} s", flush=True)
+            self.train(f"{PRIOR_CONFIGURATION}_{prior}", self.prior(prior).fold, "ShapePriorTrainer")
+        print(f"prior {prior}: {training_seconds(self.prior_file(prior).parent):.0f} s", flush=True)
 
     def configuration_of(self, arm: str, seed: int) -> str:
         """Return the name of a run's configuration."""
         return f"{CONFIGURATION}_{arm}_seed{seed}".replace(".", "")
 
+    def fold_of(self, arm: str) -> int:
+        """Return the fold that an arm trains in."""
+        size = self.arms[arm].get("num_train")
+        return self.fold_of_size(size) if size else FEW_FOLD
+
+    def fold_of_size(self, size: int) -> int:
+        """Return the fold with this number of training cases (patients)."""
+        return FEW_FOLD + 1 + self.study.sizes.index(size)
+
+    def folder_of(self, arm: str, seed: int) -> Path:
+        """Return where a run's training lies."""
+        return self.trainer_folder(self.raw.name, "ACNNTrainer", self.configuration_of(arm, seed), self.fold_of(arm))
+
     def prior_file(self, prior: str) -> Path:
         """Return where a prior lies."""
-        folder = self.trainer_folder(
-            self.raw.name, "ShapePriorTrainer", f"{PRIOR_CONFIGURATION}_{prior}", PRIORS[prior].fold
-        )
-        return folder / "checkpoint_final.pth"
+        configuration, fold = f"{PRIOR_CONFIGURATION}_{prior}", self.prior(prior).fold
+        return self.trainer_folder(self.raw.name, "ShapePriorTrainer", configuration, fold) / "checkpoint_final.pth"
 
-    def train(self, configuration: str, fold: int | str, trainer: str) -> float:
-        """Train, going on from a checkpoint if there is one; return the seconds it took, 0 if it was done before."""
+    def train(self, configuration: str, fold: int | str, trainer: str) -> None:
+        """Train, going on from a checkpoint if there is one, unless it was done before."""
         folder = self.trainer_folder(self.raw.name, trainer, configuration, fold)
         if (folder / "checkpoint_final.pth").is_file():
-            return 0.0
+            return
         resumed = (folder / "checkpoint_latest.pth").is_file()
         arguments = {"dataset": self.study.dataset_id, "configuration": configuration, "trainer": trainer}
-        arguments |= {"fold": fold if fold == "all" else int(fold), "resumed": resumed}
-        return self.child("train", arguments, configuration)["wall_s"]
-
-    def predict_and_score(self, configuration: str, fold: int) -> pd.DataFrame:
-        """Return both tables of `acnn-nnunet evaluate`, with columns part, kind (of corruption) and table."""
-        from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE
-
-        predictions, evaluation = (self.folder / name / configuration for name in ("predictions", "evaluations"))
-        model = self.trainer_folder(self.raw.name, "ACNNTrainer", configuration, fold).parent
-        where = {"images": str(self.test / "images"), "output": str(predictions)}
-        self.child("predict", {"model": str(model), "fold": fold, **where}, configuration)
-        shutil.rmtree(evaluation, ignore_errors=True)
-        self.command(
-            f"acnn-nnunet evaluate {self.test / 'labels'} {predictions} -o {evaluation} "
-            f"-djfile {self.raw}/dataset.json -np 1",
-            log=f"{configuration}.txt",
-        )
-        scores = pd.concat(
-            [read_scores_as_text(evaluation / name, table=name) for name in (CASES_FILE, LARGEST_COMPONENT_FILE)]
-        )
-        case_and_kind = scores.pop("case").str.rsplit("__", n=1, expand=True)
-        part_of = {case: part for part in ("selection", "confirmation") for case in self.cases(part)}
-        scores.insert(0, "part", case_and_kind[0].map(part_of))
-        scores.insert(1, "kind", case_and_kind[1])
-        scores.insert(3, "case", case_and_kind[0])
-        return scores
+        arguments |= {"fold": fold if fold == "all" else int(fold), "resumed": resumed, "device": self.device}
+        self.child("train", arguments, configuration)
 
     def unit(self, case: str) -> str:
         """Return the patient of a case, or the case itself."""
@@ -275,3 +271,17 @@ class Workplace(HostFolders):
     def plans_file(self) -> Path:
         """The dataset's plans."""
         return self.preprocessed / "nnUNetPlans.json"
+
+
+def training_seconds(folder: Path) -> float:
+    """Return the seconds of all epochs in the host's logs of a training, interruptions and their repeats included.
+
+    Raises:
+        FileNotFoundError: if the folder holds no log with an epoch: a training without its time is not recorded as one
+            of no time.
+    """
+    logs = sorted(folder.glob("training_log_*.txt"))
+    epochs = [float(seconds) for log in logs for seconds in _EPOCH_TIME.findall(log.read_text())]
+    if not epochs:
+        raise FileNotFoundError(f"{folder} holds no training_log_*.txt with an epoch time: bring nnU-Net's logs along.")
+    return round(sum(epochs), 1)

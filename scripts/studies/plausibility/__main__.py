@@ -6,7 +6,7 @@ r"""Does plausibility find bad predictions: calibrated on some held-out cases, m
         --splits /scratch/study/acdc/preprocessed/Dataset027_ACDC/splits_final.json --rules rules.json
     python -m scripts.studies.plausibility report           # docs/evidence/plausibility.md, from the JSON
 
-The folders are those that the study of defaults leaves behind: predictions CASE__KIND.nii.gz, TEST/images and
+The folders are those that `scripts.studies.defaults files` writes: predictions CASE__KIND.nii.gz, TEST/images and
 TEST/labels, KIND being clean or a corruption. Calibrations are made of the validation cases of one fold and measured
 on those of another; and in two halves of the measured cases as well, patient by patient, each half judged by a
 calibration of the other: the prior may have seen labels of the first fold's cases.

@@ -30,12 +30,12 @@ from acnn_nnunet.plausibility.command import (
 )
 from acnn_nnunet.plausibility.scores import PlausibilityScorer
 from acnn_nnunet.plausibility.table import EMPTY, SCORED, PlausibilityRow
-from scripts.studies.defaults.workplace import CORRUPTIONS
+from scripts.studies.defaults.image_files import FILE_KINDS
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "benchmarks" / "latent" / "plausibility.json"
 PAGE = ROOT / "docs" / "evidence" / "plausibility.md"
-KINDS, SEPARATOR = CORRUPTIONS, "__"
+KINDS, SEPARATOR = FILE_KINDS, "__"
 RECALL = 0.9
 NUM_TIMED = 10
 RESAMPLES = 1000

@@ -1,0 +1,32 @@
+"""How many trainings run on a device at once."""
+
+import sys
+
+# Of a GPU's memory: CUDA's own half a GiB, network, batch and prior. A prior's batches of eight need most.
+GIB_PER_JOB = 2.0
+_GIB = 2**30
+
+
+def fitting_jobs(jobs: int, device: str) -> int:
+    """Return how many jobs run at a time: as many as asked for, fewer, with a word, where a GPU has no memory for all.
+
+    Args:
+        jobs: asked for.
+        device: "cpu" or "cuda".
+
+    Raises:
+        SystemExit: if there is no GPU, or none with memory for a single job.
+    """
+    if device == "cpu":
+        return jobs
+    import torch
+
+    if not torch.cuda.is_available():
+        sys.exit("--device cuda: torch finds no GPU here; use --device cpu, or install a torch with CUDA.")
+    free = torch.cuda.mem_get_info()[0] / _GIB
+    fitting = min(jobs, int(free / GIB_PER_JOB))
+    if not fitting:
+        sys.exit(f"--device cuda: {free:.1f} GiB of the GPU are free, a training takes {GIB_PER_JOB:.0f}: free some.")
+    if fitting < jobs:
+        print(f"{free:.1f} GiB of the GPU are free, for {fitting} trainings at a time, not {jobs}.", flush=True)
+    return fitting

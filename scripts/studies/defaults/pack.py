@@ -1,0 +1,132 @@
+"""The study in one folder, for a machine with a GPU and without a network; and its results back."""
+
+import json
+import shutil
+import stat
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from scripts.studies.defaults.arms import ARMS, BASE, CONFIGURATION, FEW_FOLD, PRIOR_CONFIGURATION
+from scripts.studies.defaults.images import PARTS
+from scripts.studies.defaults.workplace import RESULTS, SCORES, Workplace
+from scripts.studies.host_folders import ROOT
+from scripts.studies.results import StudyResults
+
+LARGEST_MB = 60
+CODE = ("acnn_nnunet", "scripts", "packaging", "pyproject.toml", "README.md", "LICENSE")
+SCRIPT = """#!/usr/bin/env bash
+# run.sh DATASET [options of `run`]: prepare (once) and run the study on this machine's GPU.
+# Needs Python with torch (CUDA), nnunetv2 and torchio. Afterwards, at home:
+#   python -m scripts.studies.defaults merge THIS_FOLDER/code/benchmarks/defaults
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd); cd "$here/code"
+export PYTHONPATH=$here/code nnUNet_extTrainer=$here/code/acnn_nnunet/nnunet/ext_trainers
+python -c 'import torchio' || { echo 'The test images need torchio: pip install torchio, or bring its wheel.'; exit 1; }
+dataset=$1; shift
+[ -d "$here/$dataset/test" ] || python -m scripts.studies.defaults prepare "$dataset" --work "$here"
+python -m scripts.studies.defaults run "$dataset" --work "$here" --device cuda --jobs 8 "$@"
+"""
+
+
+def pack(datasets: Iterable[str], work: Path, output: Path, *, sizes: Iterable[int] = ()) -> None:
+    """Write a folder with everything that training and testing the study's arms need.
+
+    Images go as they are, of the cases that are needed: preprocessed, they take twice the space, and preprocessing them
+    takes seconds.
+
+    Args:
+        datasets: names of studies, prepared in `work`.
+        work: scratch folder of the study.
+        output: new folder.
+        sizes: other numbers of training cases (patients) whose arms can be run as well.
+
+    Raises:
+        SystemExit: if the folder exists, a dataset is not prepared, or the pack is larger than 60 MB.
+    """
+    if output.exists():
+        sys.exit(f"{output} exists: name a new folder for the pack.")
+    for name in datasets:
+        place = Workplace(name, work / name)
+        if not place.folder.is_dir() or not place.plans_file.is_file():
+            sys.exit(f"{work} has no plans of {name}: `python -m scripts.studies.defaults prepare {name}` makes them.")
+        pack_dataset(place, Workplace(name, output / name), sizes)
+    for part in CODE:
+        source, target = ROOT / part, output / "code" / part
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, target)
+    script = output / "run.sh"
+    script.write_text(SCRIPT)
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    size = size_mb(output)
+    print(f"{output}: {size:.1f} MB; {script} says what it needs.")
+    if size > LARGEST_MB:
+        sys.exit(f"The pack has {size:.1f} MB, more than {LARGEST_MB}: pack one dataset, or fewer --sizes.")
+
+
+def pack_dataset(place: Workplace, packed: Workplace, sizes: Iterable[int]) -> None:
+    """Copy a dataset's plans, splits, priors, and the images and label maps of the cases that are needed."""
+    packed.make()
+    raw = packed.folder / "raw" / place.raw.name
+    raw.mkdir()
+    packed.preprocessed.mkdir(parents=True)
+    for name in ("dataset.json", "groups.csv"):
+        if (place.raw / name).is_file():
+            shutil.copyfile(place.raw / name, raw / name)
+    for name in ("dataset.json", "dataset_fingerprint.json", "splits_final.json"):
+        shutil.copyfile(place.preprocessed / name, packed.preprocessed / name)
+    plans = json.loads(place.plans_file.read_text())
+    kept = (BASE, CONFIGURATION, PRIOR_CONFIGURATION)  # not those of runs: they name paths on this machine
+    plans["configurations"] = {name: plans["configurations"][name] for name in kept}
+    packed.plans_file.write_text(json.dumps(plans, indent=2))
+    packed.write_split()
+    for case in needed_cases(packed, sizes):
+        for folder, file in (("imagesTr", f"{case}_0000.nii.gz"), ("labelsTr", f"{case}.nii.gz")):
+            (raw / folder).mkdir(exist_ok=True)
+            shutil.copyfile(place.raw / folder / file, raw / folder / file)
+    for prior in {settings["prior_of"] for settings in ARMS.values() if "prior_of" in settings}:
+        source, target = place.prior_file(prior), packed.prior_file(prior)
+        if source.is_file():
+            target.parent.mkdir(parents=True)
+            shutil.copyfile(source, target)
+            for log in source.parent.glob("training_log_*.txt"):
+                shutil.copyfile(log, target.parent / log.name)
+
+
+def needed_cases(place: Workplace, sizes: Iterable[int]) -> list[str]:
+    """Return the cases that are trained on, with few cases and with these other numbers, and the test cases."""
+    splits = json.loads((place.preprocessed / "splits_final.json").read_text())
+    folds = [FEW_FOLD, *(place.fold_of_size(size) for size in sizes if size in place.study.sizes)]
+    trained_on = {case for fold in folds for case in splits[fold]["train"]}
+    return sorted(trained_on | {case for part in PARTS for case in place.cases(part)})
+
+
+def merge(folder: Path, *, into: StudyResults = RESULTS) -> None:
+    """Add the runs of another machine's results to the repository's.
+
+    Args:
+        folder: its benchmarks/defaults.
+        into: results to add to.
+
+    Raises:
+        SystemExit: if the folder holds no runs.
+    """
+    brought = StudyResults(folder, keys=into.keys)
+    if not brought.runs():
+        sys.exit(f"{folder} holds no runs.json with a run: give the folder benchmarks/defaults of a pack that was run.")
+    table = brought.table(SCORES).drop(columns="iou", errors="ignore")
+    for run in brought.runs():
+        keys = {key: run[key] for key in into.keys}
+        if into.has(**keys):
+            print(f"{keys} is known: left as it is.")
+            continue
+        rows = table[table[list(keys)].eq([str(value) for value in keys.values()]).all(axis=1)]
+        into.add(run, {SCORES: rows.drop(columns=list(keys))})
+        print(f"{keys}: added.")
+
+
+def size_mb(folder: Path) -> float:
+    """Return the size of all files of a folder, in millions of bytes."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6

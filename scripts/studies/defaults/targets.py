@@ -1,0 +1,127 @@
+"""The targets of the study, and whether they are reached: computed from the scores, never written by hand."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scripts.studies.defaults.arms import CLEAN, STUDY_KINDS, TORCHIO_KINDS
+from scripts.studies.defaults.differences import Difference
+
+SEEDS = 4  # that a verdict needs
+Kinds = tuple[str, ...]
+DICE, HAUSDORFF = "dice", "hausdorff_mm"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One line of the issue's table.
+
+    Attributes:
+        measure: in words.
+        arms: the arm, best first; the first with runs counts.
+        baseline: its baseline.
+        kinds: of test images.
+        score: column.
+        bounds: dataset to bound.
+        value: of a difference: what is held against the bound.
+        above: whether the value must be above the bound, or below.
+        sure: the interval must exclude 0 as well.
+    """
+
+    measure: str
+    arms: tuple[str, ...]
+    baseline: str
+    kinds: Kinds
+    score: str
+    bounds: dict[str, float]
+    value: Callable[[Difference], float]
+    above: bool
+    sure: bool = False
+
+    def verdict(self, dataset: str, found: Difference | None) -> str:
+        """Return "reached", "missed", with the number of seeds where it is below four, or "not measured"."""
+        if found is None:
+            return "not measured"
+        value, bound = self.value(found), self.bounds[dataset]
+        reached = value >= bound if self.above else value <= bound
+        if self.sure:
+            low, high = found.interval
+            reached = reached and (low > 0 or high < 0)
+        seeds = len(found.seeds)
+        few = "" if seeds >= SEEDS else f" ({seeds} of {SEEDS} seeds)"
+        return f"{'reached' if reached else 'missed'}{few}"
+
+
+def mean(found: Difference) -> float:
+    """Return the mean difference."""
+    return found.mean
+
+
+def share(found: Difference) -> float:
+    """Return the difference over the baseline's mean."""
+    return found.share
+
+
+def low(found: Difference) -> float:
+    """Return the lower end of the difference's interval."""
+    return found.interval[0]
+
+
+def high_share(found: Difference) -> float:
+    """Return the upper end of the share's interval."""
+    return found.share_interval[1]
+
+
+def _both(bound: float) -> dict[str, float]:
+    return {"hippocampus": bound, "acdc": bound}
+
+
+# The new defaults are those that have the prior and hidden parts; without the prior where those have no runs.
+NEW_DEFAULTS, STOCK = ("roi_0.3_decoded_unmirrored_hidden", "none_unmirrored_hidden"), "none"
+PER_CLASS = "none_pc_unmirrored"
+_BEST, _PAPER = ("hybrid_pc_unmirrored",), ("paper_unmirrored",)
+_DICE_OF_BEST = {"hippocampus": 0.08, "acdc": 0.03}
+
+TARGETS: tuple[Target, ...] = (
+    *(
+        target
+        for name, kinds in (("clean", (CLEAN,)), ("study's kinds", STUDY_KINDS))
+        for target in (
+            Target(
+                f"paper's loss, best prior − none, {name}: Dice",
+                *(_BEST, PER_CLASS, kinds, DICE, _DICE_OF_BEST, mean, True, True),
+            ),
+            Target(
+                f"paper's loss, best prior − none, {name}: Hausdorff",
+                *(_BEST, PER_CLASS, kinds, HAUSDORFF, _both(-0.2), share, False, True),
+            ),
+            Target(
+                f"the paper's own prior − none, {name}: Dice",
+                *(_PAPER, PER_CLASS, kinds, DICE, _both(0.03), mean, True),
+            ),
+            Target(
+                f"the paper's own prior − none, {name}: Hausdorff",
+                *(_PAPER, PER_CLASS, kinds, HAUSDORFF, _both(0.0), share, False),
+            ),
+        )
+    ),
+    Target(
+        "new defaults − stock, study's kinds: Hausdorff",
+        *(NEW_DEFAULTS, STOCK, STUDY_KINDS, HAUSDORFF, {"hippocampus": -0.4, "acdc": -0.25}, share, False),
+    ),
+    Target(
+        "new defaults − stock, TorchIO's kinds: Hausdorff",
+        *(NEW_DEFAULTS, STOCK, TORCHIO_KINDS, HAUSDORFF, _both(-0.25), share, False),
+    ),
+    Target(
+        "new defaults − stock, TorchIO's kinds: Dice",
+        *(NEW_DEFAULTS, STOCK, TORCHIO_KINDS, DICE, _both(0.015), mean, True),
+    ),
+    Target(
+        "new defaults − stock, clean: Dice, interval's lower end",
+        *(NEW_DEFAULTS, STOCK, (CLEAN,), DICE, _both(-0.002), low, True),
+    ),
+    Target(
+        "new defaults − stock, clean: Hausdorff, interval's upper end",
+        *(NEW_DEFAULTS, STOCK, (CLEAN,), HAUSDORFF, _both(0.02), high_share, False),
+    ),
+)

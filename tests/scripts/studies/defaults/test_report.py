@@ -1,0 +1,90 @@
+"""`scripts/studies/defaults/`: report, targets and figure on made-up scores with known gains."""
+
+import pandas as pd
+import pytest
+
+from scripts.studies.defaults import payoff, report
+from scripts.studies.defaults.arms import ARMS, DECIDING, KINDS
+from scripts.studies.defaults.differences import NUMBERS
+from scripts.studies.defaults.targets import TARGETS
+
+DICE = {"none": 0.80, "none_unmirrored": 0.82, "none_unmirrored_hidden": 0.83}
+CLEAN_MM, BAD_MM = 4.0, 8.0
+
+
+def scores(arms: dict[str, float], seeds: int = 4) -> pd.DataFrame:
+    """Return images of arms with these Dice scores; on bad ones, hidden parts halve the Hausdorff distance."""
+    rows = []
+    for arm, dice in arms.items():
+        for seed in range(seeds):
+            for part, kinds in (("selection", DECIDING), ("confirmation", KINDS)):
+                for number, kind in ((number, kind) for number in range(3) for kind in kinds):
+                    far = CLEAN_MM if kind == "clean" else BAD_MM / (2 if "hidden" in arm else 1)
+                    values = {name: dice if "dice" in name else far for name in NUMBERS}
+                    rows.append(
+                        {"dataset": "hippocampus", "arm": arm, "seed": seed, "part": part, "kind": kind}
+                        | {"case": f"c{number}", "patient": f"c{number}", **values}
+                    )
+    return pd.DataFrame(rows)
+
+
+def test_a_page_says_what_each_step_brings(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "PAGE", tmp_path / "defaults.md")
+    monkeypatch.setattr(report, "load_images", lambda: scores(DICE))
+    report.write_report()
+
+    page = (tmp_path / "defaults.md").read_text()
+    assert "| `none` itself | 4 | 0.800 | 4.00 | 0.800 | 8.00 |" in page
+    assert "| not mirroring | 4 | +0.020 [+0.020, +0.020] | +0.00 [+0.00, +0.00] (+0 %) |" in page
+    assert "| hidden parts | 4 | +0.010 [+0.010, +0.010] | +0.00 [+0.00, +0.00] (+0 %) " in page
+    assert "-4.00 [-4.00, -4.00] (-50 %)" in page
+    assert "| the prior | 0 |" in page
+    assert "## Hearts (ACDC)\n\nNo run of this version yet." in page
+
+
+def test_targets_are_reached_missed_or_not_measured():
+    section = report.targets_section(scores(DICE))
+    verdicts = {line.split("|")[1].strip(): line for line in section.splitlines() if "| hippocampus |" in line}
+    assert len(verdicts) == len(TARGETS)
+    # −50 % against bounds of −40 and −25 %; Dice .03 against .015.
+    assert verdicts["new defaults − stock, study's kinds: Hausdorff"].endswith("| reached |")
+    assert "-50 % (`none_unmirrored_hidden`)" in verdicts["new defaults − stock, TorchIO's kinds: Hausdorff"]
+    assert verdicts["new defaults − stock, TorchIO's kinds: Dice"].endswith("| reached |")
+    assert verdicts["new defaults − stock, clean: Dice, interval's lower end"].endswith("| reached |")
+    assert verdicts["the paper's own prior − none, clean: Dice"].endswith("| not measured |")
+
+
+def test_few_seeds_are_named_and_a_loss_is_missed():
+    section = report.targets_section(scores({**DICE, "none_unmirrored_hidden": 0.81}, seeds=2))
+    (line,) = [each for each in section.splitlines() if "TorchIO's kinds: Dice | hippocampus" in each]
+    assert line.endswith("| missed (2 of 4 seeds) |")
+
+
+@pytest.mark.parametrize("arm", payoff.PRIOR_ARMS)
+def test_a_prior_that_pays_is_in_the_figure(arm, tmp_path, monkeypatch):
+    monkeypatch.setattr(payoff, "FIGURE", tmp_path / "pays.svg")
+    base = report.BASELINES[arm]
+    ends = {"": 0.02, "_n5": 0.1, "_x4": 0.0}
+    made = {f"{base}{end}": 0.6 for end in ends} | {f"{arm}{end}": 0.6 + gain for end, gain in ends.items()}
+
+    section = payoff.payoff_section(scores(made, seeds=3))
+
+    words = payoff.PRIOR_ARMS[arm]
+    assert f"| hippocampus | {words} | 5 | 1× | 3 | +0.100 [+0.100, +0.100] |" in section
+    assert f"| hippocampus | {words} | 20 | 4× | 3 | +0.000 [" in section
+    # Three priors, on hippocampi and hearts, at the study's own size, four others and two numbers of steps.
+    assert "3 of 42 points" in section
+    first = (tmp_path / "pays.svg").read_bytes()
+    payoff.payoff_section(scores(made, seeds=3))
+    assert (tmp_path / "pays.svg").read_bytes() == first
+
+
+def test_without_a_run_the_page_stands(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "PAGE", tmp_path / "defaults.md")
+    monkeypatch.setattr(report, "load_images", lambda: scores({"none": 0.8}).iloc[:0])
+    report.write_report()
+    assert "0 of 42 points" in (tmp_path / "defaults.md").read_text()
+
+
+def test_every_row_of_the_tables_is_an_arm():
+    assert set(report.STEPS) | set(report.PRIORS_OF_PAPER) < set(ARMS)
