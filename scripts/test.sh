@@ -15,6 +15,13 @@ cd -- "$root"
 echo "Installing acnn-nnunet and its development tools into $venv …"
 "$python" -m pip install -qq --disable-pip-version-check --editable '.[dev]' # -qq: errors only
 
+# Pages are tested in a real browser; without one those tests are skipped.
+if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "Installing Chromium …"
+  { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; } >/dev/null 2>&1 ||
+    echo "Chromium could not be installed: the tests of pages in a browser are skipped."
+fi
+
 # nnU-Net's CPU trainings take all cores, beside loader workers and other tests: threads that wait must not spin.
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 export nnUNet_n_proc_DA="${nnUNet_n_proc_DA:-2}" nnUNet_def_n_proc="${nnUNet_def_n_proc:-2}" MPLBACKEND=Agg

@@ -1,6 +1,7 @@
 """Shared by all tests."""
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -28,3 +29,16 @@ def free_port() -> int:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return server.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium, shared by a module's tests: playwright's event loop must not outlast them."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium: apt-get install chromium (scripts/test.sh does it for root)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: it is in the dev extra")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()

@@ -16,6 +16,7 @@ from acnn_nnunet.files.safe_writes import write_text
 from acnn_nnunet.nnunet.label_files import LabelFileReader
 from acnn_nnunet.pages.overlays import draw_overlay
 from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, literal, new_figure, render_page
+from acnn_nnunet.pages.viewer import against_reference, pack_case, viewer_block
 
 _NUM_WORST = 6
 
@@ -61,6 +62,7 @@ def write_report(
     tables = [("Scores", table_rows(plan, scores))]
     if list(scores) != list(cleaned):
         tables.append(("Scores of the largest component of each label", table_rows(plan, cleaned)))
+    looked_at = [_look_at(plan, case, dice, images) for case, dice in worst_cases(scores)]
     page = render_page(
         "evaluation.html",
         version=__version__,
@@ -70,7 +72,8 @@ def write_report(
         metric_titles=list(METRIC_TITLES.values()),
         distributions=_draw_distributions(plan, scores),
         clinical=Markup(clinical),
-        pictures=[_picture(plan, case, dice, images) for case, dice in worst_cases(scores)],
+        pictures=[picture for picture, _ in looked_at],
+        viewer=viewer_block([packed for _, packed in looked_at if packed]),
     )
     write_text(path, page)
 
@@ -147,24 +150,27 @@ def _draw_distributions(plan: EvaluationPlan, scores: Sequence[LabelScores]) -> 
     return figure_data_uri(figure)
 
 
-def _picture(plan: EvaluationPlan, case: str, dice: float, images: Path | None) -> dict[str, str]:
-    """Return name, picture (empty where a file cannot be read any more) and caption of a case."""
+def _look_at(
+    plan: EvaluationPlan, case: str, dice: float, images: Path | None
+) -> tuple[dict[str, str], dict[str, Any] | None]:
+    """Return picture and caption of a case, and its packed viewer case; neither where a file is unreadable by now."""
     reader = LabelFileReader(plan.reader_name)
     path = plan.prediction_file(case)
+    caption = f"{case}: mean Dice {dice:.3f}"
     try:
         reference = reader.read(plan.reference_file(case))
         prediction = reader.read(path).values if path.is_file() else np.zeros_like(reference.values)
     except (ValueError, OSError) as error:  # parts may be merged where the files are not
-        return {"case": case, "source": "", "caption": f"{case}: mean Dice {dice:.3f}, no picture: {error}"}
-    source = draw_overlay(
-        reference.values,
-        {case: prediction},
-        reference.geometry.spacing_mm,
-        image=_read_image(plan, case, reference.values.shape, images),
-        label_names={int(key): name for key, name in plan.labels.names.items() if key.isdigit()},
-    )
+        return {"case": case, "source": "", "caption": f"{caption}, no picture: {error}", "viewer": ""}, None
+    image = _read_image(plan, case, reference.values.shape, images)
+    spacing_mm = reference.geometry.spacing_mm
+    label_names = {int(key): name for key, name in plan.labels.names.items() if key.isdigit()}
+    source = draw_overlay(reference.values, {case: prediction}, spacing_mm, image=image, label_names=label_names)
     note = "" if path.is_file() else ", no prediction"
-    return {"case": case, "source": source, "caption": f"{case}: mean Dice {dice:.3f}{note}"}
+    packed = pack_case(
+        against_reference(case, reference.values, {"": prediction}, spacing_mm, image=image, label_names=label_names)
+    )
+    return {"case": case, "source": source, "caption": caption + note, "viewer": case}, packed
 
 
 def _read_image(plan: EvaluationPlan, case: str, shape: tuple[int, ...], images: Path | None) -> np.ndarray | None:

@@ -26,12 +26,14 @@ from acnn_nnunet.evaluation.comparison.tables import (
     table_title,
 )
 from acnn_nnunet.evaluation.masks.scores import METRIC_TITLES, METRICS
-from acnn_nnunet.nnunet.label_files import LabelFileReader
+from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap
 from acnn_nnunet.pages.overlays import draw_overlay
 from acnn_nnunet.pages.page import render_page
+from acnn_nnunet.pages.viewer import CASE_BUDGET, against_reference, pack_case, viewer_block
 
 _RANKED = ("dice", "hausdorff_mm")
 _NUM_LOSSES, _NUM_PICTURES = 5, 6
+_MOST_CHARACTERS = 10 * CASE_BUDGET  # that all cases of the viewer may have
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def render_report(
         for clean_up, stratum, group in split_tables(comparisons)
         for header, rows in [table_cells(scores, group)]
     ]
+    duels = [_render_duel(scores, comparisons, arm) for arm in scores.arms[1:]]
     return render_page(
         "comparison.html",
         version=__version__,
@@ -68,7 +71,8 @@ def render_report(
         sentences=explain(scores),
         main=tables[0],
         others=tables[1:],
-        duels=[_render_duel(scores, comparisons, arm) for arm in scores.arms[1:]],
+        duels=duels,
+        viewer=viewer_block([packed for duel in duels for packed in duel["packed"]]),
         published=[_render_published(table, scores, comparisons) for table in published],
     )
 
@@ -93,6 +97,7 @@ def find_losses(scores: PairedScores, arm: str, metric: str, *, count: int = _NU
 def _render_duel(scores: PairedScores, comparisons: Sequence[Comparison], arm: str) -> dict[str, Any]:
     losses = {metric: find_losses(scores, arm, metric) for metric in _RANKED}
     cases = list(dict.fromkeys(loss.case for ranked in losses.values() for loss in ranked))[:_NUM_PICTURES]
+    looked_at = list(_look_at_cases(scores, arm, cases))
     return {
         "arm": arm,
         "plots": [
@@ -105,7 +110,8 @@ def _render_duel(scores: PairedScores, comparisons: Sequence[Comparison], arm: s
             {"title": METRIC_TITLES[metric], "rows": [_loss_cells(scores, loss) for loss in ranked]}
             for metric, ranked in losses.items()
         ],
-        "pictures": list(_draw_cases(scores, arm, cases)),
+        "pictures": [picture for picture, _ in looked_at],
+        "packed": [packed for _, packed in looked_at],
         "num_cases": len(cases),
     }
 
@@ -120,18 +126,32 @@ def _loss_cells(scores: PairedScores, loss: Loss) -> list[str]:
     ]
 
 
-def _draw_cases(scores: PairedScores, arm: str, cases: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Yield pictures of the cases whose files are still where summary.json says."""
+def _look_at_cases(
+    scores: PairedScores, arm: str, cases: Sequence[str]
+) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """Yield picture and packed viewer case of the cases whose files are still where summary.json says."""
+    names = {int(label): name for label, name in scores.label_names.items() if label.isdigit()}
     for case in cases:
         try:
-            source = _draw_case(scores, arm, case)
+            maps = _read_maps(scores, arm, case)
         except (OSError, ValueError):  # moved, deleted or replaced since: the numbers stand without a picture
             continue
-        if source:
-            yield {"case": case, "source": source}
+        if maps is None:
+            continue
+        reference, predictions = maps
+        spacing_mm = reference.geometry.spacing_mm
+        source = draw_overlay(reference.values, predictions, spacing_mm, label_names=names)
+        title = f"{case}: {arm} against {scores.arms[0]}"
+        shown = against_reference(title, reference.values, predictions, spacing_mm, label_names=names)
+        budget = min(CASE_BUDGET, _MOST_CHARACTERS // (len(cases) * (len(scores.arms) - 1)))
+        yield (
+            {"case": case, "source": source, "caption": case, "viewer": title},
+            pack_case(shown, budget=budget),
+        )
 
 
-def _draw_case(scores: PairedScores, arm: str, case: str) -> str | None:
+def _read_maps(scores: PairedScores, arm: str, case: str) -> tuple[LabelMap, dict[str, np.ndarray]] | None:
+    """Return the reference of a case and the predictions of baseline and arm; None where they are not at hand."""
     baseline = scores.arms[0]
     if not all(scores.readers[name] and case in scores.files[name] for name in (baseline, arm)):
         return None
@@ -147,8 +167,7 @@ def _draw_case(scores: PairedScores, arm: str, case: str) -> str | None:
         predictions[title] = np.zeros_like(reference.values) if prediction is None else prediction
     if any(prediction.shape != reference.values.shape for prediction in predictions.values()):
         return None
-    names = {int(label): name for label, name in scores.label_names.items() if label.isdigit()}
-    return draw_overlay(reference.values, predictions, reference.geometry.spacing_mm, label_names=names)
+    return reference, predictions
 
 
 def _render_published(table: PublishedTable, scores: PairedScores, comparisons: Sequence[Comparison]) -> dict[str, Any]:

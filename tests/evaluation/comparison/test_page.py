@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK
 from compared_folders import both_empty, missed, score, spurious, write_evaluation
+from self_contained import assert_self_contained
 
 from acnn_nnunet.evaluation.comparison.command import ComparisonOptions, compare
 from acnn_nnunet.evaluation.comparison.comparisons import compare_scores
@@ -103,7 +104,7 @@ class TestPage:
         page = (tmp_path / "out" / "report.html").read_text()
 
         assert set(re.findall(r'(?:src|href)="([^"]{0,20})', page)) == {"data:image/png;base6"}
-        assert "<script" not in page
+        assert_self_contained(page)
 
     def test_pictures_where_the_files_are(self, with_files):
         page = page_of(with_files)
