@@ -115,13 +115,19 @@ BASELINES = {
     "roi_0.3_decoded_unmirrored_hidden": "none_unmirrored_hidden",
     "paper_unmirrored": "none_pc_unmirrored",
     "hybrid_pc_unmirrored": "none_pc_unmirrored",
-    "hybrid_pc_outside_unmirrored": "none_pc_unmirrored",
+    "hybrid_pc_outside_unmirrored": "hybrid_pc_unmirrored",
 }
 
 # "When does a prior pay?": the same arms with other numbers of training cases (`num_train`; the prior has seen the same
 # cases) and with more steps (`steps`, times the study's).
 STEPS = (4, 16)
-LINE_ARMS = tuple(arm for arm in ARMS if arm.endswith("_unmirrored"))
+LINE_ARMS = (
+    "none_unmirrored",
+    "roi_0.3_decoded_unmirrored",
+    "none_pc_unmirrored",
+    "paper_unmirrored",
+    "hybrid_pc_unmirrored",
+)
 
 
 def lines(study: Study) -> dict[str, dict[str, Any]]:

@@ -78,7 +78,7 @@ def _both(bound: float) -> dict[str, float]:
 # The new defaults are those that have the prior and hidden parts; without the prior where those have no runs.
 NEW_DEFAULTS, STOCK = ("roi_0.3_decoded_unmirrored_hidden", "none_unmirrored_hidden"), "none"
 PER_CLASS = "none_pc_unmirrored"
-_BEST, _PAPER = ("hybrid_pc_unmirrored",), ("paper_unmirrored",)
+_BEST, _PAPER = ("hybrid_pc_outside_unmirrored", "hybrid_pc_unmirrored"), ("paper_unmirrored",)
 _DICE_OF_BEST = {"hippocampus": 0.08, "acdc": 0.03}
 
 TARGETS: tuple[Target, ...] = (

@@ -1,16 +1,20 @@
 """`scripts/studies/defaults/arms.py`: arms hang together, and differ from their baseline in one thing."""
 
+from pathlib import Path
+
 import pytest
 
 from acnn_nnunet.nnunet.settings import Settings
 from scripts.studies.defaults import arms
 from scripts.studies.defaults.arms import ARMS, BASELINES, PRIORS, STUDIES
+from scripts.studies.defaults.workplace import Workplace
 
 
 def effective(arm: str) -> dict:
-    """Return what an arm's settings come to, but for the name of their preset."""
-    block = {key: value for key, value in ARMS[arm].items() if key != "prior_of"}
-    return {key: value for key, value in vars(Settings.from_block(block)).items() if key != "preset"}
+    """Return what an arm's settings come to, but for the name of their preset, and the shape of their prior."""
+    block = Workplace("hippocampus", Path()).settings_of(arm, 0)
+    own = vars(Settings.from_block(block))
+    return {key: value for key, value in own.items() if key not in ("preset", "grid", "code_size")}
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -31,6 +35,7 @@ _ONE_THING = {
     "roi_0.3_decoded_unmirrored": {"prior_weight"},
     "roi_0.3_decoded_unmirrored_hidden": {"prior_weight"},
     "hybrid_pc_unmirrored": {"prior_weight"},
+    "hybrid_pc_outside_unmirrored": {"outside_weight"},
     "paper_unmirrored": {
         "prior_weight",
         "prior_weighting",
