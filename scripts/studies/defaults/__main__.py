@@ -9,8 +9,8 @@ Resumable: a run that `benchmarks/defaults/runs.json` lists is not done again, a
 checkpoint. Arms are chosen on cases of fold 0's training part that no network trains on ("selection"); fold 0's
 held-out cases are the "confirmation", and are read once. `--lines` adds the arms of "When does a prior pay?".
 
-On a machine with a GPU and without a network: `pack` writes a folder with data, plans, priors and code; its README says
-what to type there; `merge` takes in the results that come back.
+On a machine with a GPU and without a network: `pack` writes a folder with data, plans and code; its run.sh prepares and
+runs a dataset there; `merge` takes in the results that come back.
 """
 
 import argparse

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from scripts.studies.defaults.arms import ARMS, BASE, CONFIGURATION, FEW_FOLD, PRIOR_CONFIGURATION
+from scripts.studies.defaults.arms import BASE, CONFIGURATION, FEW_FOLD, PRIOR_CONFIGURATION
 from scripts.studies.defaults.images import PARTS
 from scripts.studies.defaults.workplace import RESULTS, SCORES, Workplace
 from scripts.studies.host_folders import ROOT
@@ -67,7 +67,10 @@ def pack(datasets: Iterable[str], work: Path, output: Path, *, sizes: Iterable[i
 
 
 def pack_dataset(place: Workplace, packed: Workplace, sizes: Iterable[int]) -> None:
-    """Copy a dataset's plans, splits, priors, and the images and label maps of the cases that are needed."""
+    """Copy a dataset's plans and splits, and the images and label maps of the cases that are needed.
+
+    Priors stay behind: the heart's has 55 MB without its optimiser, and `run` trains it in a minute.
+    """
     packed.make()
     raw = packed.folder / "raw" / place.raw.name
     raw.mkdir()
@@ -86,13 +89,6 @@ def pack_dataset(place: Workplace, packed: Workplace, sizes: Iterable[int]) -> N
         for folder, file in (("imagesTr", f"{case}_0000.nii.gz"), ("labelsTr", f"{case}.nii.gz")):
             (raw / folder).mkdir(exist_ok=True)
             shutil.copyfile(place.raw / folder / file, raw / folder / file)
-    for prior in {settings["prior_of"] for settings in ARMS.values() if "prior_of" in settings}:
-        source, target = place.prior_file(prior), packed.prior_file(prior)
-        if source.is_file():
-            target.parent.mkdir(parents=True)
-            shutil.copyfile(source, target)
-            for log in source.parent.glob("training_log_*.txt"):
-                shutil.copyfile(log, target.parent / log.name)
 
 
 def needed_cases(place: Workplace, sizes: Iterable[int]) -> list[str]:

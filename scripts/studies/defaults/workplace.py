@@ -139,6 +139,9 @@ class Workplace(HostFolders):
         missing = [
             (arm, seed) for seed in seeds for arm in arms if not self.results.has(dataset=self.name, arm=arm, seed=seed)
         ]
+        if absent := sorted({arm for arm, _ in missing if not self.has_cases(arm)}):
+            print(f"{', '.join(absent)}: left out, {self.raw} lacks some of their training cases (pack --sizes)")
+            missing = [(arm, seed) for arm, seed in missing if arm not in absent]
         priors = {self.arms[arm]["prior_of"]: None for arm, _ in missing if "prior_of" in self.arms[arm]}
         for prior in priors:  # one after another: each rewrites the plans
             self.configure_prior(prior)
@@ -233,6 +236,11 @@ class Workplace(HostFolders):
     def fold_of_size(self, size: int) -> int:
         """Return the fold with this number of training cases (patients)."""
         return FEW_FOLD + 1 + self.study.sizes.index(size)
+
+    def has_cases(self, arm: str) -> bool:
+        """Return whether the raw folder holds all training cases of an arm; a pack holds those of some sizes."""
+        splits = json.loads((self.preprocessed / "splits_final.json").read_text())
+        return all((self.raw / "labelsTr" / f"{case}.nii.gz").exists() for case in splits[self.fold_of(arm)]["train"])
 
     def folder_of(self, arm: str, seed: int) -> Path:
         """Return where a run's training lies."""

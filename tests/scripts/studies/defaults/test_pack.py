@@ -38,11 +38,7 @@ def place(tmp_path) -> Workplace:
     return prepared(tmp_path / "work", raw)
 
 
-def test_a_pack_holds_cases_plans_priors_and_code(place, tmp_path, capsys):
-    prior = place.prior_file("roi20_unmirrored")
-    prior.parent.mkdir(parents=True)
-    prior.write_bytes(b"prior")
-
+def test_a_pack_holds_cases_plans_and_code(place, tmp_path, capsys):
     packing.pack(["hippocampus"], tmp_path / "work", tmp_path / "pack")
 
     packed = Workplace("hippocampus", tmp_path / "pack" / "hippocampus")
@@ -56,7 +52,6 @@ def test_a_pack_holds_cases_plans_priors_and_code(place, tmp_path, capsys):
         "3d_study",
         "3d_study_prior",
     }
-    assert packed.prior_file("roi20_unmirrored").read_bytes() == b"prior"
     code = tmp_path / "pack" / "code"
     assert (code / "scripts" / "studies" / "defaults" / "pack.py").is_file()
     assert (code / "acnn_nnunet" / "nnunet" / "ext_trainers").is_dir()
@@ -68,6 +63,17 @@ def test_a_line_of_more_cases_brings_them(place, tmp_path):
     packing.pack(["hippocampus"], tmp_path / "work", tmp_path / "pack", sizes=[160])
     packed = Workplace("hippocampus", tmp_path / "pack" / "hippocampus")
     assert len(list((packed.raw / "imagesTr").iterdir())) == 200
+    assert packed.has_cases("none_unmirrored_n160")
+
+
+def test_an_arm_whose_cases_stayed_behind_is_left_out_with_a_word(place, tmp_path, capsys):
+    packing.pack(["hippocampus"], tmp_path / "work", tmp_path / "pack")
+    packed = Workplace("hippocampus", tmp_path / "pack" / "hippocampus")
+    assert packed.has_cases("none_unmirrored")
+
+    packed.run(["none_unmirrored_n160"], [0], minutes=1, jobs=1)
+
+    assert "none_unmirrored_n160: left out" in capsys.readouterr().out
 
 
 def test_a_dataset_that_is_not_prepared_is_refused(tmp_path):
