@@ -1,4 +1,4 @@
-"""`scripts/studies/defaults/predictions.py`: from test images to scores, held against the host's predictions of files."""
+"""`scripts/studies/defaults/predictions.py`: from test images to scores, held against the host's predictions."""
 
 import json
 from pathlib import Path
