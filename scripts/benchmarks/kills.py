@@ -10,7 +10,7 @@ batches after a kill, so their checkpoints must load, the epochs go on where the
 each epoch once.
 
 Commands are forked off this process, which has loaded nnU-Net and PyTorch: start-up of seconds writes nothing.
-Writes NAME.json of each command to --results; what is there is not measured again.
+Writes NAME.json of each command to --results after every kill; a command goes on with the moments that are left.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -34,7 +34,7 @@ from scripts.benchmarks.killed_commands import KilledCommand, commands, environm
 
 SEED = 0
 RUN_LIMIT_S = 600
-TRIES, EARLIER = 4, 0.8
+TRIES, EARLIER = 8, 0.8
 _MODULES = (
     "matplotlib.pyplot",
     "nnunetv2.run.run_training",
@@ -66,21 +66,31 @@ def main() -> None:
     results.mkdir(parents=True, exist_ok=True)
     for name in arguments.only or commands():
         path = results / f"{name}.json"
-        if not path.is_file():
+        kills = json.loads(path.read_text())["kills"] if path.is_file() else []
+        if len(kills) < arguments.moments:
             limits = {"num_moments": arguments.moments, "minutes": arguments.minutes}
-            found = measure(name, commands()[name], work, **limits)
-            write_json(path, {**found, "machine": describe_machine()})
+            for found in measure(name, commands()[name], work, kills, **limits):
+                write_json(path, {**found, "machine": describe_machine()})
         found = json.loads(path.read_text())
         print(f"{name}: {found['moments']} moments, {found['living']} living, {found['equal']} equal", flush=True)
 
 
-def measure(name: str, command: KilledCommand, work: Path, *, num_moments: int, minutes: float) -> dict[str, Any]:
-    """Return how many of a command's kills left an output that ends like an undisturbed one.
+def measure(
+    name: str,
+    command: KilledCommand,
+    work: Path,
+    kills: Sequence[dict[str, Any]] = (),
+    *,
+    num_moments: int,
+    minutes: float,
+) -> Iterator[dict[str, Any]]:
+    """Yield, after each kill, how many kills of a command left an output that ends like an undisturbed one.
 
     Args:
         name: of the command.
         command: what is killed.
         work: folder of the data.
+        kills: those of an earlier run, of the first moments.
         num_moments: kills.
         minutes: after which no further one begins.
 
@@ -88,33 +98,41 @@ def measure(name: str, command: KilledCommand, work: Path, *, num_moments: int, 
         RuntimeError: if the undisturbed run fails.
     """
     end = time.monotonic() + 60 * minutes
-    undisturbed = []
-    for _ in range(2):
-        command.prepare(work)
-        run = Run(command.lines, work, command.output)
-        status, words = run.wait()
-        undisturbed.append((run.first_file_s, run.ended_s - run.first_file_s))
-        if status:
-            raise RuntimeError(f"{name} fails undisturbed: {words[-1000:]}")
-    expected = command.describe(work / command.output)
-    silent_s, writing_s = min(undisturbed, key=sum)
-    kills = []
-    for index, share in enumerate(shares(num_moments, seed=f"{SEED} {name}")):
+    kills = list(kills)
+    expected, silent_s, writing_s = undisturbed(name, command, work)
+    for index, share in list(enumerate(shares(num_moments, seed=f"{SEED} {name}")))[len(kills) :]:
         if time.monotonic() > end:
             break
         moment = Moment(share, silent_s + writing_s) if index % 2 else Moment(share, writing_s, from_first_file=True)
         kills.append(kill_once(command, work, expected, moment))
         print(f"{name}: {kills[-1]}", flush=True)
-    return {
-        "command": list(command.lines),
-        "again": list(command.again),
-        "undisturbed_s": round(silent_s + writing_s, 2),
-        "first_file_s": round(silent_s, 2),
-        "moments": len(kills),
-        "living": sum(kill["living"] for kill in kills),
-        "equal": sum(not kill["differences"] for kill in kills),
-        "kills": kills,
-    }
+        yield {
+            "command": list(command.lines),
+            "again": list(command.again),
+            "undisturbed_s": round(silent_s + writing_s, 2),
+            "first_file_s": round(silent_s, 2),
+            "moments": len(kills),
+            "living": sum(kill["living"] for kill in kills),
+            "equal": sum(not kill["differences"] for kill in kills),
+            "kills": kills,
+        }
+
+
+def undisturbed(name: str, command: KilledCommand, work: Path) -> tuple[dict[str, Any], float, float]:
+    """Return a command's undisturbed output, the seconds before its first file, and those after, of the faster of two.
+
+    Raises:
+        RuntimeError: if it fails.
+    """
+    times_s = []
+    for _ in range(2):
+        command.prepare(work)
+        run = Run(command.lines, work, command.output)
+        status, words = run.wait()
+        times_s.append((run.first_file_s, run.ended_s - run.first_file_s))
+        if status:
+            raise RuntimeError(f"{name} fails undisturbed: {words[-1000:]}")
+    return command.describe(work / command.output), *min(times_s, key=sum)
 
 
 def shares(number: int, *, seed: str) -> list[float]:

@@ -100,3 +100,20 @@ def test_a_moment_may_count_from_the_first_file(tmp_path, monkeypatch):
     assert run.kill(kills.Moment(0.1, 1.0, from_first_file=True))
     assert 0.2 <= run.first_file_s < 10
     assert (tmp_path / "out" / "new").exists()
+
+
+def test_an_earlier_run_goes_on_with_the_moments_that_are_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(kills, "undisturbed", lambda *_: ({}, 1.0, 3.0))
+    monkeypatch.setattr(
+        kills,
+        "kill_once",
+        lambda command, work, expected, moment: {"share": moment.share, "living": True, "differences": ["a is lost"]},
+    )
+    earlier = [{"share": 0.5, "living": True, "differences": []}] * 3
+    all_shares = kills.shares(5, seed=f"{kills.SEED} acnn")
+
+    found = list(kills.measure("acnn", commands()["acnn"], tmp_path, earlier, num_moments=5, minutes=1))
+
+    assert [each["moments"] for each in found] == [4, 5]
+    assert [kill["share"] for kill in found[-1]["kills"]] == [0.5, 0.5, 0.5, *all_shares[3:]]
+    assert (found[-1]["undisturbed_s"], found[-1]["living"], found[-1]["equal"]) == (4, 5, 3)
