@@ -23,7 +23,8 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
 def _convert(arguments: argparse.Namespace) -> tuple[str, int]:
     from acnn_nnunet.challenges.command import convert
 
-    return convert(arguments.challenge, arguments.source, arguments.dataset_id).text, 0
+    outcome = convert(arguments.challenge, arguments.source, arguments.dataset_id)
+    return outcome.text, outcome.exit_code
 
 
 def _add_submit(commands: argparse._SubParsersAction) -> None:

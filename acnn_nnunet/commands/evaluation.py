@@ -95,7 +95,8 @@ def _evaluate_sr(arguments: argparse.Namespace) -> tuple[str, int]:
     from acnn_nnunet.evaluation.images.command import ImageOptions, evaluate_super_resolution
 
     options = options_from(ImageOptions, arguments, num_processes=num_processes(arguments))
-    return evaluate_super_resolution(arguments.reference, arguments.prediction, arguments.output, options).text, 0
+    outcome = evaluate_super_resolution(arguments.reference, arguments.prediction, arguments.output, options)
+    return outcome.text, outcome.exit_code
 
 
 def _add_compare(commands: argparse._SubParsersAction) -> None:

@@ -29,7 +29,8 @@ def _codes(arguments: argparse.Namespace) -> tuple[str, int]:
     from acnn_nnunet.latent.codes.command import CodesOptions, write_folder_codes
 
     options = options_from(CodesOptions, arguments, prior_file=prior_of(arguments))
-    return write_folder_codes(arguments.folder, arguments.output, options).text, 0
+    outcome = write_folder_codes(arguments.folder, arguments.output, options)
+    return outcome.text, outcome.exit_code
 
 
 def _add_latent_report(commands: argparse._SubParsersAction) -> None:

@@ -5,9 +5,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.nnunet.labels import read_dataset_json
-from acnn_nnunet.nnunet.plans import check_configuration_name, inherited, read_plans
 from acnn_nnunet.nnunet.setting_rule import spell
 from acnn_nnunet.nnunet.settings import PLANS_KEY, PRESETS, Settings, rule_of, rules
 
@@ -25,6 +23,10 @@ def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assi
         ValueError: for an unknown dataset or configuration, a name that is taken or not trainable, or a bad setting.
         FileNotFoundError: if there are no such plans.
     """
+    # Here, because --help answers at once.
+    from acnn_nnunet.files.safe_writes import write_json
+    from acnn_nnunet.nnunet.plans import check_configuration_name, inherited, read_plans
+
     check_configuration_name(name)
     plans, plans_file = read_plans(dataset, plans_identifier, base)
     configurations = plans["configurations"]
@@ -88,6 +90,8 @@ def _describe_mirroring(block: dict[str, Any], plans: dict[str, Any], plans_file
     Raises:
         ValueError: if the configuration lacks an axis, or the dataset a label.
     """
+    from acnn_nnunet.nnunet.plans import inherited
+
     settings = Settings.from_block(block)
     names_axes = not (isinstance(settings.mirroring, bool) or settings.mirroring == "auto")
     if not names_axes and settings.mirrored_labels is None and settings.mirrored_labels_axis is None:

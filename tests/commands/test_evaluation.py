@@ -54,7 +54,7 @@ def test_a_data_range_is_a_number_or_the_references(monkeypatch, capsys):
 
     monkeypatch.setattr("acnn_nnunet.evaluation.images.command.evaluate_super_resolution", score)
     for word in ("2.5", "reference"):
-        assert run(f"evaluate-sr gt pred -o out -np 1 --data-range {word}") == 0
+        assert run(f"evaluate-sr gt pred -o out -np 1 --data-range {word}") == 1
     assert seen == [2.5, None]
     with pytest.raises(SystemExit):
         run("evaluate-sr gt pred -o out --data-range wide")

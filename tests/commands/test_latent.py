@@ -26,8 +26,8 @@ def test_codes(monkeypatch):
         return Outcome("written", (Excluded("a", "a is empty."),))
 
     monkeypatch.setattr("acnn_nnunet.latent.codes.command.write_folder_codes", write)
-    assert main(["codes", "labels", "-o", "codes.csv", "--align", "--groups", "g.csv"]) == 0
-    assert main(["codes", "images", "-o", "codes.csv", "--images", "--around", "pred", "-device", "mps"]) == 0
+    assert main(["codes", "labels", "-o", "codes.csv", "--align", "--groups", "g.csv"]) == 1
+    assert main(["codes", "images", "-o", "codes.csv", "--images", "--around", "pred", "-device", "mps"]) == 1
     assert [options for _, _, options in calls] == [
         CodesOptions(PRIOR, align=True, groups_file=Path("g.csv")),
         CodesOptions(PRIOR, images=True, around=Path("pred"), device="mps"),

@@ -5,7 +5,17 @@ pickled. This folder is no package for the same reason.
 """
 
 try:
-    from acnn_nnunet.trainers import *  # noqa: F403 - the list is `nnunet.registration.TRAINER_NAMES`
+    from acnn_nnunet.trainers import (  # noqa: F401 - as in `nnunet.registration.TRAINER_NAMES`: a test compares them
+        ACNNSRTrainer,
+        ACNNSubPixelSegTrainer,
+        ACNNTrainer,
+        AESegMTrainer,
+        AESegTrainer,
+        ShapePriorTrainer,
+        SRCNNTrainer,
+        SRTrainer,
+        SubPixelSegTrainer,
+    )
 except ModuleNotFoundError as error:
     # An environment without this package may inherit the variable: it has no trainers of ours, and no complaint.
     if error.name != "acnn_nnunet":

@@ -75,7 +75,7 @@ def test_cases_that_cannot_be_encoded_are_left_out_and_counted(prior, tmp_path, 
     for name, values in (("a_ED", good), ("a_ES", 0 * good), ("b_ED", 9 * good), ("c_ED", good[:1])):
         write_label(labels / f"{name}.nii.gz", values)
 
-    assert main(["codes", str(labels), "-o", str(tmp_path / "codes.csv"), "--prior", str(prior)]) == 0
+    assert main(["codes", str(labels), "-o", str(tmp_path / "codes.csv"), "--prior", str(prior)]) == 1
 
     text = capsys.readouterr().out
     assert "1 cases" in text
