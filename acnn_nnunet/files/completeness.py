@@ -2,11 +2,18 @@
 
 import gzip
 import math
+import re
 import struct
 import zlib
 from pathlib import Path
 
-from acnn_nnunet.files.headers import ImageFileError, read_metaimage_header, read_nrrd_header
+from acnn_nnunet.files.headers import (
+    GIPL_HEADER_BYTES,
+    ImageFileError,
+    read_gipl_header,
+    read_metaimage_header,
+    read_nrrd_header,
+)
 
 _METAIMAGE_BYTES = {
     **dict.fromkeys(("MET_CHAR", "MET_UCHAR"), 1),
@@ -21,6 +28,7 @@ _NRRD_BYTES = {
     **dict.fromkeys(("int", "uint", "int32", "uint32", "unsigned int", "int32_t", "uint32_t", "float"), 4),
     **dict.fromkeys(("longlong", "ulonglong", "int64", "uint64", "int64_t", "uint64_t", "double"), 8),
 }
+_GIPL_BYTES = {7: 1, 8: 1, 15: 2, 16: 2, 31: 4, 32: 4, 64: 4, 65: 8}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _DEFLATE_AT_BEST = 1032  # times that deflate makes bytes fewer
 _ANY_AT_BEST = 100_000  # LZMA and Zstandard pack empty slices far better than deflate
@@ -32,7 +40,11 @@ def gzip_size(path: Path) -> int:
     try:
         with gzip.open(path) as file:
             return sum(iter(lambda: file.readinto(buffer), 0))
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except gzip.BadGzipFile as error:
+        if path.read_bytes()[:2] == b"\x1f\x8b":
+            raise OSError(f"it is damaged: {error}") from error
+        raise OSError(f"it is not compressed: call it {path.name[:-3]}") from error
+    except (EOFError, zlib.error) as error:
         raise OSError(f"it is damaged or cut off: {error}") from error
 
 
@@ -51,32 +63,81 @@ def check_metaimage(path: Path) -> None:
             raise OSError(f"its {name} is {fields[name]}, which nnU-Net ignores")
     for name in ("Offset", "Position", "Origin", "TransformMatrix", "Rotation", "Orientation"):
         _floats(fields.get(name, ""), name)
-    if fields.get("ElementDataFile", "").upper() != "LOCAL":
-        return
-    if fields.get("HeaderSize", "0") != "0":
-        raise OSError("it has a HeaderSize and voxels in the same file")
+    compressed = fields.get("CompressedData", "False")[:1] in _YES
+    data, start = _metaimage_voxels(path, fields, start, compressed=compressed)
+    count = math.prod(shape) * int(fields.get("ElementNumberOfChannels", "1"))
     if fields.get("BinaryData", "True")[:1] not in _YES:
-        return
-    wanted = math.prod(shape) * item * int(fields.get("ElementNumberOfChannels", "1"))
-    found = path.stat().st_size - start
-    if fields.get("CompressedData", "False")[:1] in _YES:
-        _check_deflated(_bytes(path, start), wanted)
+        _check_text(_bytes(data, start), count, item, fields["ElementType"].removeprefix("MET_"))
+    elif compressed:
+        size = int(fields.get("CompressedDataSize", "0")) or None  # ITK reads no further
+        _check_deflated(_bytes(data, start)[:size], count * item)
     else:
-        _check_size(found, wanted)
+        _check_size(data.stat().st_size - start, count * item)
+
+
+def _metaimage_voxels(path: Path, fields: dict[str, str], start: int, *, compressed: bool) -> tuple[Path, int]:
+    """Return the file that holds the voxels, and the byte at which they begin; the last ones of a file count as 0."""
+    named, skipped = fields.get("ElementDataFile", ""), int(fields.get("HeaderSize", "0"))
+    if skipped < -1:
+        raise OSError(f"its HeaderSize is {skipped}")
+    if named.upper() == "LOCAL":
+        if skipped:
+            raise OSError("it has a HeaderSize and voxels in the same file")
+        if named != "LOCAL" and compressed:
+            raise OSError(f"its ElementDataFile is {named}, not LOCAL, so that ITK does not unpack it")
+        return path, start
+    if named.split()[:1] == ["LIST"] or "%" in named:
+        raise ImageFileError(f"{path} has its voxels in several files ({named}): save them as one file.")
+    if skipped and compressed:
+        raise OSError("it has a HeaderSize and compressed voxels")
+    return _data_file(path, named), max(0, skipped)
 
 
 def check_nrrd(path: Path) -> None:
-    """Raise OSError if the size is none, or too few voxels follow the header."""
+    """Raise OSError if the size is none, or too few voxels follow the header; ImageFileError for bzip2."""
     fields, start = read_nrrd_header(path)
     shape = _shape(fields["sizes"], int(fields.get("dimension", "3")))
-    item = _NRRD_BYTES.get(fields.get("type", "").lower())
-    if item is None or "data file" in fields or "datafile" in fields:
+    for name, allowed in (("byte skip", r"-1|\d+"), ("line skip", r"\d+")):
+        skip = fields.get(name, fields.get(name.replace(" ", ""), "0"))
+        if not re.fullmatch(allowed, skip):
+            raise OSError(f"its {name} is {skip}")
+    kind, encoding = fields.get("type", "").lower(), fields.get("encoding", "").lower()
+    if encoding in ("bz2", "bzip2"):
+        raise ImageFileError(f"{path} is packed with bzip2, which ITK cannot read: save it with the encoding gzip.")
+    item, data, named = _NRRD_BYTES.get(kind), path, fields.get("data file", fields.get("datafile"))
+    if named is not None:
+        if named.split()[:1] == ["LIST"] or "%" in named:
+            return  # ITK checks each of several files
+        data, start = _data_file(path, named), 0
+    if item is None:
         return
-    wanted, encoding = math.prod(shape) * item, fields.get("encoding", "").lower()
+    count = math.prod(shape)
     if encoding == "raw":
-        _check_size(path.stat().st_size - start, wanted)
-    elif encoding in ("gz", "gzip") and "line skip" not in fields:
-        _check_deflated(_bytes(path, start), wanted, gzipped=True)
+        _check_size(data.stat().st_size - start, count * item)
+    elif "line skip" in fields:
+        return
+    elif encoding in ("gz", "gzip"):
+        _check_deflated(_bytes(data, start), count * item, gzipped=True)
+    elif encoding in ("txt", "text", "ascii"):
+        _check_text(_bytes(data, start), count, item, kind)
+
+
+def check_gipl(path: Path) -> None:
+    """Raise OSError if the type is unknown or too few voxels follow the header: ITK makes up the rest."""
+    shape, kind, _ = read_gipl_header(path)
+    if kind not in _GIPL_BYTES:
+        raise OSError(f"its type is {kind}")
+    _check_size(path.stat().st_size - GIPL_HEADER_BYTES, math.prod(shape) * _GIPL_BYTES[kind])
+
+
+def check_bmp(path: Path) -> None:
+    """Raise ImageFileError for 2 or 4 bits a pixel, whose bytes are read as if they were pixels."""
+    content = _bytes(path, 0)
+    if not content.startswith(b"BM") or len(content) < 30:
+        raise OSError("it has no BMP header")
+    (bits,) = struct.unpack("<H", content[28:30])
+    if bits in (2, 4):
+        raise ImageFileError(f"{path} has {bits} bits a pixel, which are not read as labels: save it with 8 bits.")
 
 
 def check_png(path: Path) -> None:
@@ -95,6 +156,9 @@ def check_png(path: Path) -> None:
         if kind == b"IDAT":
             parts.append(content[position + 8 : position + 8 + length])
         position += 12 + length
+        _check_size(len(content), position - 4)  # its last checksum is of no use
+        if kind == b"IEND":
+            break
     bits = depth * {2: 3, 4: 2, 6: 4}.get(colour, 1)
     wanted = 0
     for x, y, dx, dy in _ADAM7 if interlaced else ((0, 0, 1, 1),):
@@ -111,7 +175,8 @@ def check_tiff(path: Path) -> None:
     with tifffile.TiffFile(path) as file:
         for page in file.pages:
             at_best = 1 if page.compression == 1 else _ANY_AT_BEST
-            _check_size(sum(page.databytecounts) * at_best, page.nbytes)
+            wanted = page.nbytes * page.bitspersample // (8 * page.dtype.itemsize)
+            _check_size(sum(page.databytecounts) * at_best, wanted)
             _check_size(size, max(map(sum, zip(page.dataoffsets, page.databytecounts, strict=False)), default=0))
         if not file.is_bigtiff:
             last = file.pages[-1]
@@ -137,6 +202,29 @@ def _floats(words: str, name: str) -> None:
         raise OSError(f"its {name} is {words}")
 
 
+def _data_file(path: Path, named: str) -> Path:
+    """Return the file that a header names."""
+    data = path.parent / named
+    if not data.is_file():
+        raise ImageFileError(f"{path} has its voxels in {data}, which is not there: put the two files together.")
+    return data
+
+
+def _check_text(content: bytes, count: int, item: int, kind: str) -> None:
+    """Raise OSError unless a text holds so many numbers of a type: ITK cuts fractions off, and digits too many."""
+    words = content.split()[:count]
+    if len(words) < count:
+        raise OSError(f"it ends after {len(words)} of {count} numbers")
+    kind = kind.lower()
+    if kind in ("float", "double"):
+        return
+    bits = 8 * item
+    low, high = (0, 2**bits - 1) if kind.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    wrong = [word for word in words if not re.fullmatch(rb"[+-]?\d{1,20}", word) or not low <= int(word) <= high]
+    if wrong:
+        raise OSError(f"it holds {wrong[0].decode('latin-1')}, although its type is {kind}")
+
+
 def _bytes(path: Path, start: int) -> bytes:
     return path.read_bytes()[start:]
 
@@ -146,6 +234,9 @@ def _check_deflated(content: bytes, wanted: int, *, gzipped: bool = False) -> No
     unpack = zlib.decompressobj(31 if gzipped else 15)
     found = len(unpack.decompress(content, wanted)) if wanted else 0
     _check_size(found, wanted)
+    while wanted and not unpack.eof:  # to the checksum
+        if not unpack.decompress(unpack.unconsumed_tail, 1 << 20) and not unpack.eof:
+            raise OSError("it is damaged or cut off: its compressed voxels have no end")
 
 
 def _check_size(found: int, wanted: int) -> None:

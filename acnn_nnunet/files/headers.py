@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from acnn_nnunet.files.geometry import DIRECTION_TOLERANCE, SPACING_TOLERANCE
 
 NIFTI_ENDINGS = (".nii.gz", ".nii")
 TIFF_ENDINGS = (".tif", ".tiff")
+GIPL_HEADER_BYTES = 256
 _MM_PER_NIFTI_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}  # xyzt_units: metre, millimetre, micrometre; unknown is mm
 _QFORM = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
 _MM_NAMES = ("", "mm", "millimeter", "millimetre", "millimeters", "millimetres", "?", "???", "none")
@@ -43,6 +45,8 @@ def told_spacing_mm(path: Path) -> tuple[float, ...] | None:
         sizes = _metaimage_sizes(path)
     elif name.endswith(".nrrd"):
         sizes = _nrrd_sizes(path)
+    elif name.endswith(".gipl"):
+        sizes = list(read_gipl_header(path)[2])
     elif name.endswith(TIFF_ENDINGS) and (beside := spacing_file(path)).is_file():
         sizes = _sizes_beside(path, beside)
     else:
@@ -82,6 +86,10 @@ def read_nifti_header(path: Path) -> Any:
             content = file.read(kind.sizeof_hdr)
         if len(content) == kind.sizeof_hdr and kind.may_contain_header(content):
             return kind(content, check=False)
+    if content[:2] == b"\x1f\x8b":
+        raise ImageFileError(f"{path} is compressed: call it {path.stem}.nii.gz.")
+    if content[:4] in (struct.pack("<i", 348), struct.pack(">i", 348)):
+        raise ImageFileError(f"{path} has a header of Analyze 7.5, which tells no orientation: convert it to NIfTI.")
     raise OSError("it has no NIfTI header")
 
 
@@ -100,6 +108,18 @@ def read_nrrd_header(path: Path) -> tuple[dict[str, str], int]:
     if "sizes" not in fields:
         raise OSError("it has no NRRD header")
     return fields, end
+
+
+def read_gipl_header(path: Path) -> tuple[tuple[int, ...], int, tuple[float, ...]]:
+    """Return the size of a GIPL file, its type's number, and its voxel size in mm, both in the order x, y, z."""
+    with open(path, "rb") as file:
+        content = file.read(GIPL_HEADER_BYTES)
+    if len(content) < GIPL_HEADER_BYTES:
+        raise OSError("it has no GIPL header")
+    shape = struct.unpack(">3H", content[:6])
+    if not all(shape):
+        raise OSError(f"its size is {shape}")
+    return shape, struct.unpack(">H", content[8:10])[0], struct.unpack(">3f", content[10:22])
 
 
 def _nifti_sizes(path: Path) -> list[float]:

@@ -5,6 +5,7 @@ import io
 import logging
 import math
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,15 @@ from typing import Any
 import numpy as np
 import SimpleITK
 
-from acnn_nnunet.files.completeness import check_metaimage, check_nrrd, check_png, check_tiff, gzip_size
+from acnn_nnunet.files.completeness import (
+    check_bmp,
+    check_gipl,
+    check_metaimage,
+    check_nrrd,
+    check_png,
+    check_tiff,
+    gzip_size,
+)
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.headers import (
     TIFF_ENDINGS,
@@ -112,8 +121,12 @@ def check_whole(path: Path) -> None:
         check_metaimage(path)
     elif name.endswith(".nrrd"):
         check_nrrd(path)
+    elif name.endswith(".gipl"):
+        check_gipl(path)
     elif name.endswith(".png"):
         check_png(path)
+    elif name.endswith(".bmp"):
+        check_bmp(path)
     elif name.endswith(TIFF_ENDINGS):
         with quiet():
             check_tiff(path)
@@ -140,6 +153,12 @@ def check_finite(path: Path) -> None:
         values = _load_nifti(path).dataobj
         if not np.isfinite(np.asanyarray(values)).all():
             raise OSError("it holds voxels that are not finite")
+
+
+def check_itk_knows(path: Path) -> None:
+    """Raise ImageFileError for NIfTI-2."""
+    if read_nifti_header(path).sizeof_hdr == 540:
+        raise ImageFileError(f"{path} is NIfTI-2, which SimpleITK does not read: save it as NIfTI-1.")
 
 
 def check_rectangular(path: Path, affine: np.ndarray | None = None) -> None:
@@ -171,7 +190,9 @@ def unreadable(path: Path, error: Exception) -> ImageFileError:
     if "orthonormal" in str(error):  # ITK's word
         return tilted(path)
     kind = "no NIfTI file" if is_nifti(path) else "of another format"
-    reason = " ".join(str(error).split()).rpartition("ERROR: ")[2].removeprefix("Reason: ") or type(error).__name__
+    reason = " ".join(str(error).split()).rpartition("ERROR: ")[2].removeprefix("Reason: ")
+    # The innermost of teem's reasons, without the addresses of ITK's objects.
+    reason = re.sub(r"^\w+\(0x[0-9a-f]+\): ", "", reason.rpartition("[nrrd] ")[2]) or type(error).__name__
     return ImageFileError(f"{path} cannot be read: is it damaged, or {kind}? ({reason[-200:]})")
 
 
@@ -194,6 +215,8 @@ def _read(path: Path, dtype: type | None, *, num_axes: int) -> Volume:
                 f"{path} does not tell how large its voxels are: write "
                 f'{{"spacing": [z, y, x]}} in mm to {spacing_file(path)}, as nnU-Net does.'
             )
+        if is_nifti(path):
+            check_itk_knows(path)
         header = SimpleITK.ImageFileReader()
         header.SetFileName(str(path))
         with quiet():

@@ -19,7 +19,15 @@ from acnn_nnunet.files.headers import (
     spacing_file,
     told_spacing_mm,
 )
-from acnn_nnunet.files.volumes import check_finite, check_rectangular, check_whole, quiet, tilted, unreadable
+from acnn_nnunet.files.volumes import (
+    check_finite,
+    check_itk_knows,
+    check_rectangular,
+    check_whole,
+    quiet,
+    tilted,
+    unreadable,
+)
 
 _LARGEST_LABEL = 65535  # what the host writes; far larger ones would cost a table of that length
 _MADE_UP_MM = 999  # thickness that the host gives to pictures
@@ -156,7 +164,8 @@ def find_file_ending(files: Sequence[Path]) -> str:
 
 
 def _check_itk_reads(path: Path) -> None:
-    """Raise ImageFileError if ITK would take the voxels of another file, or leave them unscaled."""
+    """Raise ImageFileError if ITK would take the voxels of another file, leave them unscaled, or read nothing."""
+    check_itk_knows(path)
     twin = path.with_name(path.name[:-3])
     if path.name.lower().endswith(".gz") and twin.is_file():
         raise ImageFileError(f"{path} lies next to {twin.name}, from which ITK takes the voxels: move one of the two.")

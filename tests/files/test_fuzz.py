@@ -1,4 +1,4 @@
-"""Five hundred files with changed headers, and folders as users leave them: right numbers or one sentence each."""
+"""Six hundred files with changed headers, and folders as users leave them: right numbers or one sentence each."""
 
 import csv
 import gzip
@@ -14,8 +14,11 @@ from header_words import UntoldError, Words, words_of
 from mutated_files import (
     LABELS,
     SIZES_MM,
+    mutated_detached,
+    mutated_gipl,
     mutated_metaimage,
     mutated_nifti,
+    mutated_nifti2,
     mutated_nrrd,
     mutated_png,
     mutated_tiff,
@@ -35,8 +38,12 @@ NIFTI_READERS = ("SimpleITKIO", "SimpleITKIOWithReorient", "NibabelIO", "Nibabel
 KINDS = {  # number of files, how they are made, name, readers, and the least share of reads that give numbers
     "nifti": (180, mutated_nifti, "a.nii", ("volume", "pair", *NIFTI_READERS), 0.4),
     "gzipped": (60, mutated_nifti, "a.nii.gz", ("volume", "pair", *NIFTI_READERS), 0.4),
+    "nifti2": (30, mutated_nifti2, "a.nii", ("volume", "SimpleITKIO", "NibabelIO", "NibabelIOWithReorient"), 0.15),
     "nrrd": (90, mutated_nrrd, "a.nrrd", ("volume", "pair", "SimpleITKIO"), 0.2),
     "metaimage": (90, mutated_metaimage, "a.mha", ("volume", "pair", "SimpleITKIO"), 0.2),
+    "detached nrrd": (30, mutated_detached, "a.nrrd", ("volume", "SimpleITKIO"), 0.2),
+    "detached metaimage": (30, mutated_detached, "a.mha", ("volume", "SimpleITKIO"), 0.2),
+    "gipl": (30, mutated_gipl, "a.gipl", ("volume", "SimpleITKIO"), 0.2),
     "png": (40, mutated_png, "a.png", ("NaturalImage2DIO",), 0.15),
     "tiff": (40, mutated_tiff, "a.tif", ("volume", "pair", "Tiff3DIO"), 0.05),
 }

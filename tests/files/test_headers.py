@@ -1,5 +1,6 @@
 """Headers that do not tell a size first; every number is the header's own."""
 
+import gzip
 import struct
 
 import nibabel
@@ -11,6 +12,7 @@ from acnn_nnunet.files.headers import (
     are_sizes,
     at_right_angles,
     is_nifti,
+    read_gipl_header,
     read_nifti_header,
     spacing_file,
     told_spacing_mm,
@@ -209,3 +211,34 @@ def test_no_sizes_are_sizes_and_one_that_is_none_spoils_them():
     assert are_sizes([])
     assert are_sizes([0.1, 3])
     assert not any(are_sizes([1.0, bad]) for bad in (0.0, -1.0, np.inf, np.nan))
+
+
+def test_gipl(tmp_path):
+    content = struct.pack(">5H4f", 4, 5, 6, 1, 15, 1.5, 2, 5, 1).ljust(256, b"\0")
+    (tmp_path / "a.gipl").write_bytes(content)
+    assert read_gipl_header(tmp_path / "a.gipl") == ((4, 5, 6), 15, (1.5, 2, 5))
+    assert told_spacing_mm(tmp_path / "a.gipl") == (5, 2, 1.5)
+    for bad in (0.0, -5.0, np.nan):
+        (tmp_path / "a.gipl").write_bytes(content[:18] + struct.pack(">f", bad) + content[22:])
+        with pytest.raises(
+            ImageFileError, match=r"a\.gipl says that its voxels measure \(1\.5, 2\.0, .*\) mm: correct"
+        ):
+            told_spacing_mm(tmp_path / "a.gipl")
+    (tmp_path / "a.gipl").write_bytes(content[:4] + bytes(2) + content[6:])
+    with pytest.raises(OSError, match=r"its size is \(4, 5, 0\)"):
+        read_gipl_header(tmp_path / "a.gipl")
+    (tmp_path / "a.gipl").write_bytes(content[:-1])
+    with pytest.raises(OSError, match="it has no GIPL header"):
+        read_gipl_header(tmp_path / "a.gipl")
+
+
+def test_what_passes_for_nifti_is_called_by_its_name(nifti):
+    nibabel.save(nibabel.AnalyzeImage(np.zeros((4, 5, 6), np.int16), np.eye(4)), nifti.with_suffix(".img"))
+    nifti.with_suffix(".hdr").rename(nifti)
+    with pytest.raises(
+        ImageFileError, match=r"a\.nii has a header of Analyze 7\.5, which tells no orientation: convert"
+    ):
+        read_nifti_header(nifti)
+    nifti.write_bytes(gzip.compress(bytes(1000)))
+    with pytest.raises(ImageFileError, match=r"a\.nii is compressed: call it a\.nii\.gz"):
+        read_nifti_header(nifti)

@@ -308,9 +308,9 @@ def test_a_gzip_file_of_any_kind_is_read_to_its_checksum(tmp_path):
 
 
 def test_other_files_are_not_looked_into(tmp_path):
-    (tmp_path / "a.bmp").write_text("BM")
+    (tmp_path / "a.jpg").write_text("no picture")
 
-    check_whole(tmp_path / "a.bmp")
+    check_whole(tmp_path / "a.jpg")
     check_finite(tmp_path / "a.bmp")
 
 
@@ -342,6 +342,22 @@ def test_an_error_of_many_lines_becomes_one_sentence(path):
     error = RuntimeError("Exception in ITK:\n/src/io.cxx:12:\nsitk::ERROR: Unable  to\nread")
 
     assert str(unreadable(path, error)) == (f"{path} cannot be read: is it damaged, or no NIfTI file? (Unable to read)")
+
+
+def test_the_innermost_reason_is_the_one_that_counts(path):
+    teem = RuntimeError(
+        "ITK ERROR: NrrdImageIO(0x5): Error reading a [nrrd] nrrdRead: trouble [nrrd] expected 48 bytes"
+    )
+    assert str(unreadable(path, teem)).endswith("(expected 48 bytes)")
+    assert str(unreadable(path, RuntimeError("ITK ERROR: MetaImageIO(0x55a): it ends"))).endswith("(it ends)")
+
+
+def test_itk_does_not_know_nifti_2(path):
+    import nibabel
+
+    nibabel.save(nibabel.Nifti2Image(np.zeros((4, 3, 2), np.uint8), np.eye(4)), path)
+    with pytest.raises(ImageFileError, match=r"is NIfTI-2, which SimpleITK does not read: save it as NIfTI-1"):
+        read_volume(path)
 
 
 def test_an_error_without_words_is_called_by_its_kind(tmp_path):

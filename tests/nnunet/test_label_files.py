@@ -206,6 +206,18 @@ def test_a_scale_that_itk_does_not_obey(tmp_path, slope, intercept):
         read(path, "SimpleITKIO")
 
 
+def test_nifti_2_is_read_by_nibabel_alone(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    nibabel.save(nibabel.Nifti2Image(np.full((4, 3, 2), 7, np.uint8), np.diag([1.5, 2, 5, 1])), path)
+    with pytest.raises(
+        ImageFileError, match=r"a\.nii\.gz is NIfTI-2, which SimpleITK does not read: save it as NIfTI-1"
+    ):
+        LabelFileReader("SimpleITKIO").read(path)
+    assert choose_reader(".nii.gz", examples=[path]) == "NibabelIO"
+    labels = LabelFileReader("NibabelIO").read(path)
+    assert (labels.values.shape, labels.values.max(), labels.geometry.spacing_mm) == ((2, 3, 4), 7, (5, 2, 1.5))
+
+
 def test_a_sheared_sform_beside_a_straight_qform_is_refused(tmp_path):
     sheared = np.diag([1.0, 1, 5, 1])
     sheared[1, 2] = 0.5

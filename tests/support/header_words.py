@@ -6,14 +6,23 @@ import math
 import re
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 NIFTI_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
+NIFTI_WORDS = {  # of NIfTI-1 and NIfTI-2: where the words lie
+    b"n+1\0": {"dim": (40, "8h"), "type": (70, "h"), "pixdim": (76, "8f"), "offset": (108, "f"), "scale": (112, "2f"),
+                "units": (123, "B"), "codes": (252, "2h"), "quaternion": (256, "6f"), "rows": (280, "12f")},
+    b"n+2\0": {"dim": (16, "8q"), "type": (12, "h"), "pixdim": (104, "8d"), "offset": (168, "q"), "scale": (176, "2d"),
+                "units": (500, "i"), "codes": (344, "2i"), "quaternion": (352, "6d"), "rows": (400, "12d")},
+}  # fmt: skip
 METAIMAGE_TYPES = {"UCHAR": "u1", "CHAR": "i1", "USHORT": "u2", "SHORT": "i2", "INT": "i4", "FLOAT": "f4"}
 METAIMAGE_TYPES |= {"UINT": "u4", "DOUBLE": "f8"}
+GIPL_TYPES = {7: "i1", 8: "u1", 15: "i2", 16: "u2", 31: "u4", 32: "i4", 64: "f4", 65: "f8"}
 NRRD_TYPES = {"uchar": "u1", "uint8": "u1", "short": "i2", "ushort": "u2", "int": "i4", "float": "f4", "double": "f8"}
 
 
@@ -47,7 +56,9 @@ def words_of(path: Path) -> Words:
             content = gzip.decompress(content)
         except (EOFError, OSError, zlib.error) as error:
             raise UntoldError from error
-    reader = {"nii": _nifti, "mha": _metaimage, "nrrd": _nrrd, "png": _png, "tif": _tiff}
+    beside = partial(_read_beside, path.parent)
+    reader = {"nii": _nifti, "mha": partial(_metaimage, read_beside=beside), "nrrd": partial(_nrrd, read_beside=beside),
+              "gipl": _gipl, "png": _png, "tif": _tiff}  # fmt: skip
     try:
         values, sizes = reader[name.removesuffix(".gz").rpartition(".")[2]](content)
         if name.endswith(".tif") and values.ndim == 3:
@@ -61,6 +72,12 @@ def words_of(path: Path) -> Words:
     return Words(values, sizes)
 
 
+def _read_beside(folder: Path, name: str) -> bytes:
+    if name.startswith("LIST") or "%" in name:
+        raise UntoldError("several files")
+    return (folder / name).read_bytes()
+
+
 def _array(content: bytes, offset: int, dtype: str, shape: list[int]) -> np.ndarray:
     if min(shape) <= 0 or offset < 0 or len(content) < offset + math.prod(shape) * np.dtype(dtype).itemsize:
         raise UntoldError("too short")
@@ -72,23 +89,22 @@ def _right_angles(columns: np.ndarray) -> bool:
 
 
 def _nifti(content: bytes) -> tuple[np.ndarray, tuple[float, ...]]:
-    order = "<" if 1 <= struct.unpack("<h", content[40:42])[0] <= 7 else ">"
-    if content[344:348] != b"n+1\0":
-        raise UntoldError("no NIfTI")
-    num_axes, *dim = struct.unpack(order + "8h", content[40:56])
-    (datatype,) = struct.unpack(order + "h", content[70:72])
-    _, *pixdim = struct.unpack(order + "8f", content[76:108])
-    offset, slope, intercept = struct.unpack(order + "3f", content[108:120])
-    qform_code, sform_code = struct.unpack(order + "2h", content[252:256])
-    quaternion = struct.unpack(order + "6f", content[256:280])
-    rows = np.array(struct.unpack(order + "12f", content[280:328])).reshape(3, 4)
+    is_first = 348 in (struct.unpack(order + "i", content[:4])[0] for order in "<>")
+    magic = content[344:348] if is_first else content[4:8]
+    where = NIFTI_WORDS[magic]
+    order = "<" if 1 <= struct.unpack_from("<h", content, where["dim"][0])[0] <= 7 else ">"
+    words = {name: struct.unpack_from(order + kind, content, at) for name, (at, kind) in where.items()}
+    (num_axes, *dim), (_, *pixdim) = words["dim"], words["pixdim"]
+    (datatype,), (offset,), (units,), (slope, intercept) = (words[key] for key in ("type", "offset", "units", "scale"))
+    (qform_code, sform_code), quaternion = words["codes"], words["quaternion"]
+    rows = np.array(words["rows"]).reshape(3, 4)
     if not 1 <= num_axes <= 7:
         raise UntoldError("axes")
     shape = dim[:num_axes][::-1]
     while len(shape) > 3 and shape[0] == 1:
         shape = shape[1:]
     offset = int(offset)
-    if offset < 352:
+    if offset < (352 if magic == b"n+1\0" else 544):
         raise UntoldError("voxels in the header")
     values = _array(content, offset, order + NIFTI_TYPES[datatype], shape)
     if slope and math.isfinite(slope):
@@ -105,14 +121,17 @@ def _nifti(content: bytes) -> tuple[np.ndarray, tuple[float, ...]]:
             sizes = lengths.tolist()
         elif not np.allclose(sizes, lengths, rtol=1e-3, atol=0):
             raise UntoldError("two sizes")
-    factor = {1: 1000.0, 3: 0.001}.get(content[123] & 7, 1.0)
+    factor = {1: 1000.0, 3: 0.001}.get(units & 7, 1.0)
     return values, tuple(factor * size for size in reversed(sizes))
 
 
-def _metaimage(content: bytes) -> tuple[np.ndarray, tuple[float, ...]]:
-    text, found, data = content.partition(b"ElementDataFile = LOCAL\n")
+def _metaimage(content: bytes, read_beside: Callable[[str], bytes]) -> tuple[np.ndarray, tuple[float, ...]]:
+    text, found, data = content.partition(b"ElementDataFile = ")
+    named, _, data = data.partition(b"\n")
     if not found:
-        raise UntoldError("other data")
+        raise UntoldError("no data")
+    if named != b"LOCAL":
+        data = read_beside(named.decode())
     fields = dict(re.findall(r"^([A-Za-z]+) ?[=:] ?(.*?)\r?$", text.decode("latin-1"), flags=re.MULTILINE))
     num_axes = int(fields["NDims"])
     size, spacing = fields["DimSize"].split(), (fields.get("ElementSpacing") or fields["ElementSize"]).split()
@@ -124,12 +143,17 @@ def _metaimage(content: bytes) -> tuple[np.ndarray, tuple[float, ...]]:
     if directions and not _right_angles(np.array(directions.split(), float).reshape(num_axes, num_axes)):
         raise UntoldError("sheared")
     shape = [int(word) for word in reversed(size)]
+    skip = int(fields.get("HeaderSize", "0"))
     if fields.get("CompressedData", "False")[0] == "T":
-        data = zlib.decompress(data)
+        if skip:
+            raise UntoldError("skip")
+        data = zlib.decompress(data[: int(fields.get("CompressedDataSize", "0")) or None])
     big = fields.get("ElementByteOrderMSB", fields.get("BinaryDataByteOrderMSB", "False"))[0] == "T"
     dtype = (">" if big else "<") + METAIMAGE_TYPES[fields["ElementType"].removeprefix("MET_")]
     if fields.get("BinaryData", "True")[0] == "T":
-        values = _array(data, max(0, int(fields.get("HeaderSize", "0"))), dtype, shape)
+        if skip == -1:
+            skip = len(data) - math.prod(shape) * np.dtype(dtype).itemsize
+        values = _array(data, skip, dtype, shape)
     else:
         values = np.array(data.split()[: math.prod(shape)], float).reshape(shape)
     slope = float(fields.get("ElementToIntensityFunctionSlope", "1"))
@@ -137,7 +161,7 @@ def _metaimage(content: bytes) -> tuple[np.ndarray, tuple[float, ...]]:
     return values, tuple(float(word) for word in reversed(spacing))
 
 
-def _nrrd(content: bytes) -> tuple[np.ndarray, tuple[float, ...]]:
+def _nrrd(content: bytes, read_beside: Callable[[str], bytes]) -> tuple[np.ndarray, tuple[float, ...]]:
     text, found, data = content.replace(b"\r\n", b"\n").partition(b"\n\n")
     if not found or not re.match(rb"NRRD000[1-5]\n", text):
         raise UntoldError("no NRRD")
@@ -146,8 +170,10 @@ def _nrrd(content: bytes) -> tuple[np.ndarray, tuple[float, ...]]:
     fields = dict(pairs)
     num_axes = int(fields["dimension"])
     size = fields["sizes"].split()
-    if len(size) != num_axes or len(pairs) != len(fields) or "data file" in fields or "datafile" in fields:
+    if len(size) != num_axes or len(pairs) != len(fields):
         raise UntoldError("fields")
+    if named := fields.get("data file", fields.get("datafile")):
+        data = read_beside(named)
     if any(unit != "mm" for key in ("units", "space units") for unit in re.findall('"(.*?)"', fields.get(key, ""))):
         raise UntoldError("unit")
     if any(kind not in ("domain", "space") for kind in fields.get("kinds", "").split()):
@@ -157,6 +183,8 @@ def _nrrd(content: bytes) -> tuple[np.ndarray, tuple[float, ...]]:
         vectors = re.findall(r"\(.*?\)|none", fields["space directions"])
         columns = np.array([[float(word) for word in vector[1:-1].split(",")] for vector in vectors]).T
         lengths = np.sqrt((columns**2).sum(axis=0))
+        if not np.isfinite(lengths).all():
+            raise UntoldError("not finite")
         if not lengths.all() or not _right_angles(columns / lengths):
             raise UntoldError("sheared")
         if spacings is not None and not np.allclose(spacings, lengths, rtol=1e-3):
@@ -168,11 +196,12 @@ def _nrrd(content: bytes) -> tuple[np.ndarray, tuple[float, ...]]:
     dtype = NRRD_TYPES[fields["type"]]
     if dtype[1] != "1" and fields["encoding"] in ("raw", "gzip"):
         dtype = {"little": "<", "big": ">"}[fields["endian"]] + dtype
-    for _ in range(int(fields.get("line skip", fields.get("lineskip", "0")))):
-        data = data.partition(b"\n")[2]
+    skip = int(fields.get("byte skip", fields.get("byteskip", "0")))
+    if skip != -1 or fields["encoding"] != "raw":  # -1 counts from the end of the file, wherever its lines end
+        for _ in range(int(fields.get("line skip", fields.get("lineskip", "0")))):
+            data = data.partition(b"\n")[2]
     if fields["encoding"] in ("gzip", "gz"):
         data = gzip.decompress(data)
-    skip = int(fields.get("byte skip", fields.get("byteskip", "0")))
     if fields["encoding"] in ("raw", "gzip", "gz"):
         if skip == -1:
             skip = len(data) - math.prod(shape) * np.dtype(dtype).itemsize
@@ -182,6 +211,15 @@ def _nrrd(content: bytes) -> tuple[np.ndarray, tuple[float, ...]]:
     else:
         raise UntoldError("encoding")
     return values, tuple(reversed(spacings))
+
+
+def _gipl(content: bytes) -> tuple[np.ndarray, tuple[float, ...]]:
+    *size, _, kind = struct.unpack(">5H", content[:10])
+    sizes = struct.unpack(">3f", content[10:22])
+    (magic,) = struct.unpack(">I", content[252:256])
+    if magic not in (719555000, 4026526128, 815):
+        raise UntoldError("no GIPL")
+    return _array(content, 256, ">" + GIPL_TYPES[kind], size[::-1]), sizes[::-1]
 
 
 def _png(content: bytes) -> tuple[np.ndarray, None]:

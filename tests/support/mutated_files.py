@@ -90,6 +90,67 @@ def nifti_bytes(values: np.ndarray, sizes_mm=SIZES_MM, *, dtype: str = "<u1", fo
     return bytes(content) + values.astype(dtype).tobytes()
 
 
+def mutated_nifti2(random: Random, path: Path) -> Path:
+    """Write a NIfTI-2 file with 0 to 2 header words changed."""
+    order = random.choice("<<>")
+    content = bytearray(544)
+    struct.pack_into(order + "i8s2h8q", content, 0, 540, b"n+2\0\r\n\x1a\n", 4, 16, 3, 4, 3, 2, 1, 1, 1, 1)
+    struct.pack_into(order + "8dq2d", content, 104, 1, *SIZES_MM[::-1], 1, 1, 1, 1, 544, 1, 0)
+    struct.pack_into(order + "2i", content, 344, 0, random.choice((0, 1)))
+    for axis in range(3):
+        struct.pack_into(order + "d", content, 400 + 40 * axis, SIZES_MM[2 - axis])
+    struct.pack_into(order + "i", content, 500, 2)
+    for _ in range(random.choice((0, 1, 1, 2))):
+        kind, ats, words = random.choice((
+            ("d", (104, 112, 120, 128), _NUMBERS), ("q", (16, 24, 32, 40, 48), (0, 1, 2, 3, 4, 5, -1, 2**40)),
+            ("q", (168,), (0, 352, 540, 543, 544, 545, 560, -544, 2**40)), ("d", (176, 184), _NUMBERS),
+            ("d", range(400, 496, 8), _NUMBERS), ("d", range(352, 400, 8), _NUMBERS), ("i", (344, 348), (0, 1, 2, -1)),
+            ("i", (500,), (0, 1, 2, 3, 10, 18)), ("h", (12,), (0, 2, 4, 8, 16, 64, 512, 768, 1536)),
+        ))  # fmt: skip
+        struct.pack_into(order + kind, content, random.choice(ats), random.choice(words))
+    return _written(random, path, bytes(content) + LABELS.astype(order + "i2").tobytes(), header=544)
+
+
+def mutated_gipl(random: Random, path: Path) -> Path:
+    """Write a GIPL file with 0 to 2 header words changed."""
+    content = bytearray(256)
+    struct.pack_into(">5H4f", content, 0, 4, 3, 2, 1, 15, *SIZES_MM[::-1], 1)
+    struct.pack_into(">I", content, 252, 719555000)
+    for _ in range(random.choice((0, 1, 1, 2))):
+        if random.random() < 0.5:
+            struct.pack_into(">f", content, random.choice((10, 14, 18, 22)), random.choice(_NUMBERS))
+        else:
+            word = random.choice((0, 1, 2, 3, 4, 8, 16, 64, 9999))
+            struct.pack_into(">H", content, random.choice((0, 2, 4, 8)), word)
+    return _written(random, path, bytes(content) + LABELS.astype(">i2").tobytes(), header=26)
+
+
+def mutated_detached(random: Random, path: Path) -> Path:
+    """Write a MetaImage or NRRD header, and its voxels next to it: too few, too many, packed, elsewhere or nowhere."""
+    whole = LABELS.astype("<i2").tobytes()
+    data = random.choice((*[whole] * 6, whole[:-4], whole + whole, b"12345" + whole, whole + b"12", b""))
+    packing = random.choice(("raw", "raw", "gzip", "zlib"))
+    data = {"raw": bytes, "gzip": gzip.compress, "zlib": zlib.compress}[packing](data)
+    skip = random.choice((*[0] * 8, 5, 2, -1, -3))
+    named = random.choice((*["d.raw"] * 8, "./d.raw", "gone.raw", "LIST\nd.raw", "%d.raw 1 1 1"))
+    (path.parent / "d.raw").write_bytes(data[: -random.choice((*[0] * 7, 3)) or None])
+    if path.suffix == ".nrrd":
+        lines = ["NRRD0004", "type: short", "dimension: 3", "sizes: 4 3 2", "endian: little", "spacings: 1.5 2 5"]
+        lines += [f"encoding: {random.choice(('raw', 'gzip', 'bzip2')) if random.random() < 0.2 else packing}"]
+        lines += [f"byte skip: {skip}"] if skip else []
+        lines += [f"data file: {named}"]
+    else:
+        lines = ["NDims = 3", "DimSize = 4 3 2", "ElementType = MET_SHORT", "ElementSpacing = 1.5 2 5"]
+        lines += ["CompressedData = True"] if packing != "raw" or random.random() < 0.1 else []
+        lines += [
+            f"CompressedDataSize = {random.choice((0, 5, len(data), len(data), len(data) + 9))}"
+        ] * random.randrange(2)
+        lines += [f"HeaderSize = {skip}"] if skip else []
+        lines += [f"ElementDataFile = {named}"]
+    path.write_text("\n".join([*lines, "", ""]))
+    return path
+
+
 def mutated_metaimage(random: Random, path: Path) -> Path:
     """Write a MetaImage file with 0 to 2 lines of its header changed, doubled or left out."""
     lines = ["ObjectType = Image", "NDims = 3", "BinaryData = True", "CompressedData = False", "DimSize = 4 3 2",
