@@ -89,8 +89,7 @@ def _right_angles(columns: np.ndarray) -> bool:
 
 
 def _nifti(content: bytes) -> tuple[np.ndarray, tuple[float, ...]]:
-    is_first = 348 in (struct.unpack(order + "i", content[:4])[0] for order in "<>")
-    magic = content[344:348] if is_first else content[4:8]
+    magic = content[344:348] if content[344:348] == b"n+1\0" else content[4:8]
     where = NIFTI_WORDS[magic]
     order = "<" if 1 <= struct.unpack_from("<h", content, where["dim"][0])[0] <= 7 else ">"
     words = {name: struct.unpack_from(order + kind, content, at) for name, (at, kind) in where.items()}
