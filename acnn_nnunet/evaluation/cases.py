@@ -69,6 +69,8 @@ def evaluate_case(plan: EvaluationPlan, case: str) -> dict[str, Any]:
         "stamp": stamp,
         "error": None,
         "missing": prediction is None,
+        "reference_digest": reference.digest,
+        "reference_spacing_mm": reference.volume_spacing_mm,
         "scores": [dataclasses.asdict(scores) for scores, _ in pairs],
         "scores_largest_component": [dataclasses.asdict(cleaned) for _, cleaned in pairs],
     }

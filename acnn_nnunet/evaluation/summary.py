@@ -49,6 +49,8 @@ def _case_metrics(plan: EvaluationPlan, entry: Mapping[str, Any]) -> dict[str, A
         "case": entry["case"],
         "reference_file": str(plan.reference_file(entry["case"])),
         "prediction_file": str(plan.prediction_file(entry["case"])),
+        "reference_digest": entry.get("reference_digest"),  # an earlier version noted none
+        "reference_spacing_mm": entry.get("reference_spacing_mm"),
         "metrics": {scores["label"]: _label_metrics(scores) for scores in entry["scores"]},
     }
 

@@ -1,5 +1,6 @@
 """Label maps in any format that the host reads, with their geometry, without loading torch."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -61,6 +62,13 @@ class LabelMap:
         if len(spacing_mm) == 2:
             spacing_mm.insert(self.slice_axis, self.geometry.thickness_mm or float(_MADE_UP_MM))
         return tuple(spacing_mm)
+
+    @property
+    def digest(self) -> str:
+        """Letters that only maps of the same labels in the same places share."""
+        digest = hashlib.sha256(repr(self.volume.shape).encode())
+        digest.update(np.ascontiguousarray(self.volume))
+        return digest.hexdigest()[:16]
 
     @cached_property
     def boxes(self) -> list[tuple[slice, ...] | None]:
@@ -273,6 +281,8 @@ def _geometry(shape: tuple[int, ...], properties: dict[str, Any], path: Path) ->
         affine = np.asarray(nibabel.get("reoriented_affine", nibabel["original_affine"]), dtype=float)
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         origin, direction = affine[:3, 3], (affine[:3, :3] / np.where(lengths > 0, lengths, 1)).ravel()
+    elif not sitk and properties["spacing"][0] == _MADE_UP_MM:
+        assumed = "pictures tell no pixel size"
     elif not sitk and not (beside := spacing_file(path)).is_file():
         assumed = f"there is no spacing file {beside}"
     spacing_mm = tuple(float(value) for value in properties["spacing"])

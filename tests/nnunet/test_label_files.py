@@ -206,6 +206,25 @@ def test_a_scale_that_itk_does_not_obey(tmp_path, slope, intercept):
         read(path, "SimpleITKIO")
 
 
+def test_pictures_have_no_spacing_file(tmp_path):
+    Image.fromarray(np.ones((4, 3), np.uint8)).save(tmp_path / "a.png")
+    assert (
+        LabelFileReader("NaturalImage2DIO").read(tmp_path / "a.png").geometry.assumed == "pictures tell no pixel size"
+    )
+
+
+def test_a_digest_knows_labels_and_places_alone(tmp_path):
+    values = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
+    digests = []
+    for index, each in enumerate((values, values.astype(np.float32), values[::-1], values.reshape(3, 4, 2))):
+        path = tmp_path / f"{index}.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(each, np.eye(4)), path)
+        digests.append({LabelFileReader(reader).read(path).digest for reader in ("SimpleITKIO", "NibabelIO")})
+    assert all(len(each) == 1 for each in digests)
+    assert digests[0] == digests[1]
+    assert len(set.union(*digests)) == 3
+
+
 def test_nifti_2_is_read_by_nibabel_alone(tmp_path):
     path = tmp_path / "a.nii.gz"
     nibabel.save(nibabel.Nifti2Image(np.full((4, 3, 2), 7, np.uint8), np.diag([1.5, 2, 5, 1])), path)

@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, METRICS, SPURIOUS, LabelScores
+from acnn_nnunet.evaluation.comparison.references import check_same_files, check_same_volumes
+from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, METRICS, LabelScores
 from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE, read_scores
 from acnn_nnunet.files.patients import read_groups
 
@@ -43,6 +44,7 @@ class PairedScores:
         excluded: arm to (case, reason) that `evaluate` left out.
         files: arm to case to (reference file, prediction file), where summary.json has them.
         readers: arm to the name of the host's reader of its files, where summary.json has it.
+        without_digests: arms of an earlier version, which noted less of the references.
     """
 
     folders: dict[str, Path]
@@ -58,6 +60,7 @@ class PairedScores:
     excluded: dict[str, list[_Key]]
     files: dict[str, dict[str, tuple[str, str]]]
     readers: dict[str, str | None]
+    without_digests: list[str] = field(default_factory=list)
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -116,8 +119,8 @@ def read_paired_scores(arms: Mapping[str, Path], *, groups: Path | None = None) 
     excluded = {name: _read_excluded(summary) for name, summary in summaries.items()}
     for clean_up, scores in tables.items():
         _check_same_rows(scores, excluded, TABLES[clean_up])
-        _check_same_references(scores)
-    _check_same_voxels({name: _read_reference_voxels(summary) for name, summary in summaries.items()})
+        check_same_volumes(scores)
+    without_digests = check_same_files(summaries)
     first = next(iter(plain.values()))
     if {key for table in tables[LARGEST_COMPONENT].values() for key in table} != set(first):
         raise ValueError(f"{CASES_FILE} and {LARGEST_COMPONENT_FILE} of {next(iter(folders))} hold different rows.")
@@ -138,6 +141,7 @@ def read_paired_scores(arms: Mapping[str, Path], *, groups: Path | None = None) 
         excluded=excluded,
         files={name: _read_files(summary) for name, summary in summaries.items()},
         readers={name: summary.get("reader") for name, summary in summaries.items()},
+        without_digests=without_digests,
     )
 
 
@@ -177,16 +181,6 @@ def _read_files(summary: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return {e["case"]: (str(e.get("reference_file", "")), str(e.get("prediction_file", ""))) for e in entries}
 
 
-def _read_reference_voxels(summary: dict[str, Any]) -> dict[_Key, int]:
-    """Return the voxels of the reference of each case and label: files such as PNG tell no volume."""
-    return {
-        (entry["case"], label): metrics["n_ref"]
-        for entry in summary.get("metric_per_case") or ()
-        for label, metrics in entry.get("metrics", {}).items()
-        if "n_ref" in metrics
-    }
-
-
 def _agreed(summaries: Mapping[str, dict[str, Any]], key: str) -> Any:
     """Return what the summaries that have a key say of it, if it is the same."""
     stated = {name: summary[key] for name, summary in summaries.items() if summary.get(key) is not None}
@@ -211,32 +205,6 @@ def _check_same_rows(
         reasons = dict(excluded[name])
         why = next((f" ({case} was excluded: {reasons[case]})" for case in absent if case in reasons), "")
         raise ValueError(f"Arm {name} lacks {what} in {file} that another arm has{why}: only the same cases compare.")
-
-
-def _check_same_references(tables: Mapping[str, Mapping[_Key, LabelScores]]) -> None:
-    (first, expected), *others = tables.items()
-    for name, table in others:
-        for (case, label), score in table.items():
-            mine, theirs = expected[case, label].volume_reference_ml, score.volume_reference_ml
-            empty = [s.status in (SPURIOUS, BOTH_EMPTY) for s in (expected[case, label], score)]
-            same_volume = mine is None or theirs is None or np.isclose(mine, theirs, rtol=1e-6, atol=1e-9)
-            if empty[0] != empty[1] or not same_volume:
-                raise ValueError(
-                    f"Case {case}, label {label}: the reference has {mine} ml in arm {first} and {theirs} ml in arm "
-                    f"{name}: evaluate both against the same references."
-                )
-
-
-def _check_same_voxels(arms: Mapping[str, Mapping[_Key, int]]) -> None:
-    (first, expected), *others = arms.items()
-    for name, found in others:
-        for case, label in sorted(expected.keys() & found.keys()):
-            mine, theirs = expected[case, label], found[case, label]
-            if mine != theirs:
-                raise ValueError(
-                    f"Case {case}, label {label}: the reference has {mine} voxels in arm {first} and {theirs} in arm "
-                    f"{name}: evaluate both against the same references."
-                )
 
 
 def _align(tables: Mapping[str, Mapping[_Key, LabelScores]], cases: Iterable[str], labels: Iterable[str]) -> np.ndarray:

@@ -88,6 +88,11 @@ def explain(scores: PairedScores) -> list[str]:
         f"Rows empty in reference and prediction: {_counts(empty)}. Such a label is left out where all arms leave it "
         "empty; where another arm finds something in it, it counts as perfect.",
     ]
+    if scores.without_digests:
+        sentences.append(
+            f"An earlier version evaluated {', '.join(scores.without_digests)}: that the references are the same is "
+            "known from the size of each label only. Evaluate again to make sure."
+        )
     if scores.tolerance_mm is not None:
         sentences.append(f"Surface Dice at a tolerance of {scores.tolerance_mm:g} mm.")
     excluded = {arm: len(cases) for arm, cases in scores.excluded.items() if cases}
