@@ -18,20 +18,36 @@ def _add_plausibility(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("prediction", metavar="PRED", type=Path, help="folder of predicted label maps")
     add_output(parser)
     add_prior(parser)
-    parser.add_argument("--images", type=Path, help="the segmented images, to compare their codes")
+    parser.add_argument(
+        "--members",
+        nargs="+",
+        metavar="PRED_DIR",
+        type=Path,
+        help="predictions of an ensemble's members: folds, seeds or mirrorings; works without a prior",
+    )
+    parser.add_argument("--images", type=Path, help="the segmented images, for the pictures")
+    parser.add_argument(
+        "-djfile",
+        dest="dataset_json",
+        metavar="FILE",
+        type=Path,
+        help="without a prior: dataset.json; default: looked for in and above PRED",
+    )
     add_rules(parser)
     parser.add_argument(
-        "--calibration", dest="calibration_file", metavar="JSON", type=Path, help="flag cases by a calibration.json"
+        "--calibration", dest="calibration_file", metavar="JSON", type=Path, help="judge cases by a calibration.json"
     )
     parser.add_argument(
         "--calibrate", dest="references", metavar="GT", type=Path, help="references: make a calibration.json of PRED"
     )
-    parser.add_argument("--recall", type=float, default=0.9, help="share of bad cases to flag, default 0.9")
-    parser.add_argument(
-        "--bad-dice", type=float, help="a case is bad if its mean Dice is at most this; default: lowest tenth"
-    )
+    parser.add_argument("--recall", type=float, default=0.9, help="share of the bad to flag, default 0.9")
+    parser.add_argument("--bad-dice", type=float, help="bad is a Dice of at most this; default: the lowest tenth")
+    parser.add_argument("--level", type=float, default=0.9, help="of the prediction intervals, default 0.9")
     parser.add_argument(
         "--groups", dest="groups_file", metavar="CSV", type=Path, help=f"{GROUPS}; default: the one next to GT"
+    )
+    parser.add_argument(
+        "--continue", dest="continue_scoring", action="store_true", help="keep the cases that are scored already"
     )
     parser.set_defaults(run=_plausibility)
 
@@ -39,7 +55,10 @@ def _add_plausibility(commands: argparse._SubParsersAction) -> None:
 def _plausibility(arguments: argparse.Namespace) -> tuple[str, int]:
     from acnn_nnunet.plausibility.command import PlausibilityOptions, plausibility
 
-    options = options_from(PlausibilityOptions, arguments, prior_file=prior_of(arguments))
+    no_prior = arguments.prior is None and arguments.dataset is None
+    prior_file = None if no_prior else prior_of(arguments)
+    members = tuple(arguments.members or ())
+    options = options_from(PlausibilityOptions, arguments, prior_file=prior_file, members=members)
     outcome = plausibility(arguments.prediction, arguments.output, options)
     return outcome.text, outcome.exit_code
 

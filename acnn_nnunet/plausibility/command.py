@@ -1,23 +1,26 @@
 """`acnn-nnunet plausibility`: which predictions of a folder should be looked at, without ground truth."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acnn_nnunet.casewise.run import run
+from acnn_nnunet.casewise.journal import Journal
+from acnn_nnunet.casewise.run import work_through
 from acnn_nnunet.casewise.work import Excluded, Outcome
-from acnn_nnunet.evaluation.anatomy import declared
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule
+from acnn_nnunet.files.folders import existing_folder
 from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
-from acnn_nnunet.files.safe_writes import make_output_folder, refuse_file, write_json, write_text
+from acnn_nnunet.files.safe_writes import refuse_file, write_json, write_text
 from acnn_nnunet.fold_prior.case_files import list_images, list_labels
-from acnn_nnunet.fold_prior.coder import Coder, load_coder
-from acnn_nnunet.plausibility.calibration import Calibration, CalibrationCases, calibrate
-from acnn_nnunet.plausibility.page import KeptSlice, render_plausibility_page
-from acnn_nnunet.plausibility.scores import PlausibilityScorer
+from acnn_nnunet.plausibility.calibrate import calibrate
+from acnn_nnunet.plausibility.calibration import Calibration
+from acnn_nnunet.plausibility.estimates import check_level
+from acnn_nnunet.plausibility.members import find_members
+from acnn_nnunet.plausibility.page import PageParts, cases_to_show, render_plausibility_page
+from acnn_nnunet.plausibility.scores import Prediction, Scorer
+from acnn_nnunet.plausibility.slices import KeptSlice
+from acnn_nnunet.plausibility.subject import find_dataset_json, read_json, subject_of_dataset, subject_of_prior
 from acnn_nnunet.plausibility.table import (
     EMPTY,
     EXCLUDED,
@@ -28,50 +31,56 @@ from acnn_nnunet.plausibility.table import (
 )
 
 TABLE_FILE, PAGE_FILE, CALIBRATION_FILE = "plausibility.csv", "report.html", "calibration.json"
+# What changes no score: a calibration is made and applied after all cases are scored.
+_MAY_CHANGE = ("cases",)
+_PATHS = ("predictions", "images", "references")
 
 
 @dataclass(frozen=True)
 class PlausibilityOptions:
-    """How predictions are scored and judged.
+    """How predictions are scored and judged. A prior, members or rules are needed, any of them.
 
     Attributes:
         prior_file: the shape prior.
-        images: folder of the images that were segmented, to compare the codes of both.
-        rules_file: anatomical rules, instead of those that the prior's dataset.json declares.
-        calibration_file: a `calibration.json` to flag by.
+        members: folders of the predictions of an ensemble's members: folds, seeds or mirrorings.
+        images: folder of the images that were segmented, to be seen on the page.
+        dataset_json: without a prior: says the labels; None looks for it in and above the predictions.
+        rules_file: anatomical rules, instead of those that the dataset.json declares.
+        calibration_file: a `calibration.json` to judge by.
         references: folder of ground truth, to make a `calibration.json` of these predictions.
-        recall: with `references`: share of the bad cases to be flagged.
-        bad_dice: with `references`: a case is bad if its mean Dice is not above this; None takes the lowest tenth.
+        recall: with `references`: share of the bad to be flagged.
+        bad_dice: with `references`: bad is a Dice that is not above this; None takes the lowest tenth.
+        level: with `references`: of the prediction intervals.
         groups_file: with `references`: table of the patient of each case; None takes groups.csv beside them, if any.
+        continue_scoring: keep the cases that an earlier run has scored.
         device: cpu, cuda or mps.
+
+    Raises:
+        ValueError: for options that exclude each other, or a level outside 0 to 1.
     """
 
-    prior_file: Path
+    prior_file: Path | None = None
+    members: tuple[Path, ...] = ()
     images: Path | None = None
+    dataset_json: Path | None = None
     rules_file: Path | None = None
     calibration_file: Path | None = None
     references: Path | None = None
     recall: float = 0.9
     bad_dice: float | None = None
+    level: float = 0.9
     groups_file: Path | None = None
+    continue_scoring: bool = False
     device: str = "cpu"
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """The files of a prediction.
-
-    Attributes:
-        case: file name without ending.
-        label: its label map.
-        images: one file or more, channels in order; none where no images are looked at.
-        reference: ground truth, or None.
-    """
-
-    case: str
-    label: Path
-    images: tuple[Path, ...] = ()
-    reference: Path | None = None
+    def __post_init__(self) -> None:
+        if self.calibration_file is not None and self.references is not None:
+            raise ValueError("--calibrate makes a calibration, --calibration uses one: give one of them.")
+        if self.prior_file is not None and self.dataset_json is not None:
+            raise ValueError("-djfile goes without a prior: a prior brings the labels of its own dataset.")
+        if not 0 < self.recall <= 1:
+            raise ValueError(f"The recall is {self.recall:g}; it is above 0 and at most 1.")
+        check_level(self.level)
 
 
 def plausibility(predictions: Path, output: Path, options: PlausibilityOptions) -> Outcome:
@@ -79,105 +88,101 @@ def plausibility(predictions: Path, output: Path, options: PlausibilityOptions) 
 
     Raises:
         FileNotFoundError, NotADirectoryError: for a folder or file that is not there.
-        ValueError: if there are no predictions or none can be scored, if images are given without a predictor or for
-            other cases, or if rules or calibration cannot be used or do not belong to the prior.
-        OSError: if the output cannot be written.
+        ValueError: for predictions, images, members, rules or a calibration that do not belong together, or if nothing
+            can be scored.
+        OSError: if a result cannot be written.
     """
-    if options.calibration_file is not None and options.references is not None:
-        raise ValueError("--calibrate makes a calibration, --calibration uses one: give one of them.")
     refuse_file(output)
-    coder = load_coder(options.prior_file, device=options.device)
-    found = find_predictions(predictions, coder, images=options.images, references=options.references)
-    scorer = PlausibilityScorer(coder, find_rules(coder, options.rules_file))
-    names = scorer.score_names(with_images=options.images is not None)
-    calibration = None
+    if output.resolve() == existing_folder(predictions).resolve():
+        raise ValueError(f"{output} is the folder that is read from: choose another one with -o.")
+    scorer = load_scorer(predictions, options)
+    found = find_predictions(predictions, scorer, options)
+    calibration, remark = None, ""
     if options.calibration_file is not None:
-        calibration = read_calibration(options.calibration_file, scorer, names)
+        calibration = read_calibration(options.calibration_file, scorer)
     patient_of: dict[str, str] = {}
-    remark = ""
     if options.references is not None:
         patient_of, remark = patients_of_cases(options.groups_file, options.references)
-    rows, slices = score_folder(scorer, found)
+    journal = _journal(predictions, output, scorer, found, options)
+    score_cases(scorer, found, journal)
+    rows = rows_of(journal, found)
     _refuse_all_excluded(rows, predictions, calibrating=options.references is not None)
-    if options.references is None:
-        rows = [_judged(row, calibration) for row in rows]
-    else:
-        rows, calibration = _calibrated(rows, scorer, names, patient_of, options)
-    rule_names = [rule.name for rule in scorer.rules]
-    page = render_plausibility_page(
-        rows,
-        slices,
-        calibration,
-        calibrated_here=options.references is not None,
-        score_names=names,
-        folder=predictions,
-        images=options.images,
-        prior=coder.prior,
-        rules=rule_names,
-    )
-    make_output_folder(output)
-    if options.references is not None and calibration is not None:
-        write_json(output / CALIBRATION_FILE, calibration.as_plain())
-    write_table(output / TABLE_FILE, rows, score_names=names, rule_names=rule_names)
-    write_text(output / PAGE_FILE, page)
+    if options.references is not None:
+        calibration, rows = learn(scorer, rows, patient_of, options)
+    elif calibration is not None:
+        rows = calibration.judged(rows)
+    _write(predictions, output, scorer, rows, calibration, journal, options)
     excluded = tuple(Excluded(row.case, row.reason) for row in rows if row.status == EXCLUDED)
     return Outcome(_summary(rows, calibration, output, remark), excluded)
 
 
-def find_predictions(
-    folder: Path, coder: Coder, *, images: Path | None = None, references: Path | None = None
-) -> dict[str, Prediction]:
-    """Return the files of each prediction of a folder; its image or reference may be missing.
+def load_scorer(predictions: Path, options: PlausibilityOptions) -> Scorer:
+    """Return what scores predictions: a prior, members, rules; loads torch for a prior only.
+
+    Raises:
+        FileNotFoundError, ValueError: if prior, dataset.json or rules cannot be used, or nothing gives scores.
+    """
+    with_members = bool(options.members)
+    if options.prior_file is not None:
+        from acnn_nnunet.plausibility.prior_scores import load_prior_scorer
+
+        prior = load_prior_scorer(options.prior_file, device=options.device)
+        return Scorer(subject_of_prior(prior.coder, options.rules_file), prior, with_members)
+    file = options.dataset_json or find_dataset_json([predictions, *options.members, options.references])
+    scorer = Scorer(subject_of_dataset(file, options.rules_file), None, with_members)
+    if not scorer.sources:
+        raise ValueError(
+            "Nothing to score by: name a prior (--prior, or -d, -c and -f), two or more --members, or --rules."
+        )
+    return scorer
+
+
+def find_predictions(folder: Path, scorer: Scorer, options: PlausibilityOptions) -> dict[str, Prediction]:
+    """Return the files of each prediction of a folder; its image, member or reference may be missing.
 
     Raises:
         FileNotFoundError, NotADirectoryError: if there is no such folder.
-        ValueError: if it holds no label map, there is no image for any, or the prior has no predictor to read them.
+        ValueError: if it holds no label map, there is no image for any, or the members have none of the cases.
     """
-    ending = coder.file_ending
+    ending = scorer.subject.file_ending
     labels = list_labels(folder, ending)
+    members = find_members(options.members, list(labels), ending) if options.members else {}
     channels: dict[str, tuple[Path, ...]] = {}
     truth: dict[str, Path] = {}
-    if images is not None:
-        coder.require_predictor()
+    if (images := options.images) is not None:
         found = list_images(images, ending)
         if not set(found) & set(labels):
             raise ValueError(f"{images} holds no image of any prediction, such as {next(iter(labels))}_0000{ending}.")
         channels = {case: found.get(case, (images / f"{case}_0000{ending}",)) for case in labels}
-    if references is not None:
+    if (references := options.references) is not None:
         known = list_labels(references, ending)
         truth = {case: known.get(case, references / f"{case}{ending}") for case in labels}
-    return {case: Prediction(case, file, channels.get(case, ()), truth.get(case)) for case, file in labels.items()}
+    return {
+        case: Prediction(case, file, members.get(case, ()), channels.get(case, ()), truth.get(case))
+        for case, file in labels.items()
+    }
 
 
-def find_rules(coder: Coder, rules_file: Path | None) -> tuple[AnatomicalRule, ...]:
-    """Return the rules of a set or a JSON file, or those that the prior's dataset declares, if any.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the file, if it holds no rules or they do not suit the prior's labels.
-    """
-    where = f"dataset.json of {coder.prior.spec.dataset}"
-    return declared.find_rules(rules_file, coder.bundle.dataset_json, names=coder.names.values(), where=where)
-
-
-def read_calibration(path: Path, scorer: PlausibilityScorer, names: Sequence[str]) -> Calibration:
-    """Read a calibration that was made with the same prior, rules and kinds of scores.
+def read_calibration(path: Path, scorer: Scorer) -> Calibration:
+    """Read a calibration that was made with the same prior, rules and sources of scores.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: naming the file and what differs.
     """
-    content = _read_json(path, "a calibration.json that --calibrate wrote")
+    content = read_json(path, "a calibration.json that --calibrate wrote")
     calibration = Calibration.from_plain(content, where=str(path))
     again = "calibrate again with --calibrate GT"
-    if calibration.prior_sha256 != scorer.coder.prior.sha256:
-        raise ValueError(f"{path} was made with another prior than {scorer.coder.prior.path}: {again}.")
-    with_images = "image_disagreement" in calibration.scores
-    if with_images != ("image_disagreement" in names):
-        had, remedy = ("with", "give --images") if with_images else ("without", "leave out --images")
-        raise ValueError(f"{path} was made {had} images: {remedy}, or {again}.")
-    if list(calibration.rules) != [rule.as_plain() for rule in scorer.rules]:
+    for source, option in (("members", "--members"), ("prior", "--prior")):
+        if (had := source in calibration.sources) != (source in scorer.sources):
+            way, remedy = ("with", f"give {option}") if had else ("without", f"leave out {option}")
+            raise ValueError(f"{path} was made {way} {source}: {remedy}, or {again}.")
+    if scorer.prior is not None and calibration.prior_sha256 != scorer.prior.coder.prior.sha256:
+        raise ValueError(f"{path} was made with another prior than {scorer.prior.coder.prior.path}: {again}.")
+    if list(calibration.rules) != [rule.as_plain() for rule in scorer.subject.rules]:
         raise ValueError(f"{path} was made with other anatomical rules: name the same with --rules, or {again}.")
+    if strangers := sorted(set(calibration.structures) - set(scorer.subject.names)):
+        raise ValueError(f"{path} was made for other labels, such as {strangers[0]}: {again}.")
     return calibration
 
 
@@ -200,61 +205,111 @@ def patients_of_cases(groups_file: Path | None, references: Path) -> tuple[dict[
         return {}, f"each case counts as a patient of its own: {error}"
 
 
-def score_folder(
-    scorer: PlausibilityScorer, found: dict[str, Prediction]
-) -> tuple[list[PlausibilityRow], dict[str, KeptSlice]]:
-    """Return a row of each prediction, with the reason if it cannot be scored, and a slice to draw of each."""
-    results = run(partial(score_prediction, scorer), found, description="plausibility")
-    rows = [
-        result.value[0] if result.value else PlausibilityRow(result.case, EXCLUDED, reason=str(result.error))
-        for result in results
-    ]
-    return rows, {each.case: each.value[1] for each in results if each.value and each.value[1] is not None}
-
-
-def score_prediction(scorer: PlausibilityScorer, files: Prediction) -> tuple[PlausibilityRow, KeptSlice | None]:
-    """Score a prediction, against its reference too if there is one; return its row and a slice of it to draw.
+def score_cases(scorer: Scorer, found: dict[str, Prediction], journal: Journal) -> None:
+    """Score the cases that the journal does not hold yet, or whose files have changed, each written down as it ends.
 
     Raises:
-        FileNotFoundError, ValueError: naming the file that is missing or cannot be used.
+        WriteError: if the journal cannot be written.
     """
-    prediction = scorer.read(files.label)
-    dice, hausdorff_mm = None, None
-    if files.reference is not None:
-        dice, hausdorff_mm = scorer.true_scores(prediction, scorer.read(files.reference))
-    if missing := next((file for file in files.images if not file.is_file()), None):
-        raise FileNotFoundError(f"{missing.parent} holds no image {missing.name}")
-    found = scorer.score(prediction, image_files=files.images)
-    row = PlausibilityRow(
-        files.case,
-        SCORED if found.scores else EMPTY,
-        found.scores,
-        found.violations,
-        found.outside_share,
-        dice=dice,
-        hausdorff_mm=hausdorff_mm,
-    )
-    return row, KeptSlice.of(found, scorer.coder)
+    known = journal.latest()
+    open_cases = {
+        case: files
+        for case, files in found.items()
+        if case not in known or known[case]["error"] is not None or known[case]["stamp"] != files.stamp
+    }
+    results = work_through(scorer.score, open_cases, num_done=len(found) - len(open_cases), description="plausibility")
+    for result in results:
+        row, kept = result.value or (PlausibilityRow(result.case, EXCLUDED, reason=str(result.error)), None)
+        journal.append(
+            {
+                "case": result.case,
+                "stamp": found[result.case].stamp,
+                "error": result.error,
+                "row": row.as_plain(),
+                "slice": None if kept is None else kept.as_plain(),
+            }
+        )
 
 
-def _calibrated(
-    rows: Sequence[PlausibilityRow],
-    scorer: PlausibilityScorer,
-    names: Sequence[str],
-    patient_of: dict[str, str],
-    options: PlausibilityOptions,
-) -> tuple[list[PlausibilityRow], Calibration]:
-    """Return rows with plausibilities from fits without their patient, and the calibration of all."""
-    scored = [row for row in rows if row.status == SCORED]
-    calibration, held_out = calibrate(
-        CalibrationCases.of_rows(scored, names, patient_of),
+def rows_of(journal: Journal, found: dict[str, Prediction]) -> list[PlausibilityRow]:
+    """Return the row of each prediction from the journal."""
+    return [PlausibilityRow.from_plain(entry["row"]) for entry in journal.entries_of(list(found))]
+
+
+def learn(
+    scorer: Scorer, rows: Sequence[PlausibilityRow], patient_of: dict[str, str], options: PlausibilityOptions
+) -> tuple[Calibration, list[PlausibilityRow]]:
+    """Return a calibration of rows with true scores, and the rows judged by fits without their patient."""
+    return calibrate(
+        rows,
+        patient_of=patient_of,
+        sources=scorer.sources,
+        structure_scores=scorer.structure_scores,
+        case_scores=scorer.case_scores,
         recall=options.recall,
-        prior_sha256=scorer.coder.prior.sha256,
-        rules=[rule.as_plain() for rule in scorer.rules],
+        level=options.level,
         bad_dice=options.bad_dice,
+        prior_sha256="" if scorer.prior is None else scorer.prior.coder.prior.sha256,
+        rules=_plain_rules(scorer.subject.rules),
     )
-    expected = dict(zip((row.case for row in scored), held_out.tolist(), strict=True))
-    return [_judged(row, calibration, expected.get(row.case)) for row in rows], calibration
+
+
+def _plain_rules(rules: Sequence[AnatomicalRule]) -> list[dict[str, Any]]:
+    return [rule.as_plain() for rule in rules]
+
+
+def _journal(
+    predictions: Path, output: Path, scorer: Scorer, found: dict[str, Prediction], options: PlausibilityOptions
+) -> Journal:
+    """Begin the journal of a run, or take up that of the same run."""
+    prior = scorer.prior
+    header = {
+        "predictions": str(predictions.resolve()),
+        "members": [str(Path(folder).resolve()) for folder in options.members],
+        "images": None if options.images is None else str(options.images.resolve()),
+        "references": None if options.references is None else str(options.references.resolve()),
+        "prior": "" if prior is None else prior.coder.prior.sha256,
+        "labels": {name: list(values) for name, values in scorer.subject.label_values.items()},
+        "rules": _plain_rules(scorer.subject.rules),
+        "cases": list(found),
+    }
+    journal = Journal.of_part(output, num_parts=1, part_id=0)
+    if options.continue_scoring:
+        journal.go_on(header, may_change=_MAY_CHANGE, paths=_PATHS)
+    else:
+        journal.start(header)
+    return journal
+
+
+def _write(
+    predictions: Path,
+    output: Path,
+    scorer: Scorer,
+    rows: Sequence[PlausibilityRow],
+    calibration: Calibration | None,
+    journal: Journal,
+    options: PlausibilityOptions,
+) -> None:
+    rule_names = tuple(rule.name for rule in scorer.subject.rules)
+    names = {"structure_names": scorer.subject.names, "score_names": scorer.structure_scores}
+    names |= {"case_score_names": scorer.case_scores, "rule_names": rule_names}
+    shown = [entry for entry in journal.entries_of(cases_to_show(rows, calibration)) if entry["slice"] is not None]
+    page = render_plausibility_page(
+        rows,
+        {entry["case"]: KeptSlice.from_plain(entry["slice"]) for entry in shown},
+        calibration,
+        PageParts(
+            folder=predictions,
+            members=options.members,
+            prior=None if scorer.prior is None else scorer.prior.coder.prior,
+            calibrated_here=options.references is not None,
+            **names,
+        ),
+    )
+    if options.references is not None and calibration is not None:
+        write_json(output / CALIBRATION_FILE, calibration.as_plain())
+    write_table(output / TABLE_FILE, rows, **names)
+    write_text(output / PAGE_FILE, page)
 
 
 def _refuse_all_excluded(rows: Sequence[PlausibilityRow], folder: Path, *, calibrating: bool) -> None:
@@ -262,18 +317,6 @@ def _refuse_all_excluded(rows: Sequence[PlausibilityRow], folder: Path, *, calib
     if not any(row.status in usable for row in rows):
         reason = next((f"; the first: {row.case}: {row.reason}" for row in rows if row.reason), "")
         raise ValueError(f"No prediction of {folder} can be {wanted}{reason}")
-
-
-def _judged(
-    row: PlausibilityRow, calibration: Calibration | None, plausibility: float | None = None
-) -> PlausibilityRow:
-    """Return a row with its plausibility, by the calibration if it is not given; an empty prediction has 0."""
-    if row.status == EMPTY:
-        return replace(row, plausibility=0.0, flagged=None if calibration is None else True)
-    if row.status == EXCLUDED or calibration is None:
-        return row
-    value = calibration.plausibility(row.scores) if plausibility is None else plausibility
-    return replace(row, plausibility=value, flagged=calibration.flags(value))
 
 
 def _summary(rows: Sequence[PlausibilityRow], calibration: Calibration | None, output: Path, remark: str) -> str:
@@ -286,16 +329,9 @@ def _summary(rows: Sequence[PlausibilityRow], calibration: Calibration | None, o
         flagged = [row.case for row in least_plausible_first(rows) if row.flagged]
         more = ", …" if len(flagged) > 10 else ""
         lines.append(f"{len(flagged)} flagged{': ' if flagged else ''}{', '.join(flagged[:10])}{more}")
+        lines += [f"no expectation for {name}: {reason}" for name, reason in calibration.left_out.items()]
+        lines.append(calibration.measured.get("review_sentence", ""))
     else:
         lines.append("not flagged: without --calibration nothing says how low is too low")
     lines.append(f"report: {output / PAGE_FILE}")
-    return "\n".join(lines)
-
-
-def _read_json(path: Path, wanted: str) -> Any:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"There is no file {path}: it should be {wanted}.")
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON ({error}): it should be {wanted}.") from None
+    return "\n".join(line for line in lines if line)

@@ -1,110 +1,168 @@
-"""The page of `plausibility`: flagged cases, worst first, with pictures of their reconstruction by the prior."""
+"""The page of `plausibility`: which case, structure and slice to look at, why, and what a review brings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from acnn_nnunet import __version__
-from acnn_nnunet.fold_prior.coder import Coder
-from acnn_nnunet.pages.overlays import draw_overlay, worst_slice
 from acnn_nnunet.pages.page import figure_data_uri, format_number, new_figure, render_page
 from acnn_nnunet.plausibility.calibration import Calibration
-from acnn_nnunet.plausibility.scores import PredictionScores
-from acnn_nnunet.plausibility.table import EMPTY, EXCLUDED, SCORED, PlausibilityRow, least_plausible_first
+from acnn_nnunet.plausibility.measures import risk_curve
+from acnn_nnunet.plausibility.slices import KeptSlice
+from acnn_nnunet.plausibility.table import (
+    EMPTY,
+    EXCLUDED,
+    Estimate,
+    PlausibilityRow,
+    least_plausible_first,
+)
 
 SCORE_TITLES = {
+    "members_dice": "Dice between members",
+    "members_distance_mm": "distance between members, mm",
     "reconstruction_dice": "reconstruction Dice",
     "reconstruction_distance_mm": "reconstruction distance, mm",
-    "mahalanobis": "distance of its code (Mahalanobis)",
-    "image_disagreement": "distance from its image's code",
-    "image_dice": "Dice with what the image's code decodes to",
     "rule_violation": "rules broken by, sum",
+    "mahalanobis": "distance of the code (Mahalanobis)",
     "missing_labels": "labels missing",
 }
-DIGITS = {"reconstruction_dice": 3, "image_dice": 3, "rule_violation": 3, "missing_labels": 0}
-_NUM_PICTURES, _NUM_UNCALIBRATED = 24, 12
+DIGITS = {"members_dice": 3, "reconstruction_dice": 3, "rule_violation": 3, "missing_labels": 0}
+SOURCE_TITLES = {"members": "members alone", "prior": "prior alone", "rules": "rules alone"}
+_NUM_PICTURES, _NUM_UNCALIBRATED, _NUM_REASONS = 24, 12, 3
+_MOST_CELLS = 40_000  # of the page's table: browsers are slow on more, and the CSV file has them all
+_MOST_STRUCTURES = 12  # of a picture's caption
 
 
 @dataclass(frozen=True)
-class KeptSlice:
-    """One slice of a scored case on the prior's grid: where prediction and reconstruction differ most.
+class PageParts:
+    """What the page says of a run.
 
     Attributes:
-        prediction, reconstruction: label maps (Y, X).
-        image: (Y, X), if there is one.
-        spacing_mm: of a pixel.
-        label_names: by the values of the label maps.
+        folder: of the predictions.
+        members: folders of the members.
+        prior: the shape prior, or None.
+        calibrated_here: whether the calibration was made from these very predictions.
+        structure_names, score_names, case_score_names, rule_names: what the table has columns of.
     """
 
-    prediction: np.ndarray
-    reconstruction: np.ndarray
-    image: np.ndarray | None
-    spacing_mm: tuple[float, ...]
-    label_names: dict[int, str]
+    folder: Path
+    members: Sequence[Path]
+    prior: Any
+    calibrated_here: bool
+    structure_names: Sequence[str]
+    score_names: Sequence[str]
+    case_score_names: Sequence[str]
+    rule_names: Sequence[str]
 
-    @classmethod
-    def of(cls, scores: PredictionScores, coder: Coder) -> "KeptSlice | None":
-        """Cut the slice out of what was scored; None where there is no reconstruction."""
-        if scores.reconstruction is None:
-            return None
-        regions = coder.labels.regions
-        prediction, reconstruction = (_painted(maps, regions) for maps in (scores.maps, scores.reconstruction))
-        index, spacing_mm = worst_slice(prediction, [reconstruction], coder.geometry.spacing_mm)
-        return cls(
-            prediction[index].copy(),  # a view would keep the volume
-            reconstruction[index].copy(),
-            None if scores.image is None else scores.image[0].numpy()[index].copy(),
-            tuple(spacing_mm),
-            {channel + regions: name for channel, name in coder.names.items()},
-        )
+
+def cases_to_show(rows: Sequence[PlausibilityRow], calibration: Calibration | None) -> list[str]:
+    """Return the cases that the page has pictures of, worst first: flagged ones, or without a calibration the first."""
+    ordered = [row for row in least_plausible_first(rows) if row.status != EXCLUDED]
+    shown = ordered[:_NUM_UNCALIBRATED] if calibration is None else [row for row in ordered if row.flagged]
+    return [row.case for row in shown[:_NUM_PICTURES]]
 
 
 def render_plausibility_page(
     rows: Sequence[PlausibilityRow],
     slices: Mapping[str, KeptSlice],
     calibration: Calibration | None,
-    *,
-    calibrated_here: bool,
-    score_names: Sequence[str],
-    **about: Any,
+    parts: PageParts,
 ) -> str:
     """Return the self-contained page.
 
     Args:
         rows: of all predictions.
-        slices: of cases to draw.
+        slices: of the cases to draw.
         calibration: that they were judged by, if any.
-        calibrated_here: whether the calibration was made from these very predictions.
-        score_names: the scores that were taken.
-        about: `folder` and `images` that were read, the `prior` and the names of the `rules`.
+        parts: of the run.
     """
     ordered = least_plausible_first(rows)
     scored = [row for row in ordered if row.status != EXCLUDED]
-    shown = [row for row in scored if row.flagged] if calibration else scored[:_NUM_UNCALIBRATED]
+    by_case = {row.case: row for row in scored}
+    num_columns = 4 + len(parts.structure_names) * (1 + len(parts.score_names)) + len(parts.case_score_names)
+    listed = scored[: max(1, _MOST_CELLS // num_columns)]
     return render_page(
         "plausibility.html",
         version=__version__,
-        rows=scored,
+        rows=listed,
+        num_rows=len(scored),
+        num_flagged=sum(bool(row.flagged) for row in scored),
         excluded=[row for row in ordered if row.status == EXCLUDED],
         num_empty=sum(row.status == EMPTY for row in rows),
         with_truth=any(row.dice is not None for row in rows),
         calibration=calibration,
-        weights={} if calibration is None else dict(zip(calibration.scores, calibration.weights, strict=True)),
-        scatter=_draw_truth(rows, calibration) if calibration is not None and calibrated_here else None,
-        score_names=list(score_names),
+        recommendation="" if calibration is None else recommendation(calibration),
+        scatter=_draw_truth(rows, calibration) if calibration is not None and parts.calibrated_here else None,
         score_titles=SCORE_TITLES,
+        source_titles=SOURCE_TITLES,
         digits=DIGITS,
-        broken={row.case: _broken(row) for row in scored},
-        pictures=[
-            {"case": row.case, "source": _draw(row.case, slices.get(row.case)), "caption": _caption(row)}
-            for row in shown[:_NUM_PICTURES]
-        ],
-        num_shown=len(shown),
-        **about,
+        broken={row.case: _broken(row) for row in listed},
+        shown=[_shown(by_case[case], slices.get(case)) for case in cases_to_show(rows, calibration)],
+        parts=parts,
     )
+
+
+def recommendation(calibration: Calibration) -> str:
+    """Return the sentence on a source that does as well alone as everything together; empty if there is none."""
+    measured = calibration.measured
+    alone = {name: each["aurc"] for name, each in measured.get("alone", {}).items()}
+    best = min(alone, key=lambda name: alone[name], default=None)
+    if best is None or alone[best] > measured["aurc"]:
+        return ""
+    title = SOURCE_TITLES[best].capitalize()
+    return (
+        f"{title} order the calibration cases as well as all scores together (area under the risk-coverage curve "
+        f"{alone[best]:.3f} against {measured['aurc']:.3f}): the others can be left out."
+    )
+
+
+def reasons(row: PlausibilityRow) -> list[str]:
+    """Return why a case is implausible: the worst structure's largest contributions, largest first, at most three."""
+    structure = row.structures.get(row.worst_structure)
+    if structure is None:
+        return []
+    if not structure.present:
+        return [f"{row.worst_structure} is missing"]
+    largest = sorted(structure.shortfall.items(), key=lambda item: -item[1])[:_NUM_REASONS]
+    scores = {**row.scores, **structure.scores}
+    found = []
+    for name, fall in largest:
+        if fall > 0:
+            value = format_number(scores.get(name), DIGITS.get(name, 2))
+            found.append(f"{SCORE_TITLES[name]} {value} (takes {fall:.2f} off the logit of Dice)")
+    return found
+
+
+def _shown(row: PlausibilityRow, kept: KeptSlice | None) -> dict[str, Any]:
+    """Return what the page says of a case that it shows."""
+    expected = {name: each for name, each in row.structures.items() if each.expected_dice is not None}
+    if len(expected) > _MOST_STRUCTURES:
+        worst = sorted(expected, key=lambda name: -sum(expected[name].shortfall.values()))[:_MOST_STRUCTURES]
+        expected = {name: expected[name] for name in worst}
+    structures = [
+        (name, _interval(each.expected_dice, 2), _interval(each.expected_hausdorff_mm, 1), bool(each.flagged))
+        for name, each in expected.items()
+    ]
+    return {
+        "case": row.case,
+        "row": row,
+        "structures": structures,
+        "reasons": ["nothing is predicted"] if row.status == EMPTY else reasons(row),
+        "broken": _broken(row),
+        "picture": "" if kept is None else kept.draw(row.case),
+        "line": "" if kept is None else kept.line,
+    }
+
+
+def _interval(estimate: Estimate | None, digits: int) -> str:
+    """Return "0.81 (0.70 to 0.88)"."""
+    if estimate is None:
+        return "–"
+    value, low, high = (format_number(each, digits) for each in estimate)
+    return f"{value} ({low} to {high})"
 
 
 def _broken(row: PlausibilityRow) -> str:
@@ -113,47 +171,19 @@ def _broken(row: PlausibilityRow) -> str:
     return ", ".join(f"{name} ({value:.1%})" for value, name in broken)
 
 
-def _caption(row: PlausibilityRow) -> str:
-    words = [] if row.plausibility is None else [f"plausibility {row.plausibility:.3f}"]
-    words += [] if row.dice is None else [f"true Dice {row.dice:.3f}"]
-    words += [f"{SCORE_TITLES[name]} {format_number(row.scores[name], DIGITS.get(name, 2))}" for name in row.scores]
-    words += ["nothing is predicted"] if row.status == EMPTY else []
-    words += [f"breaks {broken}"] if (broken := _broken(row)) else []
-    return f"{row.case}: {'; '.join(words)}"
-
-
-def _draw(case: str, kept: KeptSlice | None) -> str:
-    """Draw prediction and reconstruction over the image where there is one; empty where nothing was kept."""
-    if kept is None:
-        return ""
-    return draw_overlay(
-        kept.prediction,
-        {case: kept.reconstruction},
-        kept.spacing_mm,
-        image=kept.image,
-        label_names=kept.label_names,
-        line_names=("prediction", "autoencoder"),
-    )
-
-
-def _painted(maps: Tensor, regions: bool) -> np.ndarray:
-    """Return a label map (…) of hard maps (C, …): the class's channel, or 1 + the channel of the last region there."""
-    if not regions:
-        return maps.argmax(0).numpy().astype(np.uint16)
-    numbers = np.arange(1, len(maps) + 1).reshape(-1, *(1,) * (maps.ndim - 1))
-    return ((maps.numpy() > 0.5) * numbers).max(0).astype(np.uint16)
-
-
 def _draw_truth(rows: Sequence[PlausibilityRow], calibration: Calibration) -> str:
-    """Draw the true Dice of every case over its plausibility, and the lines that divide flagged and bad."""
-    points = np.array([(row.plausibility, row.dice) for row in rows if row.status == SCORED and row.dice is not None])
-    figure = new_figure(4.6, 4.2)
-    axis = figure.subplots()
+    """Draw the true Dice of every case over its plausibility, and the risk-coverage curve."""
+    known = [(row.plausibility, row.dice) for row in rows if row.plausibility is not None and row.dice is not None]
+    points = np.array(known, dtype=np.float64)
+    figure = new_figure(9.2, 4.2)
+    axis, curve = figure.subplots(1, 2)
     axis.scatter(*points.T, s=14, color="#0072b2", alpha=0.7, lw=0)
     low = max(0.0, points.min() - 0.02)
     axis.plot([low, 1], [low, 1], color="#999", lw=0.8)
-    axis.axvline(calibration.threshold, color="#cc3311", lw=1, label="flagged to the left")
     axis.axhline(calibration.bad_dice, color="#e69f00", lw=1, ls="--", label="bad below")
     axis.set(xlim=(low, 1), ylim=(low, 1), xlabel="plausibility, by a fit without the patient", ylabel="true mean Dice")
     axis.legend(fontsize=8, frameon=False, loc="lower right")
+    coverage, risk = risk_curve(*points.T)
+    curve.plot(100 * coverage, risk, color="#0072b2")
+    curve.set(xlabel="cases kept, most plausible first, %", ylabel="risk: mean 1 − Dice of these", ylim=(0, None))
     return figure_data_uri(figure)

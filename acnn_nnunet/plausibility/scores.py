@@ -1,160 +1,204 @@
-"""Scores of a predicted label map: by a prior and a dataset's rules, and true ones where there is a reference."""
+"""Everything that is measured of one prediction: by its ensemble's members, the prior, the rules, and the reference."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, rule_violations
+from acnn_nnunet.evaluation.anatomy.rules import rule_violations
 from acnn_nnunet.evaluation.masks.case_scores import score_case
-from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, score_masks
-from acnn_nnunet.fold_prior.coder import Coder, GridCase
+from acnn_nnunet.evaluation.masks.scores import MISSED, OK
 from acnn_nnunet.nnunet.label_files import LabelMap
-from acnn_nnunet.nnunet.labels import values_of
-from acnn_nnunet.shape_prior.loss.distances import WhitenedDistance
+from acnn_nnunet.plausibility.members import MEMBERS_DICE, MEMBERS_DISTANCE, disagreement
+from acnn_nnunet.plausibility.slices import MEMBER, KeptSlice
+from acnn_nnunet.plausibility.subject import Subject
+from acnn_nnunet.plausibility.table import EMPTY, SCORED, PlausibilityRow, Structure
 
+if TYPE_CHECKING:
+    from acnn_nnunet.plausibility.prior_scores import PriorScorer
+
+RULE_VIOLATION, MISSING_LABELS = "rule_violation", "missing_labels"
 _TOLERANCE_MM = 1.0  # of a surface Dice that nobody reads
+_GROUPS = {
+    "members": (MEMBERS_DICE, MEMBERS_DISTANCE),
+    "prior": ("reconstruction_dice", "reconstruction_distance_mm", "mahalanobis"),
+    "rules": (RULE_VIOLATION,),
+}
+"""Which scores come from where."""
 
 
 @dataclass(frozen=True)
-class PredictionScores:
-    """Scores of a prediction.
+class Prediction:
+    """The files of a prediction.
 
     Attributes:
-        scores: by the names of `calibration.SCORES`; none where nothing is predicted, or nothing on the prior's grid.
-        violations: by the rules' names, 0 to 1; None where the rule's structure is not predicted.
-        outside_share: share of the predicted anatomy that lies beyond the prior's grid.
-        maps: the prediction on the grid, hard label maps (C, …).
-        reconstruction: the autoencoder's reconstruction of it, hard label maps (C, …); None without scores.
-        image: (C', …) on the grid, if there is one.
+        case: file name without ending.
+        label: its label map.
+        members: label maps of the ensemble's members.
+        images: one file or more, channels in order; none where no images are shown.
+        reference: ground truth, or None.
     """
 
-    scores: dict[str, float]
-    violations: dict[str, float | None]
-    outside_share: float
-    maps: Tensor
-    reconstruction: Tensor | None
-    image: Tensor | None
+    case: str
+    label: Path
+    members: tuple[Path, ...] = ()
+    images: tuple[Path, ...] = ()
+    reference: Path | None = None
+
+    @property
+    def stamp(self) -> list[list[int] | None]:
+        """Size and time of change of every file; None for one that is missing."""
+        files = [self.label, *self.members, *self.images, *([] if self.reference is None else [self.reference])]
+        stats = [path.stat() if path.is_file() else None for path in files]
+        return [None if stat is None else [stat.st_size, stat.st_mtime_ns] for stat in stats]
 
 
 @dataclass(frozen=True)
-class PlausibilityScorer:
-    """Scores predictions with a prior and rules.
+class Scorer:
+    """Scores predictions with what there is.
 
     Attributes:
-        coder: the prior, and how files come to its grid.
-        rules: that the dataset declares.
+        subject: labels, rules and reader.
+        prior: the shape prior, or None.
+        with_members: whether predictions come with members.
     """
 
-    coder: Coder
-    rules: tuple[AnatomicalRule, ...]
+    subject: Subject
+    prior: "PriorScorer | None" = None
+    with_members: bool = False
 
-    @cached_property
-    def label_values(self) -> dict[str, tuple[int, ...]]:
-        """The values of each label or region of the prior's dataset."""
-        labels = self.coder.prior.spec.labels
-        return {name: values_of(labels[name]) for name in self.coder.names.values()}
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Where scores come from: members, prior, rules."""
+        present = {"members": self.with_members, "prior": self.prior is not None, "rules": bool(self.subject.rules)}
+        return tuple(name for name in _GROUPS if present[name])
 
-    def score_names(self, *, with_images: bool) -> tuple[str, ...]:
-        """Return the names of the scores that `score` gives."""
-        names = ["reconstruction_dice", "reconstruction_distance_mm", "mahalanobis"]
-        names += ["image_disagreement", "image_dice"] if with_images else []
-        names += ["rule_violation"] if self.rules else []
-        return (*names, "missing_labels")
+    @property
+    def structure_scores(self) -> tuple[str, ...]:
+        """Names of the scores of each structure."""
+        names = [name for source in self.sources for name in _GROUPS[source]]
+        return tuple(name for name in names if name != "mahalanobis")
 
-    def read(self, file: Path) -> LabelMap:
-        """Read a label map in the labels and axes of the prior's dataset.
+    @property
+    def case_scores(self) -> tuple[str, ...]:
+        """Names of the scores of the whole case."""
+        return (*(("mahalanobis",) if self.prior is not None else ()), MISSING_LABELS)
 
-        Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: naming the file, if it cannot be read or the prior does not know its labels or axes.
-        """
-        label_map = self.coder.reader.read(file)
-        self.coder.check(label_map, file)
-        return label_map
-
-    def score(self, prediction: LabelMap, *, image_files: Sequence[Path] = ()) -> PredictionScores:
-        """Score a prediction, and compare it with its image where there is one.
+    def score(self, files: Prediction) -> tuple[PlausibilityRow, KeptSlice | None]:
+        """Score a prediction, against its reference too if there is one; return its row and a slice to draw.
 
         Raises:
-            FileNotFoundError: if there is no such image.
-            ValueError: if the image does not belong to the prediction or the prior has no predictor, or if a score is
-                not finite.
+            FileNotFoundError, ValueError: naming the file that is missing or cannot be used.
         """
-        case = self.coder.bring(prediction, image_files=image_files)
-        maps = self.coder.labels.hardened(case.maps[None])[0]
+        prediction = self.subject.read(files.label)
+        diagonal_mm = prediction.geometry.diagonal_mm
+        row = PlausibilityRow(files.case, SCORED, self._structures(prediction), diagonal_mm=diagonal_mm)
+        if files.reference is not None:
+            row = self._with_truth(row, prediction, self.subject.read(files.reference))
+        if missing := next((file for file in files.images if not file.is_file()), None):
+            raise FileNotFoundError(f"{missing.parent} holds no image {missing.name}")
+        row = self._with_rules(row, prediction)
+        kept = None
+        if self.prior is not None:
+            # The image is brought to the grid for the picture alone, which members draw on the file's own grid.
+            found = self.prior.score(prediction, image_files=() if self.with_members else files.images)
+            kept = self.prior.slice_of(found, prediction)
+            status = EMPTY if found.empty else SCORED
+            scores = {} if found.mahalanobis is None else {"mahalanobis": found.mahalanobis}
+            row = replace(row, status=status, scores=scores, outside_share=found.outside_share)
+            row = _with_scores(row, found.structures)
+        if not any(each.present for each in row.structures.values()):
+            row = replace(row, status=EMPTY)
+        if self.with_members:
+            members = self._members(files, prediction)
+            row = _with_scores(row, disagreement(members, self.subject.label_values))
+            kept = self._members_slice(prediction, members, files.images)
+        missing_labels = sum(not row.structures[name].present for name in self.subject.usual)
+        row = replace(row, scores={**row.scores, MISSING_LABELS: float(missing_labels)})
+        plausibility = 0.0 if row.status == EMPTY else None
+        return replace(row, plausibility=plausibility, slice_number=None if kept is None else kept.number), kept
+
+    def _structures(self, prediction: LabelMap) -> dict[str, Structure]:
+        held = {value for value, box in enumerate(prediction.boxes, start=1) if box is not None}
+        return {name: Structure(bool(held & set(values))) for name, values in self.subject.label_values.items()}
+
+    def _with_truth(self, row: PlausibilityRow, prediction: LabelMap, reference: LabelMap) -> PlausibilityRow:
+        """Return the row with true scores; a label that only one of the maps has, has Dice 0 and the diagonal."""
+        if differences := prediction.geometry.differences(reference.geometry):
+            raise ValueError(f"it is not on its reference's grid: {'; '.join(differences)} (prediction, reference)")
+        labels = tuple(self.subject.label_values.values())
+        scored = score_case(reference, prediction, labels, ignore=self.subject.ignore, tolerance_mm=_TOLERANCE_MM)
+        structures, applicable = {}, []
+        for (name, each), (truth, _) in zip(row.structures.items(), scored, strict=True):
+            there = truth.status in (OK, MISSED)
+            structures[name] = replace(each, in_reference=there, dice=truth.dice, hausdorff_mm=truth.hausdorff_mm)
+            applicable += [truth] if truth.dice is not None else []
+        if not applicable:
+            raise ValueError("neither it nor its reference holds a label")
+        dice, hausdorff_mm = (float(np.mean([getattr(s, key) for s in applicable])) for key in ("dice", "hausdorff_mm"))
+        return replace(row, structures=structures, dice=dice, hausdorff_mm=hausdorff_mm)
+
+    def _with_rules(self, row: PlausibilityRow, prediction: LabelMap) -> PlausibilityRow:
+        subject = self.subject
+        if not subject.rules:
+            return row
         violations = rule_violations(
             prediction.values,
-            self.rules,
-            label_values=self.label_values,
+            subject.rules,
+            label_values=subject.label_values,
             spacing_mm=prediction.geometry.spacing_mm,
             left_mm=prediction.geometry.left_mm,
         )
-        if case.empty:
-            return PredictionScores({}, violations, case.outside_share, maps, None, case.image)
-        code = self.coder.codes_of(case.maps[None])
-        reconstruction = self.coder.labels.hardened(self.coder.decode(code))[0]
-        dice, distance_mm = self._compare(maps, reconstruction)
-        scores = {"reconstruction_dice": dice, "reconstruction_distance_mm": distance_mm}
-        scores |= self._place(code, case, maps)
-        if self.rules:
-            scores["rule_violation"] = sum(value for value in violations.values() if value is not None)
-        scores["missing_labels"] = float(len(self._missing(prediction)))
-        if bad := [name for name, value in scores.items() if not np.isfinite(value)]:
-            raise ValueError(f"its {bad[0]} is not finite: the prior cannot read it")
-        return PredictionScores(scores, violations, case.outside_share, maps, reconstruction, case.image)
+        broken = {
+            name: sum(violations[rule.name] or 0.0 for rule in subject.rules_about(name)) for name in subject.names
+        }
+        row = replace(row, violations=violations)
+        return _with_scores(row, {name: {RULE_VIOLATION: value} for name, value in broken.items()})
 
-    def true_scores(self, prediction: LabelMap, reference: LabelMap) -> tuple[float, float]:
-        """Return mean Dice and Hausdorff distance in mm over the labels that either map holds.
-
-        A label that only one of the two holds has Dice 0 and the image's diagonal.
+    def _members(self, files: Prediction, prediction: LabelMap) -> list[LabelMap]:
+        """Read a case's members.
 
         Raises:
-            ValueError: if the two lie on different grids, or neither holds a label.
+            FileNotFoundError, ValueError: naming the member that is missing, damaged or on another grid.
         """
-        if differences := prediction.geometry.differences(reference.geometry):
-            raise ValueError(f"it is not on its reference's grid: {'; '.join(differences)} (prediction, reference)")
-        labels, ignore = tuple(self.label_values.values()), self.coder.labels.ignore_label
-        scored = score_case(reference, prediction, labels, ignore=ignore, tolerance_mm=_TOLERANCE_MM)
-        applicable = [scores for scores, _ in scored if scores.dice is not None]
-        if not applicable:
-            raise ValueError("neither it nor its reference holds a label")
-        return float(np.mean([s.dice for s in applicable])), float(np.mean([s.hausdorff_mm for s in applicable]))
+        members = []
+        for file in files.members:
+            if not file.is_file():
+                raise FileNotFoundError(f"the member {file.parent} holds no {file.name}")
+            member = self.subject.read(file)
+            if differences := member.geometry.differences(prediction.geometry):
+                raise ValueError(
+                    f"the member {file} lies on another grid than the prediction: {'; '.join(differences)}"
+                )
+            members.append(member)
+        return members
 
-    def _compare(self, maps: Tensor, others: Tensor) -> tuple[float, float]:
-        """Return mean Dice and surface distance over the labels that either map (C, …) holds."""
-        compared = []
-        for channel in self.coder.names:
-            first, second = (each[channel].numpy() > 0.5 for each in (maps, others))
-            found = score_masks(first, second, self.coder.geometry, tolerance_mm=_TOLERANCE_MM)
-            if found.status != BOTH_EMPTY:
-                compared.append((found.dice, found.mean_surface_distance_mm))
-        dice, distance_mm = np.array(compared, dtype=np.float64).mean(axis=0)
-        return float(dice), float(distance_mm)
+    def _members_slice(
+        self, prediction: LabelMap, members: Sequence[LabelMap], image_files: Sequence[Path]
+    ) -> KeptSlice:
+        """Return the slice where the prediction and the member that differs most from it differ most."""
+        differing = [int(np.count_nonzero(prediction.values != each.values)) for each in members]
+        other = members[int(np.argmax(differing))]
+        image = None
+        if image_files:
+            image = self.subject.reader.read_image(image_files[0])[0][0]
+            if image.size != prediction.values.size:
+                raise ValueError(f"{image_files[0]} is of another size than the prediction")
+            image = image.reshape(prediction.values.shape)
+        names = {value: name for name, values in self.subject.label_values.items() for value in values[:1]}
+        spacing_mm = prediction.geometry.spacing_mm
+        return KeptSlice.of(prediction.values, other.values, spacing_mm, image=image, label_names=names, line=MEMBER)
 
-    def _place(self, code: Tensor, case: GridCase, maps: Tensor) -> dict[str, float]:
-        """Return how far a code (1, K) is from the mean of the training labels, and from what its image says."""
-        mean = self.coder.prior.network.code_mean.cpu()
-        scores = {"mahalanobis": self._distance(code, mean[None])}
-        if case.image is not None:
-            predicted = self.coder.image_codes_of(case.image[None])
-            scores["image_disagreement"] = self._distance(predicted, code)
-            scores["image_dice"], _ = self._compare(maps, self.coder.labels.hardened(self.coder.decode(predicted))[0])
-        return scores
 
-    def _distance(self, first: Tensor, second: Tensor) -> float:
-        return float(self._whitened(first, second).sqrt())
+def scores_of(source: str) -> tuple[str, ...]:
+    """Return the names of the scores that come from members, prior or rules."""
+    return _GROUPS[source]
 
-    @cached_property
-    def _whitened(self) -> torch.nn.Module:
-        return WhitenedDistance(self.coder.prior.network.code_covariance.cpu())
 
-    def _missing(self, prediction: LabelMap) -> list[str]:
-        """Return the labels that training cases have and the prediction lacks."""
-        present = {value for value, box in enumerate(prediction.boxes, start=1) if box is not None}
-        known = set(self.label_values) - set(self.coder.prior.spec.absent_labels)
-        return sorted(name for name in known if not present & set(self.label_values[name]))
+def _with_scores(row: PlausibilityRow, scores: dict[str, dict[str, Any]]) -> PlausibilityRow:
+    structures = {
+        name: replace(each, scores={**each.scores, **scores.get(name, {})}) for name, each in row.structures.items()
+    }
+    return replace(row, structures=structures)

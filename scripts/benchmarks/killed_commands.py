@@ -94,7 +94,7 @@ def commands() -> dict[str, KilledCommand]:
     return {
         "evaluate": KilledCommand((evaluate,), (f"{evaluate} --continue",)),
         "predict_hr": KilledCommand((predict,), (f"{predict} --continue_prediction",), models=("SubPixelSegTrainer",)),
-        "plausibility": KilledCommand((plausibility,), (plausibility,), models=ours),
+        "plausibility": KilledCommand((plausibility,), (f"{plausibility} --continue",), models=ours),
         "prior": KilledCommand(
             (prior,), (f"{prior} --c",), "results", trainings=(("ShapePriorTrainer", QUICK, EPOCHS),)
         ),

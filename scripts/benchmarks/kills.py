@@ -4,10 +4,9 @@
 
 Each command runs undisturbed. Then, for every moment, it is started in a fresh output folder, its process group is
 killed (`kill -9`) after a share of the undisturbed time, every other time counted from its first file on, and it is
-started again with `--c`, `--continue` or `--continue_prediction`; `plausibility` has no such flag and starts over. The
-output must equal the undisturbed one: tables line by line, label maps and pages byte by byte. Trainings draw other
-batches after a kill, so their checkpoints must load, the epochs go on where the checkpoint stands, and the logs hold
-each epoch once.
+started again with `--c`, `--continue` or `--continue_prediction`. The output must equal the undisturbed one: tables
+line by line, label maps and pages byte by byte. Trainings draw other batches after a kill, so their checkpoints must
+load, the epochs go on where the checkpoint stands, and the logs hold each epoch once.
 
 Commands are forked off this process, which has loaded nnU-Net and PyTorch: start-up of seconds writes nothing.
 Writes NAME.json of each command to --results after every kill; a command goes on with the moments that are left.

@@ -20,9 +20,13 @@ def test_plausibility(monkeypatch, tmp_path):
         "acnn_nnunet.plausibility.command.plausibility", lambda *each: (calls.append(each), Outcome("x"))[1]
     )
     words = f"plausibility pred -o out --prior {prior} --rules r.json --calibrate gt --recall 0.8 --bad-dice 0.5"
+    words += " --members a b --level 0.8 --continue"
     assert main([*words.split(), "--groups", "g.csv", "--images", "i"]) == 0
     options = PlausibilityOptions(
         prior,
+        members=(Path("a"), Path("b")),
+        level=0.8,
+        continue_scoring=True,
         images=Path("i"),
         rules_file=Path("r.json"),
         references=Path("gt"),
@@ -31,6 +35,9 @@ def test_plausibility(monkeypatch, tmp_path):
         groups_file=Path("g.csv"),
     )
     assert calls == [(Path("pred"), Path("out"), options)]
+    assert main(["plausibility", "pred", "-o", "out", "--members", "a", "b", "-djfile", "d.json"]) == 0
+    members = (Path("a"), Path("b"))
+    assert calls[1][2] == PlausibilityOptions(members=members, dataset_json=Path("d.json"))
 
 
 @pytest.fixture

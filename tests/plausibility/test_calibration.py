@@ -1,186 +1,80 @@
-"""Calibrations of scores whose relation to the truth is made up, and so known."""
+"""A calibration's file, and verdicts by hand."""
 
 import json
 import math
-from itertools import pairwise
+from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from acnn_nnunet.plausibility.calibration import (
-    Calibration,
-    CalibrationCases,
-    badness,
-    calibrate,
-    judge_flags,
-    judge_plausibilities,
-)
-from acnn_nnunet.plausibility.table import PlausibilityRow
+from acnn_nnunet.plausibility.calibration import Calibration, StructureCalibration, with_verdict
+from acnn_nnunet.plausibility.estimates import Regression, StructureEstimator
+from acnn_nnunet.plausibility.table import Estimate, PlausibilityRow, Structure
 
 
-def made_up(count=40, *, noise=0.0):
-    """Cases whose Dice falls with the Mahalanobis distance alone; what is missing and broken is drawn at random."""
-    rng = np.random.default_rng(0)
-    mahalanobis = rng.uniform(1, 20, count)
-    dice = 1 / (1 + np.exp(-(6 - 2 * np.log1p(mahalanobis) + noise * rng.standard_normal(count))))
-    scores = {"mahalanobis": mahalanobis, "rule_violation": rng.uniform(0, 1, count), "missing_labels": np.zeros(count)}
-    units = [f"patient{index // 2}" for index in range(count)]
-    return CalibrationCases(scores, dice, 10 * (1 - dice), units)
+def by_hand(*, always_there=True):
+    """At no missing label the odds are 3 to 1, one missing label makes them even."""
+    residuals = ((0.0,),) * 9
+    dice, distance = (Regression((sign * math.log(3),), math.log(3), residuals) for sign in (-1, 1))
+    estimator = StructureEstimator(("missing_labels",), (0.0,), (1.0,), dice, distance, level=0.9)
+    known = StructureCalibration(estimator, bad_dice=0.4, threshold=0.5, always_there=always_there)
+    return Calibration({"LV": known}, ("members",), 0.9, 0.9, 0.4)
 
 
-def test_a_known_relation_is_learnt():
-    cases = made_up()
-    calibration, held_out = calibrate(cases, recall=0.75, prior_sha256="abc")
-    weights = dict(zip(calibration.scores, calibration.weights, strict=True))
-    assert weights["missing_labels"] == 0  # a score that never moves says nothing
-    assert weights["mahalanobis"] > 20 * weights["rule_violation"]
-    assert np.abs(held_out - cases.dice).max() < 0.05
-    measured = calibration.measured
-    assert (measured["cases"], measured["patients"]) == (40, 20)
-    assert measured["auroc_worst_tenth"] == 1
-    assert measured["spearman_dice"] > 0.98
-    assert measured["spearman_hausdorff"] < -0.98
-    assert measured["single_scores"]["mahalanobis"]["spearman_dice"] == pytest.approx(1)
-    assert measured["single_scores"]["missing_labels"]["spearman_dice"] is None
+def row(*, missing=0.0, present=True, case="a"):
+    structures = {"LV": Structure(present), "RV": Structure(True)}
+    return PlausibilityRow(case, "scored", structures, {"missing_labels": missing}, diagonal_mm=50.0)
 
 
-def test_plausibility_is_an_expected_dice_that_falls_with_every_score():
-    calibration, _ = calibrate(made_up(noise=0.5), recall=0.9, prior_sha256="abc")
-    rising = [1.0, 5.0, 50.0, 1e9]
-    for name in calibration.scores:
-        others = dict.fromkeys(set(calibration.scores) - {name}, 1.0)
-        values = [calibration.plausibility({**others, name: value}) for value in rising]
-        assert all(0 <= b <= a <= 1 for a, b in pairwise(values))
+def test_a_verdict_by_hand():
+    judged = by_hand().judged([row(), row(missing=1.0, case="b"), row(present=False, case="c")])
+    assert [each.plausibility for each in judged] == pytest.approx([3 / 4, 1 / 2, 0])
+    assert [each.flagged for each in judged] == [False, True, True]  # at the threshold is flagged
+    assert judged[1].structures["LV"].shortfall == pytest.approx({"missing_labels": math.log(3)})
+    assert judged[2].structures["LV"].expected_hausdorff_mm == (50, 50, 50)
+    assert judged[0].structures["RV"].expected_dice is None  # the calibration does not know it
 
 
-def test_the_threshold_finds_the_wanted_share_of_the_bad():
-    cases = made_up(count=40)
-    # The worst tenth are 4 of 40 and, with the fifth as bad, 5: the quantile takes an existing Dice, rank 0.1·39 → 5th.
-    for recall, found in ((0.2, 1), (0.4, 2), (0.9, 5), (1.0, 5)):
-        calibration, held_out = calibrate(cases, recall=recall, prior_sha256="abc")
-        bad = cases.dice <= calibration.bad_dice
-        assert bad.sum() == 5
-        assert (held_out[bad] <= calibration.threshold).sum() == found
-        assert calibration.flags(calibration.threshold)
-        assert not calibration.flags(calibration.threshold + 1e-9)
-        assert calibration.measured["found_share_of_bad"] == pytest.approx(found / 5)
+def test_a_missing_structure_that_need_not_be_there_says_nothing():
+    (judged,) = by_hand(always_there=False).judged([row(present=False)])
+    assert (judged.plausibility, judged.flagged) == (None, None)
 
 
-def test_a_patient_is_never_judged_by_a_fit_that_saw_it():
-    cases = made_up()
-    _, held_out = calibrate(cases, recall=0.9, prior_sha256="abc")
-    changed = cases.dice.copy()
-    changed[:2] = 0.02  # the first patient's truth
-    other = CalibrationCases(cases.scores, changed, cases.hausdorff_mm, cases.units)
-    _, held_out_then = calibrate(other, recall=0.9, prior_sha256="abc")
-    assert held_out_then[:2].tolist() == held_out[:2].tolist()
-    assert held_out_then.tolist() != held_out.tolist()
-
-
-def test_badness_by_hand():
-    values = np.array([[0.75, np.e - 1, 0.25, 2.0]])
-    names = ("reconstruction_dice", "mahalanobis", "rule_violation", "missing_labels")
-    assert badness(values, names)[0].tolist() == pytest.approx([0.25, 1.0, 0.5, 2.0])
-
-
-def test_order_is_judged_by_hand():
-    dice = np.array([0.1, 0.5, 0.6, 0.7, 0.8])
-    plausibility = np.array([0.3, 0.2, 0.6, 0.7, 0.8])
-    found = judge_plausibilities(plausibility, dice, -dice)
-    # Rank 0.1·4 = 0.4 is raised to the second case, 0.5: of 2·3 pairs of bad and good all are in order.
-    assert found["auroc_worst_tenth"] == 1
-    # Ranks differ by 1 in two places: 1 − 6·2 / (5·24).
-    assert found["spearman_dice"] == pytest.approx(0.9)
-    assert found["spearman_hausdorff"] == pytest.approx(-0.9)
-    alike = judge_plausibilities(plausibility, np.full(5, 0.5), dice)
-    assert (alike["auroc_worst_tenth"], alike["spearman_dice"]) == (None, None)
-
-
-def test_flags_are_judged_by_hand():
-    flagged, bad = np.array([1, 1, 1, 0], dtype=bool), np.array([1, 0, 0, 1], dtype=bool)
-    found = judge_flags(flagged, bad)
-    assert found == pytest.approx({"flagged_share": 0.75, "found_share_of_bad": 0.5, "bad_share_of_flagged": 1 / 3})
-    nothing = np.zeros(4, dtype=bool)
-    assert judge_flags(nothing, nothing)["found_share_of_bad"] is None
+def test_the_case_follows_from_its_structures():
+    parts = {
+        "LV": Structure(True, expected_dice=Estimate(0.9, 0.8, 1), flagged=False),
+        "RV": Structure(True, expected_dice=Estimate(0.5, 0.4, 0.6), flagged=True),
+    }
+    judged = with_verdict(PlausibilityRow("a", "scored", parts))
+    assert (judged.plausibility, judged.flagged) == (pytest.approx(0.7), True)
 
 
 def test_a_calibration_comes_back_from_its_file():
-    calibration, _ = calibrate(made_up(), recall=0.9, prior_sha256="abc", rules=[{"rule": "one_piece"}])
-    again = Calibration.from_plain(json.loads(json.dumps(calibration.as_plain())), where="calibration.json")
-    assert again == calibration
+    calibration = by_hand()
+    assert (
+        Calibration.from_plain(json.loads(json.dumps(calibration.as_plain())), where="calibration.json") == calibration
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 0}, "is no calibration that this acnn-nnunet wrote"),
-        ({"weights": [1.0]}, "is damaged"),
-        ({"scores": ["a", "b", "c"]}, "is damaged"),
-        ({"threshold": float("nan")}, "is damaged"),
+        (
+            {"format_version": 1},
+            "another version of acnn-nnunet (format 1 instead of 2), which judged cases as a whole",
+        ),
+        ({"structures": {}}, "is damaged"),
+        ({"structures": {"LV": {}}}, "is damaged"),
+        ({"structures": None}, "is damaged"),
         ({"surplus": 1}, "is damaged"),
     ],
 )
-def test_a_damaged_file_is_refused(changes, message):
-    plain = calibrate(made_up(), recall=0.9, prior_sha256="abc")[0].as_plain()
+def test_a_damaged_or_old_file_is_refused(changes, message):
     with pytest.raises(ValueError, match=r"calibration\.json") as error:
-        Calibration.from_plain({**plain, **changes}, where="calibration.json")
+        Calibration.from_plain({**by_hand().as_plain(), **changes}, where="calibration.json")
     assert message in str(error.value)
-
-
-def test_what_cannot_be_learnt_is_said():
-    with pytest.raises(ValueError, match="needs 10 scored cases of two patients at least; there are 8 of 4"):
-        calibrate(made_up(8), recall=0.9, prior_sha256="abc")
-    with pytest.raises(ValueError, match="above 0 and at most 1"):
-        calibrate(made_up(), recall=0.0, prior_sha256="abc")
-    with pytest.raises(ValueError, match=r"No calibration case has a mean Dice of 0\.01 or less"):
-        calibrate(made_up(), recall=0.9, prior_sha256="abc", bad_dice=0.01)
-    cases = made_up()
-    same = CalibrationCases(cases.scores, np.full(40, 0.5), cases.hausdorff_mm, cases.units)
-    with pytest.raises(ValueError, match=r"same mean Dice, 0\.5"):
-        calibrate(same, recall=0.9, prior_sha256="abc")
-
-
-def test_rows_with_truth_become_cases_and_a_stranger_is_its_own_patient():
-    rows = [
-        PlausibilityRow("a", "scored", {"mahalanobis": 1.0, "missing_labels": 0.0}, dice=0.9, hausdorff_mm=2.0),
-        PlausibilityRow("b", "scored", {"mahalanobis": 3.0, "missing_labels": 1.0}, dice=0.5, hausdorff_mm=8.0),
-    ]
-
-    cases = CalibrationCases.of_rows(rows, ["missing_labels", "mahalanobis"], {"a": "p"})
-
-    assert {name: values.tolist() for name, values in cases.scores.items()} == {
-        "missing_labels": [0, 1],
-        "mahalanobis": [1, 3],
-    }
-    assert (cases.dice.tolist(), cases.hausdorff_mm.tolist(), cases.units) == ([0.9, 0.5], [2, 8], ["p", "b"])
-
-
-def test_a_case_at_the_threshold_is_flagged():
-    calibration = Calibration((), (), (), (), 0.0, bad_dice=0.5, recall=1.0, threshold=0.7, prior_sha256="")
-
-    assert (calibration.flags(0.7), calibration.flags(0.7001)) == (True, False)
-
-
-def test_a_plausibility_by_hand():
-    one, weight = ("missing_labels",), (math.log(3),)
-    calibration = Calibration(one, (0.0,), (1.0,), weight, math.log(3), 0.5, 1.0, threshold=0.7, prior_sha256="")
-
-    # At the centre the odds are 3 to 1, one scale further they are a third of that, then a ninth.
-    found = [calibration.plausibility({"missing_labels": badness}) for badness in (0, 1, 2)]
-    assert found == pytest.approx([3 / 4, 1 / 2, 1 / 4])
-
-
-def test_flags_of_nobody():
-    nobody = np.zeros(3, dtype=bool)
-
-    assert judge_flags(nobody, nobody) == {
-        "flagged_share": 0.0,
-        "found_share_of_bad": None,
-        "bad_share_of_flagged": None,
-    }
-
-
-def test_cases_that_are_all_alike_cannot_be_ordered():
-    judged = judge_plausibilities(np.array([0.1, 0.2]), np.array([0.5, 0.5]), np.array([3.0, 3.0]))
-
-    assert judged == {"auroc_worst_tenth": None, "spearman_dice": None, "spearman_hausdorff": None}
+    assert "--calibrate" in str(error.value)
+    nan = replace(by_hand().structures["LV"], threshold=float("nan"))
+    with pytest.raises(ValueError, match="do not fit together"):
+        Calibration.from_plain(replace(by_hand(), structures={"LV": nan}).as_plain(), where="x")
+    with pytest.raises(ValueError, match="is no calibration that acnn-nnunet wrote"):
+        Calibration.from_plain([], where="x")

@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -14,12 +16,13 @@ from acnn_nnunet.challenges.acdc import ANATOMICAL_RULES
 from acnn_nnunet.cli import main
 from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.nnunet.label_files import LabelFileReader
-from acnn_nnunet.plausibility.command import find_rules, patients_of_cases
-from acnn_nnunet.plausibility.scores import PlausibilityScorer
-from acnn_nnunet.shape_prior.networks.tl_network import Stage
+from acnn_nnunet.plausibility.command import patients_of_cases
+from acnn_nnunet.plausibility.scores import Scorer
+from acnn_nnunet.plausibility.subject import subject_of_prior
 
 CASES = 14
 WRONG = ("phantom_tr001", "phantom_tr004", "phantom_tr009")
+NAMES = ("RV", "MYO", "LV")
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +90,17 @@ def test_a_calibration_knows_the_wrong_from_the_right(calibrated):
     assert len(rows) == CASES
     assert all(0 <= float(row["plausibility"]) <= 1 for row in rows.values())
     assert all((float(row["dice"]) == 1) == (case not in WRONG) for case, row in rows.items())
+    for name in NAMES:
+        for measure in ("expected_dice", "expected_hausdorff_mm"):
+            found = [[float(row[f"{name}_{measure}{end}"]) for end in ("_low", "", "_high")] for row in rows.values()]
+            assert all(each == sorted(each) for each in found)
     order = [float(row["plausibility"]) for row in rows.values()]
     assert order == sorted(order)
     calibration = json.loads((calibrated / "calibration.json").read_text())
     measured = calibration["measured"]
     assert (measured["cases"], measured["patients"]) == (CASES, CASES)
-    assert "image_disagreement" in calibration["scores"]
-    assert "rule_violation" in calibration["scores"]
+    assert calibration["sources"] == ["prior", "rules"]
+    assert "rule_violation" in calibration["structures"]["LV"]["estimator"]["scores"]
     bad = {case for case, row in rows.items() if float(row["dice"]) <= calibration["bad_dice"]}
     assert bad
     assert bad <= set(WRONG)
@@ -123,42 +130,32 @@ def test_a_calibration_judges_other_predictions(calibrated, raw, prior, rules, p
 
 def test_every_prediction_is_scored_once_pictures_included(prior, predictions, tmp_path, monkeypatch):
     scored = []
-    score = PlausibilityScorer.score
-    monkeypatch.setattr(PlausibilityScorer, "score", lambda *a, **k: scored.append(1) or score(*a, **k))
+    score = Scorer.score
+    monkeypatch.setattr(Scorer, "score", lambda *a, **k: scored.append(1) or score(*a, **k))
     assert run(copy_some(predictions, tmp_path / "pred", 3), "--prior", prior, "-o", tmp_path / "out") == 0
     assert len(scored) == 3
     assert (tmp_path / "out" / "report.html").read_text().count("data:image/png") == 3
 
 
-def test_a_calibration_of_an_earlier_version_judges_as_before(prior, predictions, tmp_path, capsys):
+def test_a_calibration_of_an_earlier_version_is_refused(prior, predictions, tmp_path, capsys):
     folder = copy_some(predictions, tmp_path / "pred", 1)
     earlier = {
         "scores": ["missing_labels"], "centres": [0.0], "scales": [1.0], "weights": [2.0], "intercept": 0.0,
         "bad_dice": 0.5, "recall": 0.9, "threshold": 0.4, "rules": [], "format_version": 1,
-        "prior_sha256": load_coder(prior).prior.sha256,
-        "measured": {"cases": 12, "spoilt_copies": 12, "patients": 12, "auroc_worst_tenth": 0.9, "flagged_share": 0.1,
-                     "spearman_dice": 0.8, "spearman_hausdorff": -0.8, "found_share_of_bad": 1.0,
-                     "bad_share_of_flagged": 0.5, "single_scores": {"missing_labels": {
-                         "auroc_worst_tenth": 0.5, "spearman_dice": None, "spearman_hausdorff": None}}},
+        "prior_sha256": load_coder(prior).prior.sha256, "measured": {},
     }  # fmt: skip
     file = tmp_path / "calibration.json"
     file.write_text(json.dumps(earlier))
-    assert run(folder, "--prior", prior, "--calibration", file, "-o", tmp_path / "out") == 0
-    (row,) = rows_of(tmp_path / "out").values()
-    assert (row["plausibility"], row["flagged"]) == ("0.5", "False")  # no label is missing: the logit is the intercept
-    assert "and of 12 spoilt copies" in (tmp_path / "out" / "report.html").read_text()
-    file.write_text(json.dumps({**earlier, "format_version": 0}))
     assert run(folder, "--prior", prior, "--calibration", file, "-o", tmp_path / "out") == 1
-    assert "make one with --calibrate GT" in capsys.readouterr().err
+    assert "written by another version of acnn-nnunet (format 1 instead of 2)" in capsys.readouterr().err
 
 
 def test_without_a_calibration_there_are_scores_but_no_verdict(prior, predictions, tmp_path, capsys):
     assert run(copy_some(predictions, tmp_path / "pred"), "--prior", prior, "-o", tmp_path / "out") == 0
     rows = list(rows_of(tmp_path / "out").values())
     assert all((row["plausibility"], row["flagged"]) == ("", "") for row in rows)
-    assert "rule_violation" not in rows[0]  # the phantom declares no rules
-    assert "image_disagreement" not in rows[0]
-    dice = [float(row["reconstruction_dice"]) for row in rows]
+    assert "LV_rule_violation" not in rows[0]  # the phantom declares no rules
+    dice = [min(float(row[f"{name}_reconstruction_dice"]) for name in NAMES) for row in rows]
     assert dice == sorted(dice)
     assert "not flagged" in capsys.readouterr().out
     assert "Without a calibration" in (tmp_path / "out" / "report.html").read_text()
@@ -191,7 +188,7 @@ def test_a_prediction_without_its_image_is_left_out(raw, prior, predictions, tmp
     shutil.copy(raw / "imagesTr" / "phantom_tr000_0000.nii.gz", images)
     assert run(folder, "--prior", prior, "--images", images, "-o", tmp_path / "out") == 1
     rows = rows_of(tmp_path / "out")
-    assert rows["phantom_tr000"]["image_disagreement"] != ""
+    assert rows["phantom_tr000"]["mahalanobis"] != ""
     assert "holds no image phantom_tr001_0000.nii.gz" in rows["phantom_tr001"]["reason"]
 
 
@@ -217,7 +214,7 @@ def test_bad_words_are_one_line(calibrated, raw, prior, rules, predictions, tmp_
     no_rules = tmp_path / "dataset.json"
     no_rules.write_text("{}")
     calibration = ["--calibration", calibrated / "calibration.json"]
-    images = ["--images", raw / "imagesTr"]
+    members = ["--members", few, predictions]
     for words, message in (
         ([nothing], "holds no .nii.gz file"),
         ([tmp_path / "absent"], "does not exist"),
@@ -227,9 +224,14 @@ def test_bad_words_are_one_line(calibrated, raw, prior, rules, predictions, tmp_
         ([few, "--rules", broken], "is no JSON"),
         ([few, "--rules", no_rules], "declares no anatomical_rules"),
         ([few, "--calibration", broken], "is no JSON"),
-        ([few, "--calibration", rules], "is no calibration that this acnn-nnunet wrote"),
-        ([few, "--rules", rules, *calibration], "was made with images: give --images"),
-        ([few, *images, *calibration], "was made with other anatomical rules"),
+        ([few, "--calibration", rules], "is no calibration that acnn-nnunet wrote"),
+        ([few, *calibration], "was made with other anatomical rules"),
+        ([few, "--rules", rules, *members, *calibration], "was made without members: leave out --members"),
+        ([few, "-djfile", no_rules], "-djfile goes without a prior"),
+        ([few, "--members", few], "names one folder"),
+        ([few, "--members", few, few], "names a folder twice"),
+        ([few, "--members", few, other_images], "holds no prediction of these cases, such as phantom_tr000.nii.gz"),
+        ([few, "--level", "1"], "--level 1: it is above 0 and below 1"),
         ([few, *calibration, "--calibrate", raw / "labelsTr"], "give one of them"),
         ([few, "--calibrate", raw / "labelsTr"], "needs 10 scored cases"),
         ([few, "--calibrate", raw / "labelsTr", "--recall", "2"], "The recall is 2"),
@@ -241,7 +243,7 @@ def test_bad_words_are_one_line(calibrated, raw, prior, rules, predictions, tmp_
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith("acnn-nnunet plausibility: ")
         assert message in error
-    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "out").glob("*.*"))  # no table, page or calibration; what was scored is kept
 
 
 def test_another_priors_calibration_is_refused(calibrated, raw, rules, predictions, tmp_path, capsys):
@@ -251,18 +253,14 @@ def test_another_priors_calibration_is_refused(calibrated, raw, rules, predictio
     assert "was made with another prior" in capsys.readouterr().err
 
 
-def test_a_prior_without_predictor_reads_no_images(raw, predictions, tmp_path, capsys):
-    prior = write_phantom_prior(raw, tmp_path / "results", steps=0, stage=Stage.AUTOENCODER)
-    assert run(predictions, "--prior", prior, "--images", raw / "imagesTr", "-o", tmp_path / "out") == 1
-    assert "has no trained predictor" in capsys.readouterr().err
-    assert run(copy_some(predictions, tmp_path / "few"), "--prior", prior, "-o", tmp_path / "out") == 0
-
-
 def test_patients_come_from_groups(raw, prior, predictions, tmp_path, capsys):
     groups = tmp_path / "groups.csv"
     rows = [f"phantom_tr{number:03d},patient{number // 2},,\n" for number in range(CASES)]
     groups.write_text("case,patient,phase,group\n" + "".join(rows))
     words = ["--calibrate", raw / "labelsTr", "--groups", groups]
+    assert run(predictions, "--prior", prior, *words, "-o", tmp_path / "out") == 1
+    assert "--level 0.9 needs 9 calibration patients; there are 7" in capsys.readouterr().err
+    words += ["--level", "0.8", "--continue"]
     assert run(predictions, "--prior", prior, *words, "-o", tmp_path / "out") == 0
     measured = json.loads((tmp_path / "out" / "calibration.json").read_text())["measured"]
     assert measured["patients"] == CASES // 2
@@ -283,9 +281,85 @@ def test_a_table_of_groups_that_is_not_ours_costs_the_patients_only(tmp_path):
 
 def test_rules_are_those_of_the_priors_dataset(raw, prior, tmp_path):
     coder = load_coder(prior)
-    assert find_rules(coder, None) == ()
+    assert subject_of_prior(coder, None).rules == ()
     coder.bundle.dataset_json["anatomical_rules"] = ANATOMICAL_RULES
-    assert len(find_rules(coder, None)) == len(ANATOMICAL_RULES)
+    assert len(subject_of_prior(coder, None).rules) == len(ANATOMICAL_RULES)
     declared = tmp_path / "dataset.json"
     declared.write_text(json.dumps({"anatomical_rules": ANATOMICAL_RULES[:1]}))
-    assert len(find_rules(coder, declared)) == 1
+    assert len(subject_of_prior(coder, declared).rules) == 1
+
+
+def members_of(predictions, folder, count=2):
+    """Members: the predictions, each time with some more voxels of one label gone."""
+    for index in range(count):
+        (folder / f"m{index}").mkdir(parents=True)
+        for number, file in enumerate(sorted(predictions.iterdir())):
+            values = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
+            values[:, : 6 + (index * (1 + number)) % 9] = 0
+            write_like(folder / f"m{index}" / file.name, values, file)
+    return [folder / f"m{index}" for index in range(count)]
+
+
+def test_members_alone_need_no_prior_and_no_torch(raw, predictions, tmp_path):
+    members = members_of(predictions, tmp_path)
+    words = ["plausibility", predictions, "--members", *members, "-djfile", raw / "dataset.json"]
+    words += ["--images", raw / "imagesTr", "--calibrate", raw / "labelsTr", "-o", tmp_path / "out"]
+    script = (
+        "import sys; from acnn_nnunet.cli import main; code = main(sys.argv[1:]); print('torch' in sys.modules, code)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True, check=True
+    ).stdout
+    assert answer.splitlines()[-1] == "False 0", answer
+    rows = rows_of(tmp_path / "out")
+    assert len(rows) == CASES
+    assert all(row["LV_expected_dice"] and row["LV_members_distance_mm"] for row in rows.values())
+    assert json.loads((tmp_path / "out" / "calibration.json").read_text())["sources"] == ["members"]
+    assert "no shape prior" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_nothing_to_score_by_is_said(raw, predictions, tmp_path, capsys):
+    assert run(predictions, "-djfile", raw / "dataset.json", "-o", tmp_path / "out") == 1
+    assert "Nothing to score by: name a prior" in capsys.readouterr().err
+    assert run(predictions, "-o", tmp_path / "out") == 1
+    assert "-djfile names the one that says the labels" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_where_it_stopped(raw, predictions, tmp_path, monkeypatch, capsys):
+    folder = copy_some(predictions, tmp_path / "pred", 4)
+    words = [
+        folder,
+        "--members",
+        *members_of(folder, tmp_path),
+        "-djfile",
+        raw / "dataset.json",
+        "-o",
+        tmp_path / "out",
+    ]
+    assert run(*words) == 0
+    before = (tmp_path / "out" / "plausibility.csv").read_text()
+    journal = tmp_path / "out" / "parts" / "part_0_of_1.jsonl"
+    lines = [line for line in journal.read_text().splitlines() if line]
+    journal.write_text("\n".join(lines[:-2]) + "\n" + lines[-2][:40])  # killed while the third case was written
+    scored, score = [], Scorer.score
+    monkeypatch.setattr(Scorer, "score", lambda self, files: scored.append(files.case) or score(self, files))
+    assert run(*words, "--continue") == 0
+    assert scored == ["phantom_tr002", "phantom_tr003"]
+    assert (tmp_path / "out" / "plausibility.csv").read_text() == before
+    # A file that has changed is scored again; members that have changed make another run.
+    write_like(folder / "phantom_tr001.nii.gz", np.ones((8, 20, 20)), folder / "phantom_tr001.nii.gz")
+    assert run(*words, "--continue") == 0
+    assert scored[2:] == ["phantom_tr001"]
+    words[2] = predictions
+    assert run(*words, "--continue") == 1
+    assert "another members" in capsys.readouterr().err
+
+
+def test_a_member_that_lacks_a_case_costs_that_case(raw, predictions, tmp_path, capsys):
+    folder = copy_some(predictions, tmp_path / "pred", 3)
+    members = members_of(folder, tmp_path)
+    (members[1] / "phantom_tr001.nii.gz").unlink()
+    assert run(folder, "--members", *members, "-djfile", raw / "dataset.json", "-o", tmp_path / "out") == 1
+    rows = rows_of(tmp_path / "out")
+    assert rows["phantom_tr001"]["reason"] == f"the member {members[1]} holds no phantom_tr001.nii.gz"
+    assert "2 predictions scored, 0 empty, 1 left out" in capsys.readouterr().out

@@ -1,63 +1,112 @@
-"""The page of `plausibility`: the kept slice, and captions that a table row alone can give."""
+"""The page of `plausibility`: cases, reasons and sentences that rows alone can give."""
 
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
-from acnn_nnunet.files.geometry import Geometry
-from acnn_nnunet.plausibility.page import KeptSlice, render_plausibility_page
-from acnn_nnunet.plausibility.scores import PredictionScores
-from acnn_nnunet.plausibility.table import PlausibilityRow
+from acnn_nnunet.plausibility.calibration import Calibration
+from acnn_nnunet.plausibility.page import PageParts, cases_to_show, reasons, recommendation, render_plausibility_page
+from acnn_nnunet.plausibility.slices import KeptSlice
+from acnn_nnunet.plausibility.table import Estimate, PlausibilityRow, Structure
 
-
-def stand_in(*, regions):
-    names = {0: "whole", 1: "core"} if regions else {1: "LV", 2: "RV"}
-    labels = SimpleNamespace(regions=regions)
-    return SimpleNamespace(labels=labels, names=names, geometry=Geometry((3, 4, 4), (8.0, 2.0, 1.0)))
-
-
-def scored(maps, others, image=None):
-    return PredictionScores({"mahalanobis": 1.0}, {}, 0.0, maps, others, image)
-
-
-def test_the_slice_that_differs_most_is_kept_and_no_view_of_the_volume():
-    maps = torch.zeros(3, 3, 4, 4)
-    maps[0] = 1
-    others = maps.clone()
-    others[0, 2, :2], others[2, 2, :2] = 0, 1  # label 2 on half of the last slice
-    image = torch.arange(48.0).reshape(1, 3, 4, 4)
-    kept = KeptSlice.of(scored(maps, others, image), stand_in(regions=False))
-    assert kept.prediction.tolist() == np.zeros((4, 4)).tolist()
-    assert kept.reconstruction.tolist() == [[2] * 4, [2] * 4, [0] * 4, [0] * 4]
-    assert kept.image[0].tolist() == [32, 33, 34, 35]
-    assert kept.spacing_mm == (2.0, 1.0)
-    assert all(each.base is None for each in (kept.prediction, kept.reconstruction, kept.image))
+PRIOR = SimpleNamespace(path="p.pth", spec=SimpleNamespace(dataset="D", fold=0))
+PARTS = PageParts(Path("F"), (), PRIOR, False, ("LV",), ("members_dice",), ("mahalanobis",), ("r", "s"))
+FALLS = {
+    "members_dice": 2.0,
+    "rule_violation": 0.25,
+    "mahalanobis": 0.5,
+    "missing_labels": 0.1,
+    "members_distance_mm": -1,
+}
+STRUCTURE = Structure(
+    True,
+    {"members_dice": 0.71, "rule_violation": 0.1, "members_distance_mm": 1.0},
+    expected_dice=Estimate(0.61, 0.45, 0.74),
+    expected_hausdorff_mm=Estimate(12.0, 8.0, 20.0),
+    flagged=True,
+    shortfall=FALLS,
+)
+ROW = PlausibilityRow(
+    "a", "scored", {"LV": STRUCTURE}, {"mahalanobis": 2.345}, {"r": 0.25, "s": 0.0}, None, 9.0, 4, 0.61, True
+)
+ORDER = {"auroc_worst_tenth": 0.9, "spearman_dice": 0.8, "spearman_hausdorff": -0.8}
 
 
-def test_the_last_of_overlapping_regions_is_seen():
-    maps = torch.zeros(2, 3, 4, 4)
-    maps[0], maps[1, :, 0] = 1, 1
-    kept = KeptSlice.of(scored(maps, maps), stand_in(regions=True))
-    assert kept.prediction.tolist() == [[2] * 4, [1] * 4, [1] * 4, [1] * 4]
-    assert kept.label_names == {1: "whole", 2: "core"}
+def calibrated(aurc, **alone):
+    return Calibration(
+        {},
+        ("members", "prior"),
+        0.9,
+        0.9,
+        0.5,
+        measured={
+            "cases": 40,
+            "patients": 20,
+            **ORDER,
+            "aurc": aurc,
+            "flagged_share": 0.1,
+            "found_share_of_bad": None,
+            "bad_share_of_flagged": None,
+            "reviews": [],
+            "review_sentence": "Review the worst 10 % and …",
+            "alone": {name: {**ORDER, "aurc": value} for name, value in alone.items()},
+        },
+    )
 
 
-def test_nothing_is_kept_of_an_empty_prediction():
-    assert KeptSlice.of(scored(torch.zeros(2, 3, 4, 4), None), stand_in(regions=False)) is None
+def test_the_three_largest_contributions_say_why():
+    found = reasons(ROW)
+    assert [each.split(" (takes")[0] for each in found] == [
+        "Dice between members 0.710",
+        "distance of the code (Mahalanobis) 2.35",
+        "rules broken by, sum 0.100",
+    ]
+    missing = replace(STRUCTURE, present=False, expected_dice=Estimate(0, 0, 0))
+    assert reasons(replace(ROW, structures={"LV": missing})) == ["LV is missing"]
+    assert reasons(PlausibilityRow("e", "empty")) == []
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_case_without_a_kept_slice_has_its_caption_alone(kept):
-    row = PlausibilityRow("a", "scored", {"mahalanobis": 2.345, "missing_labels": 1.0}, {"r": 0.25, "s": 0.0})
-    maps = torch.zeros(3, 3, 4, 4)
-    maps[1, 1, 1] = 1
-    slices = {"a": KeptSlice.of(scored(maps, maps), stand_in(regions=False))} if kept else {}
-    prior = SimpleNamespace(path="p.pth", spec=SimpleNamespace(dataset="D", fold=0))
-    page = render_plausibility_page(
-        [row], slices, None, calibrated_here=False, score_names=["mahalanobis"], folder="F", images=None, prior=prior,
-        rules=["r", "s"],
-    )  # fmt: skip
+def test_the_page_says_case_structure_slice_and_why(kept):
+    maps = np.zeros((3, 4, 4))
+    slices = {"a": KeptSlice.of(maps, maps + 1, (8.0, 1.0, 1.0), label_names={1: "LV"})} if kept else {}
+    page = render_plausibility_page([ROW], slices, calibrated(0.1), PARTS)
     assert page.count("<img") == kept
-    assert "a: distance of its code (Mahalanobis) 2.35; labels missing 1; breaks r (25.0%)" in page
+    for words in ("<b>a</b>, LV, slice 4", "0.61 (0.45 to 0.74); 12.0 (8.0 to 20.0)", "why: Dice between members 0.710",
+                  "breaks r (25.0%)", "Review the worst 10 %", "<b>1 are flagged.</b>"):  # fmt: skip
+        assert words in page
+
+
+def test_without_a_calibration_the_page_says_so():
+    bare = replace(ROW, plausibility=None, flagged=None, structures={"LV": Structure(True)})
+    page = render_plausibility_page([bare, PlausibilityRow("x", "excluded", reason="torn")], {}, None, PARTS)
+    assert "Without a calibration nothing says how low is too low" in page
+    assert "<b>x</b>: torn" in page
+    assert "no shape prior" not in page
+    alone = render_plausibility_page([bare], {}, None, replace(PARTS, prior=None, members=(Path("m1"), Path("m2"))))
+    assert "the disagreement of 2 members" in alone
+    assert "no shape prior" in alone
+
+
+def test_flagged_cases_are_shown_and_the_first_ones_without_a_calibration():
+    rows = [replace(ROW, case=f"c{n:02}", plausibility=n / 100, flagged=n < 2) for n in range(30)]
+    assert cases_to_show(rows, calibrated(0.1)) == ["c00", "c01"]
+    assert len(cases_to_show(rows, None)) == 12
+
+
+def test_a_source_that_does_as_well_alone_is_recommended():
+    assert recommendation(calibrated(0.1, members=0.11, prior=0.2)) == ""
+    assert recommendation(calibrated(0.1)) == ""
+    assert recommendation(calibrated(0.1, members=0.1, prior=0.2)).startswith("Members alone order the calibration")
+
+
+def test_many_labels_make_no_page_that_nobody_can_open():
+    names = tuple(f"organ{n}" for n in range(200))
+    rows = [replace(ROW, case=f"c{n}", structures=dict.fromkeys(names, STRUCTURE)) for n in range(150)]
+    parts = replace(PARTS, structure_names=names)
+    page = render_plausibility_page(rows, {}, calibrated(0.1), parts)
+    assert "The first 98 of 150; plausibility.csv has" in page  # 40000 // (4 + 200 · 2 + 1)
+    assert page.count("0.61 (0.45 to 0.74)") == 24 * 12

@@ -1,117 +1,89 @@
-"""Scores of single predictions, true ones among them, against figures worked out here."""
+"""Scores of single predictions without a prior, true ones among them, against figures worked out here."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from phantom_prior import write_phantom_prior, write_raw
+from label_folders import DIAGONAL_MM, heart, write_dataset, write_labels
 
-from acnn_nnunet.files.geometry import Geometry
-from acnn_nnunet.fold_prior.coder import load_coder
-from acnn_nnunet.nnunet.label_files import LabelMap
-from acnn_nnunet.plausibility.scores import PlausibilityScorer
+from acnn_nnunet.plausibility.scores import Prediction, Scorer
+from acnn_nnunet.plausibility.subject import subject_of_dataset
 
-CASE = "phantom_tr003"
+RULES = [{"rule": "one_piece", "label": "LV"}, {"rule": "one_piece", "label": "RV"}]
 
 
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory):
-    return write_raw(tmp_path_factory.mktemp("raw"), cases=6)
+@pytest.fixture
+def scorer(tmp_path):
+    return Scorer(subject_of_dataset(write_dataset(tmp_path, anatomical_rules=RULES), None), with_members=True)
 
 
-@pytest.fixture(scope="module")
-def scorer(raw, tmp_path_factory):
-    return PlausibilityScorer(load_coder(write_phantom_prior(raw, tmp_path_factory.mktemp("results"))), ())
+def files(tmp_path, values, *members, reference=None):
+    written = [write_labels(tmp_path / f"m{n}" / "a.nii.gz", each) for n, each in enumerate(members)]
+    truth = None if reference is None else write_labels(tmp_path / "gt" / "a.nii.gz", reference)
+    return Prediction("a", write_labels(tmp_path / "pred" / "a.nii.gz", values), tuple(written), (), truth)
 
 
-@pytest.fixture(scope="module")
-def prediction(raw, scorer):
-    return scorer.read(raw / "labelsTr" / f"{CASE}.nii.gz")
+def test_sources_and_names(scorer):
+    assert scorer.sources == ("members", "rules")
+    assert scorer.structure_scores == ("members_dice", "members_distance_mm", "rule_violation")
+    assert scorer.case_scores == ("missing_labels",)
 
 
-def changed(prediction, values):
-    return replace(prediction, values=values.astype(np.uint8))
+def test_members_rules_and_truth_of_a_case(scorer, tmp_path):
+    values = heart()
+    values[1, 11, 0] = 2  # a piece of its own of the LV, which has 2 · 4 · 4 voxels
+    row, kept = scorer.score(files(tmp_path, values, heart(), heart(1), reference=heart()))
+    lv, rv = row.structures["LV"], row.structures["RV"]
+    assert lv.scores["rule_violation"] == pytest.approx(1 / 33)
+    assert lv.scores["members_dice"] == pytest.approx(0.75)  # shifted by one of four columns
+    assert rv.scores == {"members_dice": 1, "members_distance_mm": 0, "rule_violation": 0}
+    assert lv.dice == pytest.approx(2 * 32 / 65)
+    assert (rv.dice, rv.hausdorff_mm, rv.in_reference) == (1, 0, True)
+    assert row.dice == pytest.approx((1 + 64 / 65) / 2)
+    assert (row.status, row.scores, row.outside_share) == ("scored", {"missing_labels": 0}, None)
+    # The prediction and the shifted member differ most; both slices differ, the first one by the piece as well.
+    assert (row.slice_number, kept.line, kept.label_names) == (2, "member", {1: "RV", 2: "LV"})
 
 
-def test_distances_are_mahalanobis_distances(scorer, prediction, raw):
-    images = [raw / "imagesTr" / f"{CASE}_0000.nii.gz"]
-    scores = scorer.score(prediction, image_files=images).scores
-    network = scorer.coder.prior.network
-    case = scorer.coder.bring(prediction, image_files=images)
-    with torch.no_grad():
-        code, predicted = network.encoder(case.maps[None])[0], network.predictor(case.image[None])[0]
-    inverse = np.linalg.inv(network.code_covariance.double().numpy())
-    for name, other in (("mahalanobis", network.code_mean), ("image_disagreement", predicted)):
-        away = (code - other).double().numpy()
-        assert scores[name] == pytest.approx(np.sqrt(away @ inverse @ away), rel=1e-3)
+def test_a_missing_label_is_a_miss(scorer, tmp_path):
+    values = np.where(heart() == 1, 0, heart()).astype(np.uint8)
+    row, _ = scorer.score(files(tmp_path, values, values, values, reference=heart()))
+    rv = row.structures["RV"]
+    assert (rv.present, rv.in_reference, rv.dice, rv.hausdorff_mm) == (False, True, 0, pytest.approx(DIAGONAL_MM))
+    assert (row.dice, row.diagonal_mm) == (pytest.approx(0.5), pytest.approx(DIAGONAL_MM))
+    assert row.scores["missing_labels"] == 1
+    assert row.violations["RV one_piece"] is None
 
 
-def test_image_dice_is_that_of_the_predictors_label_map(scorer, prediction, raw):
-    found = scorer.score(prediction, image_files=[raw / "imagesTr" / f"{CASE}_0000.nii.gz"])
-    with torch.no_grad():
-        network = scorer.coder.prior.network
-        decoded = network.decoder(network.predictor(found.image[None]))[0].argmax(0).numpy()
-    first = found.maps.numpy().argmax(0)
-    sizes = [((first == label) & (decoded == label), first == label, decoded == label) for label in (1, 2, 3)]
-    dice = [2 * both.sum() / (a.sum() + b.sum()) for both, a, b in sizes if (a | b).any()]
-    assert found.scores["image_dice"] == pytest.approx(np.mean(dice))
+def test_an_empty_prediction_is_empty(scorer, tmp_path):
+    empty = np.zeros_like(heart())
+    row, _ = scorer.score(files(tmp_path, empty, empty, heart()))
+    assert (row.status, row.structures["LV"].present) == ("empty", False)
+    with pytest.raises(ValueError, match="neither it nor its reference holds a label"):
+        scorer.score(files(tmp_path, empty, empty, heart(), reference=empty))
 
 
-def test_reconstruction_dice_is_a_mean_over_labels(scorer, prediction):
-    found = scorer.score(prediction)
-    first, second = found.maps.numpy().astype(bool)[1:], found.reconstruction.numpy().astype(bool)[1:]
-    dice = [2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in zip(first, second, strict=True) if (a | b).any()]
-    assert found.scores["reconstruction_dice"] == pytest.approx(np.mean(dice))
-    assert found.scores["missing_labels"] == 0
-    assert "rule_violation" not in found.scores
+def test_members_of_other_cases_grids_or_labels_are_refused(scorer, tmp_path):
+    case = files(tmp_path, heart(), heart(), heart())
+    with pytest.raises(FileNotFoundError, match=r"the member .*m9 holds no a\.nii\.gz"):
+        scorer.score(replace(case, members=(case.members[0], tmp_path / "m9" / "a.nii.gz")))
+    write_labels(case.members[1], heart()[:3])
+    with pytest.raises(ValueError, match=r"the member .*m1/a\.nii\.gz .* than the prediction: size"):
+        scorer.score(case)
+    write_labels(case.members[1], heart() + 5)
+    with pytest.raises(ValueError, match="holds the label 5, which the dataset does not have"):
+        scorer.score(case)
 
 
-def test_a_label_that_training_cases_have_can_be_missing(scorer, prediction):
-    without = changed(prediction, np.where(prediction.values == 1, 0, prediction.values))
-    assert scorer.score(without).scores["missing_labels"] == 1
+def test_truth_on_another_grid_is_refused(scorer, tmp_path):
+    case = files(tmp_path, heart(), heart(), heart(), reference=heart()[:3])
+    with pytest.raises(ValueError, match="it is not on its reference's grid: size"):
+        scorer.score(case)
 
 
-@pytest.mark.parametrize("shape", [(8, 20, 20), (3, 5, 4)])
-def test_an_empty_prediction_has_no_scores(scorer, prediction, shape):
-    empty = LabelMap(np.zeros(shape, np.uint8), replace(prediction.geometry, size=shape))
-    found = scorer.score(empty)
-    assert (found.scores, found.reconstruction) == ({}, None)
-
-
-def test_full_and_single_voxel_predictions_are_scored(scorer, prediction):
-    single = np.zeros_like(prediction.values)
-    single[4, 10, 10] = 3
-    for values in (np.full_like(prediction.values, 3), single):
-        scores = scorer.score(changed(prediction, values)).scores
-        assert np.isfinite(list(scores.values())).all()
-        assert scores["missing_labels"] == 2
-
-
-def test_a_code_that_is_not_finite_is_refused(scorer, prediction):
-    network = scorer.coder.prior.network
-    kept = network.code_mean.clone()
-    network.code_mean[0] = float("nan")
-    try:
-        with pytest.raises(ValueError, match="mahalanobis is not finite"):
-            scorer.score(prediction)
-    finally:
-        network.code_mean.copy_(kept)
-
-
-def test_truth_is_a_mean_over_labels_by_hand(scorer, prediction):
-    assert scorer.true_scores(prediction, prediction) == (1, 0)
-    # The RV is gone: a Dice of 0 among three, and the image's diagonal among the distances.
-    without = changed(prediction, np.where(prediction.values == 1, 0, prediction.values))
-    dice, hausdorff_mm = scorer.true_scores(without, prediction)
-    assert dice == pytest.approx(2 / 3)
-    assert hausdorff_mm == pytest.approx(prediction.geometry.diagonal_mm / 3)
-
-
-def test_truth_on_another_grid_is_refused(scorer, prediction):
-    shifted = LabelMap(prediction.values, Geometry(prediction.geometry.size, (1.0, 1.0, 1.0)))
-    with pytest.raises(ValueError, match="not on its reference's grid: spacing"):
-        scorer.true_scores(shifted, prediction)
-    empty = changed(prediction, np.zeros_like(prediction.values))
-    with pytest.raises(ValueError, match="neither it nor its reference"):
-        scorer.true_scores(empty, empty)
+def test_a_stamp_changes_with_every_file(tmp_path):
+    case = files(tmp_path, heart(), heart(), reference=heart())
+    before = case.stamp
+    case.members[0].write_bytes(b"")
+    assert [a == b for a, b in zip(before, case.stamp, strict=True)] == [True, False, True]
+    assert replace(case, reference=tmp_path / "none").stamp[-1] is None

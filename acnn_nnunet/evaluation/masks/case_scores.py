@@ -1,5 +1,6 @@
 """All labels of one case: boxes around them, scores with and without the largest-component clean-up."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -39,7 +40,7 @@ def score_case(
         values = [each * known for each in values]
     pairs = []
     for label in labels:
-        of_reference, of_prediction = _masks_in_box(values, label, boxes)
+        of_reference, of_prediction = masks_in_box(values, label, boxes)
         score = partial(
             score_masks,
             geometry=reference.geometry,
@@ -55,10 +56,16 @@ def score_case(
     return pairs
 
 
-def _masks_in_box(
-    label_maps: list[np.ndarray], label: Label, boxes: list[list[Box | None]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return both masks of a label, cut to the box that holds them: all distances stay what they are."""
+def masks_in_box(
+    label_maps: Sequence[np.ndarray], label: Label, boxes: Sequence[Sequence[Box | None]]
+) -> list[np.ndarray]:
+    """Return the masks of a label, cut to the box that holds them all: all distances stay what they are.
+
+    Args:
+        label_maps: integers, of one shape.
+        label: or region.
+        boxes: `LabelMap.boxes` of each.
+    """
     values = label if isinstance(label, tuple) else (label,)
     found = [
         box
@@ -67,8 +74,7 @@ def _masks_in_box(
         if value <= len(objects) and (box := objects[value - 1]) is not None
     ]
     box = _joint_box(found) if found else (slice(0, 1),) * label_maps[0].ndim
-    masks = [_mask(label_map[box], values) for label_map in label_maps]
-    return masks[0], masks[1]
+    return [_mask(label_map[box], values) for label_map in label_maps]
 
 
 def _joint_box(boxes: list[Box]) -> Box:

@@ -63,7 +63,7 @@ def surface_distances(reference: np.ndarray, prediction: np.ndarray, spacing_mm:
         raise ValueError("The distance to an empty mask does not exist.")
     surfaces = [surface(mask) for mask in (reference, prediction)]
     from_reference, from_prediction = (
-        _distance_to(target, spacing_mm)[source] for source, target in (surfaces, reversed(surfaces))
+        distance_to(target, spacing_mm)[source] for source, target in (surfaces, reversed(surfaces))
     )
     return SurfaceDistances(from_reference, from_prediction)
 
@@ -81,7 +81,8 @@ def surface(mask: np.ndarray) -> np.ndarray:
     return mask & ~interior
 
 
-def _distance_to(voxels: np.ndarray, spacing_mm: tuple[float, ...]) -> "_Distances":
+def distance_to(voxels: np.ndarray, spacing_mm: tuple[float, ...]) -> "_Distances":
+    """Return a map of the distance in mm to the nearest of some voxels (bool, at least one), to be indexed."""
     # Squares in units of the smallest spacing: small whole numbers where voxels are cubes, and then exact in float32.
     unit_mm = min(spacing_mm)
     others = (~voxels).view(np.uint8)  # three times faster than bool, the same bits

@@ -1,0 +1,236 @@
+"""Learns a calibration from scored predictions with ground truth, and measures it by patients that no fit saw."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from acnn_nnunet.plausibility.calibration import (
+    Calibration,
+    StructureCalibration,
+    expecting,
+    scores_for,
+    with_verdict,
+)
+from acnn_nnunet.plausibility.estimates import HeldOut, StructureEstimator, fit_structure
+from acnn_nnunet.plausibility.measures import (
+    judge_flags,
+    judge_intervals,
+    judge_order,
+    review_sentence,
+    reviews,
+    worst_tenth,
+)
+from acnn_nnunet.plausibility.scores import scores_of
+from acnn_nnunet.plausibility.table import SCORED, Estimate, PlausibilityRow
+
+MIN_CASES = 10
+
+
+def calibrate(
+    rows: Sequence[PlausibilityRow],
+    *,
+    patient_of: Mapping[str, str],
+    sources: Sequence[str],
+    structure_scores: Sequence[str],
+    case_scores: Sequence[str],
+    recall: float,
+    level: float,
+    bad_dice: float | None = None,
+    prior_sha256: str = "",
+    rules: Sequence[dict[str, Any]] = (),
+) -> tuple[Calibration, list[PlausibilityRow]]:
+    """Learn what the scores of each structure come to, and choose the thresholds.
+
+    Args:
+        rows: with true scores.
+        patient_of: patient of each case; a case without one is its own.
+        sources: where scores come from.
+        structure_scores: names of the scores of each structure.
+        case_scores: names of the scores of the whole case.
+        recall: share of the bad to be flagged.
+        level: of the prediction intervals.
+        bad_dice: a case or structure is bad if its Dice is not above this; None takes the lowest tenth.
+        prior_sha256: hash of the prior.
+        rules: the anatomical rules, as plain dictionaries.
+
+    Returns:
+        The calibration, and the rows judged by fits without their patient.
+
+    Raises:
+        ValueError: for too few cases or patients, Dice that is the same everywhere,
+            or no bad case.
+    """
+    scored = [row for row in rows if row.status == SCORED]
+    units = {row.case: patient_of.get(row.case, row.case) for row in scored}
+    case_bad_dice = _check(scored, units, bad_dice=bad_dice)
+    structures, held_out, left_out = {}, {}, {}
+    for name in scored[0].structures:
+        names = (*structure_scores, *case_scores)
+        known = [row for row in scored if row.structures[name].present and row.structures[name].dice is not None]
+        if reason := _too_few(name, known, scored):
+            left_out[name] = reason
+            continue
+        structures[name], held_out[name] = _calibrate_structure(
+            name, known, scored, units, names=names, recall=recall, level=level, bad_dice=bad_dice
+        )
+    if not structures:
+        raise ValueError(f"No structure can be calibrated: {'; '.join(left_out.values())}.")
+    calibration = Calibration(
+        structures, tuple(sources), level, recall, case_bad_dice, prior_sha256, tuple(rules), left_out=left_out
+    )
+    judged = _judged_held_out(calibration, scored, held_out)
+    alone = _alone(scored, units, sources, structures, level) if len(sources) > 1 else {}
+    measured = {**measure(judged, case_bad_dice, patients=len(set(units.values()))), "alone": alone}
+    by_case = {row.case: row for row in judged}
+    calibration = replace(calibration, measured=measured)
+    rest = {row.case: row for row in calibration.judged([row for row in rows if row.status != SCORED])}
+    return calibration, [by_case.get(row.case) or rest[row.case] for row in rows]
+
+
+def measure(rows: Sequence[PlausibilityRow], bad_dice: float, *, patients: int) -> dict[str, Any]:
+    """Return how well judged rows with true scores are ordered, which are found, and what a review brings."""
+    rows = [row for row in rows if row.plausibility is not None]
+    plausibility, dice, hausdorff_mm = (
+        np.array([getattr(row, name) for row in rows], dtype=np.float64)
+        for name in ("plausibility", "dice", "hausdorff_mm")
+    )
+    found = reviews(plausibility, dice)
+    return {
+        "cases": len(rows),
+        "patients": patients,
+        **judge_order(plausibility, dice, hausdorff_mm),
+        **judge_flags(np.array([bool(row.flagged) for row in rows]), dice <= bad_dice),
+        "reviews": found,
+        "review_sentence": review_sentence(found),
+    }
+
+
+def _check(rows: Sequence[PlausibilityRow], units: Mapping[str, str], *, bad_dice: float | None) -> float:
+    """Refuse what nothing can be learnt from; return the Dice up to which a case is bad."""
+    num_patients = len(set(units.values()))
+    if len(rows) < MIN_CASES or num_patients < 2:
+        raise ValueError(
+            f"A calibration needs {MIN_CASES} scored cases of two patients at least; there are {len(rows)} of "
+            f"{num_patients}."
+        )
+    dice = np.array([row.dice for row in rows], dtype=np.float64)
+    if np.ptp(dice) == 0:
+        raise ValueError(f"All calibration cases have the same mean Dice, {dice[0]:g}: nothing can be learnt.")
+    if bad_dice is not None and not (dice <= bad_dice).any():
+        raise ValueError(f"No calibration case has a mean Dice of {bad_dice:g} or less: choose a higher --bad-dice.")
+    return worst_tenth(dice) if bad_dice is None else bad_dice
+
+
+def _too_few(name: str, known: Sequence[PlausibilityRow], scored: Sequence[PlausibilityRow]) -> str:
+    """Return why a structure cannot be calibrated; empty if it can."""
+    if not any(row.structures[name].dice is not None for row in scored):
+        return f"no calibration case has {name}"
+    if len(known) < MIN_CASES:
+        return f"{name} is predicted in {len(known)} calibration cases, {MIN_CASES} are needed"
+    return ""
+
+
+def _calibrate_structure(
+    name: str,
+    known: Sequence[PlausibilityRow],
+    scored: Sequence[PlausibilityRow],
+    units: Mapping[str, str],
+    *,
+    names: Sequence[str],
+    recall: float,
+    level: float,
+    bad_dice: float | None,
+) -> tuple[StructureCalibration, dict[str, tuple[Estimate, Estimate]]]:
+    """Return the calibration of a structure, and what is expected of each case without its patient."""
+    truth = [row.structures[name] for row in known]
+    dice, hausdorff_mm = (np.array([getattr(each, key) for each in truth]) for key in ("dice", "hausdorff_mm"))
+    estimator, expected = _fit(name, known, units, names=names, level=level)
+    bad_dice = worst_tenth(dice) if bad_dice is None else bad_dice
+    bad = dice <= bad_dice
+    # As many of the bad as it takes, worst first; the last of them is still flagged.
+    worst_first = np.sort(expected.dice[bad, 0])
+    threshold = float(worst_first[math.ceil(recall * bad.sum()) - 1]) if bad.any() else 0.0
+    calibration = StructureCalibration(
+        estimator,
+        bad_dice,
+        threshold,
+        all(row.structures[name].in_reference for row in scored),
+        _measure_structure(expected, dice, hausdorff_mm, threshold, bad),
+    )
+    pairs = zip(expected.dice.tolist(), expected.hausdorff_mm.tolist(), strict=True)
+    return calibration, {
+        row.case: (Estimate(*first), Estimate(*second)) for row, (first, second) in zip(known, pairs, strict=True)
+    }
+
+
+def _measure_structure(
+    expected: HeldOut, dice: np.ndarray, hausdorff_mm: np.ndarray, threshold: float, bad: np.ndarray
+) -> dict[str, Any]:
+    return {
+        "cases": len(dice),
+        **judge_order(expected.dice[:, 0], dice, hausdorff_mm),
+        **judge_flags(expected.dice[:, 0] <= threshold, bad),
+        "dice_intervals": judge_intervals(expected.dice[:, 1:], dice),
+        "hausdorff_intervals": judge_intervals(expected.hausdorff_mm[:, 1:], hausdorff_mm),
+    }
+
+
+def _judged_held_out(
+    calibration: Calibration,
+    rows: Sequence[PlausibilityRow],
+    held_out: Mapping[str, Mapping[str, tuple[Estimate, Estimate]]],
+) -> list[PlausibilityRow]:
+    """Return rows judged as new ones are, with the expectations of fits without their patient instead."""
+    judged = []
+    for row in calibration.judged(rows):
+        structures = dict(row.structures)
+        for name, known in calibration.structures.items():
+            if row.case in held_out[name]:
+                dice, hausdorff_mm = held_out[name][row.case]
+                flagged = dice.value <= known.threshold
+                kept = structures[name].shortfall
+                structures[name] = expecting(structures[name], dice, hausdorff_mm, flagged, kept)
+        judged.append(with_verdict(replace(row, structures=structures)))
+    return judged
+
+
+def _alone(
+    rows: Sequence[PlausibilityRow],
+    units: Mapping[str, str],
+    sources: Sequence[str],
+    structures: Iterable[str],
+    level: float,
+) -> dict[str, Any]:
+    """Return how well the scores of each source alone order the cases, by fits without the patient."""
+    found = {}
+    for source in sources:
+        expected: dict[str, list[float]] = {row.case: [] for row in rows}
+        for name in structures:
+            known = [row for row in rows if row.structures[name].present and row.structures[name].dice is not None]
+            held_out = _fit(name, known, units, names=scores_of(source), level=level)[1]
+            for row, value in zip(known, held_out.dice[:, 0].tolist(), strict=True):
+                expected[row.case].append(value)
+        judged = [row for row in rows if expected[row.case]]
+        truth = (np.array([getattr(row, key) for row in judged]) for key in ("dice", "hausdorff_mm"))
+        found[source] = judge_order(np.array([np.mean(expected[row.case]) for row in judged]), *truth)
+    return found
+
+
+def _fit(
+    name: str,
+    known: Sequence[PlausibilityRow],
+    units: Mapping[str, str],
+    *,
+    names: Sequence[str],
+    level: float,
+) -> tuple[StructureEstimator, HeldOut]:
+    truth = [row.structures[name] for row in known]
+    dice, hausdorff_mm = (np.array([getattr(each, key) for each in truth]) for key in ("dice", "hausdorff_mm"))
+    scores, patients = [scores_for(row, name) for row in known], [units[row.case] for row in known]
+    try:
+        return fit_structure(scores, dice, hausdorff_mm, patients, names=names, level=level)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
