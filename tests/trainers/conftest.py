@@ -56,6 +56,8 @@ def workspace(phantom_workspace, tmp_path, monkeypatch) -> Path:
         monkeypatch.setenv(name, value)
     # Loader workers take seconds to start and draw unseeded numbers.
     monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+    # On a GPU the host compiles unless it is told not to, and that takes a minute for a network.
+    monkeypatch.setenv("nnUNet_compile", "false")
     return phantom_workspace
 
 
@@ -63,7 +65,7 @@ def workspace(phantom_workspace, tmp_path, monkeypatch) -> Path:
 def make_trainer(workspace):
     """Return a function that builds a trainer of a configuration, with an `acnn` block and other plans' entries."""
 
-    def make(trainer_class, *, configuration="3d_fullres", fold=0, labels=None, block=None, changes=None):
+    def make(trainer_class, *, configuration="3d_fullres", fold=0, labels=None, block=None, changes=None, device="cpu"):
         (folder,) = (workspace / "nnUNet_preprocessed").iterdir()
         plans = json.loads((folder / "nnUNetPlans.json").read_text())
         plans["configurations"].update(changes or {})
@@ -74,7 +76,7 @@ def make_trainer(workspace):
         if labels is not None:
             dataset_json.update(labels)
         return trainer_class(
-            {**plans, "continue_training": False}, configuration, fold, dataset_json, torch.device("cpu")
+            {**plans, "continue_training": False}, configuration, fold, dataset_json, torch.device(device)
         )
 
     return make

@@ -127,7 +127,7 @@ def test_labels_lie_where_the_image_says(folder):
     assert json.loads((folder / "out" / "dataset.json").read_text()) == dataset_of(labels=3)
 
 
-def test_a_network_as_plan_hr_plans_it(folder):
+def test_a_network_as_plan_hr_plans_it_on_every_device(folder, device):
     architecture = {
         "network_class_name": "acnn_nnunet.sr.network.SubPixelUNet",
         "arch_kwargs": {
@@ -147,14 +147,16 @@ def test_a_network_as_plan_hr_plans_it(folder):
     torch.save({**checkpoint, "network_weights": network.state_dict()}, model / "fold_0" / "checkpoint_final.pth")
     stack = torch.randn(4, 6, 6)
     write(image_of(stack.numpy(), spacing=(1, 1, 3)), folder / "in" / "a_0000.nii.gz")
-    for inference in (Inference(), Inference(mirroring=False)):
+    for inference in (Inference(device=device.type), Inference(device=device.type, mirroring=False)):
         assert run(folder, trainer="PlannedSegTrainer", inference=inference).complete
         with torch.inference_mode():
             logits = network(stack[None, None])
             if inference.mirroring:
                 logits = logits + network(stack.flip(1)[None, None]).flip(3)
         predicted = SimpleITK.GetArrayFromImage(read(folder / "out" / "a.nii.gz"))
-        np.testing.assert_array_equal(predicted, logits[0].argmax(0).numpy())
+        same = (predicted == logits[0].argmax(0).numpy()).mean()
+        # A GPU may round two logits that are almost equal to the other order.
+        assert same == 1 if device.type == "cpu" else same > 0.99
         assert len(np.unique(predicted)) > 1
 
 
