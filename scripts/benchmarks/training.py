@@ -10,23 +10,31 @@ Needs nnU-Net's three variables and the dataset planned and preprocessed (`nnUNe
 """
 
 import argparse
-import gc
 import json
 import multiprocessing
 import os
-import platform
-import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from scripts.benchmarks.timed_trainers import (
+    Subject,
+    compare,
+    describe_machine,
+    interleaved_batches,
+    interleaved_predictions,
+    interleaved_steps,
+    make_trainer,
+    peak_memory_of_steps,
+)
+
 DATASET, CONFIGURATION, FOLD = "4", "3d_fullres", 0
+HIDDEN = {"hidden_parts": 0.5}
 RESULTS = Path(os.environ.get("nnUNet_results", "."))
 SEEDS = (0, 1, 2)
 # The Dice arms take small batches: equal for both, and what two cores can train three times over.
@@ -63,39 +71,23 @@ def resumable(path: Path, measure: Callable[[], dict]) -> dict:
     return json.loads(path.read_text())
 
 
-def describe_machine() -> dict:
-    """Return what the numbers were measured on."""
-    import torch
-
-    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.split(":")[1].strip() for line in cpuinfo if "model name" in line), "unknown")
-    from acnn_nnunet.nnunet.devices import native_bfloat16
-
-    return {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "native_bfloat16": native_bfloat16(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
 def measure_steps(results: Path) -> dict:
     """Time the training step of five arms on one batch, a step of each in turn; peak memory in own processes."""
     arms = {
         "stock": ("nnUNetTrainer", {}),
-        "acnn": ("ACNNTrainer", {"cpu_autocast": False}),
+        "acnn": ("ACNNTrainer", {"cpu_autocast": False, **HIDDEN}),
         "baseline_bfloat16": ("ACNNTrainer", {"prior_weight": 0, "cpu_autocast": True}),
-        "acnn_bfloat16": ("ACNNTrainer", {"cpu_autocast": True}),
+        "acnn_bfloat16": ("ACNNTrainer", {"cpu_autocast": True, **HIDDEN}),
         "acnn_features": ("ACNNTrainer", {"cpu_autocast": False, "feature_weight": 1.0}),
     }
-    memory = {name: in_process(peak_memory_of_steps, *arm) for name, arm in arms.items()}
-    times = in_process(interleaved_steps, arms, 9)
+    memory = {name: in_process(peak_memory_of_steps, subject(), *arm) for name, arm in arms.items()}
+    times = in_process(interleaved_steps, subject(), arms, 8)
+    batches = in_process(interleaved_batches, subject(), {name: arms[name] for name in ("stock", "acnn")}, 8)
     medians = {name: statistics.median(values) for name, values in times.items()}
     return {
         "median_step_s": medians,
         "steps_s": times,
+        "batches": compare(batches),
         "peak_memory_mib": memory,
         "ratio_acnn_to_stock_float32": medians["acnn"] / medians["stock"],
         "ratio_acnn_features_to_stock_float32": medians["acnn_features"] / medians["stock"],
@@ -106,32 +98,11 @@ def measure_steps(results: Path) -> dict:
     }
 
 
-def interleaved_steps(arms: dict, rounds: int) -> dict[str, list[float]]:
-    """Return seconds per step of each arm; the first round warms up and is dropped."""
-    trainers = {name: make_trainer(*arm) for name, arm in arms.items()}
-    batch = one_batch(next(iter(trainers.values())))
-    times: dict[str, list[float]] = {name: [] for name in arms}
-    for _ in range(rounds):
-        for name, trainer in trainers.items():
-            start = time.perf_counter()
-            trainer.train_step({**batch, "target": [target.clone() for target in batch["target"]]})
-            times[name].append(time.perf_counter() - start)
-    return {name: values[1:] for name, values in times.items()}
-
-
-def peak_memory_of_steps(trainer_name: str, block: dict) -> float:
-    """Return the peak resident memory of this process in MiB after three steps."""
-    trainer = make_trainer(trainer_name, block)
-    batch = one_batch(trainer)
-    gc.collect()
-    for _ in range(3):
-        trainer.train_step({**batch, "target": [target.clone() for target in batch["target"]]})
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def count_parameters(arms: dict) -> dict[str, int]:
     """Return the number of network parameters of each arm."""
-    return {name: sum(p.numel() for p in make_trainer(*arm).network.parameters()) for name, arm in arms.items()}
+    return {
+        name: sum(p.numel() for p in make_trainer(subject(), *arm).network.parameters()) for name, arm in arms.items()
+    }
 
 
 def train_default_prior(results: Path) -> dict:
@@ -169,7 +140,7 @@ def pca_reconstruction(batches: int = 140) -> dict:
     from acnn_nnunet.shape_prior.grids.samples import samples_on_grid
     from acnn_nnunet.shape_prior.label_maps.pca import labels_from_distances, signed_distances
 
-    trainer = make_trainer("ShapePriorTrainer", {"seed": 0})
+    trainer = make_trainer(subject(), "ShapePriorTrainer", {"seed": 0})
     trainer.dataloader_train, _ = trainer.get_dataloaders()
     names, labels, grid = trainer.dataset_json["labels"], trainer.labels, trainer.grid
 
@@ -206,37 +177,7 @@ def pca_reconstruction(batches: int = 140) -> dict:
 
 def measure_prediction(results: Path) -> dict:
     """Time the host's predictor with both trainers' networks on one image, in turn."""
-    return in_process(interleaved_predictions)
-
-
-def interleaved_predictions(rounds: int = 6) -> dict:
-    """Return seconds per prediction of a network of each trainer and their ratio."""
-    import torch
-    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-
-    times: dict[str, list[float]] = {"stock": [], "acnn": []}
-    predictors = {}
-    for name, trainer_name in (("stock", "nnUNetTrainer"), ("acnn", "ACNNTrainer")):
-        trainer = make_trainer(trainer_name, {"prior_weight": 0})
-        trainer.set_deep_supervision_enabled(False)
-        predictors[name] = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
-        predictors[name].manual_initialization(
-            trainer.network.eval(),
-            trainer.plans_manager,
-            trainer.configuration_manager,
-            None,
-            trainer.dataset_json,
-            trainer_name,
-            (0, 1, 2),
-        )
-    image = torch.randn(1, 40, 56, 40)
-    for _ in range(rounds):
-        for name, predictor in predictors.items():
-            start = time.perf_counter()
-            predictor.predict_sliding_window_return_logits(image)
-            times[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values[1:]) for name, values in times.items()}
-    return {"median_s": medians, "seconds": times, "ratio_acnn_to_stock": medians["acnn"] / medians["stock"]}
+    return compare(in_process(interleaved_predictions, subject(), (40, 56, 40), 5))
 
 
 def compare_dice(results: Path) -> dict:
@@ -316,35 +257,10 @@ def train_arm(arm: str, seed: int) -> dict:
     return {"arm": arm, "seed": seed, "minutes": (time.perf_counter() - start) / 60, "dice": dice}
 
 
-def make_trainer(trainer_name: str, block: dict):
-    """Return an initialised trainer of the benchmark's configuration and fold on the CPU."""
-    import torch
-    from batchgenerators.utilities.file_and_folder_operations import load_json
-    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
-
-    os.environ["nnUNet_n_proc_DA"] = "0"
-    # Measured networks must not leave logs beside real results.
-    os.environ["nnUNet_results"] = tempfile.mkdtemp()
+def subject() -> Subject:
+    """Return the benchmark's configuration and fold, with the prior that was trained on it, on the CPU."""
     prior = model_folder("ShapePriorTrainer", CONFIGURATION) / f"fold_{FOLD}" / "checkpoint_final.pth"
-    folder = Path(os.environ["nnUNet_preprocessed"]) / "Dataset004_Hippocampus"
-    plans = load_json(str(folder / "nnUNetPlans.json"))
-    plans["configurations"][CONFIGURATION]["acnn"] = {"prior": str(prior), **block}
-    trainer = recursive_find_trainer_class_by_name(trainer_name)(
-        {**plans, "continue_training": False},
-        CONFIGURATION,
-        FOLD,
-        load_json(str(folder / "dataset.json")),
-        torch.device("cpu"),
-    )
-    trainer.initialize()
-    trainer.network.train()
-    return trainer
-
-
-def one_batch(trainer) -> dict:
-    """Return one training batch of the host's loader."""
-    loader, _ = trainer.get_dataloaders()
-    return next(loader)
+    return Subject("Dataset004_Hippocampus", CONFIGURATION, str(prior), fold=FOLD)
 
 
 def model_folder(trainer: str, configuration: str) -> Path:

@@ -5,6 +5,7 @@ The CPU shows that these tests run; `scripts/device_check.sh` runs them on a GPU
 
 import copy
 import functools
+import os
 
 import numpy as np
 import pytest
@@ -15,6 +16,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from acnn_nnunet.shape_prior.prior_file import load_prior
 from acnn_nnunet.trainers import ACNNSRTrainer, ACNNSubPixelSegTrainer, ACNNTrainer, ShapePriorTrainer
+from scripts.benchmarks.timed_trainers import (
+    Subject,
+    interleaved_batches,
+    interleaved_predictions,
+    interleaved_steps,
+    peak_memory_of_steps,
+)
 
 NUM_STEPS = {"cpu": 2, "cuda": 20}
 # What ShapePriorTrainer draws on the device is another draw on another device.
@@ -124,3 +132,21 @@ def test_one_process_of_a_distributed_training_takes_the_same_steps(
         assert steps(trainer, 3) == pytest.approx(alone, rel=0.02, abs=0.02)
     finally:
         dist.destroy_process_group()
+
+
+# The host's predictor imports what torchvision and PyTorch have deprecated.
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_trainers_are_timed_in_turns(make_prior, device, monkeypatch):
+    """What `scripts/benchmarks` measures of them."""
+    for name in ("nnUNet_n_proc_DA", "nnUNet_compile", "nnUNet_results"):
+        monkeypatch.setenv(name, os.environ[name])  # which the benchmark sets in a process of its own
+    subject = Subject("Dataset077_PhantomHeart", "3d_fullres", str(make_prior()), device.type)
+    arms = {"stock": ("nnUNetTrainer", {}), "acnn": ("ACNNTrainer", {"cpu_autocast": False, "hidden_parts": "auto"})}
+
+    assert {name: len(values) for name, values in interleaved_steps(subject, arms, 2).items()} == {
+        "stock": 2,
+        "acnn": 2,
+    }
+    assert min(interleaved_batches(subject, arms, 1)["acnn"]) > 0
+    assert min(interleaved_predictions(subject, (16, 16, 16), 1)["stock"]) > 0
+    assert peak_memory_of_steps(subject, *arms["acnn"]) > 0
