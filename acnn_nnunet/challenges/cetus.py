@@ -15,6 +15,7 @@ from acnn_nnunet.challenges.challenge import Challenge, Patient, PatientFolder, 
 from acnn_nnunet.challenges.surfaces import fill_surface, read_surface, write_surface
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.patients import PHASES
+from acnn_nnunet.files.safe_writes import read_text
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 
 LABELS = {"background": 0, "LV": 1}
@@ -73,7 +74,10 @@ def _read_image(prefix: Path, phase: str) -> PhaseImage:
 
 def _frame_numbers(times: Path) -> dict[str, int]:
     """Return the last number of the first line, which is ED's, and of the second, which is ES's."""
-    lines = [line for line in times.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    try:
+        lines = [line for line in read_text(times).splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{times.name} is no text file ({error})") from error
     numbers = [re.findall(r"\d+", line)[-1:] for line in lines[:2]]
     if len(numbers) < 2 or not all(numbers) or numbers[0] == numbers[1]:
         raise ValueError(

@@ -73,4 +73,9 @@ def image_ending(path: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> str:
 
 def image_name(path: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> str:
     """Return a file's name without its ending, in composed Unicode."""
-    return unicodedata.normalize("NFC", path.name.removesuffix(image_ending(path, endings)))
+    return composed(path.name.removesuffix(image_ending(path, endings)))
+
+
+def composed(name: str) -> str:
+    """Return a name in composed Unicode: macOS and others spell the same name in two ways."""
+    return unicodedata.normalize("NFC", name)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from acnn_nnunet.files.folders import composed
 from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.files.tables import columns_of, read_table, write_table
 
@@ -88,8 +89,8 @@ def write_groups(path: Path, rows: Iterable[CaseGroup]) -> None:
 def read_groups(path: Path) -> list[CaseGroup]:
     """Read a table with at least the columns case and group, in any order; further columns are ignored.
 
-    Without a column patient, each case is its own patient; without a column phase, it has none. Groups that differ in
-    upper and lower case only are one, spelt as they come first.
+    Without a column patient, each case is its own patient; without a column phase, it has none. Groups, and
+    phases, that differ in upper and lower case only are one, spelt as they come first. Names are in composed Unicode.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -165,10 +166,11 @@ def read_conversion_report(dataset: Path) -> ConversionReport:
 
 
 def _parse(cells: dict[str, str], where: str, spelt: dict[str, str]) -> CaseGroup:
-    case, patient, phase, group = (cells.get(column, "").strip() for column in COLUMNS)
+    case, patient, phase, group = (composed(cells.get(column, "").strip()) for column in COLUMNS)
     if not case:
         raise ValueError(f"{where}: the case has no name.")
-    return CaseGroup(case, patient or case, phase, spelt.setdefault(group.casefold(), group))
+    phase, group = (spelt.setdefault(word.casefold(), word) for word in (phase, group))
+    return CaseGroup(case, patient or case, phase, group)
 
 
 def _check(rows: Iterable[tuple[str, CaseGroup]]) -> None:

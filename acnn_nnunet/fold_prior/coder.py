@@ -11,13 +11,14 @@ from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from torch import Tensor
 
 from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.files.volumes import check_same_grid
 from acnn_nnunet.fold_prior.alignment import align_to
 from acnn_nnunet.fold_prior.held_out import as_target
 from acnn_nnunet.fold_prior.layout import Layout, common_orientation
 from acnn_nnunet.fold_prior.loading import channel_names, load_finished_prior
 from acnn_nnunet.nnunet.cases import centred_patch, main_pieces
 from acnn_nnunet.nnunet.devices import check_device
-from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap
+from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap, image_grid
 from acnn_nnunet.nnunet.labels import known_values
 from acnn_nnunet.nnunet.models import ModelBundle, read_bundle
 from acnn_nnunet.shape_prior.grids.views import View
@@ -209,11 +210,16 @@ class Coder:
             raise ValueError(f"{image_files[0]} holds voxels that are not finite.")
         direction = properties.get("sitk_stuff", {}).get("direction")
         self.layout.check(image_files[0], data.shape[1:], properties["spacing"], direction)
+        grids = [image_grid(v.shape[1:], p, path) for (v, p), path in zip(read, image_files, strict=True)]
+        for path, grid in zip(image_files[1:], grids[1:], strict=True):
+            check_same_grid(grid, str(path), grids[0], str(image_files[0]))
         segmentation = None if label_map is None else label_map.volume[None].astype(np.int16)
         if segmentation is not None and segmentation.shape[1:] != data.shape[1:]:
             raise ValueError(
                 f"{image_files[0]} is of {data.shape[1:]} voxels, its label map of {segmentation.shape[1:]}."
             )
+        if label_map is not None:
+            check_same_grid(grids[0], str(image_files[0]), label_map.geometry, "its label map")
         bundle = self.bundle
         preprocessor = bundle.configuration.preprocessor_class(verbose=False)
         image, segmentation, _ = preprocessor.run_case_npy(

@@ -133,6 +133,17 @@ class LabelFileReader:
         return f"holds {count} volumes: a label map is 2D or 3D, so split it first."
 
 
+def image_grid(shape: tuple[int, ...], properties: dict[str, Any], path: Path) -> Geometry:
+    """Return the grid of an image that `LabelFileReader.read_image` read, as `LabelMap.geometry` has it.
+
+    Args:
+        shape: of the image `(Z, Y, X)`.
+        properties: of the image.
+        path: its file.
+    """
+    return _flat_geometry(shape, properties, path)[0]
+
+
 def choose_reader(file_ending: str, *, asked_for: str | None = None, examples: Iterable[Path] = ()) -> str:
     """Return the name of the host's reader for files, chosen as the host does.
 
@@ -249,14 +260,22 @@ def _turned(told_mm: tuple[float, ...], orientation: str) -> tuple[float, ...]:
 
 
 def _label_map(labels: np.ndarray, properties: dict[str, Any], path: Path) -> LabelMap:
-    geometry = _geometry(labels.shape, properties, path)
+    geometry, slice_axis = _flat_geometry(labels.shape, properties, path)
+    if slice_axis is None:
+        return LabelMap(labels, geometry)
+    return LabelMap(labels.squeeze(slice_axis), geometry, slice_axis)
+
+
+def _flat_geometry(shape: tuple[int, ...], properties: dict[str, Any], path: Path) -> tuple[Geometry, int | None]:
+    """Return the grid, without the axis across the only slice, and that axis."""
+    geometry = _geometry(shape, properties, path)
     if not are_sizes(geometry.spacing_mm):
         raise ImageFileError(f"{path} says that its voxels measure {geometry.spacing_mm} mm: correct its header.")
     if geometry.direction is not None and not at_right_angles(geometry.direction):
         raise tilted(path)
-    slice_axis = next((axis for axis, size in enumerate(labels.shape) if size == 1), None)
+    slice_axis = next((axis for axis, size in enumerate(shape) if size == 1), None)
     if slice_axis is None:
-        return LabelMap(labels, geometry)
+        return geometry, None
     # A file of 2 axes is given a made-up spacing across them; one of 3 axes says how thick its slice is.
     if "sitk_stuff" in properties:
         is_volume = len(properties["sitk_stuff"]["spacing"]) == 3
@@ -270,7 +289,7 @@ def _label_map(labels: np.ndarray, properties: dict[str, Any], path: Path) -> La
         thickness_mm=geometry.spacing_mm[slice_axis] if is_volume else None,
         left_mm=None if geometry.left_mm is None else tuple(geometry.left_mm[axis] for axis in rest),
     )
-    return LabelMap(labels.squeeze(slice_axis), flat, slice_axis)
+    return flat, slice_axis
 
 
 def _geometry(shape: tuple[int, ...], properties: dict[str, Any], path: Path) -> Geometry:

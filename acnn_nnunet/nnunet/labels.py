@@ -110,10 +110,12 @@ def read_dataset_json(path: Path) -> dict:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no JSON object.
     """
+    from acnn_nnunet.files.safe_writes import read_text  # here, because `configure --help` answers at once
+
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {path}: -djfile names a dataset.json.")
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON ({error}): repair it, or name another with -djfile.") from error
     if not isinstance(content, dict):

@@ -144,13 +144,14 @@ def test_truths_that_are_surfaces_are_filled_and_said_to_be(tmp_path, raw, metre
     assert label.GetOrigin() == pytest.approx(expected.GetOrigin(), abs=1e-6)
 
 
-def test_frames_are_found_through_the_time_file(source, raw):
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_frames_are_found_through_the_time_file(source, raw, encoding):
     folder = source / "Patient5"
     for phase, frame in (("ED", 3), ("ES", 12)):
         image = _read(folder / f"Patient5_{phase}.mhd")
         SimpleITK.WriteImage(image, str(folder / f"Patient5_frame{frame:02d}.mhd"))
         (folder / f"Patient5_{phase}.mhd").unlink()
-    (folder / "Patient5_ED_ES_time.txt").write_text("ED : frame 3\nES : frame 12\n")
+    (folder / "Patient5_ED_ES_time.txt").write_text("ED : frame 3\nES : frame 12\n", encoding=encoding)
     convert("cetus", source, 30)
     for phase in ("ED", "ES"):
         image = _read(raw / "Dataset030_CETUS" / "imagesTr" / f"Patient5_{phase}_0000.nii.gz")

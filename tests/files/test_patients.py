@@ -60,6 +60,19 @@ def test_groups_that_differ_in_case_only_are_one(tmp_path):
     assert [row.group for row in rows] == ["NOR", "NOR", "Dcm"]
 
 
+def test_phases_that_differ_in_case_only_are_one(tmp_path):
+    rows = read_groups(_table(tmp_path, "case,patient,phase,group\na,p,ED,x\nb,p,es,x\nc,q,ed,x\n"))
+    assert [row.phase for row in rows] == ["ED", "es", "ED"]
+
+
+def test_a_name_is_one_however_unicode_spells_it(tmp_path):
+    composed, decomposed = "M\u00fcller", "Mu\u0308ller"
+    row = CaseGroup(f"{composed}_ED", composed, "ED", composed)
+    assert read_groups(
+        _table(tmp_path, f"case,patient,phase,group\n{decomposed}_ED,{decomposed},ED,{decomposed}\n")
+    ) == [row]
+
+
 def test_entry_of_an_exclusion_names_the_part_as_its_file_does():
     assert Exclusion("p1", "no label", "lv_ef").entry("index") == {
         "patient": "p1",

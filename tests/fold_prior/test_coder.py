@@ -236,6 +236,25 @@ def test_images_of_another_size_or_number_are_refused(coder, raw, tmp_path):
         coder.load(label_file, image_files=[image_file, image_file])
 
 
+def test_an_image_on_another_grid_than_its_label_map_or_first_channel_is_refused(coder, raw, tmp_path):
+    label_file, image_file = files_of(raw)
+    image = sitk.ReadImage(str(image_file))
+    moved = image[:]
+    moved.SetOrigin((0.0, 0.0, 99.0))
+    sitk.WriteImage(moved, str(tmp_path / "moved_0000.nii.gz"))
+    thin = image[:]
+    thin.SetSpacing((6.8, 6.8, 1.0))
+    sitk.WriteImage(thin, str(tmp_path / "thin_0000.nii.gz"))
+
+    with pytest.raises(ValueError, match=r"moved_0000.nii.gz lies on another grid than its label map: origin"):
+        coder.load(label_file, image_files=[tmp_path / "moved_0000.nii.gz"])
+    with pytest.raises(ValueError, match=r"thin_0000.nii.gz lies on another grid than its label map: spacing"):
+        coder.load(label_file, image_files=[tmp_path / "thin_0000.nii.gz"])
+    two = replace(coder, prior=replace(coder.prior, spec=replace(coder.prior.spec, image_channels=2)))
+    with pytest.raises(ValueError, match=r"moved_0000.nii.gz lies on another grid than .*_0000.nii.gz: origin"):
+        two.load(None, image_files=[image_file, tmp_path / "moved_0000.nii.gz"])
+
+
 def test_the_channels_of_a_colour_image_are_counted_not_its_files(priors, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(priors["2d"].parents[1], folder)

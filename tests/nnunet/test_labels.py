@@ -77,6 +77,11 @@ def test_what_cannot_be_used_is_said_in_a_line(tmp_path, content, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_dataset_json_that_windows_wrote(tmp_path):
+    (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "a": 1}}', encoding="utf-8-sig")
+    assert labels_of_dataset(tmp_path / "dataset.json").foreground == (1,)
+
+
 def test_no_dataset_json(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no file .*dataset\.json: -djfile names a"):
         labels_of_dataset(tmp_path / "dataset.json")

@@ -7,6 +7,7 @@ from typing import Any
 
 from acnn_nnunet.evaluation.anatomy.presets import PRESETS
 from acnn_nnunet.evaluation.anatomy.rules import DATASET_KEY, AnatomicalRule, parse_rules
+from acnn_nnunet.files.safe_writes import read_text
 
 
 def find_rules(
@@ -41,6 +42,6 @@ def _read_json(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}: it should be {wanted}.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON ({error}): it should be {wanted}.") from None

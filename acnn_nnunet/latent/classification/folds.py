@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from acnn_nnunet.files.folders import composed
 from acnn_nnunet.files.patients import CaseGroup, split_by_patient
+from acnn_nnunet.files.safe_writes import read_text
 from acnn_nnunet.latent.classification.cohort import Cohort
 
 
@@ -78,14 +80,14 @@ def fixed_folds(cohort: Cohort, splits: Sequence[dict[str, list[str]]]) -> list[
 
 def _members_of(cohort: Cohort, cases: Sequence[str]) -> np.ndarray:
     """Return the indices of members with at least one of the given cases."""
-    wanted = set(cases)
+    wanted = set(map(composed, cases))
     return np.array(
         [index for index, member in enumerate(cohort.members) if wanted & set(member.cases.values())], dtype=int
     )
 
 
 def _load(path: Path) -> list:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(read_text(path))
     if not isinstance(content, list) or not content:
         raise ValueError("a list of folds is needed")
     return content

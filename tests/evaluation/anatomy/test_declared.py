@@ -17,8 +17,8 @@ def test_the_dataset_declares_them_unless_a_user_names_some(tmp_path):
     assert len(find_rules(Path("acdc"), declared, names=NAMES, where="d")) == 16
     assert len(find_rules(None, {"anatomical_rules": "acdc"}, names=NAMES, where="d")) == 16
     assert find_rules(None, {}, names=NAMES, where="d") == ()
-    for content in (ONE, {"anatomical_rules": ONE}):
-        (tmp_path / "rules.json").write_text(json.dumps(content))
+    for content, encoding in ((ONE, "utf-8"), ({"anatomical_rules": ONE}, "utf-8-sig")):
+        (tmp_path / "rules.json").write_text(json.dumps(content), encoding=encoding)
         assert len(find_rules(tmp_path / "rules.json", {}, names=NAMES, where="d")) == 1
 
 
