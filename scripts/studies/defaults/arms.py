@@ -89,9 +89,9 @@ PRIORS: dict[str, Prior] = {
     "plausibility": Prior(ALL_FOLD, {"grid": "roi", **_HYBRID, "rotation_deg": 15, "prior_num_epochs": 26}),
 }
 
-_HIDDEN = {"hidden_parts": 0.5}
-_NO_PRIOR = {"prior_weight": 0, **_UNMIRRORED}
-_DECODED = {"prior_weight": 0.3, "prior_distance": "decoded", **_UNMIRRORED, "prior_of": "roi20_unmirrored"}
+_PLAIN, _HIDDEN = {**_UNMIRRORED, "hidden_parts": 0.0}, {"hidden_parts": 0.5}
+_NO_PRIOR = {"prior_weight": 0, **_PLAIN}
+_DECODED = {"prior_weight": 0.3, "prior_distance": "decoded", **_PLAIN, "prior_of": "roi20_unmirrored"}
 _PER_CLASS = {"segmentation_loss": "ce_per_class", "weight_decay": 5e-6}  # as in the preset `paper`
 
 # Settings of every arm; `prior_of` names its prior. Each differs from an arm above it in one thing.

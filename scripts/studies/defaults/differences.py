@@ -1,8 +1,8 @@
 """One arm against another: paired by image and seed, with intervals over patients and seeds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from scripts.studies.defaults.predictions import LARGEST, SCORES
 
 RESAMPLES, CONFIDENCE = 5000, 0.95
+_PAIRED = ["seed", "patient", "case", "kind"]
 NUMBERS = tuple(f"{name}{end}" for name in SCORES for end in ("", LARGEST))
 
 
@@ -76,32 +77,40 @@ def compare(
         score: column.
         resamples: draws.
     """
-    keys = ["seed", "patient", "case", "kind"]
-    own, other = (images[images["arm"] == name].set_index(keys)[score] for name in (arm, baseline))
-    seeds = sorted(set(own.index.get_level_values("seed")) & set(other.index.get_level_values("seed")))
+    own, other = (images.loc[images["arm"] == name, [*_PAIRED, score]] for name in (arm, baseline))
+    seeds = sorted(set(own["seed"]) & set(other["seed"]))
     if not seeds:
         return None
-    own, other = own.loc[seeds], other.loc[seeds]
-    if set(own.index) != set(other.index):
+    own, other = (rows[rows["seed"].isin(seeds)] for rows in (own, other))
+    pairs = own.merge(other, on=_PAIRED, suffixes=("", "_baseline"))
+    if not len(pairs) == len(own) == len(other):
         raise ValueError(f"{arm} and {baseline} were not tested on the same images: score both with one version.")
-    pairs = pd.DataFrame({"difference": own - other, "baseline": other}).reset_index()
-    grids = [
-        pairs.pivot_table(index="seed", columns="patient", values=name, aggfunc=how, fill_value=0).to_numpy(float)
-        for name, how in (("difference", "sum"), ("baseline", "sum"), ("baseline", "count"))
-    ]
-    draws = _draw(grids, resamples)
-    means = pairs[["baseline", "difference"]].mean()
-    return Difference(tuple(seeds), grids[0].shape[1], float(means["baseline"]), float(means["difference"]), draws)
+    base = pairs[f"{score}_baseline"].to_numpy(float)
+    differences = pairs[score].to_numpy(float) - base
+    row, column = (np.unique(pairs[name], return_inverse=True)[1] for name in ("seed", "patient"))
+    grids = np.zeros((3, len(seeds), column.max() + 1))
+    for grid, values in zip(grids, (differences, base, np.ones_like(base)), strict=True):
+        np.add.at(grid, (row, column), values)
+    return Difference(
+        tuple(seeds), grids.shape[2], float(base.mean()), float(differences.mean()), _draw(grids, resamples)
+    )
 
 
-def _draw(grids: Sequence[np.ndarray], resamples: int) -> np.ndarray:
+def _draw(grids: np.ndarray, resamples: int) -> np.ndarray:
     """Return (2, R): means of the first two grids (seeds, patients) of sums over the third one's counts."""
-    rng = np.random.default_rng(0)
-    num_seeds, num_patients = grids[0].shape
-    of_seeds = rng.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), resamples)
-    of_patients = rng.multinomial(num_patients, np.full(num_patients, 1 / num_patients), resamples)
+    of_seeds, of_patients = _weights(*grids.shape[1:], resamples)
     sums = [((of_seeds @ grid) * of_patients).sum(axis=1) for grid in grids]
     return np.stack([sums[0] / sums[2], sums[1] / sums[2]])
+
+
+@cache
+def _weights(num_seeds: int, num_patients: int, resamples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return how often each draw takes each seed (R, S) and each patient (R, P)."""
+    rng = np.random.default_rng(0)
+    of_seeds, of_patients = (
+        rng.multinomial(number, np.full(number, 1 / number), resamples) for number in (num_seeds, num_patients)
+    )
+    return of_seeds.astype(float), of_patients.astype(float)
 
 
 def _interval(draws: Iterable[float]) -> tuple[float, float]:

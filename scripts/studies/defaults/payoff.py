@@ -100,5 +100,5 @@ def draw(points: dict[Point, tuple[Difference, Difference, Difference]], path: P
     }
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with rc_context({"svg.hashsalt": "acnn"}):  # the same file for the same points
+    with rc_context({"svg.hashsalt": "acnn", "svg.fonttype": "none"}):  # the same file for the same points
         figure.savefig(path, metadata={"Date": None})

@@ -7,7 +7,7 @@ from scripts.studies.defaults.differences import Difference, compare, image_mean
 from scripts.studies.defaults.images import CONFIRMATION, SELECTION
 from scripts.studies.defaults.payoff import payoff_section
 from scripts.studies.defaults.predictions import LARGEST
-from scripts.studies.defaults.targets import DICE, HAUSDORFF, NEW_DEFAULTS, PER_CLASS, STOCK, TARGETS
+from scripts.studies.defaults.targets import DICE, HAUSDORFF, NEW_DEFAULTS, PER_CLASS, SEEDS, STOCK, TARGETS
 from scripts.studies.defaults.texts import EARLIER, INTRODUCTION
 from scripts.studies.defaults.workplace import RESULTS, SCORES
 from scripts.studies.host_folders import ROOT
@@ -65,6 +65,7 @@ def dataset_sections(images: pd.DataFrame, name: str) -> list[str]:
         f"### What each step brings, under nnU-Net's loss\n\n{table(confirmed, steps, STOCK)}\n",
         f"### The paper's loss\n\n{table(confirmed, paper, PER_CLASS)}\n",
         f"### Kinds that only confirm, and the selection cases\n\n{choice_table(of_dataset, steps | paper)}\n",
+        f"{choice(of_dataset)}\n",
     ]
 
 
@@ -118,6 +119,28 @@ def choice_table(images: pd.DataFrame, pairs: dict[tuple[str, str], str]) -> str
         if any(cells):
             lines.append(f"| {words} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def choice(images: pd.DataFrame) -> str:
+    """Return what the rule of `arms.py` says of hidden parts on a dataset, in one sentence."""
+    selection = images[images["part"] == SELECTION]
+    clean, bad = selection["kind"] == CLEAN, selection["kind"].isin(DECIDING) & (selection["kind"] != CLEAN)
+    pair = ("none_unmirrored_hidden", "none_unmirrored")
+    found = [
+        compare(selection[rows], *pair, score) for rows, score in ((bad, HAUSDORFF), (clean, DICE), (clean, HAUSDORFF))
+    ]
+    if found[0] is None:
+        return "The rule for `hidden_parts` has no run to judge."
+    conditions = {
+        "shorter Hausdorff distances on deciding kinds": found[0].interval[1] < 0,
+        "no loss of Dice on clean images": found[1].interval[0] > -0.002,
+        "no loss of Hausdorff distance on clean images": found[2].share_interval[1] < 0.02,
+    }
+    failed = [words for words, holds in conditions.items() if not holds]
+    seeds = len(found[0].seeds)
+    few = "" if seeds >= SEEDS else f" This is {seeds} of {SEEDS} seeds, so nothing is decided yet."
+    said = f"does not hold: not shown are {', '.join(failed)}" if failed else "holds"
+    return f"The rule for `hidden_parts` as a default {said}.{few}"
 
 
 def targets_section(images: pd.DataFrame) -> str:
