@@ -1,10 +1,11 @@
 """What a run over cases has done so far: one line per case, appended as it ends, so that nothing computed is lost."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from acnn_nnunet.files.safe_writes import WriteError, plain
 
@@ -13,7 +14,7 @@ FOLDER = "parts"
 
 @dataclass(frozen=True)
 class Journal:
-    """The journal of one part of an evaluation, a JSON-lines file: a header, then one line per case.
+    """The journal of one part of a run, a JSON-lines file: a header, then one line per case.
 
     Attributes:
         path: the file.
@@ -23,51 +24,67 @@ class Journal:
 
     @classmethod
     def of_part(cls, output: Path, *, num_parts: int, part_id: int) -> "Journal":
-        """Return the journal of a part in an evaluation's folder."""
+        """Return the journal of a part in a run's folder."""
         return cls(Path(output) / FOLDER / f"part_{part_id}_of_{num_parts}.jsonl")
 
     @property
     def output(self) -> Path:
-        """The folder of the evaluation."""
+        """The folder of the run."""
         return self.path.parents[1]
 
-    def begin(self, header: dict[str, Any]) -> None:
-        """Start the journal of a new evaluation.
-
-        Raises:
-            ValueError: if the output folder holds something other than parts, or this part.
-            WriteError: if it cannot be written.
-        """
+    def refuse_begun(self, *, alone: bool) -> None:
+        """Raise ValueError if this part was begun before or, where it has to be `alone`, for any other file."""
         output = self.output
         others = [path for path in (output.iterdir() if output.is_dir() else ()) if path.name != FOLDER]
-        if output.is_file() or others or self.path.exists():
+        if output.is_file() or (alone and others) or self.path.exists():
             raise ValueError(f"{output} exists and is not empty: use --continue, or name another folder with -o.")
-        self.start(header)
 
-    def go_on(self, header: dict[str, Any], *, may_change: Collection[str], paths: Collection[str] = ()) -> None:
-        """Take up the journal of the same evaluation, or start one where there is none or an empty one.
+    def refuse_foreign(self) -> None:
+        """Raise ValueError if the folder holds something, but no run that could go on."""
+        if not self.path.parent.is_dir() and self.output.is_dir() and any(self.output.iterdir()):
+            raise ValueError(f"{self.output} holds no run to go on with: name another folder with -o.")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs from writing this journal. The system ends the lock with this process, however that ends.
+
+        Raises:
+            ValueError: if another run writes it.
+            WriteError: if it cannot be written.
+        """
+        with self._open("a") as file:
+            if not _lock(file):
+                raise ValueError(f"Another run is writing to {self.output}: wait for it, or name another folder.")
+            yield
+
+    def go_on(
+        self,
+        header: dict[str, Any],
+        *,
+        may_change: Collection[str] = (),
+        paths: Collection[str] = (),
+    ) -> None:
+        """Take up the journal of the same run, or start one where there is none or an empty one.
 
         Args:
-            header: of the evaluation as it is asked for now.
+            header: of the run as it is asked for now.
             may_change: keys of the header that may differ from before: they change no result.
             paths: keys of files and folders, which are the same under another name.
 
         Raises:
-            ValueError: if the output folder holds something else, or an evaluation with another header.
+            ValueError: if the output folder holds a run with another header.
             WriteError: if it cannot be written.
         """
         output = self.output
         if not self.path.is_file() or not any(self._lines()):
-            if output.is_dir() and any(output.iterdir()) and not self.path.parent.is_dir():
-                raise ValueError(f"{output} holds no evaluation to go on with: name another folder with -o.")
             self.start(header)
             return
-        before = self.read()[0]
+        before = self.header()
         known, asked = without_links(before, paths), without_links(header, paths)
         changed = [key for key in header if key not in may_change and asked[key] != known.get(key)]
         if changed:
             raise ValueError(
-                f"{output} holds an evaluation with another {changed[0]} ({before.get(changed[0])} instead of "
+                f"{output} holds a run with another {changed[0]} ({before.get(changed[0])} instead of "
                 f"{header[changed[0]]}): name another folder with -o."
             )
         if header != before:
@@ -97,53 +114,98 @@ class Journal:
         """
         self._write("a", entry)
 
-    def read(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Return the last header and the entries; a line that a kill cut short does not count.
+    def header(self) -> dict[str, Any]:
+        """Return the last header.
 
         Raises:
             FileNotFoundError: if there is no journal.
             ValueError: if its header cannot be read.
         """
-        lines = list(self._lines())
-        headers = [line for line in lines if "case" not in line]
+        headers = [line for _, line in self._lines() if "case" not in line]
         if not headers:
-            raise ValueError(f"{self.path} has no readable header: delete it and evaluate again.")
-        return headers[-1], [line for line in lines if "case" in line]
+            raise ValueError(f"{self.path} has no readable header: delete it and start again.")
+        return headers[-1]
 
-    def latest(self) -> dict[str, dict[str, Any]]:
-        """Return the last entry of each case."""
-        return {entry["case"]: entry for entry in self.read()[1]}
+    def positions(self) -> dict[str, int]:
+        """Return where the last entry of each case begins, in bytes; a line that a kill cut short does not count."""
+        return {line["case"]: position for position, line in self._lines() if "case" in line}
 
-    def entries_of(self, cases: Sequence[str]) -> list[dict[str, Any]]:
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """Yield the last entry of each case, one at a time: a journal may be larger than the memory."""
+        yield from Entries([(self, self.positions())])
+
+    def entries_of(self, cases: Sequence[str]) -> "Entries":
         """Return the last entry of each of these cases.
 
         Raises:
             ValueError: naming cases that have none.
         """
-        entries = self.latest()
-        absent = [case for case in cases if case not in entries]
+        positions = self.positions()
+        absent = [case for case in cases if case not in positions]
         if absent:
             raise ValueError(f"{self.path} lacks {len(absent)} cases ({absent[0]}, …): finish it with --continue.")
-        return [entries[case] for case in cases]
+        return Entries([(self, {case: positions[case] for case in cases})])
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        for line in self.path.read_bytes().split(b"\n"):
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue
+    def _lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        with open(self.path, "rb") as file:
+            position = 0
+            for line in file:
+                begin, position = position, position + len(line)
+                with suppress(ValueError):
+                    yield begin, json.loads(line)
 
     def _write(self, mode: str, content: dict[str, Any]) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.path, mode, encoding="utf-8") as file:
+            with self._open(mode) as file:
                 # A leading line end keeps the entry apart from a line that a kill cut short.
                 file.write(("\n" if mode == "a" else "") + json.dumps(plain(content)) + "\n")
         except OSError as error:
-            raise WriteError(
-                f"Could not write {self.path} ({error.strerror}): free some space or fix its permissions, then go on "
-                "with --continue."
-            ) from error
+            raise self._write_error(error) from error
+
+    def _open(self, mode: str) -> IO[str]:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return open(self.path, mode, encoding="utf-8")
+        except OSError as error:
+            raise self._write_error(error) from error
+
+    def _write_error(self, error: OSError) -> WriteError:
+        return WriteError(
+            f"Could not write {self.path} ({error.strerror}): free some space or fix its permissions, then go on "
+            "with --continue."
+        )
+
+
+class Entries:
+    """The entries of cases, sorted by case and read from journals one at a time, as often as they are iterated over."""
+
+    def __init__(self, sources: Sequence[tuple[Journal, Mapping[str, int]]]) -> None:
+        self._journals = [journal for journal, _ in sources]
+        self._places = sorted(
+            (case, number, position)
+            for number, (_, positions) in enumerate(sources)
+            for case, position in positions.items()
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Entries"]) -> "Entries":
+        """Return the entries of all parts."""
+        whole = cls([])
+        for part in parts:
+            whole._places += [(case, number + len(whole._journals), at) for case, number, at in part._places]
+            whole._journals += part._journals
+        whole._places.sort()
+        return whole
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        with ExitStack() as files:
+            opened = [files.enter_context(open(journal.path, "rb")) for journal in self._journals]
+            for _, number, position in self._places:
+                opened[number].seek(position)
+                yield json.loads(opened[number].readline())
 
 
 def cases_of_part(cases: Sequence[str], *, num_parts: int, part_id: int) -> list[str]:
@@ -151,39 +213,19 @@ def cases_of_part(cases: Sequence[str], *, num_parts: int, part_id: int) -> list
     return list(cases[part_id::num_parts])
 
 
-def find_parts(output: Path) -> list[Journal]:
-    """Return the journals of all parts of an evaluation, in order.
-
-    Raises:
-        FileNotFoundError: if there are none.
-        ValueError: naming the parts that are missing or of another evaluation.
-    """
-    files = sorted((Path(output) / FOLDER).glob("part_*_of_*.jsonl"))
-    if not files:
-        raise FileNotFoundError(f"{output} holds no parts: `evaluate … -num_parts N -part_id I` writes them.")
-    totals = {int(path.stem.rsplit("_", 1)[1]) for path in files}
-    if len(totals) > 1:
-        folder = Path(output) / FOLDER
-        raise ValueError(f"{folder} holds parts of {sorted(totals)}: delete those of the other evaluation.")
-    num_parts = totals.pop()
-    journals = [Journal.of_part(output, num_parts=num_parts, part_id=part_id) for part_id in range(num_parts)]
-    absent = [str(part_id) for part_id, journal in enumerate(journals) if not journal.path.is_file()]
-    if absent:
-        raise ValueError(f"Part {', '.join(absent)} of {num_parts} is missing in {output}: run -part_id {absent[0]}.")
-    return journals
-
-
-def common_header(journals: Sequence[Journal], *, paths: Collection[str] = ()) -> dict[str, Any]:
-    """Return the header that all parts have; `paths` as in `Journal.go_on`.
-
-    Raises:
-        ValueError: if they are of different evaluations.
-    """
-    headers = [journal.read()[0] for journal in journals]
-    if any(without_links(header, paths) != without_links(headers[0], paths) for header in headers):
-        folder = journals[0].path.parent
-        raise ValueError(f"The parts in {folder} are of different evaluations: delete them and run all again.")
-    return headers[0]
+def _lock(file: IO[str]) -> bool:
+    """Lock a file for this process, and return whether that went well; where the system has no locks, it does."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def without_links(header: dict[str, Any], paths: Collection[str]) -> dict[str, Any]:

@@ -24,12 +24,6 @@ _do: Callable[[str, Any], Result[Any]]
 """The work of this worker process."""
 
 
-def check_num_processes(num_processes: int) -> None:
-    """Raise ValueError if no case could be done with so many processes."""
-    if num_processes < 1:
-        raise ValueError(f"-np {num_processes}: at least one process is needed.")
-
-
 def prepare_workers(modules: Sequence[str]) -> None:
     """Let the workers' parent load modules while this process still looks at the folders."""
     if _START_METHOD == "forkserver":

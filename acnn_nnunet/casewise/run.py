@@ -6,6 +6,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from acnn_nnunet.casewise.cluster import on_cluster
+from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.processes import in_processes
 from acnn_nnunet.casewise.work import Excluded, Item, Outcome, Result, Value, attempt, excluded_of
 
@@ -14,7 +16,7 @@ def work_through(
     work: Callable[[Item], Value],
     cases: Mapping[str, Item],
     *,
-    num_processes: int = 1,
+    execution: Execution = HERE,
     num_done: int = 0,
     unit: str = "case",
     description: str | None = None,
@@ -22,9 +24,9 @@ def work_through(
     """Do the work of each case, with a progress bar, and yield the results as they come.
 
     Args:
-        work: of a case; with several processes it is pickled, and holds a `PerWorker` where it needs a model.
+        work: of a case; elsewhere than in this process it is pickled, and holds a `PerWorker` where it needs a model.
         cases: items by name.
-        num_processes: cases at a time; 1 works in this process.
+        execution: where the cases are done; this process by default. Its parts are none of our business here.
         num_done: cases that were done before.
         unit: of the progress bar.
         description: in front of the progress bar.
@@ -32,12 +34,15 @@ def work_through(
     Raises:
         WriteError: if a result cannot be written.
         SetUpError: if what every case needs cannot be loaded.
+        ClusterError: if the cluster cannot do the work, or goes away.
     """
-    several = num_processes > 1 and len(cases) > 1
     with tqdm(total=len(cases) + num_done, initial=num_done, unit=unit, desc=description, disable=None) as bar:
-        results = (
-            in_processes(work, cases, num_processes=num_processes) if several else _in_this_process(work, cases, bar)
-        )
+        if execution.scheduler is not None:
+            results = on_cluster(work, cases, scheduler=execution.scheduler)
+        elif execution.uses_processes and len(cases) > 1:
+            results = in_processes(work, cases, num_processes=execution.num_processes)
+        else:
+            results = _in_this_process(work, cases, bar)
         for result in results:
             yield result
             bar.update()

@@ -1,9 +1,11 @@
 """Commands that compare predictions with references: scores, paired statistics, image quality."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from acnn_nnunet.commands.options import GROUPS, add_num_processes, add_output, num_processes, options_from
+from acnn_nnunet.commands.options import GROUPS, add_execution, add_output, execution_of, options_from
 
 
 def add_parsers(commands: argparse._SubParsersAction) -> None:
@@ -41,34 +43,46 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--chill", dest="only_predicted", action="store_true", help="as in nnU-Net: score the predicted cases only"
     )
-    add_num_processes(parser)
-    parser.add_argument(
-        "--continue", dest="continue_evaluation", action="store_true", help="keep the cases that are scored already"
-    )
-    parser.add_argument("-num_parts", type=int, default=1, help="number of parts, each its own run; then run merge")
-    parser.add_argument("-part_id", type=int, default=0, help="which part, from 0")
+    add_execution(parser)
     parser.set_defaults(run=_evaluate)
 
 
 def _evaluate(arguments: argparse.Namespace) -> tuple[str, int]:
     from acnn_nnunet.evaluation.command import EvaluationOptions, evaluate
 
-    options = options_from(EvaluationOptions, arguments, num_processes=num_processes(arguments))
+    options = options_from(EvaluationOptions, arguments, execution=execution_of(arguments))
     outcome = evaluate(arguments.reference, arguments.prediction, arguments.output, options)
     return outcome.text, outcome.exit_code
 
 
 def _add_merge(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("merge", help="results of an evaluation that was run in parts")
-    parser.add_argument("output", type=Path, help="folder given to evaluate with -o")
+    parser = commands.add_parser("merge", help="results of a command that was run in parts")
+    parser.add_argument("output", type=Path, help="what the parts were given with -o")
     parser.set_defaults(run=_merge)
 
 
 def _merge(arguments: argparse.Namespace) -> tuple[str, int]:
-    from acnn_nnunet.evaluation.command import merge_parts
+    from acnn_nnunet.casewise.parts import command_of_parts
 
-    outcome = merge_parts(arguments.output)
+    outcome = _merger_of(command_of_parts(arguments.output))(arguments.output)
     return outcome.text, outcome.exit_code
+
+
+def _merger_of(command: str) -> Callable[[Path], Any]:
+    """Return the function that joins the parts of a command."""
+    from acnn_nnunet.casewise import file_results
+    from acnn_nnunet.evaluation import command as evaluate
+    from acnn_nnunet.evaluation.images import command as evaluate_sr
+
+    if command == evaluate.COMMAND:
+        return evaluate.merge_parts
+    if command == evaluate_sr.COMMAND:
+        return evaluate_sr.merge_parts
+    if command == "codes":
+        from acnn_nnunet.latent.codes.command import merge_parts
+
+        return merge_parts
+    return file_results.merge_files
 
 
 def _add_evaluate_sr(commands: argparse._SubParsersAction) -> None:
@@ -83,7 +97,7 @@ def _add_evaluate_sr(commands: argparse._SubParsersAction) -> None:
         metavar="reference|FLOAT",
         help="range of SSIM and PSNR; default: reference, each reference's maximum - minimum",
     )
-    add_num_processes(parser)
+    add_execution(parser)
     parser.set_defaults(run=_evaluate_sr)
 
 
@@ -94,7 +108,7 @@ def _data_range(word: str) -> float | None:
 def _evaluate_sr(arguments: argparse.Namespace) -> tuple[str, int]:
     from acnn_nnunet.evaluation.images.command import ImageOptions, evaluate_super_resolution
 
-    options = options_from(ImageOptions, arguments, num_processes=num_processes(arguments))
+    options = options_from(ImageOptions, arguments, execution=execution_of(arguments))
     outcome = evaluate_super_resolution(arguments.reference, arguments.prediction, arguments.output, options)
     return outcome.text, outcome.exit_code
 

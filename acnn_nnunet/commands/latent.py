@@ -3,7 +3,15 @@
 import argparse
 from pathlib import Path
 
-from acnn_nnunet.commands.options import GROUPS, add_output, add_prior, options_from, prior_of
+from acnn_nnunet.commands.options import (
+    GROUPS,
+    add_execution,
+    add_output,
+    add_prior,
+    execution_of,
+    options_from,
+    prior_of,
+)
 
 
 def add_parsers(commands: argparse._SubParsersAction) -> None:
@@ -22,13 +30,15 @@ def _add_codes(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--around", type=Path, help="with --images: label maps that say where the anatomy is")
     parser.add_argument("--align", action="store_true", help="shift and turn label maps to the mean shape's pose")
     parser.add_argument("--groups", dest="groups_file", metavar="CSV", type=Path, help=GROUPS)
+    add_execution(parser, num_processes=1)
     parser.set_defaults(run=_codes)
 
 
 def _codes(arguments: argparse.Namespace) -> tuple[str, int]:
     from acnn_nnunet.latent.codes.command import CodesOptions, write_folder_codes
 
-    options = options_from(CodesOptions, arguments, prior_file=prior_of(arguments))
+    execution = execution_of(arguments)
+    options = options_from(CodesOptions, arguments, prior_file=prior_of(arguments), execution=execution)
     outcome = write_folder_codes(arguments.folder, arguments.output, options)
     return outcome.text, outcome.exit_code
 

@@ -5,6 +5,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, TypeVar
 
+from acnn_nnunet.casewise.execution import Execution, Scheduler
 from acnn_nnunet.evaluation.anatomy.presets import PRESETS
 
 Options = TypeVar("Options")
@@ -42,16 +43,77 @@ def add_device(parser: argparse.ArgumentParser, *, default: str) -> None:
     )
 
 
-def add_num_processes(parser: argparse.ArgumentParser) -> None:
-    """Add -np."""
-    parser.add_argument("-np", dest="num_processes", type=int, help="processes; default: nnU-Net's nnUNet_def_n_proc")
+def add_execution(
+    parser: argparse.ArgumentParser, *, num_processes: int | None = None, also: str | None = None
+) -> None:
+    """Add the options that every case-wise command has: where its cases are done, in which parts, and going on.
+
+    Args:
+        parser: of the command.
+        num_processes: default of -np; None takes nnU-Net's nnUNet_def_n_proc.
+        also: another name of --continue.
+    """
+    default = "nnU-Net's nnUNet_def_n_proc" if num_processes is None else num_processes
+    group = parser.add_argument_group("where the cases are done")
+    group.add_argument(
+        "-np", dest="num_processes", type=int, default=num_processes, help=f"processes; default: {default}"
+    )
+    names = ["--continue", *([also] if also else [])]
+    group.add_argument(*names, dest="go_on", action="store_true", help="keep the cases that are done already")
+    group.add_argument("-num_parts", type=int, default=1, help="number of parts, each its own run; then run merge")
+    group.add_argument("-part_id", type=int, default=0, help="which part, from 0")
+    add_scheduler(group)
+
+
+def add_scheduler(parser: Any) -> None:
+    """Add --scheduler and what makes it safe."""
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="Dask scheduler that does the work, or its scheduler file"
+    )
+    for name, what in (("ca-file", "authority's certificate"), ("cert", "own certificate"), ("key", "private key")):
+        parser.add_argument(f"--tls-{name}", metavar="PEM", type=Path, help=f"with --scheduler tls://…: {what}")
+    parser.add_argument("--insecure", action="store_true", help="take a scheduler on another machine without TLS")
+
+
+def execution_of(arguments: argparse.Namespace) -> Execution:
+    """Return where the cases are done; paths become absolute for the workers of a cluster.
+
+    Raises:
+        ValueError, FileNotFoundError: as `Execution` and `Scheduler`.
+    """
+    if arguments.scheduler is not None:
+        for name, value in vars(arguments).items():
+            if isinstance(value, Path):
+                setattr(arguments, name, value.absolute())
+    return Execution(
+        num_processes=num_processes(arguments),
+        scheduler=scheduler_of(arguments),
+        num_parts=arguments.num_parts,
+        part_id=arguments.part_id,
+        go_on=arguments.go_on,
+    )
+
+
+def scheduler_of(arguments: argparse.Namespace) -> Scheduler | None:
+    """Return the scheduler that is named, if any.
+
+    Raises:
+        ValueError, FileNotFoundError: as `Scheduler`, or for its options without one.
+    """
+    if arguments.scheduler is not None:
+        return options_from(Scheduler, arguments, address=arguments.scheduler)
+    if arguments.insecure or any((arguments.tls_ca_file, arguments.tls_cert, arguments.tls_key)):
+        raise ValueError("--insecure and --tls-… go with --scheduler.")
+    return None
 
 
 def num_processes(arguments: argparse.Namespace) -> int:
     """Return -np, or nnU-Net's default."""
+    if arguments.num_processes is not None:
+        return arguments.num_processes
     from nnunetv2.configuration import default_num_processes
 
-    return default_num_processes if arguments.num_processes is None else arguments.num_processes
+    return default_num_processes
 
 
 def add_model(parser: argparse.ArgumentParser, *, required: bool, configuration: str) -> None:

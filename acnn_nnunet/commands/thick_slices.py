@@ -3,7 +3,15 @@
 import argparse
 from pathlib import Path
 
-from acnn_nnunet.commands.options import add_dataset, add_model, add_output, add_plans, options_from
+from acnn_nnunet.commands.options import (
+    add_dataset,
+    add_execution,
+    add_model,
+    add_output,
+    add_plans,
+    execution_of,
+    options_from,
+)
 
 
 def add_parsers(commands: argparse._SubParsersAction) -> None:
@@ -58,6 +66,7 @@ def _add_degrade(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--noise", type=float, default=0.0, help="Gaussian noise, as a share of the stack's SD")
     parser.add_argument("--drop", type=float, default=0.0, help="probability that a slice is lost")
     parser.add_argument("--seed", type=int, default=0, help="seed of motion, noise and lost slices")
+    add_execution(parser, num_processes=1)
     parser.set_defaults(run=_degrade)
 
 
@@ -65,7 +74,9 @@ def _degrade(arguments: argparse.Namespace) -> tuple[str, int]:
     from acnn_nnunet.sr.degradation.acquisition import Acquisition
     from acnn_nnunet.sr.degradation.command import DegradeOptions, degrade_folder
 
-    options = options_from(DegradeOptions, arguments, acquisition=options_from(Acquisition, arguments))
+    execution = execution_of(arguments)
+    acquisition = options_from(Acquisition, arguments)
+    options = options_from(DegradeOptions, arguments, acquisition=acquisition, execution=execution)
     outcome = degrade_folder(arguments.source, arguments.output, options)
     return outcome.text, outcome.exit_code
 
@@ -81,13 +92,13 @@ def _add_predict_hr(commands: argparse._SubParsersAction) -> None:
         "-step_size", type=float, default=0.5, help="step of the sliding window, as a share of the patch"
     )
     parser.add_argument("--disable_tta", dest="mirroring", action="store_false", help="no mirroring")
-    parser.add_argument("--continue_prediction", action="store_true", help="keep the cases that are predicted already")
     parser.add_argument(
         "--baseline", dest="method", choices=["linear", "bspline"], help="interpolate instead; needs --factor"
     )
     parser.add_argument("--factor", type=int, help="with --baseline: K, thin slices that a thick one becomes")
     _add_axis(parser)
     parser.add_argument("--labels", action="store_true", help="with --baseline: the stacks are label maps")
+    add_execution(parser, num_processes=1, also="--continue_prediction")
     parser.set_defaults(run=_predict_hr)
 
 
@@ -105,7 +116,8 @@ def _interpolate(arguments: argparse.Namespace, *, superfluous: list[str]) -> tu
         raise ValueError(f"--baseline uses no model: leave out {', '.join(superfluous)}.")
     if arguments.factor is None:
         raise ValueError("--baseline needs --factor: how many thin slices a thick one becomes.")
-    outcome = interpolate_folder(arguments.source, arguments.output, options_from(InterpolationOptions, arguments))
+    options = options_from(InterpolationOptions, arguments, execution=execution_of(arguments))
+    outcome = interpolate_folder(arguments.source, arguments.output, options)
     return outcome.text, outcome.exit_code
 
 
@@ -121,6 +133,7 @@ def _predict_with_model(arguments: argparse.Namespace, *, missing: list[str]) ->
         arguments,
         folds=tuple(_fold(word) for word in arguments.folds),
         inference=options_from(Inference, arguments, show_progress=True),
+        execution=execution_of(arguments),
     )
     outcome = predict_hr(arguments.source, arguments.output, options)
     return outcome.text, outcome.exit_code

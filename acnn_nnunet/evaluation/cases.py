@@ -1,12 +1,14 @@
 """Every case of `acnn-nnunet evaluate` against its reference, and what the journal says of it."""
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.journal import Journal
-from acnn_nnunet.casewise.run import work_through
+from acnn_nnunet.casewise.recorded import CaseWork, record_cases
 from acnn_nnunet.evaluation.masks.case_scores import score_case
 from acnn_nnunet.evaluation.plan import EvaluationPlan
 from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap
@@ -15,43 +17,26 @@ PRELOADED = (__name__, "nnunetv2.imageio.reader_writer_registry", "nibabel")
 """Modules that every worker needs."""
 
 
-def evaluate_cases(plan: EvaluationPlan, journal: Journal, cases: list[str], *, num_processes: int) -> None:
-    """Score the cases that the journal does not hold yet, each written down as it ends.
-
-    A case whose files have changed since, or that failed, is scored again. A file that cannot be used costs its own
-    case only: the entry then holds the reason.
-
-    Raises:
-        WriteError: if the journal cannot be written.
-    """
-    done = {entry["case"] for entry in finished_entries(plan, journal)}
-    open_cases = {case: case for case in cases if case not in done}
-    work = partial(evaluate_case, plan)
-    num_done = len(cases) - len(open_cases)
-    for result in work_through(work, open_cases, num_processes=num_processes, num_done=num_done):
-        journal.append(result.value or _failed_entry(plan, result.case, str(result.error)))
-
-
-def finished_entries(plan: EvaluationPlan, journal: Journal) -> list[dict[str, Any]]:
-    """Return the latest successful entry of each case whose files are unchanged."""
-    return [
-        entry
-        for entry in journal.latest().values()  # without scores: failed, or written by an earlier version
-        if entry.get("scores") and entry["stamp"] == _stamp(plan, entry["case"])
-    ]
+def evaluate_cases(
+    plan: EvaluationPlan, journal: Journal, cases: Sequence[str], *, execution: Execution = HERE
+) -> None:
+    """Score the cases that the journal does not hold yet, each written down as it ends; errors of `record_cases`."""
+    # Thousands of names would travel with every case.
+    light = dataclasses.replace(plan, cases=(), extra=())
+    work = CaseWork(partial(evaluate_case, light), partial(_files, light), is_whole=_is_whole)
+    record_cases(work, {case: case for case in cases}, journal, execution=execution)
 
 
 def evaluate_case(plan: EvaluationPlan, case: str) -> dict[str, Any]:
     """Score one case.
 
     Returns:
-        The journal's entry: `case`, `stamp` of its files, `error` (None, or the reason why it is left out), `missing`
-        (no prediction), `scores` and `scores_largest_component` (fields of `LabelScores`, one per label).
+        What the journal's entry holds: `case`, `missing` (no prediction), `scores` and `scores_largest_component`
+        (fields of `LabelScores`, one per label).
 
     Raises:
         ValueError, OSError: if a file cannot be used, in one sentence that names it.
     """
-    stamp = _stamp(plan, case)
     reader = LabelFileReader(plan.reader_name)
     reference = reader.read(plan.reference_file(case))
     _refuse_unknown_labels(plan, reference, plan.reference_file(case), is_reference=True)
@@ -66,18 +51,12 @@ def evaluate_case(plan: EvaluationPlan, case: str) -> dict[str, Any]:
     )
     return {
         "case": case,
-        "stamp": stamp,
-        "error": None,
         "missing": prediction is None,
         "reference_digest": reference.digest,
         "reference_spacing_mm": reference.volume_spacing_mm,
         "scores": [dataclasses.asdict(scores) for scores, _ in pairs],
         "scores_largest_component": [dataclasses.asdict(cleaned) for _, cleaned in pairs],
     }
-
-
-def _failed_entry(plan: EvaluationPlan, case: str, error: str) -> dict[str, Any]:
-    return {"case": case, "stamp": _stamp(plan, case), "error": error, "missing": False, "scores": []}
 
 
 def _read_prediction(plan: EvaluationPlan, case: str, reader: LabelFileReader, reference: LabelMap) -> LabelMap | None:
@@ -108,10 +87,9 @@ def _listed(labels: set[int], limit: int = 20) -> str:
     return ", ".join(map(str, sorted(labels)[:limit])) + (", …" if len(labels) > limit else "")
 
 
-def _stamp(plan: EvaluationPlan, case: str) -> list[list[int] | None]:
-    """Size and time of change of both files of a case; None for one that is missing."""
-    stamps: list[list[int] | None] = []
-    for path in (plan.reference_file(case), plan.prediction_file(case)):
-        stat = path.stat() if path.is_file() else None
-        stamps.append(None if stat is None else [stat.st_size, stat.st_mtime_ns])
-    return stamps
+def _files(plan: EvaluationPlan, case: str) -> tuple[Path, Path]:
+    return plan.reference_file(case), plan.prediction_file(case)
+
+
+def _is_whole(entry: dict[str, Any]) -> bool:
+    return bool(entry.get("scores"))  # an earlier version wrote entries without

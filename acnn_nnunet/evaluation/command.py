@@ -1,12 +1,17 @@
 """`acnn-nnunet evaluate` and `merge`: from two folders to tables and a page."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from acnn_nnunet.casewise.journal import Journal, cases_of_part, common_header, find_parts
-from acnn_nnunet.casewise.processes import check_num_processes, prepare_workers
+from acnn_nnunet.casewise.execution import HERE, Execution
+from acnn_nnunet.casewise.journal import Entries, cases_of_part
+from acnn_nnunet.casewise.parts import joined_parts, part_done
+from acnn_nnunet.casewise.processes import prepare_workers
+from acnn_nnunet.casewise.recorded import opened_journal
+from acnn_nnunet.casewise.status import MOST_NAMED, more_in_status, write_status
 from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.evaluation.cases import PRELOADED, evaluate_cases
 from acnn_nnunet.evaluation.clinical.indices import write_clinical
@@ -15,14 +20,14 @@ from acnn_nnunet.evaluation.masks.scores import METRIC_TITLES, LabelScores
 from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE, write_scores
 from acnn_nnunet.evaluation.page import table_rows, write_report
 from acnn_nnunet.evaluation.plan import EvaluationPlan, plan_evaluation
-from acnn_nnunet.evaluation.summary import summarise
+from acnn_nnunet.evaluation.summary import summarise, write_summary
 from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
-from acnn_nnunet.files.safe_writes import write_json
 
+COMMAND = "evaluate"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
 # Cases may have come since, and pictures are no scores; else all must be equal for scores to belong together.
-_MAY_CHANGE = ("cases", "extra_predictions", "groups", "images")
+_MAY_CHANGE = ("command", "cases", "extra_predictions", "groups", "images")
 _PATHS = ("reference", "prediction", "groups", "images")
 
 
@@ -39,13 +44,9 @@ class EvaluationOptions:
         images: folder of images for the page's pictures; None takes nnU-Net's next to the reference folder.
         only_predicted: leave references without a prediction alone, instead of scoring them as misses: a fold's
             `validation` against all of `gt_segmentations`.
-        num_processes: cases that are scored at a time.
-        continue_evaluation: keep what an earlier run has scored.
-        num_parts: of how many parts this is one; with more than one, `merge_parts` writes the results.
-        part_id: which part, from 0.
+        execution: where the cases are scored; of a run in parts `merge_parts` writes the results.
 
     Raises:
-        ValueError: for processes or parts that cannot be.
         FileNotFoundError: if groups or images that are named do not exist.
     """
 
@@ -56,15 +57,9 @@ class EvaluationOptions:
     groups: Path | None = None
     images: Path | None = None
     only_predicted: bool = False
-    num_processes: int = 1
-    continue_evaluation: bool = False
-    num_parts: int = 1
-    part_id: int = 0
+    execution: Execution = HERE
 
     def __post_init__(self) -> None:
-        check_num_processes(self.num_processes)
-        if not 0 <= self.part_id < self.num_parts:
-            raise ValueError(f"-part_id {self.part_id} is no part of -num_parts {self.num_parts}: parts count from 0.")
         for option, path in (("--groups", self.groups), ("--images", self.images)):
             if path is not None and not path.exists():
                 raise FileNotFoundError(f"{option} {path} does not exist.")
@@ -84,9 +79,10 @@ def evaluate(reference: Path, prediction: Path, output: Path, options: Evaluatio
         OSError: if a file cannot be read or written.
     """
     options = options or EvaluationOptions()
+    execution = options.execution
     if options.groups is not None:
         read_groups(options.groups)  # refuse a bad table before anything is scored
-    if options.num_processes > 1:
+    if execution.uses_processes:
         prepare_workers(PRELOADED)
     plan = plan_evaluation(
         reference,
@@ -98,22 +94,18 @@ def evaluate(reference: Path, prediction: Path, output: Path, options: Evaluatio
         only_predicted=options.only_predicted,
     )
     header = {
+        "command": COMMAND,
         **plan.header(),
         "groups": _path(options.groups or _existing(plan.reference.parent / GROUPS_FILE)),
         "images": _path(options.images or _images_beside(plan.reference)),
     }
-    part = {"num_parts": options.num_parts, "part_id": options.part_id}
-    journal = Journal.of_part(output, **part)
-    if options.continue_evaluation:
-        journal.go_on(header, may_change=_MAY_CHANGE, paths=_PATHS)
-    else:
-        journal.begin(header)
-    cases = cases_of_part(plan.cases, **part)
-    evaluate_cases(plan, journal, cases, num_processes=options.num_processes)
-    if options.num_parts > 1:
-        ending = f"After the last one: acnn-nnunet merge {output}"
-        return Outcome(f"Part {options.part_id} of {options.num_parts} is done. {ending}")
-    return _write_results(plan, header, journal.entries_of(cases), output)
+    output = Path(output)
+    with opened_journal(output, header, execution, may_change=_MAY_CHANGE, paths=_PATHS, own_folder=True) as journal:
+        cases = cases_of_part(plan.cases, num_parts=execution.num_parts, part_id=execution.part_id)
+        evaluate_cases(plan, journal, cases, execution=execution)
+        if execution.num_parts > 1:
+            return part_done(output, execution)
+        return _write_results(plan, header, journal.entries_of(cases), output)
 
 
 def merge_parts(output: Path) -> Outcome:
@@ -123,39 +115,49 @@ def merge_parts(output: Path) -> Outcome:
         FileNotFoundError: if `output` holds no parts.
         ValueError: naming the parts that are missing, unfinished or of another evaluation.
     """
-    journals = find_parts(output)
-    header = common_header(journals, paths=_PATHS)
+    header, entries = joined_parts(output, paths=_PATHS)
     plan = EvaluationPlan.from_header(header)
-    entries = []
-    for part_id, journal in enumerate(journals):
-        entries += journal.entries_of(cases_of_part(plan.cases, num_parts=len(journals), part_id=part_id))
-        if any(entry["error"] is None and "scores" not in entry for entry in entries):
-            raise ValueError(f"{journal.path} was written by an earlier version: finish it with --continue.")
-    return _write_results(plan, header, entries, output)
+    if any(entry["error"] is None and "scores" not in entry for entry in entries):
+        raise ValueError(f"The parts in {output} were written by an earlier version: finish them with --continue.")
+    return _write_results(plan, header, entries, Path(output))
 
 
-def _write_results(
-    plan: EvaluationPlan, header: dict[str, Any], entries: list[dict[str, Any]], output: Path
-) -> Outcome:
-    entries = sorted(entries, key=lambda entry: entry["case"])
-    scored = [entry for entry in entries if entry["error"] is None]
-    if not scored:
-        raise ValueError(f"None of the {len(entries)} cases could be scored; the first: {entries[0]['error']}")
-    scores, cleaned = (_rows(scored, which) for which in ("scores", "scores_largest_component"))
-    write_scores(output / CASES_FILE, scores)
-    write_scores(output / LARGEST_COMPONENT_FILE, cleaned)
+class _Rows:
+    """The scores of one kind in the entries, made anew each time they are iterated over: never all in memory."""
+
+    def __init__(self, entries: Entries, kind: str) -> None:
+        self._entries, self._kind = entries, kind
+
+    def __iter__(self) -> Iterator[LabelScores]:
+        for entry in self._entries:
+            for values in entry[self._kind] if entry["error"] is None else ():
+                yield LabelScores(**values)
+
+
+def _write_results(plan: EvaluationPlan, header: dict[str, Any], entries: Entries, output: Path) -> Outcome:
     summary = summarise(plan, entries)
-    write_json(output / SUMMARY_FILE, summary)
+    num_cases, excluded = len(entries), summary["excluded"]
+    if len(excluded) == num_cases:
+        raise ValueError(f"None of the {num_cases} cases could be scored; the first: {excluded[0]['reason']}")
+    scores, cleaned = _Rows(entries, "scores"), _Rows(entries, "scores_largest_component")
+    table = write_scores(output / CASES_FILE, scores, num_cases=num_cases)
+    write_scores(output / LARGEST_COMPONENT_FILE, cleaned, num_cases=num_cases)
+    write_status(output, entries)
+    write_summary(output / SUMMARY_FILE, summary)
     images = None if header["images"] is None else Path(header["images"])
-    clinical, note = _clinical_section(plan, header, entries, scores, output)
+    clinical, note = _clinical_section(plan, header, excluded, scores, output)
     write_report(output / REPORT_FILE, plan, summary, scores, cleaned, images=images, clinical=clinical)
-    excluded = tuple(Excluded(entry["case"], entry["reason"]) for entry in summary["excluded"])
-    lines = [*_lines(plan, summary, scores), note, f"Results: {output / CASES_FILE}, {SUMMARY_FILE}, {REPORT_FILE}"]
-    return Outcome("\n".join(line for line in lines if line), excluded)
+    lines = [*_lines(plan, summary, scores), note, f"Results: {table}, {SUMMARY_FILE}, {REPORT_FILE}"]
+    excluded_cases = tuple(Excluded(each["case"], each["reason"]) for each in excluded)
+    return Outcome("\n".join(line for line in lines if line), excluded_cases)
 
 
 def _clinical_section(
-    plan: EvaluationPlan, header: dict[str, Any], entries: list[dict[str, Any]], scores: list[LabelScores], output: Path
+    plan: EvaluationPlan,
+    header: dict[str, Any],
+    excluded: list[dict[str, str]],
+    scores: Iterable[LabelScores],
+    output: Path,
 ) -> tuple[str, str]:
     """Write the clinical indices where a table tells the phases; return their section of the page, and a note.
 
@@ -168,16 +170,12 @@ def _clinical_section(
     except (ValueError, OSError) as error:
         note = f"No clinical indices: {error} Correct the table, or name another with --groups."
         return f"<p>{escape(note)}</p>", note
-    excluded = {entry["case"]: entry["error"] for entry in entries if entry["error"] is not None}
-    result = write_clinical(scores, groups, output, label_names=plan.labels.names, excluded_cases=excluded)
+    reasons = {each["case"]: each["reason"] for each in excluded}
+    result = write_clinical(scores, groups, output, label_names=plan.labels.names, excluded_cases=reasons)
     return ("" if result is None else clinical_section(result)), ""
 
 
-def _rows(entries: list[dict[str, Any]], which: str) -> list[LabelScores]:
-    return [LabelScores(**values) for entry in entries for values in entry[which]]
-
-
-def _lines(plan: EvaluationPlan, summary: dict[str, Any], scores: list[LabelScores]) -> list[str]:
+def _lines(plan: EvaluationPlan, summary: dict[str, Any], scores: Iterable[LabelScores]) -> list[str]:
     """Return a Markdown table of the scores, and the cases that are missing or excluded."""
     titles = ["label", *METRIC_TITLES.values(), "cases"]
     lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
@@ -189,8 +187,9 @@ def _lines(plan: EvaluationPlan, summary: dict[str, Any], scores: list[LabelScor
     ):
         if summary[key]:
             lines.append(f"{len(summary[key])} {words}: {_shortened(summary[key])}")
-    lines += [f"{case['case']} could not be scored, counts nowhere: {case['reason']}" for case in summary["excluded"]]
-    return lines
+    shown = summary["excluded"][:MOST_NAMED]
+    lines += [f"{case['case']} could not be scored, counts nowhere: {case['reason']}" for case in shown]
+    return lines + more_in_status(len(summary["excluded"]))
 
 
 def _shortened(cases: list[str], limit: int = 5) -> str:

@@ -1,7 +1,9 @@
 """The page of an evaluation: tables, every case, and pictures of the worst."""
 
+import heapq
+from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, literal, new_
 from acnn_nnunet.pages.viewer import against_reference, pack_case, viewer_block
 
 _NUM_WORST = 6
+_MOST_DOTS = 2000
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ def write_report(
     path: Path,
     plan: EvaluationPlan,
     summary: dict[str, Any],
-    scores: Sequence[LabelScores],
-    cleaned: Sequence[LabelScores],
+    scores: Iterable[LabelScores],
+    cleaned: Iterable[LabelScores],
     *,
     images: Path | None,
     clinical: str = "",
@@ -49,7 +52,7 @@ def write_report(
         path: file to write.
         plan: what was evaluated.
         summary: content of `summary.json`.
-        scores: rows of `cases.csv`.
+        scores: rows of `cases.csv`; they and the next are iterated over several times.
         cleaned: rows of `cases_largest_component.csv`.
         images: folder of the images to show under the outlines, if any.
         clinical: HTML about clinical indices, if there are any.
@@ -60,7 +63,7 @@ def write_report(
     from markupsafe import Markup
 
     tables = [("Scores", table_rows(plan, scores))]
-    if list(scores) != list(cleaned):
+    if any(one != other for one, other in zip(scores, cleaned, strict=True)):
         tables.append(("Scores of the largest component of each label", table_rows(plan, cleaned)))
     looked_at = [_look_at(plan, case, dice, images) for case, dice in worst_cases(scores)]
     page = render_page(
@@ -78,20 +81,22 @@ def write_report(
     write_text(path, page)
 
 
-def table_rows(plan: EvaluationPlan, scores: Sequence[LabelScores]) -> list[Row]:
+def table_rows(plan: EvaluationPlan, scores: Iterable[LabelScores]) -> list[Row]:
     """Return one row a label: "mean ± SD (median)" of each metric over the cases to which it applies."""
+    columns = _Columns(plan, METRICS)
+    for score in scores:
+        columns.add(score)
     rows = []
     for key, name in plan.labels.names.items():
-        of_label = [score for score in scores if score.label == key]
-        counts = Counter(score.status for score in of_label)
+        counts = columns.statuses[key]
         rows.append(
             Row(
                 name=name if name == key else f"{name} ({key})",
                 metrics=[
-                    _spread([getattr(score, metric) for score in of_label], digits=2 if metric.endswith("_mm") else 3)
+                    _spread(columns.values(key, metric), digits=2 if metric.endswith("_mm") else 3)
                     for metric in METRICS
                 ],
-                num_cases=len(of_label) - counts[BOTH_EMPTY],
+                num_cases=counts.total() - counts[BOTH_EMPTY],
                 missed=counts[MISSED],
                 spurious=counts[SPURIOUS],
                 both_empty=counts[BOTH_EMPTY],
@@ -100,14 +105,35 @@ def table_rows(plan: EvaluationPlan, scores: Sequence[LabelScores]) -> list[Row]
     return rows
 
 
-def worst_cases(scores: Sequence[LabelScores], count: int = _NUM_WORST) -> list[tuple[str, float]]:
+def worst_cases(scores: Iterable[LabelScores], count: int = _NUM_WORST) -> list[tuple[str, float]]:
     """Return the cases of lowest mean Dice over the labels that apply, worst first, each with that mean."""
-    dice: dict[str, list[float]] = {}
+    dice: dict[str, array[float]] = {}
     for score in scores:
         if score.dice is not None:
-            dice.setdefault(score.case, []).append(score.dice)
-    means = {case: float(np.mean(values)) for case, values in dice.items()}
-    return sorted(means.items(), key=lambda item: (item[1], item[0]))[:count]
+            dice.setdefault(score.case, array("d")).append(score.dice)
+    means = ((case, float(np.mean(values))) for case, values in dice.items())
+    return heapq.nsmallest(count, means, key=lambda item: (item[1], item[0]))
+
+
+class _Columns:
+    """The scores of many cases, eight bytes a number: of each label those that apply, and how often each status is."""
+
+    def __init__(self, plan: EvaluationPlan, metrics: Sequence[str]) -> None:
+        self.statuses: dict[str, Counter[str]] = {key: Counter() for key in plan.labels.names}
+        self._metrics = metrics
+        self._values = {(key, metric): array("d") for key in plan.labels.names for metric in metrics}
+
+    def add(self, score: LabelScores) -> None:
+        """Take in the scores of a label in a case; labels that the plan does not name do not count."""
+        if score.label in self.statuses:
+            self.statuses[score.label][score.status] += 1
+            for metric in self._metrics:
+                if (value := getattr(score, metric)) is not None:
+                    self._values[score.label, metric].append(value)
+
+    def values(self, label: str, metric: str) -> np.ndarray:
+        """Return the values of the cases to which the metric applies."""
+        return np.array(self._values[label, metric])
 
 
 def find_image(images: Path | None, case: str, file_ending: str) -> Path | None:
@@ -118,8 +144,7 @@ def find_image(images: Path | None, case: str, file_ending: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _spread(values: list[float | None], *, digits: int) -> str:
-    applicable = np.array([value for value in values if value is not None])
+def _spread(applicable: np.ndarray, *, digits: int) -> str:
     if not applicable.size:
         return "–"
     deviation = (
@@ -128,20 +153,23 @@ def _spread(values: list[float | None], *, digits: int) -> str:
     return f"{applicable.mean():.{digits}f}{deviation} ({np.median(applicable):.{digits}f})"
 
 
-def _draw_distributions(plan: EvaluationPlan, scores: Sequence[LabelScores]) -> str:
-    """Dice and Hausdorff distance of every case, a column of dots a label."""
+def _draw_distributions(plan: EvaluationPlan, scores: Iterable[LabelScores]) -> str:
+    """Dice and Hausdorff distance of every case, a column of dots a label; of very many cases a sample as dots."""
     names = plan.labels.names
+    columns = _Columns(plan, ("dice", "hausdorff_mm"))
+    for score in scores:
+        columns.add(score)
     figure = new_figure(max(6.0, 2.0 + 0.8 * len(names)), 3.4)
     rng = np.random.default_rng(0)
     for axis, metric in zip(figure.subplots(1, 2), ("dice", "hausdorff_mm"), strict=True):
         for position, key in enumerate(names):
-            found = [getattr(score, metric) for score in scores if score.label == key]
-            values = np.array([value for value in found if value is not None], dtype=float)
+            values = columns.values(key, metric)
             if not values.size:
                 continue
             colour = LABEL_COLOURS[position % len(LABEL_COLOURS)]
             axis.boxplot(values, positions=[position], widths=0.55, showfliers=False, medianprops={"color": "#222"})
-            axis.scatter(position + rng.uniform(-0.18, 0.18, values.size), values, s=9, color=colour, alpha=0.6, lw=0)
+            shown = values if values.size <= _MOST_DOTS else rng.choice(values, _MOST_DOTS, replace=False)
+            axis.scatter(position + rng.uniform(-0.18, 0.18, shown.size), shown, s=9, color=colour, alpha=0.6, lw=0)
         axis.set_xticks(
             range(len(names)), [literal(name) for name in names.values()], rotation=30 if len(names) > 4 else 0
         )

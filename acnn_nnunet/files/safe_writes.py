@@ -4,7 +4,7 @@ import codecs
 import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,28 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     write_text(path, json.dumps(plain(content), indent=2) + "\n")
 
 
+def write_json_rows(path: str | os.PathLike[str], content: dict[str, Any], rows: dict[str, Iterable[Any]]) -> None:
+    """Write a JSON object as `write_json` does, its long lists one item at a time.
+
+    Args:
+        path: file to write.
+        content: the object; where it has a key of `rows`, those take the place of its value.
+        rows: long lists by key; they are iterated over once.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+
+    def write(partial: str) -> None:
+        with open(partial, "w", encoding="utf-8", newline="") as file:
+            for number, (key, value) in enumerate(content.items()):
+                file.write(f"{',' if number else '{'}\n  {json.dumps(key)}: ")
+                file.writelines(_json_list(rows[key]) if key in rows else [_indented(value)])
+            file.write("\n}\n")
+
+    replace_atomically(path, write)
+
+
 def names_in(folder: Path) -> list[str]:
     """Return the sorted names in a folder, if there is one, without the files that a killed run did not finish."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
@@ -107,6 +129,17 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     return value
+
+
+def _json_list(rows: Iterable[Any]) -> Iterator[str]:
+    number = -1
+    for number, row in enumerate(rows):
+        yield f"{',' if number else '['}\n    {_indented(row, '    ')}"
+    yield "[]" if number < 0 else "\n  ]"
+
+
+def _indented(value: Any, space: str = "  ") -> str:
+    return json.dumps(plain(value), indent=2).replace("\n", f"\n{space}")  # strings hold no line ends in JSON
 
 
 def _dump(path: str, content: str) -> None:

@@ -4,6 +4,8 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from acnn_nnunet.files.safe_writes import read_text, replace_atomically
 
 CSV_ENDING, PARQUET_ENDING = ".csv", ".parquet"
+ROWS_PER_GROUP = 5000
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,41 @@ def write_table(path: Path, columns: Mapping[str, Sequence[Any]], *, float_forma
     replace_atomically(path, lambda partial: frame.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8"))
 
 
+def write_rows(
+    path: Path, columns: Mapping[str, type], rows: Iterable[Sequence[Any]], *, float_format: str | None = None
+) -> None:
+    """Write rows as a table, atomically, without holding more than a few thousand of them.
+
+    Args:
+        path: file to write; Parquet, in groups of rows, where the name ends in `.parquet`, CSV as by `write_table`
+            elsewhere.
+        columns: str, int, float or np.float32 by column name.
+        rows: cells in the order of the columns; None where there is nothing.
+        float_format: of floats in CSV, such as "%.4f".
+
+    Raises:
+        ValueError: for Parquet without pyarrow.
+        OSError: if the file cannot be written.
+    """
+    if _is_parquet(path):
+        require_parquet()
+        replace_atomically(path, lambda partial: _write_row_groups(partial, columns, rows))
+        return
+
+    def write(partial: str) -> None:
+        with open(partial, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows([_cell(value, float_format) for value in row] for row in rows)
+
+    replace_atomically(path, write)
+
+
+def has_parquet() -> bool:
+    """Return whether Parquet can be written and read."""
+    return find_spec("pyarrow") is not None
+
+
 def columns_of(records: Iterable[Any], names: Sequence[str]) -> dict[str, list[Any]]:
     """Return attributes of records as columns for `write_table`."""
     records = list(records)
@@ -93,6 +131,21 @@ def require_parquet() -> None:
         raise ValueError(f"Parquet needs {error.name}: pip install pyarrow, or name a .csv file.") from None
 
 
+def _write_row_groups(path: str, columns: Mapping[str, type], rows: Iterable[Sequence[Any]]) -> None:
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
+
+    kinds = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), np.float32: pyarrow.float32()}
+    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    rows = iter(rows)
+    with ParquetWriter(path, schema) as writer:
+        while group := list(islice(rows, ROWS_PER_GROUP)):
+            arrays = [
+                pyarrow.array(cells, kind) for cells, kind in zip(zip(*group, strict=True), schema.types, strict=True)
+            ]
+            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+
+
 def _cell(value: Any, float_format: str | None) -> Any:
     if not isinstance(value, (float, np.floating)):
         return value
@@ -119,12 +172,13 @@ def _read_csv(path: Path) -> Table:
 
 def _read_parquet(path: Path) -> Table:
     require_parquet()
-    import pandas
     import pyarrow
+    from pyarrow.parquet import read_table as read_parquet
 
     try:
-        frame = pandas.read_parquet(path)
+        table = read_parquet(path)
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise ValueError(f"{path} is no Parquet file ({error}).") from error
-    lines = [(number, [str(value) for value in row]) for number, row in enumerate(frame.to_numpy(), start=1)]
-    return Table(path, list(frame.columns), lines)
+    rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
+    lines = [(number, ["" if value is None else str(value) for value in row]) for number, row in enumerate(rows, 1)]
+    return Table(path, list(table.column_names), lines)

@@ -229,6 +229,7 @@ def write_acdc_dataset(raw: Path, predictions: Path) -> None:
 
 def score_folders_with_ours(reference: Path, prediction: Path, dataset_json: Path, output: Path) -> None:
     """Score all cases and write them down, as `evaluate` does before its tables and page."""
+    from acnn_nnunet.casewise.execution import Execution
     from acnn_nnunet.casewise.journal import Journal
     from acnn_nnunet.casewise.processes import prepare_workers
     from acnn_nnunet.evaluation.cases import PRELOADED, evaluate_cases
@@ -245,7 +246,7 @@ def score_folders_with_ours(reference: Path, prediction: Path, dataset_json: Pat
     )
     journal = Journal.of_part(output, num_parts=1, part_id=0)
     journal.start(plan.header())
-    evaluate_cases(plan, journal, list(plan.cases), num_processes=NUM_PROCESSES)
+    evaluate_cases(plan, journal, list(plan.cases), execution=Execution(num_processes=NUM_PROCESSES))
 
 
 def score_folders_with_medpy(reference: Path, prediction: Path, output: Path) -> None:

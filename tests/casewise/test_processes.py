@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from worker_cases import Load, LoadHere, UseModel, die_at_three, die_once, full_disk, square
 
-from acnn_nnunet.casewise.processes import KILLED, check_num_processes, in_processes, prepare_workers
+from acnn_nnunet.casewise.processes import KILLED, in_processes, prepare_workers
 from acnn_nnunet.casewise.work import Result, SetUpError
 from acnn_nnunet.files.safe_writes import WriteError
 
@@ -89,12 +89,6 @@ def test_workers_end_with_a_command_that_is_killed(tmp_path):
 
     assert done.returncode == -signal.SIGKILL
     assert int(done.stdout)  # one case was done
-
-
-def test_at_least_one_process():
-    check_num_processes(1)
-    with pytest.raises(ValueError, match="-np 0: at least one process is needed"):
-        check_num_processes(0)
 
 
 def test_preparing_twice_does_no_harm():

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from worker_cases import die_at_three, square
 
+from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.casewise.run import outcome_of, run, work_through
 from acnn_nnunet.casewise.work import Excluded, Result
 
@@ -22,16 +23,19 @@ RESULTS = [
 
 @pytest.mark.parametrize("num_processes", [1, 2, 50])
 def test_results_come_in_the_order_of_the_cases(num_processes):
-    assert run(square, CASES, num_processes=num_processes) == RESULTS
+    assert run(square, CASES, execution=Execution(num_processes=num_processes)) == RESULTS
 
 
 @pytest.mark.parametrize("num_processes", [1, 2])
 def test_no_cases(num_processes):
-    assert run(square, {}, num_processes=num_processes) == []
+    assert run(square, {}, execution=Execution(num_processes=num_processes)) == []
 
 
 def test_one_case_needs_no_other_process():
-    assert run(lambda item: item, {"a": 3}, num_processes=8) == [Result("a", 3)]  # a lambda cannot travel
+    # A lambda cannot travel.
+    assert run(lambda item: item, {"a": 3}, execution=Execution(num_processes=8)) == [
+        Result("a", 3)
+    ]  # a lambda cannot travel
 
 
 def test_results_are_there_as_soon_as_a_case_ends():
@@ -76,6 +80,6 @@ def test_all_done():
 
 
 def test_a_dead_worker_is_named():
-    outcome = outcome_of(run(die_at_three, {"a": 1, "b": 3}, num_processes=2), Path("out"))
+    outcome = outcome_of(run(die_at_three, {"a": 1, "b": 3}, execution=Execution(num_processes=2)), Path("out"))
 
     assert [each.case for each in outcome.excluded] == ["b"]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.cli import main
 from acnn_nnunet.evaluation.command import EvaluationOptions
@@ -31,18 +32,30 @@ def test_evaluate(monkeypatch, capsys, tmp_path):
         groups=Path("g.csv"),
         images=Path("."),
         only_predicted=True,
-        num_processes=2,
-        continue_evaluation=True,
-        num_parts=4,
-        part_id=1,
+        execution=Execution(num_processes=2, go_on=True, num_parts=4, part_id=1),
     )
     assert calls == [(Path("gt"), Path("pred"), Path("out"), options)]
     assert capsys.readouterr().out == "scored\n"
 
 
-def test_merge(monkeypatch):
-    monkeypatch.setattr("acnn_nnunet.evaluation.command.merge_parts", lambda output: Outcome(str(output)))
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [
+        ("evaluate", "evaluation.command"),
+        ("evaluate-sr", "evaluation.images.command"),
+        ("codes", "latent.codes.command"),
+    ],
+)
+def test_merge(monkeypatch, command, module):
+    monkeypatch.setattr("acnn_nnunet.casewise.parts.command_of_parts", lambda output: command)
+    monkeypatch.setattr(f"acnn_nnunet.{module}.merge_parts", lambda output: Outcome(f"{module} {output}"))
     assert run("merge out") == 0
+
+
+def test_merge_of_a_command_that_writes_a_file_per_case(monkeypatch):
+    monkeypatch.setattr("acnn_nnunet.casewise.parts.command_of_parts", lambda output: "degrade")
+    monkeypatch.setattr("acnn_nnunet.casewise.file_results.merge_files", lambda output: INCOMPLETE)
+    assert run("merge out") == 1
 
 
 def test_a_data_range_is_a_number_or_the_references(monkeypatch, capsys):

@@ -9,8 +9,8 @@ import pytest
 from acnn_nnunet.commands.options import (
     add_dataset,
     add_device,
+    add_execution,
     add_model,
-    add_num_processes,
     add_output,
     add_plans,
     add_prior,
@@ -51,7 +51,7 @@ def test_output_is_required_unless_it_has_a_default(capsys):
 
 def test_processes_as_given():
     parser = argparse.ArgumentParser()
-    add_num_processes(parser)
+    add_execution(parser)
     assert num_processes(parser.parse_args(["-np", "3"])) == 3
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.cli import main
 from acnn_nnunet.sr.degradation.acquisition import Acquisition
@@ -53,7 +54,9 @@ def test_predict_hr(called):
     run(model)
     inference = Inference(0.75, mirroring=False, device="cpu", show_progress=True)
     assert [options for _, _, options in called] == [
-        PredictHROptions("4", "3d_hr_x5", "SRTrainer", folds=(1, "all"), inference=inference, continue_prediction=True),
+        PredictHROptions(
+            "4", "3d_hr_x5", "SRTrainer", folds=(1, "all"), inference=inference, execution=Execution(go_on=True)
+        ),
         PredictHROptions("4", "3d_hr_x5", "SRTrainer"),
     ]
 

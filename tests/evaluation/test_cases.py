@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from label_folders import DIAGONAL_MM, SPACING, heart, make_folders, write_dataset, write_labels
 
+from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.casewise.journal import Journal
 from acnn_nnunet.evaluation import cases as folder_evaluation
-from acnn_nnunet.evaluation.cases import evaluate_case, evaluate_cases, finished_entries
+from acnn_nnunet.evaluation.cases import evaluate_case, evaluate_cases
 from acnn_nnunet.evaluation.plan import plan_evaluation
 
 
@@ -34,7 +35,11 @@ def scores_of(entry, label):
 
 
 def by_case(journal):
-    return {entry["case"]: entry for entry in journal.read()[1]}
+    return {entry["case"]: entry for entry in journal.entries()}
+
+
+def finished(journal):
+    return [entry for entry in journal.entries() if entry["error"] is None]
 
 
 def refusal(plan, case):
@@ -47,7 +52,7 @@ def refusal(plan, case):
 def test_an_entry_holds_the_scores(folders):
     entry = evaluate_case(make_plan(folders), "case_1")
 
-    assert (entry["case"], entry["error"], entry["missing"]) == ("case_1", None, False)
+    assert entry["missing"] is False
     assert scores_of(entry, "2")["dice"] == 0.75  # a block of 4 columns, one off
     assert scores_of(entry, "2")["hausdorff_mm"] == 1.0
     assert scores_of(entry, "2")["true_positives"] == 24
@@ -58,7 +63,7 @@ def test_a_missing_prediction_is_a_miss(folders):
 
     entry = evaluate_case(make_plan(folders), "case_1")
 
-    assert (entry["error"], entry["missing"]) == (None, True)
+    assert entry["missing"] is True
     assert scores_of(entry, "1")["status"] == "missed"
     assert scores_of(entry, "1")["hausdorff_mm"] == pytest.approx(DIAGONAL_MM)
 
@@ -95,7 +100,7 @@ def test_labels_that_the_dataset_does_not_have(folders, side):
         in refusal(plan, "case_1")
     )
     # Where a user names what is to be scored, the others are background.
-    assert evaluate_case(make_plan(folders, ["1", "2"]), "case_1")["error"] is None
+    assert evaluate_case(make_plan(folders, ["1", "2"]), "case_1")["scores"]
 
 
 def test_an_image_in_place_of_a_label_map_is_described_in_a_line(folders):
@@ -135,22 +140,22 @@ def test_bad_files_cost_their_own_case_only(tmp_path, folders, num_processes):
     plan = make_plan(folders)
     journal = make_journal(tmp_path, plan)
 
-    evaluate_cases(plan, journal, list(plan.cases), num_processes=num_processes)
+    evaluate_cases(plan, journal, list(plan.cases), execution=Execution(num_processes=num_processes))
 
     entries = by_case(journal)
     assert entries["case_0"]["error"] is None
     assert "case_1.nii.gz cannot be read" in entries["case_1"]["error"]
     assert "case_2.nii.gz holds the value 0.333333" in entries["case_2"]["error"]
     assert "labelsTs/case_3.nii.gz holds the negative label -1" in entries["case_3"]["error"]
-    assert [entry["case"] for entry in finished_entries(plan, journal)] == ["case_0"]
+    assert [entry["case"] for entry in finished(journal)] == ["case_0"]
 
 
 def test_in_a_pool_as_one_by_one(tmp_path, folders):
     plan = make_plan(folders)
     alone, together = (make_journal(tmp_path / name, plan) for name in ("alone", "together"))
 
-    evaluate_cases(plan, alone, list(plan.cases), num_processes=1)
-    evaluate_cases(plan, together, list(plan.cases), num_processes=2)
+    evaluate_cases(plan, alone, list(plan.cases))
+    evaluate_cases(plan, together, list(plan.cases), execution=Execution(num_processes=2))
 
     assert by_case(alone) == by_case(together)
 
@@ -161,7 +166,7 @@ def test_only_what_is_not_done_or_has_changed_is_scored(tmp_path, folders, monke
     (folders[1] / "case_2.nii.gz").write_bytes(content[:-9])
     plan = make_plan(folders)
     journal = make_journal(tmp_path, plan)
-    evaluate_cases(plan, journal, list(plan.cases), num_processes=1)
+    evaluate_cases(plan, journal, list(plan.cases))
     write_labels(folders[1] / "case_1.nii.gz", heart(3))  # another prediction
     (folders[1] / "case_2.nii.gz").write_bytes(content)  # the whole of it
     (tmp_path / "late.nii.gz").rename(folders[1] / "case_3.nii.gz")  # at last
@@ -172,7 +177,7 @@ def test_only_what_is_not_done_or_has_changed_is_scored(tmp_path, folders, monke
         return evaluate_case(plan, case)
 
     monkeypatch.setattr(folder_evaluation, "evaluate_case", evaluate)
-    evaluate_cases(plan, journal, list(plan.cases), num_processes=1)
+    evaluate_cases(plan, journal, list(plan.cases))
 
     assert scored == ["case_1", "case_2", "case_3"]
     entries = by_case(journal)
@@ -186,13 +191,13 @@ def test_a_worker_that_dies_costs_its_own_case(tmp_path, folders, monkeypatch):
     journal = make_journal(tmp_path, plan)
     monkeypatch.setattr(folder_evaluation, "evaluate_case", label_folders.die_at_case_2)
 
-    evaluate_cases(plan, journal, list(plan.cases), num_processes=2)
+    evaluate_cases(plan, journal, list(plan.cases), execution=Execution(num_processes=2))
 
     monkeypatch.undo()
     assert "process was killed" in by_case(journal)["case_2"]["error"]
-    assert sorted(entry["case"] for entry in finished_entries(plan, journal)) == ["case_0", "case_1", "case_3"]
-    evaluate_cases(plan, journal, list(plan.cases), num_processes=1)
-    assert len(finished_entries(plan, journal)) == 4
+    assert sorted(entry["case"] for entry in finished(journal)) == ["case_0", "case_1", "case_3"]
+    evaluate_cases(plan, journal, list(plan.cases))
+    assert len(finished(journal)) == 4
 
 
 def test_want_of_memory_costs_one_case(tmp_path, folders, monkeypatch):
@@ -203,7 +208,7 @@ def test_want_of_memory_costs_one_case(tmp_path, folders, monkeypatch):
     journal = make_journal(tmp_path, plan)
     monkeypatch.setattr(folder_evaluation, "score_case", fail)
 
-    evaluate_cases(plan, journal, ["case_0"], num_processes=1)
+    evaluate_cases(plan, journal, ["case_0"])
 
     assert by_case(journal)["case_0"]["error"] == "not enough memory: use a smaller -np"
 
@@ -213,6 +218,6 @@ def test_another_plan_keeps_its_own_entries(tmp_path, folders):
     journal = make_journal(tmp_path, plan)
     few = dataclasses.replace(plan, cases=plan.cases[:2])
 
-    evaluate_cases(few, journal, list(few.cases), num_processes=1)
+    evaluate_cases(few, journal, list(few.cases))
 
     assert set(by_case(journal)) == {"case_0", "case_1"}

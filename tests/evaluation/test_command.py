@@ -11,6 +11,7 @@ import tifffile
 from label_folders import DIAGONAL_MM, LABELS, heart, make_folders, write_dataset, write_labels
 from skimage.io import imsave
 
+from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.cli import main
 from acnn_nnunet.evaluation.command import EvaluationOptions, evaluate
 from acnn_nnunet.evaluation.masks.table import read_scores
@@ -56,7 +57,12 @@ def test_the_whole_way(tmp_path, run):
         "cases_largest_component.csv",
         "parts",
         "report.html",
+        "status.csv",
         "summary.json",
+    ]
+    assert (tmp_path / "out" / "status.csv").read_text().splitlines() == [
+        "case,status,error",
+        *(f"case_{index},done," for index in range(4)),
     ]
     assert dice(tmp_path / "out") == {"case_0": 1, "case_1": 0.75, "case_2": 0.5, "case_3": 0.25}
     assert set(dice(tmp_path / "out", "1").values()) == {1}
@@ -167,7 +173,7 @@ def test_an_output_that_holds_something_is_left_alone(tmp_path, run):
     (tmp_path / "file").write_text("mine")
 
     assert "exists and is not empty: use --continue, or name another folder" in refused(run())
-    assert "holds no evaluation to go on with" in refused(run("--continue"))
+    assert "holds no run to go on with" in refused(run("--continue"))
     assert "file exists" in refused(run(output=tmp_path / "file"))
     assert "Could not write" in refused(run(output=tmp_path / "file" / "out"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
@@ -222,7 +228,7 @@ def test_going_on_with_a_prediction_that_changed(tmp_path, folders, run):
 def test_other_settings_do_not_go_on(tmp_path, run, words, name):
     run()
 
-    assert f"holds an evaluation with another {name}" in refused(run("--continue", *words))
+    assert f"holds a run with another {name}" in refused(run("--continue", *words))
 
 
 def test_other_folders_do_not_go_on(tmp_path, folders, run):
@@ -322,7 +328,7 @@ def test_merge_refuses_parts_of_different_evaluations(tmp_path, folders, run, ca
     run("-num_parts", 2, "-part_id", 0)
     run("-num_parts", 2, "-part_id", 1, "--tolerance", 5)
 
-    assert "are of different evaluations" in merge(tmp_path / "out", capsys)[2]
+    assert "are of different runs" in merge(tmp_path / "out", capsys)[2]
 
     run("-num_parts", 3, "-part_id", 1)
     assert "holds parts of [2, 3]" in merge(tmp_path / "out", capsys)[2]
@@ -335,7 +341,7 @@ def test_parts_that_go_on_take_in_new_cases(tmp_path, folders, run, capsys):
         write_labels(folder / "a_new_case.nii.gz", heart())  # comes first, so all others change their part
 
     run("-num_parts", 2, "-part_id", 0, "--continue")
-    assert "are of different evaluations" in merge(tmp_path / "out", capsys)[2]
+    assert "are of different runs" in merge(tmp_path / "out", capsys)[2]
     run("-num_parts", 2, "-part_id", 1, "--continue")
     assert merge(tmp_path / "out", capsys)[0] == 0
     assert dice(tmp_path / "out") == {"a_new_case": 1, "case_0": 1, "case_1": 0.75, "case_2": 0.5, "case_3": 0.25}
@@ -432,7 +438,8 @@ def test_parts_of_an_earlier_version_are_finished_first(tmp_path, run, capsys):
     code, out, err = merge(tmp_path / "out", capsys)
 
     assert (code, out) == (1, "")
-    assert err == f"acnn-nnunet merge: {journal} was written by an earlier version: finish it with --continue.\n"
+    written = f"The parts in {tmp_path / 'out'} were written by an earlier version"
+    assert err == f"acnn-nnunet merge: {written}: finish them with --continue.\n"
     assert not (tmp_path / "out" / "cases.csv").exists()
 
 
@@ -477,7 +484,7 @@ def test_other_formats_that_the_host_reads(tmp_path, run, ending):
 def test_in_a_pool(tmp_path, folders, run):
     run(output=tmp_path / "one")
 
-    evaluate(*folders, tmp_path / "two", EvaluationOptions(num_processes=2))
+    evaluate(*folders, tmp_path / "two", EvaluationOptions(execution=Execution(num_processes=2)))
 
     for name in ("cases.csv", "cases_largest_component.csv", "summary.json", "report.html"):
         assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
@@ -492,16 +499,18 @@ def test_neither_the_command_nor_its_workers_load_torch(tmp_path, folders):
         "HEAVY = ('torch', 'pandas', 'sklearn', 'skimage', 'monai')\n"
         "def loaded(plan, case):\n"
         "    from acnn_nnunet.evaluation.cases import evaluate_case\n"
-        "    assert evaluate_case(plan, case)['error'] is None\n"
+        "    assert evaluate_case(plan, case)['scores']\n"
         "    return [name for name in HEAVY if name in sys.modules]\n"
         "if __name__ == '__main__':\n"
         "    from acnn_nnunet.cli import main\n"
         "    assert main(['evaluate', *sys.argv[1:]]) == 0\n"
+        "    from acnn_nnunet.casewise.execution import Execution\n"
         "    from acnn_nnunet.casewise.run import run\n"
         "    from acnn_nnunet.evaluation import plan as evaluation_plan\n"
         "    plan = evaluation_plan.plan_evaluation(\n"
         "        *map(Path, sys.argv[1:3]), labels=None, ignore_label=None, dataset_json=None, tolerance_mm=2.0)\n"
-        "    results = run(partial(loaded, plan), {case: case for case in plan.cases}, num_processes=2)\n"
+        "    two = Execution(num_processes=2)\n"
+        "    results = run(partial(loaded, plan), {case: case for case in plan.cases}, execution=two)\n"
         "    workers = [result.value for result in results]\n"
         "    heavy = [name for name in HEAVY if name in sys.modules]\n"
         "    (Path(sys.argv[4]) / 'found.json').write_text(json.dumps([heavy, *workers]))\n"

@@ -64,7 +64,7 @@ def evaluated(plan, folder):
 
     journal = Journal.of_part(folder, num_parts=1, part_id=0)
     journal.start(plan.header())
-    evaluate_cases(plan, journal, list(plan.cases), num_processes=1)
+    evaluate_cases(plan, journal, list(plan.cases))
     return journal.entries_of(list(plan.cases))
 
 

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from acnn_nnunet.casewise.processes import check_num_processes
-from acnn_nnunet.casewise.run import run
+from acnn_nnunet.casewise.execution import HERE, Execution
+from acnn_nnunet.casewise.journal import Entries, cases_of_part
+from acnn_nnunet.casewise.parts import joined_parts, part_done
+from acnn_nnunet.casewise.recorded import CaseWork, header_of, opened_journal, record_cases
+from acnn_nnunet.casewise.status import write_status
 from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.evaluation.images import image_quality
 from acnn_nnunet.evaluation.images.pairs import ImagePair, pair_images
@@ -26,6 +29,7 @@ from acnn_nnunet.files.safe_writes import write_json, write_text
 from acnn_nnunet.files.tables import columns_of, write_table
 from acnn_nnunet.pages.page import format_number
 
+COMMAND = "evaluate-sr"
 TABLE_FILE = "images.csv"
 SUMMARY_FILE = "summary.json"
 REPORT_FILE = "report.html"
@@ -38,7 +42,7 @@ class ImageOptions:
     Attributes:
         masks: folder of images that are non-zero where the comparison takes place.
         data_range: of SSIM and PSNR; None takes each reference's maximum − minimum (inside the mask).
-        num_processes: cases that are scored at a time.
+        execution: where the cases are scored.
 
     Raises:
         ValueError: if a number is out of range; names the option.
@@ -46,10 +50,9 @@ class ImageOptions:
 
     masks: Path | None = None
     data_range: float | None = None
-    num_processes: int = 1
+    execution: Execution = HERE
 
     def __post_init__(self) -> None:
-        check_num_processes(self.num_processes)
         if self.data_range is not None and not 0 < self.data_range < math.inf:
             raise ValueError(f"--data-range {self.data_range}: it is `reference` or a positive number.")
 
@@ -73,24 +76,57 @@ def evaluate_super_resolution(
         ValueError: for two files of one case, no name in common, or if no case could be scored.
         OSError: if a file cannot be written.
     """
-    from acnn_nnunet.evaluation.images.page import render_report
-
     options, output = options or ImageOptions(), Path(output)
+    execution = options.execution
     for name in (TABLE_FILE, SUMMARY_FILE):
-        if (output / name).exists():
+        if (output / name).exists() and not execution.go_on:
             raise FileExistsError(f"{output} already holds {name}: remove it or choose another folder with -o.")
     pairs, extra = pair_images(reference, prediction, options.masks)
-    scores = _score_all(pairs, options)
+    header = header_of(
+        COMMAND, reference, options, [pair.case for pair in pairs], prediction=Path(prediction).absolute()
+    )
+    work = CaseWork(partial(_recorded_score, data_range=options.data_range), _files)
+    with opened_journal(output, header, execution, may_change=("cases",), paths=("source", "prediction")) as journal:
+        part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
+        by_case = {pair.case: pair for pair in pairs}
+        mine = {case: by_case[case] for case in part}
+        record_cases(work, mine, journal, execution=execution, unit="image")
+        if execution.num_parts > 1:
+            return part_done(output, execution)
+        return _write_results(header, journal.entries_of(part), pairs, extra, output)
+
+
+def merge_parts(output: Path) -> Outcome:
+    """Write the results of images that were scored in parts.
+
+    Raises:
+        FileNotFoundError: if `output` holds no parts, or a folder of images is gone.
+        ValueError: naming the parts that are missing, unfinished or of another run.
+    """
+    header, entries = joined_parts(output, paths=("source", "prediction"))
+    masks = header["options"]["masks"]
+    pairs, extra = pair_images(
+        Path(header["source"]), Path(header["prediction"]), None if masks is None else Path(masks)
+    )
+    return _write_results(header, entries, pairs, extra, Path(output))
+
+
+def _write_results(
+    header: dict[str, Any], entries: Entries, pairs: Sequence[ImagePair], extra: Sequence[str], output: Path
+) -> Outcome:
+    from acnn_nnunet.evaluation.images.page import render_report
+
+    scores = [_score_of(entry) for entry in entries]
     summary = {
-        "reference": str(reference),
-        "prediction": str(prediction),
-        "masks": None if options.masks is None else str(options.masks),
+        "reference": header["source"],
+        "prediction": header["prediction"],
+        "masks": header["options"]["masks"],
         **summarise(scores, extra),
-        "settings": _settings(options.data_range),
+        "settings": _settings(header["options"]["data_range"]),
     }
-    output.mkdir(parents=True, exist_ok=True)
     write_table(output / TABLE_FILE, columns_of(scores, COLUMNS))
     write_json(output / SUMMARY_FILE, summary)
+    write_status(output, entries)
     if not summary["num_scored"]:
         first = summary["excluded"][0]
         raise ValueError(
@@ -102,13 +138,20 @@ def evaluate_super_resolution(
     return Outcome(_text(summary, output), excluded)
 
 
-def _score_all(pairs: Sequence[ImagePair], options: ImageOptions) -> list[ImageScore]:
-    predicted = {pair.case: pair for pair in pairs if pair.prediction is not None}
-    work = partial(score_pair, data_range=options.data_range)
-    results = run(work, predicted, num_processes=options.num_processes, unit="image")
-    rows = {each.case: each.value or ImageScore(each.case, status=EXCLUDED, reason=str(each.error)) for each in results}
-    missing = {pair.case: ImageScore(pair.case, status=MISSING, reason="there is no prediction") for pair in pairs}
-    return [(missing | rows)[pair.case] for pair in pairs]
+def _recorded_score(pair: ImagePair, *, data_range: float | None) -> dict[str, Any]:
+    if pair.prediction is None:
+        return {"score": asdict(ImageScore(pair.case, status=MISSING, reason="there is no prediction"))}
+    return {"score": asdict(score_pair(pair, data_range=data_range))}
+
+
+def _score_of(entry: dict[str, Any]) -> ImageScore:
+    if entry["error"] is not None:
+        return ImageScore(entry["case"], status=EXCLUDED, reason=entry["error"])
+    return ImageScore(**entry["score"])
+
+
+def _files(pair: ImagePair) -> list[Path]:
+    return [path for path in (pair.reference, pair.prediction, pair.mask) if path is not None]
 
 
 def _settings(data_range: float | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from acnn_nnunet.evaluation.masks.scores import STATUSES, LabelScores
-from acnn_nnunet.files.tables import columns_of, read_table, write_table
+from acnn_nnunet.files.tables import PARQUET_ENDING, has_parquet, read_table, write_rows
 
 CASES_FILE = "cases.csv"
 LARGEST_COMPONENT_FILE = "cases_largest_component.csv"
@@ -19,17 +19,34 @@ _TEXT = ("case", "label", "status")
 _COUNTS = ("components", "holes")
 
 
-def write_scores(path: Path, scores: Iterable[LabelScores]) -> None:
+LARGE_RUN = 10_000
+"""Cases from which on the table is Parquet, `cases.parquet`, where pyarrow is installed."""
+
+
+def write_scores(path: Path, scores: Iterable[LabelScores], *, num_cases: int = 0) -> Path:
     """Write the table atomically, floats with full precision, empty cells where a score does not apply.
+
+    Args:
+        path: file to write as CSV; a large run's has Parquet's ending instead.
+        scores: rows; iterated over once.
+        num_cases: that the rows are of.
+
+    Returns:
+        The file that was written.
 
     Raises:
         OSError: if it cannot be written.
     """
-    write_table(path, columns_of(scores, COLUMNS))
+    parquet = path.with_suffix(PARQUET_ENDING)
+    target, other = (parquet, path) if num_cases >= LARGE_RUN and has_parquet() else (path, parquet)
+    kinds = {name: str if name in _TEXT else int if name in _COUNTS else float for name in COLUMNS}
+    write_rows(target, kinds, ([getattr(score, name) for name in COLUMNS] for score in scores))
+    other.unlink(missing_ok=True)
+    return target
 
 
 def read_scores(path: Path) -> list[LabelScores]:
-    """Read a table that `write_scores` wrote; columns may stand in any order, unknown ones are ignored.
+    """Read a table that `write_scores` wrote, as CSV or Parquet; columns in any order, unknown ones are ignored.
 
     Raises:
         FileNotFoundError: if there is none; names the command that writes it.
@@ -37,6 +54,8 @@ def read_scores(path: Path) -> list[LabelScores]:
             finite, or a case and label come twice.
     """
     path = Path(path)
+    if not path.is_file() and (parquet := path.with_suffix(PARQUET_ENDING)).is_file():
+        path = parquet
     table = read_table(path, made_by=f"`acnn-nnunet evaluate GT PRED -o {path.parent}` writes it.")
     if missing := [column for column in COLUMNS if column not in table.columns]:
         raise ValueError(f"{path} lacks the columns {', '.join(missing)}: it is no table of `acnn-nnunet evaluate`.")

@@ -3,21 +3,25 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
+from acnn_nnunet.casewise.execution import HERE, Execution
+from acnn_nnunet.casewise.journal import Entries, cases_of_part
+from acnn_nnunet.casewise.parts import joined_parts, part_done, run_folder
+from acnn_nnunet.casewise.recorded import CaseWork, header_of, opened_journal, record_cases
 from acnn_nnunet.casewise.run import work_through
-from acnn_nnunet.casewise.work import Excluded, Outcome
+from acnn_nnunet.casewise.status import MOST_NAMED, more_in_status, write_status
+from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker
 from acnn_nnunet.files.patients import CaseGroup, read_groups
 from acnn_nnunet.files.tables import CSV_ENDING, PARQUET_ENDING, require_parquet
 from acnn_nnunet.fold_prior.case_files import list_images, list_labels
 from acnn_nnunet.fold_prior.coder import Coder, GridCase, load_coder
-from acnn_nnunet.latent.codes.table import CodeTable, collect_codes, describe_case, write_codes
+from acnn_nnunet.latent.codes.table import CodeTable, KnownCases, write_code_rows
 
-_BATCH_SIZE = 8
+COMMAND = "codes"
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class CodesOptions:
         align: shift and turn label maps to lie as the prior's mean shape does.
         groups_file: a `groups.csv`.
         device: cpu, cuda or mps.
+        execution: where the cases are encoded.
     """
 
     prior_file: Path
@@ -39,6 +44,7 @@ class CodesOptions:
     align: bool = False
     groups_file: Path | None = None
     device: str = "cpu"
+    execution: Execution = HERE
 
     def __post_init__(self) -> None:
         """Raise ValueError for options that do not go together."""
@@ -55,6 +61,10 @@ class CaseFiles:
     label: Path | None
     images: tuple[Path, ...] = ()
 
+    def listed(self) -> tuple[Path, ...]:
+        """Return all of them."""
+        return self.images if self.label is None else (self.label, *self.images)
+
 
 def write_folder_codes(folder: Path, output: Path, options: CodesOptions) -> Outcome:
     """Write the codes of a folder's label maps, or of its images, to a CSV or Parquet file.
@@ -69,15 +79,31 @@ def write_folder_codes(folder: Path, output: Path, options: CodesOptions) -> Out
     if output.suffix.lower() == PARQUET_ENDING:
         require_parquet()
     groups = read_groups(options.groups_file) if options.groups_file else []
-    coder = load_coder(options.prior_file, device=options.device)
-    table = encode_folder(
-        coder, folder, images=options.images, around=options.around, align=options.align, groups=groups
-    )
+    execution = options.execution
+    coder = PerWorker(partial(load_coder, options.prior_file, device=options.device))
+    files = _files_of(coder(), folder, images=options.images, around=options.around)
+    header = {**header_of(COMMAND, folder, options, files), "code_size": coder().prior.spec.code_size}
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_codes(output, table)
-    lines = [f"{output}: {len(table.cases)} cases, {table.codes.shape[1]} numbers each; {len(table.excluded)} excluded"]
-    lines += [f"  {case}: {reason}" for case, reason in table.excluded.items()]
-    return Outcome("\n".join(lines), tuple(Excluded(case, reason) for case, reason in table.excluded.items()))
+    encode = CaseWork(partial(_recorded_code, coder, options.images, options.align), CaseFiles.listed)
+    with opened_journal(run_folder(output), header, execution, may_change=("cases",), paths=("source",)) as journal:
+        part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
+        mine = {case: files[case] for case in part}
+        record_cases(encode, mine, journal, execution=execution, description=COMMAND)
+        if execution.num_parts > 1:
+            return part_done(output, execution)
+        return _write_results(output, header, journal.entries_of(part), groups)
+
+
+def merge_parts(output: Path) -> Outcome:
+    """Write the table of codes that were computed in parts.
+
+    Raises:
+        FileNotFoundError: if there are no parts beside `output`, or the table of groups is gone.
+        ValueError: naming the parts that are missing, unfinished or of another run.
+    """
+    header, entries = joined_parts(run_folder(output), paths=("source",))
+    groups_file = header["options"]["groups_file"]
+    return _write_results(Path(output), header, entries, read_groups(Path(groups_file)) if groups_file else [])
 
 
 def encode_folder(
@@ -97,30 +123,18 @@ def encode_folder(
         ValueError: if the folder has no such files, none of them has a code, or the prior has no trained predictor.
         FileNotFoundError: if there is no such folder.
     """
-    if images:
-        coder.require_predictor()
-        files = _images_of(folder, coder.file_ending, around)
-    else:
-        files = {case: CaseFiles(label) for case, label in list_labels(folder, coder.file_ending).items()}
+    files = _files_of(coder, folder, images=images, around=around)
     excluded: dict[str, str] = {}
-    names: list[str] = []
-    codes: list[torch.Tensor] = []
-    cases = load_cases(coder, files, excluded)
-    while batch := dict(islice(cases, _BATCH_SIZE)):
-        names += batch
-        if images:
-            codes.append(
-                coder.image_codes_of(torch.stack([case.image for case in batch.values() if case.image is not None]))
-            )
+    codes: dict[str, np.ndarray] = {}
+    for result in work_through(partial(_code_of, coder, images, align), files, description=COMMAND):
+        if result.value is None:
+            excluded[result.case] = str(result.error)
         else:
-            maps = torch.stack([case.maps for case in batch.values()])
-            codes.append(coder.codes_of(coder.aligned(maps) if align else maps))
-    values = torch.cat(codes).numpy() if codes else np.zeros((0, coder.prior.spec.code_size))
-    table = collect_codes([describe_case(name, groups) for name in names], values, excluded)
-    if not table.cases:
-        case, reason = next(iter(table.excluded.items()))
-        raise ValueError(f"None of the {len(files)} cases of {folder} has a code; {case}: {reason}")
-    return table
+            codes[result.case] = result.value
+    if not codes:
+        raise _no_code(len(files), folder, next(iter(excluded.items())))
+    known = KnownCases(groups)
+    return CodeTable(tuple(map(known.describe, codes)), np.stack(list(codes.values())), excluded)
 
 
 def load_cases(
@@ -134,12 +148,16 @@ def load_cases(
             yield result.case, result.value
 
 
-def _images_of(folder: Path, file_ending: str, around: Path | None) -> dict[str, CaseFiles]:
-    labels = {} if around is None else list_labels(around, file_ending)
+def _files_of(coder: Coder, folder: Path, *, images: bool, around: Path | None) -> dict[str, CaseFiles]:
+    if not images:
+        return {case: CaseFiles(label) for case, label in list_labels(folder, coder.file_ending).items()}
+    coder.require_predictor()
+    ending = coder.file_ending
+    labels = {} if around is None else list_labels(around, ending)
     found = {}
-    for case, images in list_images(folder, file_ending).items():
-        missing = None if around is None else around / f"{case}{file_ending}"
-        found[case] = CaseFiles(labels.get(case, missing), images)
+    for case, channels in list_images(folder, ending).items():
+        missing = None if around is None else around / f"{case}{ending}"
+        found[case] = CaseFiles(labels.get(case, missing), channels)
     return found
 
 
@@ -148,3 +166,38 @@ def _load(coder: Coder, files: CaseFiles) -> GridCase:
     if case.empty and files.label is not None:
         raise ValueError(f"{files.label} holds no label: there is no anatomy to encode.")
     return case
+
+
+def _code_of(coder: Coder, images: bool, align: bool, files: CaseFiles) -> np.ndarray:
+    """Return the code (K,) of a case, float32."""
+    case = _load(coder, files)
+    if images:
+        assert case.image is not None
+        code = coder.image_codes_of(case.image[None])
+    else:
+        code = coder.codes_of(coder.aligned(case.maps[None]) if align else case.maps[None])
+    if not bool(code.isfinite().all()):
+        raise ValueError("its code is not finite")
+    return code[0].numpy()
+
+
+def _recorded_code(coder: PerWorker[Coder], images: bool, align: bool, files: CaseFiles) -> dict[str, Any]:
+    return {"code": _code_of(coder(), images, align, files).tolist()}
+
+
+def _write_results(output: Path, header: dict[str, Any], entries: Entries, groups: Sequence[CaseGroup]) -> Outcome:
+    excluded = tuple(Excluded(entry["case"], entry["error"]) for entry in entries if entry["error"] is not None)
+    if len(excluded) == len(entries):
+        raise _no_code(len(entries), header["source"], (excluded[0].case, excluded[0].reason))
+    known = KnownCases(groups)
+    rows = ((known.describe(entry["case"]), entry["code"]) for entry in entries if entry["error"] is None)
+    write_code_rows(output, rows, code_size=header["code_size"])
+    write_status(run_folder(output), entries)
+    num_coded, code_size = len(entries) - len(excluded), header["code_size"]
+    lines = [f"{output}: {num_coded} cases, {code_size} numbers each; {len(excluded)} excluded"]
+    lines += [f"  {each.case}: {each.reason}" for each in excluded[:MOST_NAMED]]
+    return Outcome("\n".join(lines + more_in_status(len(excluded))), excluded)
+
+
+def _no_code(num_cases: int, folder: Path | str, first: tuple[str, str]) -> ValueError:
+    return ValueError(f"None of the {num_cases} cases of {folder} has a code; {first[0]}: {first[1]}")

@@ -9,7 +9,7 @@ from acnn_nnunet.files.patients import CaseGroup
 from acnn_nnunet.fold_prior.case_files import list_labels
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.latent.codes.command import CaseFiles, load_cases
-from acnn_nnunet.latent.codes.table import CodeTable, collect_codes, describe_case
+from acnn_nnunet.latent.codes.table import CodeTable, KnownCases, collect_codes
 from acnn_nnunet.shape_prior.label_maps.pca import pca_codes
 
 FOLD = "{fold}"
@@ -63,7 +63,7 @@ def _encode(
     known = None if fitted is None else set(fitted)
     is_fitted = np.array([known is None or name in known for name in names], dtype=bool)
     codes = pca_codes(np.array(maps), is_fitted, components=coder.prior.spec.code_size)
-    return collect_codes([describe_case(name, groups) for name in names], codes, excluded)
+    return collect_codes(list(map(KnownCases(groups).describe, names)), codes, excluded)
 
 
 def foreground_values(maps: np.ndarray, *, regions: bool) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Tables of codes: one row per case, with its patient, phase and group."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,8 +9,9 @@ import numpy as np
 
 from acnn_nnunet.files.patients import COLUMNS as CASE_COLUMNS
 from acnn_nnunet.files.patients import CaseGroup
-from acnn_nnunet.files.tables import columns_of, read_table, write_table
+from acnn_nnunet.files.tables import read_table, write_rows
 
+_FLOAT_FORMAT = "%.9g"  # nine digits tell every float32 from its neighbours
 _NAMED_PHASE = re.compile(r"(?P<patient>.+)_(?P<phase>ED|ES)", re.IGNORECASE)
 
 
@@ -43,20 +44,40 @@ def collect_codes(cases: Sequence[CaseGroup], codes: np.ndarray, excluded: Mappi
     return CodeTable(kept, codes[finite], {**excluded, **lost})
 
 
-def describe_case(case: str, groups: Sequence[CaseGroup] = ()) -> CaseGroup:
-    """Return patient, phase and group of a case: from a row of `groups`, else from a name such as patient001_ED.
+class KnownCases:
+    """Patient, phase and group of cases, from the rows of a groups.csv or from names such as patient001_ED."""
 
-    Where only another case of the patient has a row, its group counts.
+    def __init__(self, groups: Sequence[CaseGroup] = ()) -> None:
+        self._rows: dict[str, CaseGroup] = {}
+        self._groups: dict[str, str] = {}
+        for row in groups:
+            self._rows.setdefault(row.case, row)
+            self._groups.setdefault(row.patient, row.group)
+
+    def describe(self, case: str) -> CaseGroup:
+        """Return the row of a case; where only another case of the patient has one, its group counts."""
+        named = _NAMED_PHASE.fullmatch(case)
+        patient, phase = (named["patient"], named["phase"].upper()) if named else ("", "")
+        row = self._rows.get(case)
+        if row is None:
+            group = self._groups.get(patient, "") if patient else ""
+            return CaseGroup(case=case, patient=patient, phase=phase, group=group)
+        # A table without the column makes each case its own patient.
+        patient = patient if row.patient == case and patient else row.patient
+        return CaseGroup(case=case, patient=patient, phase=row.phase or phase, group=row.group)
+
+
+def write_code_rows(path: Path, rows: Iterable[tuple[CaseGroup, Sequence[float]]], *, code_size: int) -> None:
+    """Write cases and their codes, row by row, as CSV, or as Parquet by a name that ends so.
+
+    Raises:
+        ValueError: for Parquet without pyarrow.
+        OSError: if it cannot be written.
     """
-    named = _NAMED_PHASE.fullmatch(case)
-    patient, phase = (named["patient"], named["phase"].upper()) if named else ("", "")
-    row = next((row for row in groups if row.case == case), None)
-    if row is None:
-        group = next((row.group for row in groups if patient and row.patient == patient), "")
-        return CaseGroup(case=case, patient=patient, phase=phase, group=group)
-    # A table without the column makes each case its own patient.
-    patient = patient if row.patient == case and patient else row.patient
-    return CaseGroup(case=case, patient=patient, phase=row.phase or phase, group=row.group)
+    kinds: dict[str, type] = {**dict.fromkeys(CASE_COLUMNS, str)}
+    kinds |= {f"code_{k}": np.float32 for k in range(code_size)}
+    cells = ([*(getattr(case, name) for name in CASE_COLUMNS), *code] for case, code in rows)
+    write_rows(path, kinds, cells, float_format=_FLOAT_FORMAT)
 
 
 def write_codes(path: Path, table: CodeTable) -> None:
@@ -66,9 +87,7 @@ def write_codes(path: Path, table: CodeTable) -> None:
         ValueError: for Parquet without pyarrow.
         OSError: if it cannot be written.
     """
-    columns = columns_of(table.cases, CASE_COLUMNS)
-    columns |= {f"code_{k}": values for k, values in enumerate(table.codes.T)}
-    write_table(path, columns, float_format="%.9g")  # nine digits tell every float32 from its neighbours
+    write_code_rows(path, zip(table.cases, table.codes.tolist(), strict=True), code_size=table.codes.shape[1])
 
 
 def read_codes(path: Path) -> CodeTable:

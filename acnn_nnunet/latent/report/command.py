@@ -14,7 +14,7 @@ from acnn_nnunet.files.patients import read_groups
 from acnn_nnunet.files.safe_writes import make_output_folder, refuse_file, replace_atomically, write_json, write_text
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.latent.codes.command import encode_folder
-from acnn_nnunet.latent.codes.table import CodeTable, describe_case, read_codes
+from acnn_nnunet.latent.codes.table import CodeTable, KnownCases, read_codes
 from acnn_nnunet.latent.report.paths import change_of, labels_seen_through, plan_paths, walk
 from acnn_nnunet.latent.report.pictures import draw_histograms, draw_splits, draw_spread
 from acnn_nnunet.latent.report.space import describe_space, principal_directions, splitting_dimensions
@@ -104,7 +104,8 @@ def _codes_of(source: Path, coder: Coder, groups_file: Path | None) -> CodeTable
     else:
         table = read_codes(source)
         if groups_file:
-            cases = tuple(describe_case(row.case, groups) for row in table.cases)
+            known = KnownCases(groups)
+            cases = tuple(known.describe(row.case) for row in table.cases)
             table = CodeTable(cases, table.codes, table.excluded)
     size = coder.prior.spec.code_size
     if table.codes.shape[1] != size:

@@ -1,5 +1,6 @@
 """`acnn-nnunet degrade`: thick-slice stacks out of HR volumes, NIfTI in and out."""
 
+import dataclasses
 import functools
 import hashlib
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from acnn_nnunet.casewise.execution import HERE, Execution
+from acnn_nnunet.casewise.file_results import write_files
+from acnn_nnunet.casewise.recorded import header_of
 from acnn_nnunet.casewise.run import outcome_of, run
 from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.files.folders import find_images, image_name
@@ -16,6 +20,8 @@ from acnn_nnunet.files.safe_writes import make_output_folder
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.degradation.acquisition import Acquisition, acquire
 from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_lr
+
+COMMAND = "degrade"
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,13 @@ class DegradeOptions:
         axis: the through-plane axis as the NIfTI file counts; None is the axis of the largest spacing, and the last
             where all are equal.
         seed: of the random numbers.
+        execution: where the files are degraded.
     """
 
     acquisition: Acquisition
     axis: int | None = None
     seed: int = 0
+    execution: Execution = HERE
 
 
 def degrade_folder(source: Path, output: Path, options: DegradeOptions) -> Outcome:
@@ -52,21 +60,14 @@ def degrade_folder(source: Path, output: Path, options: DegradeOptions) -> Outco
         OSError: if the output cannot be written.
     """
     source, output = Path(source), Path(output)
-    if source.is_dir():
-        folder, volumes = output, find_images(source, NIFTI_ENDINGS)
-        targets = {name: folder / path.name for name, path in volumes.items()}
-        make_output_folder(folder, source=source)
-    else:
-        if not source.is_file():
-            raise FileNotFoundError(f"{source} does not exist.")
-        target = output if is_nifti(output) else output / source.name
-        if source.resolve() == target.resolve():
-            raise ValueError(f"{target} is the file that is read: choose another one with -o.")
-        folder, volumes, targets = target.parent, {image_name(source): source}, {image_name(source): target}
-        make_output_folder(folder)
-    work = functools.partial(_degrade_file, options=options)
-    cases = {name: (path, targets[name]) for name, path in volumes.items()}
-    return outcome_of(run(work, cases, unit="image"), folder)
+    work = functools.partial(_degrade_file, options=dataclasses.replace(options, execution=HERE))
+    if not source.is_dir():
+        target = _target_of_file(source, output)
+        return outcome_of(run(work, {image_name(source): (source, target)}, unit="image"), target.parent)
+    cases = {name: (path, output / path.name) for name, path in find_images(source, NIFTI_ENDINGS).items()}
+    make_output_folder(output, source=source)
+    header = header_of(COMMAND, source, options, cases)
+    return write_files(work, cases, output, header=header, execution=options.execution)
 
 
 def degrade_volume(volume: Volume, acquisition: Acquisition, *, axis: int, generator: torch.Generator) -> Volume:
@@ -90,6 +91,16 @@ def generator_of(name: str, *, seed: int) -> torch.Generator:
     """Return the random generator of a file, which depends on neither other files nor the order of work."""
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def _target_of_file(source: Path, output: Path) -> Path:
+    if not source.is_file():
+        raise FileNotFoundError(f"{source} does not exist.")
+    target = output if is_nifti(output) else output / source.name
+    if source.resolve() == target.resolve():
+        raise ValueError(f"{target} is the file that is read: choose another one with -o.")
+    make_output_folder(target.parent)
+    return target
 
 
 def _degrade_file(files: tuple[Path, Path], *, options: DegradeOptions) -> None:

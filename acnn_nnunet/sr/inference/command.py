@@ -1,5 +1,6 @@
 """`acnn-nnunet predict-hr`: label maps or images on the HR grid, out of a folder of thick-slice stacks."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ import numpy as np
 import torch
 
 from acnn_nnunet.casewise.cases import group_channels
-from acnn_nnunet.casewise.run import outcome_of, run
-from acnn_nnunet.casewise.work import Excluded, Outcome
+from acnn_nnunet.casewise.execution import HERE, Execution
+from acnn_nnunet.casewise.file_results import write_files
+from acnn_nnunet.casewise.recorded import header_of
+from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker
 from acnn_nnunet.files.folders import find_images, image_ending
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.headers import NIFTI_ENDINGS
@@ -25,6 +28,8 @@ from acnn_nnunet.sr.inference.stack_preprocessing import (
     slice_spacing_complaint,
 )
 from acnn_nnunet.sr.stack_geometry import to_hr
+
+COMMAND = "predict-hr"
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class PredictHROptions:
         folds: numbers, or "all"; their probabilities, or images, are averaged.
         checkpoint_name: of each fold.
         inference: how the model is run.
-        continue_prediction: leave out the cases that have their files already.
+        execution: where the cases are predicted.
     """
 
     dataset: str
@@ -72,7 +77,7 @@ class PredictHROptions:
     folds: Sequence[int | str] = (0, 1, 2, 3, 4)
     checkpoint_name: str = "checkpoint_final.pth"
     inference: Inference = Inference(show_progress=True)
-    continue_prediction: bool = False
+    execution: Execution = HERE
 
 
 def predict_hr(source: Path, output: Path, options: PredictHROptions) -> Outcome:
@@ -93,26 +98,16 @@ def predict_hr(source: Path, output: Path, options: PredictHROptions) -> Outcome
     """
     source, output = Path(source), Path(output)
     files = find_images(source, NIFTI_ENDINGS)
-    model = load_hr_model(
-        options.dataset,
-        options.configuration,
-        trainer=options.trainer,
-        plans_identifier=options.plans_identifier,
-        folds=options.folds,
-        checkpoint_name=options.checkpoint_name,
-        device=options.inference.device,
-    )
+    loaded = PerWorker(functools.partial(_load_model, dataclasses.replace(options, execution=HERE)))
+    model = loaded()
     make_output_folder(output, source=source)
     write_json(output / "dataset.json", model.bundle.dataset_json)
     write_json(output / "plans.json", model.bundle.plans.plans)
     stacks, excluded = whole_stacks(files, model.bundle.num_channels)
     cases = {case: (channels, _targets(output, case, model)) for case, channels in stacks.items()}
-    if options.continue_prediction:
-        cases = {case: files for case, files in cases.items() if not all(target.is_file() for target in files[1])}
-    work = functools.partial(_predict_case, model=model, inference=options.inference)
-    num_done = len(stacks) - len(cases)
-    results = run(work, cases, num_done=num_done, unit="image")
-    return outcome_of(results, output, num_done=num_done, excluded=excluded)
+    work = functools.partial(_predict_case, model=loaded, inference=options.inference)
+    header = header_of(COMMAND, source, options, [*cases, *(each.case for each in excluded)])
+    return write_files(work, cases, output, header=header, execution=options.execution, excluded=excluded)
 
 
 def predict_stack(
@@ -204,7 +199,19 @@ def _targets(output: Path, case: str, model: HRModel) -> list[Path]:
     return [output / f"{case}{ending}"]
 
 
-def _predict_case(case: tuple[list[Path], list[Path]], *, model: HRModel, inference: Inference) -> None:
+def _load_model(options: PredictHROptions) -> HRModel:
+    return load_hr_model(
+        options.dataset,
+        options.configuration,
+        trainer=options.trainer,
+        plans_identifier=options.plans_identifier,
+        folds=options.folds,
+        checkpoint_name=options.checkpoint_name,
+        device=options.inference.device,
+    )
+
+
+def _predict_case(case: tuple[list[Path], list[Path]], *, model: PerWorker[HRModel], inference: Inference) -> None:
     files, targets = case
     volumes = [read_volume(path, dtype=np.float32) for path in files]
     geometry = volumes[0].geometry
@@ -214,7 +221,7 @@ def _predict_case(case: tuple[list[Path], list[Path]], *, model: HRModel, infere
                 f"{path} is not on the grid of {files[0].name}: {'; '.join(differences)}: resample it to that grid."
             )
     try:
-        result, hr_geometry = predict_stack(model, np.stack([v.values for v in volumes]), geometry, inference)
+        result, hr_geometry = predict_stack(model(), np.stack([v.values for v in volumes]), geometry, inference)
     except ValueError as error:
         raise ValueError(f"{files[0]} {error}") from error
     for target, values in zip(targets, result, strict=True):

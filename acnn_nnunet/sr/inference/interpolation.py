@@ -1,5 +1,6 @@
 """`acnn-nnunet predict-hr --baseline`: interpolation along the slices of images or label maps, without a model."""
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from acnn_nnunet.casewise.run import outcome_of, run
+from acnn_nnunet.casewise.execution import HERE, Execution
+from acnn_nnunet.casewise.file_results import write_files
+from acnn_nnunet.casewise.recorded import header_of
 from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.files.folders import find_images
 from acnn_nnunet.files.headers import NIFTI_ENDINGS
@@ -16,6 +19,7 @@ from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.stack_geometry import check_factor, find_slice_axis, to_hr
 from acnn_nnunet.sr.upsampling import INTERPOLATIONS, interpolate_slices
 
+COMMAND = "predict-hr --baseline"
 _LARGEST_LABEL = 65535
 
 
@@ -29,7 +33,7 @@ class InterpolationOptions:
         axis: the through-plane axis as the NIfTI file counts; None is the axis of the largest spacing, and the last
             where all are equal.
         labels: whether the files are label maps: each label is interpolated and the largest one taken.
-        continue_prediction: leave out the files that are there already.
+        execution: where the files are interpolated.
 
     Raises:
         ValueError: for another method or a factor below 2.
@@ -39,7 +43,7 @@ class InterpolationOptions:
     factor: int
     axis: int | None = None
     labels: bool = False
-    continue_prediction: bool = False
+    execution: Execution = HERE
 
     def __post_init__(self) -> None:
         if self.method not in INTERPOLATIONS:
@@ -61,11 +65,9 @@ def interpolate_folder(source: Path, output: Path, options: InterpolationOptions
     files = find_images(source, NIFTI_ENDINGS)
     make_output_folder(output, source=source)
     cases = {name: (path, output / path.name) for name, path in files.items()}
-    if options.continue_prediction:
-        cases = {name: (path, target) for name, (path, target) in cases.items() if not target.is_file()}
-    work = functools.partial(_interpolate_file, options=options)
-    num_done = len(files) - len(cases)
-    return outcome_of(run(work, cases, num_done=num_done, unit="image"), output, num_done=num_done)
+    work = functools.partial(_interpolate_file, options=dataclasses.replace(options, execution=HERE))
+    header = header_of(COMMAND, source, options, cases)
+    return write_files(work, cases, output, header=header, execution=options.execution)
 
 
 def interpolate_labels(labels: np.ndarray, factor: int, *, axis: int, method: str) -> np.ndarray:

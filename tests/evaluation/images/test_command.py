@@ -9,6 +9,7 @@ import pytest
 from image_files import image_and_blurred, write_image
 from skimage.metrics import peak_signal_noise_ratio
 
+from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.evaluation.images import command as super_resolution
 from acnn_nnunet.evaluation.images.command import ImageOptions, evaluate_super_resolution
 from acnn_nnunet.evaluation.images.image_quality import slice_ssims, ssim
@@ -114,7 +115,9 @@ def test_a_bad_file_never_costs_the_others(folders, tmp_path, num_processes):
     (pred / "truncated.nii.gz").write_bytes((pred / "truncated.nii.gz").read_bytes()[:2000])
     write_four_axes(pred / "four_axes.nii.gz", prediction)
 
-    text = evaluate_super_resolution(gt, pred, tmp_path / "out", ImageOptions(num_processes=num_processes)).text
+    text = evaluate_super_resolution(
+        gt, pred, tmp_path / "out", ImageOptions(execution=Execution(num_processes=num_processes))
+    ).text
 
     rows, summary = results(tmp_path / "out")
     assert [rows[case]["status"] for case in "abc"] == ["ok"] * 3
@@ -151,7 +154,7 @@ def write_four_axes(path, values):
 def test_a_killed_process_costs_its_own_case_only(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(super_resolution, "score_pair", image_files.killed_at_b)
 
-    outcome = evaluate_super_resolution(*folders, tmp_path / "out", ImageOptions(num_processes=2))
+    outcome = evaluate_super_resolution(*folders, tmp_path / "out", ImageOptions(execution=Execution(num_processes=2)))
 
     rows, _ = results(tmp_path / "out")
     assert {case: row["status"] for case, row in rows.items()} == {"a": "ok", "b": "excluded", "c": "ok"}
@@ -196,7 +199,7 @@ def test_negative_intensities_are_told(folders, tmp_path):
 
 def test_bad_settings_and_a_folder_with_results_are_refused(folders, tmp_path):
     with pytest.raises(ValueError, match="-np 0"):
-        evaluate_super_resolution(*folders, tmp_path / "out", ImageOptions(num_processes=0))
+        evaluate_super_resolution(*folders, tmp_path / "out", ImageOptions(execution=Execution(num_processes=0)))
     for data_range in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="--data-range"):
             evaluate_super_resolution(*folders, tmp_path / "out", ImageOptions(data_range=data_range))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from acnn_nnunet.files.patients import CaseGroup
-from acnn_nnunet.latent.codes.table import CodeTable, collect_codes, describe_case, read_codes, write_codes
+from acnn_nnunet.latent.codes.table import CodeTable, KnownCases, collect_codes, read_codes, write_codes
 
 GROUPS = [
     CaseGroup("patient001_ED", "patient001", "ED", "DCM"),
@@ -30,7 +30,7 @@ HEADER = "case,patient,phase,group,code_0,code_1\n"
     ],
 )
 def test_whose_a_case_is(case, patient, phase, group):
-    assert describe_case(case, GROUPS) == CaseGroup(case, patient, phase, group)
+    assert KnownCases(GROUPS).describe(case) == CaseGroup(case, patient, phase, group)
 
 
 def test_a_table_is_read_as_it_was_written(tmp_path):

@@ -10,6 +10,7 @@ import torch
 from stack_files import DIRECTIONS, OBLIQUE, between_slices, image_of, read, world_coordinates, world_ramp, write
 from tiny_hr_models import dataset_of, host_environment, plans_of, write_model
 
+from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.cli import main
 from acnn_nnunet.sr.inference.command import Inference, PredictHROptions, predict_hr, whole_stacks
 from acnn_nnunet.sr.network import SubPixelUNet
@@ -331,12 +332,12 @@ def test_an_interrupted_prediction_is_continued(folder, monkeypatch):
         patched.setattr(SimpleITK, "WriteImage", interrupted_the_second_time)
         with pytest.raises(KeyboardInterrupt):
             run(folder)
-    images = sorted(path.name for path in (folder / "out").iterdir() if "json" not in path.name)
+    images = sorted(path.name for path in (folder / "out").glob("*.nii.gz"))
     assert images == ["a_0000.nii.gz"]
     before = (folder / "out" / "a_0000.nii.gz").stat().st_mtime_ns
-    outcome = run(folder, continue_prediction=True)
+    outcome = run(folder, execution=Execution(go_on=True))
     assert outcome.complete
-    assert outcome.text == f"{folder / 'out'}: 1 of 1 done; 1 were there already"
+    assert outcome.text == f"{folder / 'out'}: 2 of 2 done; 1 were there already"
     assert (folder / "out" / "a_0000.nii.gz").stat().st_mtime_ns == before
     assert read(folder / "out" / "b_0000.nii.gz").GetSize() == (6, 6, 12)
 

@@ -6,6 +6,7 @@ import SimpleITK
 from scipy.interpolate import CubicSpline
 from stack_files import image_of, read, write
 
+from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.sr.inference.interpolation import InterpolationOptions, interpolate_folder, interpolate_labels
 
 # Along a line: label 7 and then label 300, beside a background.
@@ -58,7 +59,7 @@ def test_what_is_there_is_kept(tmp_path):
     (tmp_path / "hr").mkdir()
     (tmp_path / "hr" / "a.nii.gz").write_text("there")
     outcome = interpolate_folder(
-        tmp_path / "lr", tmp_path / "hr", InterpolationOptions("linear", 2, continue_prediction=True)
+        tmp_path / "lr", tmp_path / "hr", InterpolationOptions("linear", 2, execution=Execution(go_on=True))
     )
     assert outcome.complete
     assert outcome.text == f"{tmp_path / 'hr'}: 1 of 1 done; 1 were there already"

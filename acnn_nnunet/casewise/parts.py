@@ -1,0 +1,87 @@
+"""Runs in parts, each on a machine of its own, and how their results are joined."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from acnn_nnunet.casewise.execution import Execution
+from acnn_nnunet.casewise.journal import FOLDER, Entries, Journal, cases_of_part, without_links
+from acnn_nnunet.casewise.work import Outcome
+
+FILE_SUFFIX = ".run"
+"""Of the folder beside a result that is one file."""
+
+
+def run_folder(output: Path) -> Path:
+    """Return the folder of a run's journals: the output folder, or the one beside an output that is a file."""
+    output = Path(output)
+    beside = output.with_name(f"{output.name}{FILE_SUFFIX}")
+    return beside if output.suffix and not output.is_dir() else output
+
+
+def part_done(output: Path, execution: Execution) -> Outcome:
+    """Return what a command says after one of several parts."""
+    ending = f"After the last one: acnn-nnunet merge {output}"
+    return Outcome(f"Part {execution.part_id} of {execution.num_parts} is done. {ending}")
+
+
+def command_of_parts(output: Path) -> str:
+    """Return the name of the command that was run in parts.
+
+    Raises:
+        FileNotFoundError: if there are no parts.
+        ValueError: naming the parts that are missing or of another run.
+    """
+    header = common_header(find_parts(run_folder(output)))
+    return str(header.get("command", "evaluate"))  # an earlier version had parts of that one only
+
+
+def joined_parts(folder: Path, *, paths: Collection[str] = ()) -> tuple[dict[str, Any], Entries]:
+    """Return the header of a run in parts, and the entries of all its cases.
+
+    Raises:
+        FileNotFoundError: if the folder holds no parts.
+        ValueError: naming the parts that are missing, unfinished or of another run.
+    """
+    journals = find_parts(folder)
+    header = common_header(journals, paths=paths)
+    entries = [
+        journal.entries_of(cases_of_part(header["cases"], num_parts=len(journals), part_id=part_id))
+        for part_id, journal in enumerate(journals)
+    ]
+    return header, Entries.joined(entries)
+
+
+def find_parts(output: Path) -> list[Journal]:
+    """Return the journals of all parts of a run, in order.
+
+    Raises:
+        FileNotFoundError: if there are none.
+        ValueError: naming the parts that are missing or of another run.
+    """
+    files = sorted((Path(output) / FOLDER).glob("part_*_of_*.jsonl"))
+    if not files:
+        raise FileNotFoundError(f"{output} holds no parts: `-num_parts N -part_id I` writes them.")
+    totals = {int(path.stem.rsplit("_", 1)[1]) for path in files}
+    if len(totals) > 1:
+        folder = Path(output) / FOLDER
+        raise ValueError(f"{folder} holds parts of {sorted(totals)}: delete those of the other run.")
+    num_parts = totals.pop()
+    journals = [Journal.of_part(output, num_parts=num_parts, part_id=part_id) for part_id in range(num_parts)]
+    absent = [str(part_id) for part_id, journal in enumerate(journals) if not journal.path.is_file()]
+    if absent:
+        raise ValueError(f"Part {', '.join(absent)} of {num_parts} is missing in {output}: run -part_id {absent[0]}.")
+    return journals
+
+
+def common_header(journals: Sequence[Journal], *, paths: Collection[str] = ()) -> dict[str, Any]:
+    """Return the header that all parts have; `paths` as in `Journal.go_on`.
+
+    Raises:
+        ValueError: if they are of different runs.
+    """
+    headers = [journal.header() for journal in journals]
+    if any(without_links(header, paths) != without_links(headers[0], paths) for header in headers):
+        folder = journals[0].path.parent
+        raise ValueError(f"The parts in {folder} are of different runs: delete them and run all again.")
+    return headers[0]

@@ -1,0 +1,150 @@
+"""A run over cases that is written down as it goes: kill it, go on, and nothing is lost or done twice."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from acnn_nnunet.casewise.execution import Execution
+from acnn_nnunet.casewise.journal import Journal
+from acnn_nnunet.casewise.run import work_through
+from acnn_nnunet.files.safe_writes import plain
+
+Stamp = list[list[int] | None]
+Entry = dict[str, Any]
+
+
+def _no_files(item: Any) -> Sequence[Path]:
+    return ()
+
+
+@dataclass(frozen=True)
+class CaseWork:
+    """A command's work on a case, and the files that belong to the case.
+
+    Attributes:
+        do: takes an item and returns plain values for the journal, or None where the result is a file.
+        sources: files that an item is read from; where one changes, the case is done again.
+        targets: files that are written for an item; where one is missing, the case is done again.
+        is_whole: whether an entry of an earlier run holds all that is needed.
+    """
+
+    do: Callable[[Any], Entry | None]
+    sources: Callable[[Any], Sequence[Path]]
+    targets: Callable[[Any], Sequence[Path]] = _no_files
+    is_whole: Callable[[Entry], bool] = bool
+
+
+def header_of(command: str, source: Path, options: Any, cases: Collection[str], **more: Any) -> Entry:
+    """Return the header of a run: what must be equal for results to belong together, as JSON holds it.
+
+    Args:
+        command: its name.
+        source: folder that is read.
+        options: dataclass of the command; where the cases are done makes no difference.
+        cases: names.
+        more: what else must be equal.
+    """
+    fields = {key: value for key, value in dataclasses.asdict(options).items() if key != "execution"}
+    content = {"command": command, "source": Path(source).absolute(), "options": fields, **more, "cases": sorted(cases)}
+    return json.loads(json.dumps(plain(content), default=str))
+
+
+@contextmanager
+def opened_journal(
+    output: Path,
+    header: Entry,
+    execution: Execution,
+    *,
+    may_change: Collection[str] = (),
+    paths: Collection[str] = (),
+    own_folder: bool = False,
+) -> Iterator[Journal]:
+    """Give the journal of a run's part, for this run alone: begun anew, or taken up where the execution goes on.
+
+    Args:
+        output: folder of the results.
+        header: what must be equal for results to belong together, as plain values.
+        execution: which part, and whether it goes on.
+        may_change: keys of the header that may differ from an earlier run's.
+        paths: keys of files and folders, which are the same under another name.
+        own_folder: the folder holds the results of one run and nothing else.
+
+    Raises:
+        ValueError: if the folder holds something else, or another run is writing there.
+        WriteError: if the journal cannot be written.
+    """
+    journal = Journal.of_part(output, num_parts=execution.num_parts, part_id=execution.part_id)
+    if execution.go_on and own_folder:
+        journal.refuse_foreign()
+    elif not execution.go_on and (own_folder or execution.num_parts > 1):
+        journal.refuse_begun(alone=own_folder)
+    with journal.locked():
+        if execution.go_on:
+            journal.go_on(header, may_change=may_change, paths=paths)
+        else:
+            journal.start(header)
+        yield journal
+
+
+def record_cases(
+    work: CaseWork,
+    cases: Mapping[str, Any],
+    journal: Journal,
+    *,
+    execution: Execution,
+    unit: str = "case",
+    description: str | None = None,
+) -> int:
+    """Do the cases that the journal does not hold yet, each written down as it ends, and return how many it held.
+
+    A case that failed, or a file of which has changed since, is done again. A file that cannot be used costs its own
+    case only: the entry then holds the reason.
+
+    Raises:
+        WriteError: if the journal or a result cannot be written.
+        SetUpError: if what every case needs cannot be loaded.
+        ClusterError: if the cluster cannot do the work, or goes away.
+    """
+    done = {entry["case"] for entry in journal.entries() if _is_done(work, cases, entry)}
+    missing = {case: item for case, item in cases.items() if case not in done}
+    results = work_through(
+        partial(_stamped, work),
+        missing,
+        execution=execution,
+        num_done=len(done),
+        unit=unit,
+        description=description,
+    )
+    for result in results:
+        entry = result.value or {"stamp": stamp_of(work.sources(missing[result.case])), "error": str(result.error)}
+        journal.append({"case": result.case, **entry})
+    return len(done)
+
+
+def stamp_of(files: Sequence[Path]) -> Stamp:
+    """Size and time of change of files; None for one that is missing."""
+    return [None if (stat := _stat(path)) is None else [stat.st_size, stat.st_mtime_ns] for path in files]
+
+
+def _is_done(work: CaseWork, cases: Mapping[str, Any], entry: Entry) -> bool:
+    if entry["case"] not in cases or entry["error"] is not None or not work.is_whole(entry):
+        return False
+    item = cases[entry["case"]]
+    return entry["stamp"] == stamp_of(work.sources(item)) and all(path.is_file() for path in work.targets(item))
+
+
+def _stamped(work: CaseWork, item: Any) -> Entry:
+    stamp = stamp_of(work.sources(item))  # before it is read: a change in between is noticed
+    return {"stamp": stamp, "error": None, **(work.do(item) or {})}
+
+
+def _stat(path: Path) -> Any:
+    try:
+        return path.stat() if path.is_file() else None
+    except OSError:
+        return None
