@@ -80,12 +80,13 @@ class Journal:
             self.start(header)
             return
         before = self.header()
-        known, asked = without_links(before, paths), without_links(header, paths)
-        changed = [key for key in header if key not in may_change and asked[key] != known.get(key)]
+        known, asked = (_flat(without_links(each, paths)) for each in (before, header))
+        changed = [key for key in asked if key not in may_change and asked[key] != known.get(key)]
         if changed:
+            key = changed[0]
             raise ValueError(
-                f"{output} holds a run with another {changed[0]} ({before.get(changed[0])} instead of "
-                f"{header[changed[0]]}): name another folder with -o."
+                f"{output} holds a run with another {key} ({_flat(before).get(key)} instead of {_flat(header)[key]}): "
+                "name another folder with -o."
             )
         if header != before:
             self.renew(header)
@@ -211,6 +212,11 @@ class Entries:
 def cases_of_part(cases: Sequence[str], *, num_parts: int, part_id: int) -> list[str]:
     """Return the cases of one part: every `num_parts`-th, so that parts are of like size."""
     return list(cases[part_id::num_parts])
+
+
+def _flat(header: dict[str, Any]) -> dict[str, Any]:
+    """Return a header with the command's options by their own names."""
+    return {**{key: value for key, value in header.items() if key != "options"}, **header.get("options", {})}
 
 
 def _lock(file: IO[str]) -> bool:

@@ -45,11 +45,12 @@ def header_of(command: str, source: Path, options: Any, cases: Collection[str], 
     Args:
         command: its name.
         source: folder that is read.
-        options: dataclass of the command; where the cases are done makes no difference.
+        options: dataclass of the command, or None; where the cases are done makes no difference.
         cases: names.
         more: what else must be equal.
     """
-    fields = {key: value for key, value in dataclasses.asdict(options).items() if key != "execution"}
+    fields = {} if options is None else dataclasses.asdict(options)
+    fields.pop("execution", None)
     content = {"command": command, "source": Path(source).absolute(), "options": fields, **more, "cases": sorted(cases)}
     return json.loads(json.dumps(plain(content), default=str))
 

@@ -4,7 +4,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from acnn_nnunet.commands.options import GROUPS, add_output, add_prior, add_rules, options_from, prior_of
+from acnn_nnunet.commands.options import (
+    GROUPS,
+    add_execution,
+    add_output,
+    add_prior,
+    add_rules,
+    execution_of,
+    options_from,
+    prior_of,
+)
 
 
 def add_parsers(commands: argparse._SubParsersAction) -> None:
@@ -78,13 +87,14 @@ def _add_refine(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "-chk", dest="checkpoint_name", metavar="FILE", default="checkpoint_final.pth", help="its checkpoint"
     )
-    parser.add_argument("--continue_prediction", action="store_true", help="keep the cases that are refined already")
+    add_execution(parser, num_processes=1, also="--continue_prediction")
     parser.set_defaults(run=_refine)
 
 
 def _refine(arguments: argparse.Namespace) -> tuple[str, int]:
     from acnn_nnunet.refinement.command import SECOND_STAGE, RefineOptions, refine
 
+    execution = execution_of(arguments)
     source = _source_of(arguments)
     # Before there was a --method, -i and -tr alone meant a second stage.
     method = arguments.method or (SECOND_STAGE if arguments.trainer or arguments.source else "project")
@@ -94,7 +104,9 @@ def _refine(arguments: argparse.Namespace) -> tuple[str, int]:
         if arguments.trainer:
             raise ValueError(f"-tr names a second stage: leave it out, or leave out --method {method}.")
         more = {"prior_file": prior_of(arguments)}
-    outcome = refine(source, arguments.output, options_from(RefineOptions, arguments, method=method, **more))
+    outcome = refine(
+        source, arguments.output, options_from(RefineOptions, arguments, method=method, execution=execution, **more)
+    )
     return outcome.text, outcome.exit_code
 
 

@@ -1,12 +1,16 @@
 """`acnn-nnunet refine`: better label maps after any network, by the learnt anatomy or by a second stage."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from acnn_nnunet.casewise.journal import Journal
-from acnn_nnunet.casewise.run import work_through
+from acnn_nnunet.casewise.execution import HERE, Execution
+from acnn_nnunet.casewise.journal import Entries, cases_of_part
+from acnn_nnunet.casewise.parts import joined_parts, part_done
+from acnn_nnunet.casewise.recorded import CaseWork, header_of, opened_journal, record_cases
+from acnn_nnunet.casewise.status import write_status
 from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json, write_text
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
@@ -15,11 +19,11 @@ from acnn_nnunet.refinement.changes import find_changes
 from acnn_nnunet.refinement.page import draw_changes, render_refinement_page
 from acnn_nnunet.refinement.predictions import PredictionFiles, list_predictions, read_prediction, write_label_map
 from acnn_nnunet.refinement.second_stage import SecondStageOptions, load_refiner, refine_folder
-from acnn_nnunet.refinement.table import EXCLUDED, RefinedRow, read_rows, write_table
+from acnn_nnunet.refinement.table import EXCLUDED, RefinedRow, row_of, write_table
 
 PROJECT, COMPLETE, SECOND_STAGE = "project", "complete", "second-stage"
 METHODS = (PROJECT, COMPLETE, SECOND_STAGE)
-TABLE_FILE, PAGE_FILE, JOURNAL_FILE = "refined.csv", "refined.html", "parts/refined.jsonl"
+COMMAND, TABLE_FILE, PAGE_FILE = "refine", "refined.csv", "refined.html"
 ASSUMPTIONS = (
     "Without a calibration every case is refined, prediction and anatomy count alike (½ each), and a label that is one "
     "piece in the prior's mean shape keeps no islands."
@@ -34,14 +38,14 @@ class RefineOptions:
         method: one of `METHODS`.
         prior_file: the shape prior; None for a second stage.
         second_stage: the model that corrects label maps; None for the other methods.
-        continue_prediction: keep the cases that are refined already.
+        execution: where the cases are refined.
         device: cpu, cuda or mps.
     """
 
     method: str = PROJECT
     prior_file: Path | None = None
     second_stage: SecondStageOptions | None = None
-    continue_prediction: bool = False
+    execution: Execution = HERE
     device: str = "cpu"
 
 
@@ -63,20 +67,37 @@ def refine(source: Path, output: Path, options: RefineOptions) -> Outcome:
     source, output = Path(source), Path(output)
     if options.method == SECOND_STAGE:
         assert options.second_stage is not None
-        return refine_folder(source, output, PerWorker(partial(load_refiner, options.second_stage)))
-    refiner = PerWorker(partial(load_anatomy_refiner, options))
+        stage = PerWorker(partial(load_refiner, options.second_stage))
+        return refine_folder(source, output, stage, options=options.second_stage, execution=options.execution)
+    execution = options.execution
+    refiner = PerWorker(partial(load_anatomy_refiner, replace(options, execution=HERE)))
     coder = refiner().coder
     cases = list_predictions(source, coder)
     make_output_folder(output, source=source)
-    journal, rows = _begin(output, cases, options, coder)
-    missing = {case: (case, files, output / files.label.name) for case, files in cases.items() if case not in rows}
-    for result in work_through(partial(_refine_case, refiner), missing, num_done=len(rows)):
-        row = result.value or RefinedRow(result.case, EXCLUDED, reason=str(result.error))
-        journal.append(asdict(row))
-        rows[row.case] = row
-    ordered = [rows[case] for case in cases]
-    _write_results(output, ordered, cases, coder, options)
-    return _outcome(ordered, output)
+    write_json(output / "dataset.json", coder.bundle.dataset_json)
+    write_json(output / "plans.json", coder.bundle.plans.plans)
+    header = header_of(COMMAND, source, options, cases, prior_sha256=coder.prior.sha256)
+    work = CaseWork(partial(_refine_case, refiner), _sources, _targets)
+    with opened_journal(output, header, execution, may_change=("cases",), paths=("source",)) as journal:
+        part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
+        mine = {case: (case, cases[case], output / cases[case].label.name) for case in part}
+        record_cases(work, mine, journal, execution=execution)
+        if execution.num_parts > 1:
+            return part_done(output, execution)
+        return _write_results(output, journal.entries_of(part), cases, coder, options.method)
+
+
+def merge_parts(output: Path) -> Outcome:
+    """Write table and page of predictions that were refined in parts.
+
+    Raises:
+        FileNotFoundError: if `output` holds no parts, or the prior or the predictions are gone.
+        ValueError: naming the parts that are missing, unfinished or of another run.
+    """
+    header, entries = joined_parts(output, paths=("source",))
+    options = RefineOptions(header["options"]["method"], Path(header["options"]["prior_file"]))
+    coder = load_anatomy_refiner(options).coder
+    return _write_results(output, entries, list_predictions(Path(header["source"]), coder), coder, options.method)
 
 
 def load_anatomy_refiner(options: RefineOptions) -> AnatomyRefiner:
@@ -96,28 +117,16 @@ def load_anatomy_refiner(options: RefineOptions) -> AnatomyRefiner:
     return AnatomyRefiner(coder, Recipe())
 
 
-def _begin(
-    output: Path, cases: Mapping[str, PredictionFiles], options: RefineOptions, coder: Coder
-) -> tuple[Journal, dict[str, RefinedRow]]:
-    """Start the journal, or take it up; return it and the rows of the cases that are done."""
-    journal = Journal(output / JOURNAL_FILE)
-    header = {"method": options.method, "prior_sha256": coder.prior.sha256}
-    write_json(output / "dataset.json", coder.bundle.dataset_json)
-    write_json(output / "plans.json", coder.bundle.plans.plans)
-    if not options.continue_prediction or not journal.path.is_file():
-        journal.start(header)
-        return journal, {}
-    if (before := journal.read()[0]) != header:
-        changed = next(key for key in header if before.get(key) != header[key])
-        raise ValueError(
-            f"{output} was begun with another {changed} ({before.get(changed)}): name another folder with -o, or leave "
-            "out --continue_prediction to refine all again."
-        )
-    known = {case: row for case, row in read_rows(journal).items() if case in cases and row.status != EXCLUDED}
-    return journal, {case: row for case, row in known.items() if (output / cases[case].label.name).is_file()}
+def _sources(item: tuple[str, PredictionFiles, Path]) -> list[Path]:
+    files = item[1]
+    return [path for path in (files.label, files.probabilities) if path is not None]
 
 
-def _refine_case(refiner: PerWorker[AnatomyRefiner], item: tuple[str, PredictionFiles, Path]) -> RefinedRow:
+def _targets(item: tuple[str, PredictionFiles, Path]) -> list[Path]:
+    return [item[2]]
+
+
+def _refine_case(refiner: PerWorker[AnatomyRefiner], item: tuple[str, PredictionFiles, Path]) -> dict[str, Any]:
     case, files, target = item
     coder = refiner().coder
     prediction, properties = read_prediction(files, coder)
@@ -126,7 +135,7 @@ def _refine_case(refiner: PerWorker[AnatomyRefiner], item: tuple[str, Prediction
     voxel_ml = float(prediction.spacing_mm[0] * prediction.spacing_mm[1] * prediction.spacing_mm[2]) / 1000
     changes = find_changes(prediction.values, refined.values, labels=values_of_labels(coder), voxel_ml=voxel_ml)
     soft = prediction.probabilities is not None
-    return RefinedRow(case, refined.status, refined.reason, soft, asdict(changes), refined.measures)
+    return {"row": asdict(RefinedRow(case, refined.status, refined.reason, soft, asdict(changes), refined.measures))}
 
 
 def values_of_labels(coder: Coder) -> dict[str, tuple[int, ...]]:
@@ -138,12 +147,15 @@ def values_of_labels(coder: Coder) -> dict[str, tuple[int, ...]]:
 
 
 def _write_results(
-    output: Path, rows: Sequence[RefinedRow], cases: Mapping[str, PredictionFiles], coder: Coder, options: RefineOptions
-) -> None:
+    output: Path, entries: Entries, cases: Mapping[str, PredictionFiles], coder: Coder, method: str
+) -> Outcome:
+    rows = [row_of(entry) for entry in entries]
     write_table(output / TABLE_FILE, rows, label_names=list(coder.names.values()))
     pictures = draw_changes(rows, cases, output, coder)
-    page = render_refinement_page(rows, pictures, prior=coder.prior, method=options.method, assumptions=ASSUMPTIONS)
+    page = render_refinement_page(rows, pictures, prior=coder.prior, method=method, assumptions=ASSUMPTIONS)
     write_text(output / PAGE_FILE, page)
+    write_status(output, entries)
+    return _outcome(rows, output)
 
 
 def _outcome(rows: Sequence[RefinedRow], output: Path) -> Outcome:

@@ -9,7 +9,9 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from acnn_nnunet.casewise.run import outcome_of, run
+from acnn_nnunet.casewise.execution import HERE, Execution
+from acnn_nnunet.casewise.file_results import write_files
+from acnn_nnunet.casewise.recorded import header_of
 from acnn_nnunet.casewise.work import Outcome, PerWorker
 from acnn_nnunet.files.folders import find_images
 from acnn_nnunet.files.safe_writes import make_output_folder
@@ -110,13 +112,22 @@ class Refiner:
         return rearrange(network(slices).float().cpu(), "z c y x -> c z y x")
 
 
-def refine_folder(source: Path, output: Path, refiner: PerWorker[Refiner]) -> Outcome:
+def refine_folder(
+    source: Path,
+    output: Path,
+    refiner: PerWorker[Refiner],
+    *,
+    options: SecondStageOptions | None = None,
+    execution: Execution = HERE,
+) -> Outcome:
     """Write the corrected label map of each file of a folder under the same name.
 
     Args:
         source: folder of label maps.
         output: folder to write; not the source.
         refiner: corrects them.
+        options: that it was loaded by, for the journal.
+        execution: where the label maps are corrected.
 
     Raises:
         FileNotFoundError: if there is nothing to read.
@@ -129,7 +140,8 @@ def refine_folder(source: Path, output: Path, refiner: PerWorker[Refiner]) -> Ou
         raise FileNotFoundError(f"{source} holds no label map *{ending}: name a folder of predictions.")
     make_output_folder(output, source=source)
     cases = {case: (file, output / file.name) for case, file in files.items()}
-    return outcome_of(run(partial(_refine_file, refiner), cases), output)
+    header = header_of("refine --method second-stage", source, options, cases)
+    return write_files(partial(_refine_file, refiner), cases, output, header=header, execution=execution, unit="case")
 
 
 def load_refiner(options: SecondStageOptions) -> Refiner:

@@ -1,11 +1,10 @@
 """`refined.csv`: what a refinement did to each case."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acnn_nnunet.casewise.journal import Journal
 from acnn_nnunet.files import tables
 
 EXCLUDED = "excluded"
@@ -54,6 +53,8 @@ def write_table(path: Path, rows: Sequence[RefinedRow], *, label_names: Sequence
     tables.write_table(path, columns)
 
 
-def read_rows(journal: Journal) -> dict[str, RefinedRow]:
-    """Return the last row of each case of a journal."""
-    return {case: RefinedRow(**entry) for case, entry in journal.latest().items()}
+def row_of(entry: Mapping[str, Any]) -> RefinedRow:
+    """Return the row of a case out of its journal's entry."""
+    if entry["error"] is not None:
+        return RefinedRow(entry["case"], EXCLUDED, reason=entry["error"])
+    return RefinedRow(**entry["row"])

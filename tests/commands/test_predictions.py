@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.cli import main
 from acnn_nnunet.plausibility.command import PlausibilityOptions
@@ -62,7 +63,7 @@ def test_a_prior_refines(refined, tmp_path):
 
     assert main(f"refine in -o out --prior {tmp_path / 'prior.pth'} --continue_prediction".split()) == 0
 
-    options = RefineOptions("project", tmp_path / "prior.pth", continue_prediction=True)
+    options = RefineOptions("project", tmp_path / "prior.pth", execution=Execution(go_on=True))
     assert refined == [(Path("in"), Path("out"), options)]
 
 

@@ -204,9 +204,11 @@ def test_after_a_kill_the_rest_is_done(predictions, prior, tmp_path, monkeypatch
 
 def test_going_on_with_another_prior_is_refused(predictions, prior, tmp_path, capsys):
     output = tmp_path / "out"
-    (output / "parts").mkdir(parents=True)
-    (output / "parts" / "refined.jsonl").write_text(json.dumps({"method": "project", "prior_sha256": "0"}) + "\n")
+    assert run(predictions, "--prior", prior, "-o", output) == 0
+    journal = output / "parts" / "part_0_of_1.jsonl"
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([json.dumps({**json.loads(lines[0]), "prior_sha256": "0"}), *lines[1:]]) + "\n")
 
     assert run(predictions, "--prior", prior, "-o", output, "--continue_prediction") == 1
 
-    assert "was begun with another prior_sha256" in capsys.readouterr().err
+    assert "holds a run with another prior_sha256 (0 instead of" in capsys.readouterr().err
