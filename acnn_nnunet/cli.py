@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from acnn_nnunet import __version__
-from acnn_nnunet.commands import challenges, evaluation, latent, predictions, thick_slices, training
+from acnn_nnunet.commands import challenges, evaluation, latent, predictions, sweeping, thick_slices, training
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="acnn-nnunet", description="Learnt anatomy for nnU-Net v2.")
     parser.add_argument("--version", action="version", version=f"acnn-nnunet {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (training, evaluation, challenges, thick_slices, latent, predictions):
+    for module in (training, evaluation, challenges, thick_slices, latent, predictions, sweeping):
         module.add_parsers(commands)
     return parser
 

@@ -24,8 +24,9 @@ ALLOWED = {
     "fold_prior": {"files", "pages", "casewise", "nnunet", "shape_prior"},
     **{room: GROUNDS | (CAPABILITIES - {room}) for room in CAPABILITIES},
     "trainers": GROUNDS | CAPABILITIES,
+    "sweep": {"files", "pages", "casewise", "nnunet", "evaluation"},
     "demo": GROUNDS | CAPABILITIES | {"trainers"},
-    "commands": GROUNDS | CAPABILITIES | {"trainers", "demo"},
+    "commands": GROUNDS | CAPABILITIES | {"trainers", "sweep", "demo"},
     "cli": {"commands"},
 }
 

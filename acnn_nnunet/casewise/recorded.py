@@ -100,6 +100,7 @@ def record_cases(
     execution: Execution,
     unit: str = "case",
     description: str | None = None,
+    on_failure: Callable[[str, str], None] | None = None,
 ) -> int:
     """Do the cases that the journal does not hold yet, each written down as it ends, and return how many it held.
 
@@ -123,6 +124,8 @@ def record_cases(
     )
     for result in results:
         entry = result.value or {"stamp": stamp_of(work.sources(missing[result.case])), "error": str(result.error)}
+        if on_failure is not None and result.error is not None:
+            on_failure(result.case, result.error)
         journal.append({"case": result.case, **entry})
     return len(done)
 

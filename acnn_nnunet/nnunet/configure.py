@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,11 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"Bad setting: {error}.") from None
     return block
+
+
+def spell_assignments(values: Mapping[str, Any]) -> list[str]:
+    """Return settings as the `key=value` words that `parse_assignments` takes."""
+    return [f"{key}={json.dumps(value)}" for key, value in values.items()]
 
 
 def _describe_mirroring(block: dict[str, Any], plans: dict[str, Any], plans_file: Path, base: str) -> str:

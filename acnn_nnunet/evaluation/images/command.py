@@ -1,7 +1,7 @@
 """`acnn-nnunet evaluate-sr`: reconstructed images against their references, in parallel."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -85,7 +85,7 @@ def evaluate_super_resolution(
     header = header_of(
         COMMAND, reference, options, [pair.case for pair in pairs], prediction=Path(prediction).absolute()
     )
-    work = CaseWork(partial(_recorded_score, data_range=options.data_range), _files)
+    work = CaseWork(partial(_recorded_score, partial(score_pair, data_range=options.data_range)), _files)
     with opened_journal(output, header, execution, may_change=("cases",), paths=("source", "prediction")) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
         by_case = {pair.case: pair for pair in pairs}
@@ -138,10 +138,10 @@ def _write_results(
     return Outcome(_text(summary, output), excluded)
 
 
-def _recorded_score(pair: ImagePair, *, data_range: float | None) -> dict[str, Any]:
+def _recorded_score(score: Callable[[ImagePair], ImageScore], pair: ImagePair) -> dict[str, Any]:
     if pair.prediction is None:
         return {"score": asdict(ImageScore(pair.case, status=MISSING, reason="there is no prediction"))}
-    return {"score": asdict(score_pair(pair, data_range=data_range))}
+    return {"score": asdict(score(pair))}
 
 
 def _score_of(entry: dict[str, Any]) -> ImageScore:

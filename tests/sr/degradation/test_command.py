@@ -84,7 +84,7 @@ class TestWhatIsDrawn:
     def run(folder, seed=0, source="hr", target="lr", **options):
         acquisition = Acquisition(4, profile="boxcar", **options)
         assert degrade_folder(folder / source, folder / target, DegradeOptions(acquisition, seed=seed)).complete
-        return [values_of(path) for path in sorted((folder / target).iterdir())]
+        return [values_of(path) for path in sorted((folder / target).glob("*.nii.gz"))]
 
     def test_names_and_seed_alone_decide(self, folder):
         options = {"motion_mm": 2.0, "rotation_deg": 5.0, "noise": 0.1, "drop": 0.3}
@@ -136,7 +136,12 @@ class TestBadInput:
             f"{tmp_path / 'hr/short.nii.gz'} has 3 slices along NIfTI axis 2, of which --factor 3 leaves fewer than "
             "two thick ones: choose a smaller factor or another --axis.",
         ]
-        assert [path.name for path in (tmp_path / "lr").iterdir()] == ["good.nii.gz"]
+        assert [path.name for path in (tmp_path / "lr").glob("*.nii.gz")] == ["good.nii.gz"]
+        status = (tmp_path / "lr" / "status.csv").read_text().splitlines()
+        assert [line.split(",")[:2] for line in status[1:]] == [
+            ["good", "done"],
+            *([name, "failed"] for name in ("long", "prime", "short")),
+        ]
 
     def test_places_that_cannot_be(self, tmp_path):
         path = write(image_of(np.ones((4, 2, 2), np.float32)), tmp_path / "a.nii.gz")

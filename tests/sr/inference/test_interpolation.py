@@ -62,7 +62,7 @@ def test_what_is_there_is_kept(tmp_path):
         tmp_path / "lr", tmp_path / "hr", InterpolationOptions("linear", 2, execution=Execution(go_on=True))
     )
     assert outcome.complete
-    assert outcome.text == f"{tmp_path / 'hr'}: 1 of 1 done; 1 were there already"
+    assert outcome.text == f"{tmp_path / 'hr'}: 2 of 2 done; 1 were there already"
     assert (tmp_path / "hr" / "a.nii.gz").read_text() == "there"
 
 

@@ -1,0 +1,1 @@
+"""Many trainings: folds × settings × seeds as independent nnUNetv2_train processes."""
