@@ -17,6 +17,12 @@ def square(number):
     return number * number
 
 
+def sleep_and_square(number):
+    """Take a while, and return the square."""
+    time.sleep(0.2)
+    return number * number
+
+
 def die_at_three(number):
     """Die at 3, as a process does that runs out of memory; square the others."""
     if number == 3:
