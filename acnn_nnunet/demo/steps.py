@@ -1,15 +1,13 @@
 """The commands of the demo, and how one of them is run."""
 
-import os
 import shlex
-import shutil
 import subprocess
-import sys
-import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from acnn_nnunet.nnunet.programs import find_program
 
 DATASET_ID = 999
 CONFIGURATION = "3d_fullres_demo"
@@ -111,12 +109,3 @@ def run_step(step: Step, log: Path, environment: dict[str, str], *, while_waitin
             f"the step '{step.purpose}' failed ({program} ended with {process.returncode}; the last line of {log}: "
             f"{lines[-1] if lines else 'it is empty'})"
         )
-
-
-def find_program(name: str) -> str:
-    """Return the path of an entry point: next to this interpreter first, so that a venv need not be activated."""
-    folders = (str(Path(sys.executable).parent), sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath))
-    path = shutil.which(name, path=os.pathsep.join(folders))
-    if path is None:
-        raise RuntimeError(f"the command {name} is neither beside {sys.executable} nor on PATH; run: pip install .")
-    return path

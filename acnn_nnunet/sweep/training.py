@@ -5,12 +5,12 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from nnunetv2.paths import nnUNet_results
 
+from acnn_nnunet.nnunet.programs import find_program
 from acnn_nnunet.sweep.gpus import lock, own_gpu
 from acnn_nnunet.sweep.plan import TrainingRun
 
@@ -74,9 +74,8 @@ def epoch_of(run: TrainingRun) -> int | None:
 
 
 def _start(run: TrainingRun, logs: Path, files: tuple[int, ...], *, go_on: bool) -> int:
-    program = Path(sys.executable).with_name("nnUNetv2_train")
-    words = shlex.split(run.command)[1:] + (["--c"] if go_on else [])
-    command = [str(program) if program.is_file() else "nnUNetv2_train", *words]
+    program, *words = shlex.split(run.command)
+    command = [find_program(program), *words, *(["--c"] if go_on else [])]
     with own_gpu(run.device) as (variables, gpu), open(logs / f"{run.name}.txt", "ab") as log:
         log.write(f"$ {shlex.join(command)}\n".encode())
         log.flush()

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from acnn_nnunet.demo.steps import Step, find_program, plan_steps, run_step
+from acnn_nnunet.demo.steps import Step, plan_steps, run_step
 
 
 def _command(tmp_path, name, script):
@@ -77,14 +77,3 @@ def test_a_variable_in_front_of_a_command_is_for_that_command(tmp_path, monkeypa
     run_step(step, tmp_path / "x.log", environment, while_waiting=lambda: None)
     assert (tmp_path / "x.log").read_text() == "['-n', 'name=value'] 1\n"
     assert environment["nnUNet_n_proc_DA"] == "0"
-
-
-def test_missing_command_says_how_to_get_it():
-    with pytest.raises(RuntimeError, match=r"the command nnUNetv2_nowhere is neither beside .* pip install"):
-        find_program("nnUNetv2_nowhere")
-
-
-def test_programs_beside_the_interpreter_come_first(tmp_path, monkeypatch):
-    folder = _command(tmp_path, "nnUNetv2_train", "")
-    monkeypatch.setattr(sys, "executable", str(folder / "python"))
-    assert find_program("nnUNetv2_train") == str(folder / "nnUNetv2_train")

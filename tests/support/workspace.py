@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import acnn_nnunet
-from acnn_nnunet.demo.steps import find_program
+from acnn_nnunet.nnunet.programs import find_program
 from acnn_nnunet.nnunet.startup import SHIM_FOLDER
 
 DATASET = "Dataset004_Hippocampus"

@@ -1,0 +1,109 @@
+"""Commands under watch, and a Dask scheduler and workers on loopback, for the benchmark of cohorts."""
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from scripts.benchmarks.killed_commands import environment_of
+
+
+@dataclass
+class Watch:
+    """What a command and all around it took: peak memory by polling, processor time at the end."""
+
+    peak_driver_mib: float = 0.0
+    peak_all_mib: float = 0.0
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    exit_code: int = 0
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
+
+    def per_case_ms(self, num_cases: int) -> float:
+        """Return processor milliseconds per case."""
+        return 1000 * self.cpu_s / num_cases
+
+
+class Cluster:
+    """A scheduler and workers on loopback, that can be killed one by one."""
+
+    def __init__(self, work: Path, num_workers: int = 2) -> None:
+        self.work, self.file = work, work / "scheduler.json"
+        self.file.unlink(missing_ok=True)
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        while not self.file.is_file():
+            time.sleep(0.1)
+        self.workers = [self.add_worker() for _ in range(num_workers)]
+
+    def add_worker(self) -> subprocess.Popen:
+        """Start a worker of one thread."""
+        words = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
+        return self._start("worker", *words, "--local-directory", str(self.work))
+
+    def stop(self) -> None:
+        """End what is still there."""
+        for process in (*self.workers, self.scheduler):
+            process.kill()
+            process.wait()
+
+    def _start(self, what: str, *words: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *words, "--scheduler-file", str(self.file)]
+        with open(self.work / f"{what}.txt", "ab") as log:
+            return subprocess.Popen(command, env=environment(self.work), stdout=log, stderr=log, cwd=self.work)
+
+
+@contextmanager
+def cluster(work: Path, num_workers: int = 2):
+    """Give a cluster, and end it."""
+    made = Cluster(work, num_workers)
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def environment(work: Path) -> dict[str, str]:
+    """Return the variables that every process here gets."""
+    return {**os.environ, **environment_of(work)}
+
+
+def start(work: Path, words: list[str]) -> subprocess.Popen:
+    """Start a command, its words in log.txt."""
+    with open(work / "log.txt", "ab") as log:
+        command = [sys.executable, "-m", "acnn_nnunet.cli", *words]
+        return subprocess.Popen(command, cwd=work, env=environment(work), stdout=log, stderr=log)
+
+
+def watch(process: subprocess.Popen, beside: Cluster | None = None) -> Watch:
+    """Wait for a command and return what it and the cluster took."""
+    found, begun = Watch(), time.monotonic()
+    others = [] if beside is None else [psutil.Process(each.pid) for each in (beside.scheduler, *beside.workers)]
+    before = sum(cpu_of(each) for each in others)
+    driver = psutil.Process(process.pid)
+    seen: dict[int, float] = {}
+    while process.poll() is None:
+        try:
+            own = driver.memory_info().rss / 2**20
+            children = driver.children(recursive=True)
+            found.peak_driver_mib = max(found.peak_driver_mib, own)
+            rest = [each.memory_info().rss / 2**20 for each in (*children, *others)]
+            found.peak_all_mib = max(found.peak_all_mib, own + sum(rest))
+            seen |= {each.pid: cpu_of(each) for each in (driver, *children)}
+        except psutil.Error:
+            pass
+        time.sleep(0.2)
+    found.wall_s = time.monotonic() - begun
+    found.cpu_s = sum(seen.values()) + sum(cpu_of(each) for each in others) - before
+    found.exit_code = process.returncode
+    return found
+
+
+def cpu_of(process: psutil.Process) -> float:
+    """Return the processor seconds of a process."""
+    times = process.cpu_times()
+    return times.user + times.system

@@ -1,0 +1,251 @@
+"""Tens of thousands of cases: memory, cost per case, speed-up, the price of Dask, kills and broken inputs.
+
+    python -m scripts.benchmarks.cohorts all --work FOLDER [--results benchmarks/cohorts] [--maps 20000] [--few 2000]
+    python -m scripts.benchmarks.cohorts scale|throughput|executors|kills|broken --work FOLDER
+
+`scale`: `evaluate` and `codes` on FEW and on MAPS label maps, two workers on loopback: peak memory of the command and
+of everything together, processor seconds per case. `throughput`: one Dask worker against two. `executors`: two local
+processes against two Dask workers. `kills`: SIGKILL of a worker, the driver or the scheduler at random moments, then
+`--continue`. `broken`: 1 % of the inputs broken in eight ways. The maps are phantom hearts of 16×20×20 voxels under
+many names; a small prior is trained on them once. Each step writes one JSON file; what is there is not measured again.
+Times against the clock want an idle machine: the load is written down beside them.
+"""
+
+import argparse
+import os
+import platform
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from acnn_nnunet.files.safe_writes import write_json
+from scripts.benchmarks.broken_files import BREAKS
+from scripts.benchmarks.cohort_processes import Cluster, cluster, start, watch
+from scripts.benchmarks.killed_commands import DATASET, QUICK, ROOT, make_data
+
+RESULTS = ROOT / "benchmarks" / "cohorts"
+STEPS = ("scale", "throughput", "executors", "kills", "broken")
+PRIOR = f"trained/{DATASET}/ShapePriorTrainer__nnUNetPlans__{QUICK}/fold_0/checkpoint_final.pth"
+KILLED = {"worker": 20, "driver": 10, "scheduler": 5}
+NUM_KILLED_MAPS = 400
+LABELS = ["-l", "1", "2", "3"]
+
+
+def maps_of(work: Path, num_maps: int) -> tuple[Path, Path]:
+    """Return folders of references and predictions with so many cases, links to a few files."""
+    folders = work / f"gt_{num_maps}", work / f"pred_{num_maps}"
+    sources = work / "raw" / DATASET / "labelsTr", work / "predictions"
+    for folder, source in zip(folders, sources, strict=True):
+        files = sorted(source.glob("*.nii.gz"))
+        if folder.is_dir():
+            continue
+        folder.mkdir()
+        for number in range(num_maps):
+            os.link(files[number % len(files)], folder / f"case_{number:06d}.nii.gz")
+    return folders
+
+
+def evaluate_words(work: Path, num_maps: int, output: Path) -> list[str]:
+    """Return the words of `evaluate`."""
+    gt, pred = maps_of(work, num_maps)
+    return ["evaluate", str(gt), str(pred), "-o", str(output), *LABELS]
+
+
+def codes_words(work: Path, num_maps: int, output: Path) -> list[str]:
+    """Return the words of `codes`."""
+    return [
+        "codes",
+        str(maps_of(work, num_maps)[0]),
+        "-o",
+        str(output.with_suffix(".csv")),
+        "--prior",
+        str(work / PRIOR),
+    ]
+
+
+COMMANDS: dict[str, Callable[[Path, int, Path], list[str]]] = {"evaluate": evaluate_words, "codes": codes_words}
+
+
+def scale(work: Path, few: int, many: int) -> dict[str, Any]:
+    """Measure both commands on few and on many maps, on a cluster."""
+    found: dict[str, Any] = {}
+    for name, words in COMMANDS.items():
+        sizes = {}
+        for size in (few, many):
+            with cluster(work) as made:
+                output = fresh(work / f"out_{name}_{size}")
+                taken = watch(start(work, [*words(work, size, output), "--scheduler", str(made.file)]), made)
+            sizes[size] = {**vars(taken), "cpu_ms_per_case": taken.per_case_ms(size)}
+        extra = (sizes[many]["cpu_s"] - sizes[few]["cpu_s"]) / (many - few) * 1000  # without the start of everything
+        found[name] = {
+            "sizes": {str(size): values for size, values in sizes.items()},
+            "memory_of_all_ratio": sizes[many]["peak_all_mib"] / sizes[few]["peak_all_mib"],
+            "memory_of_driver_ratio": sizes[many]["peak_driver_mib"] / sizes[few]["peak_driver_mib"],
+            "cost_per_case_ratio": sizes[many]["cpu_ms_per_case"] / sizes[few]["cpu_ms_per_case"],
+            "cpu_ms_per_further_case": extra,
+        }
+    return {**found, "targets": {"memory ratios": "≤ 1.10", "cost per case": "within 10 %"}}
+
+
+def throughput(work: Path, few: int, many: int) -> dict[str, Any]:
+    """Measure two workers against one, on a cluster."""
+    taken = {}
+    for workers in (1, 2):
+        with cluster(work, workers) as made:
+            words = [*evaluate_words(work, few, fresh(work / "out_t")), "--scheduler", str(made.file)]
+            taken[workers] = watch(start(work, words), made)
+    speedup = taken[1].wall_s / taken[2].wall_s
+    return {"workers": {str(n): vars(each) for n, each in taken.items()}, "speedup": speedup, "target": "≥ 1.8"}
+
+
+def executors(work: Path, few: int, many: int) -> dict[str, Any]:
+    """Measure two Dask workers against two local processes."""
+    local = watch(start(work, [*evaluate_words(work, few, fresh(work / "out_l")), "-np", "2"]))
+    with cluster(work) as made:
+        words = [*evaluate_words(work, few, fresh(work / "out_d")), "--scheduler", str(made.file)]
+        dask = watch(start(work, words), made)
+    return {
+        "local": vars(local),
+        "dask": vars(dask),
+        "time_ratio": dask.wall_s / local.wall_s,
+        "cpu_ratio": dask.cpu_s / local.cpu_s,
+        "target": "time ratio ≤ 1.15",
+    }
+
+
+def kills(work: Path, few: int, many: int) -> dict[str, Any]:
+    """Kill something at random moments, go on, and compare with an undisturbed run."""
+    rng = random.Random(0)
+    undisturbed = fresh(work / "out_k")
+    with cluster(work) as made:
+        taken = watch(start(work, [*evaluate_words(work, NUM_KILLED_MAPS, undisturbed), "--scheduler", str(made.file)]))
+    expected = tables_of(undisturbed)
+    found: dict[str, Any] = {"undisturbed_s": taken.wall_s, "maps": NUM_KILLED_MAPS}
+    for what, count in KILLED.items():
+        trials = [kill_once(work, what, rng.uniform(0.05, 0.95) * taken.wall_s, expected) for _ in range(count)]
+        equal = sum(trial["equal"] for trial in trials)
+        found[what] = {"moments": count, "equal": equal, "trials": trials}
+    return {**found, "target": "every case exactly once, tables equal byte for byte"}
+
+
+def kill_once(work: Path, what: str, moment_s: float, expected: dict[str, bytes]) -> dict[str, Any]:
+    """Kill one process at a moment, go on until all is done, and return what came of it."""
+    output = fresh(work / "out_k1")
+    made = Cluster(work)
+    words = evaluate_words(work, NUM_KILLED_MAPS, output)
+    driver = start(work, [*words, "--scheduler", str(made.file)])
+    try:
+        time.sleep(moment_s)
+        victim = {"worker": made.workers[0], "driver": driver, "scheduler": made.scheduler}[what]
+        ended_before = driver.poll() is not None
+        done = cases_in(output)
+        victim.send_signal(signal.SIGKILL)
+        first = driver.wait(timeout=600)
+        if what == "scheduler":
+            made.stop()
+            made = Cluster(work)
+        again = 0
+        if first != 0:
+            again = start(work, [*words, "--scheduler", str(made.file), "--continue"]).wait(timeout=600)
+    finally:
+        made.stop()
+    lines = (output / "parts" / "part_0_of_1.jsonl").read_bytes().count(b'"case": ')
+    return {
+        "moment_s": round(moment_s, 2),
+        "cases_at_kill": done,
+        "ended_before": ended_before,
+        "exit_codes": [first, again],
+        "entries": lines,
+        "equal": tables_of(output) == expected and lines == NUM_KILLED_MAPS,
+    }
+
+
+def cases_in(output: Path) -> int:
+    """Return how many cases a run has written down."""
+    journal = output / "parts" / "part_0_of_1.jsonl"
+    return journal.read_bytes().count(b'"case": ') if journal.is_file() else 0
+
+
+def tables_of(output: Path) -> dict[str, bytes]:
+    """Return the content of a run's tables."""
+    names = ("cases.csv", "cases_largest_component.csv", "status.csv", "summary.json")
+    return {name: (output / name).read_bytes() for name in names if (output / name).is_file()}
+
+
+def broken(work: Path, few: int, many: int) -> dict[str, Any]:
+    """Break 1 % of the inputs in eight ways, and see that each costs itself."""
+    folders = tuple(work / f"broken_{side}" for side in ("gt", "pred"))
+    for folder, source in zip(folders, maps_of(work, few), strict=True):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(source, folder)
+    names = random.Random(1).sample(sorted(path.name for path in folders[1].iterdir()), few // 100)
+    for number, name in enumerate(names):
+        BREAKS[number % len(BREAKS)](folders[1] / name)
+    output = fresh(work / "out_b")
+    with cluster(work) as made:
+        words = ["evaluate", *map(str, folders), "-o", str(output), *LABELS, "--scheduler", str(made.file)]
+        taken = watch(start(work, words), made)
+    rows = [line.split(",", 2) for line in (output / "status.csv").read_text().splitlines()[1:]]
+    failed = {f"{case}.nii.gz": reason for case, status, reason in rows if status == "failed"}
+    return {
+        "cases": few,
+        "broken": len(names),
+        "failed_rows": len(failed),
+        "failed_are_the_broken": set(failed) == set(names),
+        "each_has_a_reason": all(failed.values()),
+        "done": sum(status == "done" for _, status, _ in rows),
+        "exit_code": taken.exit_code,
+        "reasons": {BREAKS[number].__name__: failed.get(names[number], "")[-160:] for number in range(len(BREAKS))},
+        "target": "all others done, one row and reason per failure, exit code 1",
+    }
+
+
+def fresh(output: Path) -> Path:
+    """Remove an output of before, and return its path."""
+    for path in (output, output.with_suffix(".csv"), output.with_suffix(".csv.run")):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    return output
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what the commands ran on, with what, and how busy it was."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return {
+        "cpu": next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown"),
+        "cores": os.cpu_count(),
+        "load_at_the_end": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("distributed", "torch", "nnunetv2", "acnn-nnunet")},
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def main() -> None:
+    """Measure the steps that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=["all", *STEPS])
+    parser.add_argument("--work", type=Path, required=True, help="folder for data and outputs")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--maps", type=int, default=20_000)
+    parser.add_argument("--few", type=int, default=2_000)
+    arguments = parser.parse_args()
+    work = arguments.work.absolute()
+    make_data(work)
+    for step in STEPS if arguments.step == "all" else (arguments.step,):
+        file = arguments.results / f"{step}.json"
+        if file.is_file():
+            print(f"{file} is there")
+            continue
+        found = globals()[step](work, arguments.few, arguments.maps)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"machine": describe_machine(), **found})
+        print(f"{file} written")
+
+
+if __name__ == "__main__":
+    main()
