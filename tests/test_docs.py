@@ -3,6 +3,7 @@
 import importlib
 import re
 import shlex
+import subprocess
 from argparse import _SubParsersAction
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from acnn_nnunet import __version__
 from acnn_nnunet.cli import _parse, build_parser
 from acnn_nnunet.nnunet.configure import parse_assignments
 from acnn_nnunet.shape_prior.training.stages import StageSchedule
+from acnn_nnunet.sweep.plan import read_plan
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -153,3 +155,41 @@ def test_the_citation_is_of_this_version():
     citation = (ROOT / "CITATION.cff").read_text()
 
     assert f"\nversion: {__version__}\n" in citation
+
+
+def blocks_of(page: str, language: str) -> list[str]:
+    """Return the code blocks of a guide in a language."""
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", (ROOT / "docs/guide" / page).read_text(), re.DOTALL | re.MULTILINE
+    )
+
+
+def test_the_shell_scripts_of_the_cluster_guide_are_whole(tmp_path):
+    for block in blocks_of("cluster.md", "bash"):
+        script = tmp_path / "script.sh"
+        script.write_text(block)
+        subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+def test_slurm_gets_the_job_that_the_cluster_guide_asks_for(tmp_path, monkeypatch):
+    (program,) = blocks_of("cluster.md", "python")
+    made = program.split("cluster.scale")[0].replace(
+        "SLURMCluster(", "SLURMJob(scheduler='tcp://127.0.0.1:1', name='w', "
+    )
+    made = made.replace("from dask_jobqueue import", "from dask_jobqueue.slurm import")
+    made = re.sub(r"\n    (scheduler_options|processes)=.*", "", made)
+    names: dict = {}
+    exec(made, names)
+
+    script = names["cluster"].job_script()
+    (tmp_path / "job.sh").write_text(script)
+    subprocess.run(["bash", "-n", str(tmp_path / "job.sh")], check=True)
+    assert "#SBATCH -p cpu" in script
+    assert "#SBATCH -t 04:00:00" in script
+    assert "#SBATCH --mem=8G" in script
+
+
+def test_the_plan_of_the_cluster_guide_is_one(tmp_path):
+    (tmp_path / "plan.yaml").write_text(blocks_of("cluster.md", "yaml")[0])
+
+    assert len(read_plan(tmp_path / "plan.yaml").runs("Dataset027_ACDC")) == 8

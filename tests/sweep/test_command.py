@@ -27,7 +27,7 @@ def workplace(tmp_path, monkeypatch):
 @pytest.fixture
 def run(tmp_path, capsys):
     def sweep(*words, **changes):
-        (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, **changes}))
+        (tmp_path / "plan.yaml").write_text(yaml.safe_dump({**PLAN, **changes}, sort_keys=False))
         code = main(["sweep", str(tmp_path / "plan.yaml"), "-o", str(tmp_path / "out"), "-np", "1", *words])
         return code, *capsys.readouterr()
 

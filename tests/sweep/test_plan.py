@@ -8,7 +8,8 @@ from acnn_nnunet.sweep.plan import EXAMPLE, read_plan
 
 def write(path, **changes):
     content = {**yaml.safe_load(EXAMPLE), **changes}
-    path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}))
+    given = {key: value for key, value in content.items() if value is not None}
+    path.write_text(yaml.safe_dump(given, sort_keys=False))
     return path
 
 
