@@ -82,7 +82,7 @@ def test_command_lines_parse(page):
     lines, spans = code_of(page)
     commands = [match[1] for code in [*lines, *spans] if (match := re.search(r"\bacnn-nnunet ([a-z][^)]*)", code))]
     for command in commands:
-        words = shlex.split(command, comments=True)
+        words = shlex.split(command.replace("$SLURM_ARRAY_TASK_ID", "0"), comments=True)
         if len(words) == 1 or "--help" in words:  # a command that is mentioned, not called, exists if it has a help
             with pytest.raises(SystemExit, match=r"^0$"):
                 _parse(words if "--help" in words else [*words, "--help"])
@@ -171,12 +171,12 @@ def test_the_shell_scripts_of_the_cluster_guide_are_whole(tmp_path):
         subprocess.run(["bash", "-n", str(script)], check=True)
 
 
-def test_slurm_gets_the_job_that_the_cluster_guide_asks_for(tmp_path, monkeypatch):
+def test_slurm_gets_the_job_that_the_cluster_guide_asks_for(tmp_path):
     (program,) = blocks_of("cluster.md", "python")
     made = program.split("cluster.scale")[0].replace(
         "SLURMCluster(", "SLURMJob(scheduler='tcp://127.0.0.1:1', name='w', "
     )
-    made = made.replace("from dask_jobqueue import", "from dask_jobqueue.slurm import")
+    made = made.replace("dask_jobqueue import SLURMCluster", "dask_jobqueue.slurm import SLURMJob")
     made = re.sub(r"\n    (scheduler_options|processes)=.*", "", made)
     names: dict = {}
     exec(made, names)

@@ -30,9 +30,9 @@ def command_of_parts(output: Path) -> str:
 
     Raises:
         FileNotFoundError: if there are no parts.
-        ValueError: naming the parts that are missing or of another run.
+        ValueError: naming the parts that are missing.
     """
-    header = common_header(find_parts(run_folder(output)))
+    header = find_parts(run_folder(output))[0].header()
     return str(header.get("command", "evaluate"))  # an earlier version had parts of that one only
 
 

@@ -12,7 +12,7 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "plan", metavar="PLAN", type=Path, help="YAML: dataset, configuration, trainer, folds, settings"
     )
-    add_output(parser)
+    add_output(parser, what="folder to write; default: the plan's name without its ending", default=None)
     parser.add_argument("-np", dest="num_processes", type=int, help="trainings at a time; default: one per GPU, or one")
     parser.add_argument("--continue", dest="go_on", action="store_true", help="keep the runs that are trained already")
     add_scheduler(parser)
@@ -30,5 +30,7 @@ def _sweep(arguments: argparse.Namespace) -> tuple[str, int]:
         scheduler=scheduler_of(arguments),
         num_processes=max(1, len(visible_gpus())) if arguments.num_processes is None else arguments.num_processes,
     )
-    outcome = sweep(arguments.plan.absolute(), arguments.output.absolute(), SweepOptions(execution))
+    plan = arguments.plan.absolute()
+    output = plan.with_suffix("") if arguments.output is None else arguments.output.absolute()
+    outcome = sweep(plan, output, SweepOptions(execution))
     return outcome.text, outcome.exit_code
