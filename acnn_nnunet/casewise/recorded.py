@@ -52,6 +52,11 @@ def header_of(command: str, source: Path, options: Any, cases: Collection[str], 
     fields = {} if options is None else dataclasses.asdict(options)
     fields.pop("execution", None)
     content = {"command": command, "source": Path(source).absolute(), "options": fields, **more, "cases": sorted(cases)}
+    return as_json(content)
+
+
+def as_json(content: Entry) -> Entry:
+    """Return plain values as JSON gives them back: tuples as lists, paths as text."""
     return json.loads(json.dumps(plain(content), default=str))
 
 

@@ -78,6 +78,10 @@ def _merger_of(command: str) -> Callable[[Path], Any]:
         return evaluate.merge_parts
     if command == evaluate_sr.COMMAND:
         return evaluate_sr.merge_parts
+    if command == "plausibility":
+        from acnn_nnunet.plausibility.command import merge_parts as merge_plausibility
+
+        return merge_plausibility
     if command == "refine":
         from acnn_nnunet.refinement import command as refine
 

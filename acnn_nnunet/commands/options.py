@@ -85,6 +85,8 @@ def execution_of(arguments: argparse.Namespace) -> Execution:
         for name, value in vars(arguments).items():
             if isinstance(value, Path):
                 setattr(arguments, name, value.absolute())
+            elif isinstance(value, list) and value and isinstance(value[0], Path):
+                setattr(arguments, name, [path.absolute() for path in value])
     return Execution(
         num_processes=num_processes(arguments),
         scheduler=scheduler_of(arguments),

@@ -55,19 +55,19 @@ def _add_plausibility(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--groups", dest="groups_file", metavar="CSV", type=Path, help=f"{GROUPS}; default: the one next to GT"
     )
-    parser.add_argument(
-        "--continue", dest="continue_scoring", action="store_true", help="keep the cases that are scored already"
-    )
+    add_execution(parser, num_processes=1)
     parser.set_defaults(run=_plausibility)
 
 
 def _plausibility(arguments: argparse.Namespace) -> tuple[str, int]:
     from acnn_nnunet.plausibility.command import PlausibilityOptions, plausibility
 
+    execution = execution_of(arguments)
     no_prior = arguments.prior is None and arguments.dataset is None
     prior_file = None if no_prior else prior_of(arguments)
     members = tuple(arguments.members or ())
-    options = options_from(PlausibilityOptions, arguments, prior_file=prior_file, members=members)
+    more = {"prior_file": prior_file, "members": members, "execution": execution}
+    options = options_from(PlausibilityOptions, arguments, **more)
     outcome = plausibility(arguments.prediction, arguments.output, options)
     return outcome.text, outcome.exit_code
 

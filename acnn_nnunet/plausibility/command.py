@@ -1,13 +1,17 @@
 """`acnn-nnunet plausibility`: which predictions of a folder should be looked at, without ground truth."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from acnn_nnunet.casewise.journal import Journal
-from acnn_nnunet.casewise.run import work_through
-from acnn_nnunet.casewise.work import Excluded, Outcome
+from acnn_nnunet.casewise.execution import HERE, Execution
+from acnn_nnunet.casewise.journal import Entries, cases_of_part
+from acnn_nnunet.casewise.parts import joined_parts, part_done
+from acnn_nnunet.casewise.recorded import as_json, opened_journal
+from acnn_nnunet.casewise.status import write_status
+from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule
 from acnn_nnunet.files.folders import existing_folder
 from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
@@ -15,6 +19,7 @@ from acnn_nnunet.files.safe_writes import refuse_file, write_json, write_text
 from acnn_nnunet.fold_prior.case_files import list_images, list_labels
 from acnn_nnunet.plausibility.calibrate import calibrate
 from acnn_nnunet.plausibility.calibration import Calibration
+from acnn_nnunet.plausibility.cases import rows_of, score_cases
 from acnn_nnunet.plausibility.estimates import check_level
 from acnn_nnunet.plausibility.members import find_members
 from acnn_nnunet.plausibility.page import PageParts, cases_to_show, render_plausibility_page
@@ -30,10 +35,12 @@ from acnn_nnunet.plausibility.table import (
     write_table,
 )
 
+COMMAND = "plausibility"
 TABLE_FILE, PAGE_FILE, CALIBRATION_FILE = "plausibility.csv", "report.html", "calibration.json"
 # What changes no score: a calibration is made and applied after all cases are scored.
-_MAY_CHANGE = ("cases",)
+_MAY_CHANGE = ("command", "cases", "settings")
 _PATHS = ("predictions", "images", "references")
+_FILES = ("prior_file", "images", "dataset_json", "rules_file", "calibration_file", "references", "groups_file")
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class PlausibilityOptions:
         bad_dice: with `references`: bad is a Dice that is not above this; None takes the lowest tenth.
         level: with `references`: of the prediction intervals.
         groups_file: with `references`: table of the patient of each case; None takes groups.csv beside them, if any.
-        continue_scoring: keep the cases that an earlier run has scored.
+        execution: where the cases are scored.
         device: cpu, cuda or mps.
 
     Raises:
@@ -70,7 +77,7 @@ class PlausibilityOptions:
     bad_dice: float | None = None
     level: float = 0.9
     groups_file: Path | None = None
-    continue_scoring: bool = False
+    execution: Execution = HERE
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -95,23 +102,55 @@ def plausibility(predictions: Path, output: Path, options: PlausibilityOptions) 
     refuse_file(output)
     if output.resolve() == existing_folder(predictions).resolve():
         raise ValueError(f"{output} is the folder that is read from: choose another one with -o.")
-    scorer = load_scorer(predictions, options)
+    execution, options = options.execution, replace(options, execution=HERE)
+    loaded = PerWorker(partial(load_scorer, predictions, options))
+    scorer = loaded()
     found = find_predictions(predictions, scorer, options)
-    calibration, remark = None, ""
-    if options.calibration_file is not None:
-        calibration = read_calibration(options.calibration_file, scorer)
-    patient_of: dict[str, str] = {}
+    _read_tables(scorer, options)  # what is wrong with them shows before anything is scored
+    header = _header(predictions, scorer, found, options)
+    with opened_journal(output, header, execution, may_change=_MAY_CHANGE, paths=_PATHS) as journal:
+        part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
+        score_cases(loaded, {case: found[case] for case in part}, journal, execution=execution)
+        if execution.num_parts > 1:
+            return part_done(output, execution)
+        return _write_results(predictions, output, scorer, journal.entries_of(part), options)
+
+
+def merge_parts(output: Path) -> Outcome:
+    """Write the results of predictions that were scored in parts.
+
+    Raises:
+        FileNotFoundError: if `output` holds no parts, or a file that was named is gone.
+        ValueError: naming the parts that are missing, unfinished or of another run.
+    """
+    header, entries = joined_parts(output, paths=_PATHS)
+    settings: dict[str, Any] = header["settings"]
+    files = {key: Path(settings[key]) for key in _FILES if settings[key]}
+    options = PlausibilityOptions(**{**settings, **files, "members": tuple(map(Path, settings["members"]))})
+    predictions = Path(header["predictions"])
+    return _write_results(predictions, Path(output), load_scorer(predictions, options), entries, options)
+
+
+def _read_tables(scorer: Scorer, options: PlausibilityOptions) -> tuple[Calibration | None, dict[str, str], str]:
+    """Return calibration, patients of cases, and a remark on them."""
     if options.references is not None:
-        patient_of, remark = patients_of_cases(options.groups_file, options.references)
-    journal = _journal(predictions, output, scorer, found, options)
-    score_cases(scorer, found, journal)
-    rows = rows_of(journal, found)
+        return None, *patients_of_cases(options.groups_file, options.references)
+    file = options.calibration_file
+    return (None if file is None else read_calibration(file, scorer)), {}, ""
+
+
+def _write_results(
+    predictions: Path, output: Path, scorer: Scorer, entries: Entries, options: PlausibilityOptions
+) -> Outcome:
+    calibration, patient_of, remark = _read_tables(scorer, options)
+    rows = rows_of(entries)
     _refuse_all_excluded(rows, predictions, calibrating=options.references is not None)
     if options.references is not None:
         calibration, rows = learn(scorer, rows, patient_of, options)
     elif calibration is not None:
         rows = calibration.judged(rows)
-    _write(predictions, output, scorer, rows, calibration, journal, options)
+    _write(predictions, output, scorer, rows, calibration, entries, options)
+    write_status(output, entries)
     excluded = tuple(Excluded(row.case, row.reason) for row in rows if row.status == EXCLUDED)
     return Outcome(_summary(rows, calibration, output, remark), excluded)
 
@@ -205,37 +244,6 @@ def patients_of_cases(groups_file: Path | None, references: Path) -> tuple[dict[
         return {}, f"each case counts as a patient of its own: {error}"
 
 
-def score_cases(scorer: Scorer, found: dict[str, Prediction], journal: Journal) -> None:
-    """Score the cases that the journal does not hold yet, or whose files have changed, each written down as it ends.
-
-    Raises:
-        WriteError: if the journal cannot be written.
-    """
-    known = journal.latest()
-    open_cases = {
-        case: files
-        for case, files in found.items()
-        if case not in known or known[case]["error"] is not None or known[case]["stamp"] != files.stamp
-    }
-    results = work_through(scorer.score, open_cases, num_done=len(found) - len(open_cases), description="plausibility")
-    for result in results:
-        row, kept = result.value or (PlausibilityRow(result.case, EXCLUDED, reason=str(result.error)), None)
-        journal.append(
-            {
-                "case": result.case,
-                "stamp": found[result.case].stamp,
-                "error": result.error,
-                "row": row.as_plain(),
-                "slice": None if kept is None else kept.as_plain(),
-            }
-        )
-
-
-def rows_of(journal: Journal, found: dict[str, Prediction]) -> list[PlausibilityRow]:
-    """Return the row of each prediction from the journal."""
-    return [PlausibilityRow.from_plain(entry["row"]) for entry in journal.entries_of(list(found))]
-
-
 def learn(
     scorer: Scorer, rows: Sequence[PlausibilityRow], patient_of: dict[str, str], options: PlausibilityOptions
 ) -> tuple[Calibration, list[PlausibilityRow]]:
@@ -258,12 +266,14 @@ def _plain_rules(rules: Sequence[AnatomicalRule]) -> list[dict[str, Any]]:
     return [rule.as_plain() for rule in rules]
 
 
-def _journal(
-    predictions: Path, output: Path, scorer: Scorer, found: dict[str, Prediction], options: PlausibilityOptions
-) -> Journal:
-    """Begin the journal of a run, or take up that of the same run."""
+def _header(
+    predictions: Path, scorer: Scorer, found: dict[str, Prediction], options: PlausibilityOptions
+) -> dict[str, Any]:
+    """Return what must be equal for scores to belong together, and the settings that `merge` needs."""
     prior = scorer.prior
-    header = {
+    settings = {key: value for key, value in asdict(options).items() if key != "execution"}
+    content = {
+        "command": COMMAND,
         "predictions": str(predictions.resolve()),
         "members": [str(Path(folder).resolve()) for folder in options.members],
         "images": None if options.images is None else str(options.images.resolve()),
@@ -272,13 +282,9 @@ def _journal(
         "labels": {name: list(values) for name, values in scorer.subject.label_values.items()},
         "rules": _plain_rules(scorer.subject.rules),
         "cases": list(found),
+        "settings": settings,
     }
-    journal = Journal.of_part(output, num_parts=1, part_id=0)
-    if options.continue_scoring:
-        journal.go_on(header, may_change=_MAY_CHANGE, paths=_PATHS)
-    else:
-        journal.start(header)
-    return journal
+    return as_json(content)
 
 
 def _write(
@@ -287,13 +293,14 @@ def _write(
     scorer: Scorer,
     rows: Sequence[PlausibilityRow],
     calibration: Calibration | None,
-    journal: Journal,
+    entries: Entries,
     options: PlausibilityOptions,
 ) -> None:
     rule_names = tuple(rule.name for rule in scorer.subject.rules)
     names = {"structure_names": scorer.subject.names, "score_names": scorer.structure_scores}
     names |= {"case_score_names": scorer.case_scores, "rule_names": rule_names}
-    shown = [entry for entry in journal.entries_of(cases_to_show(rows, calibration)) if entry["slice"] is not None]
+    drawn = set(cases_to_show(rows, calibration))
+    shown = [entry for entry in entries if entry["case"] in drawn and entry.get("slice") is not None]
     page = render_plausibility_page(
         rows,
         {entry["case"]: KeptSlice.from_plain(entry["slice"]) for entry in shown},

@@ -48,11 +48,9 @@ class Prediction:
     reference: Path | None = None
 
     @property
-    def stamp(self) -> list[list[int] | None]:
-        """Size and time of change of every file; None for one that is missing."""
-        files = [self.label, *self.members, *self.images, *([] if self.reference is None else [self.reference])]
-        stats = [path.stat() if path.is_file() else None for path in files]
-        return [None if stat is None else [stat.st_size, stat.st_mtime_ns] for stat in stats]
+    def files(self) -> list[Path]:
+        """All of them."""
+        return [self.label, *self.members, *self.images, *([] if self.reference is None else [self.reference])]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def test_plausibility(monkeypatch, tmp_path):
         prior,
         members=(Path("a"), Path("b")),
         level=0.8,
-        continue_scoring=True,
+        execution=Execution(go_on=True),
         images=Path("i"),
         rules_file=Path("r.json"),
         references=Path("gt"),

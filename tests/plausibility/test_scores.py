@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from label_folders import DIAGONAL_MM, heart, write_dataset, write_labels
 
+from acnn_nnunet.casewise.recorded import stamp_of
 from acnn_nnunet.plausibility.scores import Prediction, Scorer
 from acnn_nnunet.plausibility.subject import subject_of_dataset
 
@@ -83,7 +84,7 @@ def test_truth_on_another_grid_is_refused(scorer, tmp_path):
 
 def test_a_stamp_changes_with_every_file(tmp_path):
     case = files(tmp_path, heart(), heart(), reference=heart())
-    before = case.stamp
+    before = stamp_of(case.files)
     case.members[0].write_bytes(b"")
-    assert [a == b for a, b in zip(before, case.stamp, strict=True)] == [True, False, True]
-    assert replace(case, reference=tmp_path / "none").stamp[-1] is None
+    assert [a == b for a, b in zip(before, stamp_of(case.files), strict=True)] == [True, False, True]
+    assert stamp_of(replace(case, reference=tmp_path / "none").files)[-1] is None

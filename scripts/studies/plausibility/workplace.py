@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from acnn_nnunet.casewise.journal import Journal
+from acnn_nnunet.casewise.work import PerWorker
 from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.plausibility.calibrate import calibrate
 from acnn_nnunet.plausibility.calibration import Calibration
-from acnn_nnunet.plausibility.command import rows_of, score_cases
+from acnn_nnunet.plausibility.cases import rows_of, score_cases
 from acnn_nnunet.plausibility.prior_scores import load_prior_scorer
 from acnn_nnunet.plausibility.scores import MISSING_LABELS, Prediction, Scorer, scores_of
 from acnn_nnunet.plausibility.subject import subject_of_prior
@@ -109,8 +110,8 @@ class Run:
         journal = Journal.of_part(folder / "scores", num_parts=1, part_id=0)
         header = {"prior": self.scorer.prior.coder.prior.sha256, "models": self.models}
         journal.go_on(header, may_change=())
-        score_cases(self.scorer, found, journal)
-        return rows_of(journal, found)
+        score_cases(PerWorker(lambda: self.scorer), found, journal)
+        return rows_of(journal.entries_of(list(found)))
 
     def is_measured(self, row: PlausibilityRow) -> bool:
         """Return whether a row is of a new patient and has true scores."""
