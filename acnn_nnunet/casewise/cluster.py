@@ -1,18 +1,20 @@
 """Cases on a Dask cluster. A worker that dies costs nothing but time; only a case that kills several is left out."""
 
+import hashlib
 import logging
 import os
 import pickle
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import uuid4
 
-from acnn_nnunet.casewise.connection import ClusterError, connected
+from acnn_nnunet.casewise.connection import ClusterError, check_files, connected
 from acnn_nnunet.casewise.execution import Scheduler
 from acnn_nnunet.casewise.processes import KILLED
 from acnn_nnunet.casewise.work import Item, Result, SetUpError, Value, attempt
@@ -28,10 +30,17 @@ _log = logging.getLogger(__name__)
 _lock = threading.Lock()
 _loaded: dict[str, Callable[[Any], Any]] = {}
 """The work of the run that this worker is busy with, by the run's name: a model is loaded once."""
+_active: list[str] = []
+"""The runs that batches under way in this worker belong to."""
 
 
 def on_cluster(
-    work: Callable[[Item], Value], cases: Mapping[str, Item], *, scheduler: Scheduler
+    work: Callable[[Item], Value],
+    cases: Mapping[str, Item],
+    *,
+    scheduler: Scheduler,
+    place: str = "",
+    must_see: Sequence[Path] = (),
 ) -> Iterator[Result[Value]]:
     """Yield the result of each case as it ends.
 
@@ -41,24 +50,32 @@ def on_cluster(
         work: of a case; it and the items are pickled, and the workers see the same paths.
         cases: items by name.
         scheduler: its workers do the cases.
+        place: where the results go. What an earlier run for the same place left under way ends first: two must not
+            write one file.
+        must_see: files that every worker has to see.
 
     Raises:
-        ClusterError: if the scheduler cannot be reached or goes away, or a worker cannot open the work.
+        ClusterError: if the scheduler cannot be reached or goes away, or a worker cannot do the work.
         WriteError, SetUpError: as the work raises them.
         ValueError: without Dask.
     """
     if not cases:
         return
     with connected(scheduler) as client:
-        yield from _Run(client, scheduler.address, work, cases).results()
+        check_files(client, must_see)
+        mark = hashlib.sha256(place.encode()).hexdigest()[:16]
+        while place and any(client.run(_is_busy_with, mark).values()):
+            time.sleep(_SECONDS_PER_LOOK)
+        yield from _Run(client, scheduler.address, f"acnn-{mark}-{uuid4().hex}", work, cases).results()
 
 
 class _Run:
     """One run over cases: what waits, what is under way, how large a batch is."""
 
-    def __init__(self, client: Any, address: str, work: Callable[[Any], Any], cases: Mapping[str, Any]) -> None:
-        self.client, self.address = client, address
-        self.name = f"acnn-{uuid4().hex}"
+    def __init__(
+        self, client: Any, address: str, name: str, work: Callable[[Any], Any], cases: Mapping[str, Any]
+    ) -> None:
+        self.client, self.address, self.name = client, address, name
         self.payload = pickle.dumps(work)
         self.variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         self.waiting = deque(cases.items())
@@ -139,10 +156,13 @@ def _do_batch(run: str, payload: bytes, variables: dict[str, str], batch: _Batch
     """Do some cases in a worker; return their results, and how long they took."""
     work = _work_of(run, payload, variables)
     begun = time.monotonic()
+    _active.append(run)
     try:
         results = [attempt(work, case, item) for case, item in batch]
     except SetUpError as error:
         raise SetUpError(f"{_own_address()}: {error}") from error
+    finally:
+        _active.remove(run)
     return results, time.monotonic() - begun
 
 
@@ -153,6 +173,11 @@ def _work_of(run: str, payload: bytes, variables: dict[str, str]) -> Callable[[A
             os.environ.update(variables)
             _loaded[run] = pickle.loads(payload)
         return _loaded[run]
+
+
+def _is_busy_with(mark: str) -> bool:
+    """Return whether this worker is at work for a place."""
+    return any(run.startswith(f"acnn-{mark}-") for run in list(_active))
 
 
 def _own_address() -> str:

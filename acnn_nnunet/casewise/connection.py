@@ -76,7 +76,8 @@ def check_versions(client: Any) -> None:
 
 def check_files(client: Any, files: Sequence[Path]) -> None:
     """Raise ClusterError, naming worker and file, if a worker that is there now does not see one of these files."""
-    for worker, absent in client.run(_absent, [str(path) for path in files if Path(path).exists()]).items():
+    here = [str(path) for path in files if Path(path).exists()]
+    for worker, absent in client.run(_absent, here).items() if here else ():
         if absent:
             raise ClusterError(f"the worker {worker} does not see {absent[0]}: mount the folder there under this path.")
 

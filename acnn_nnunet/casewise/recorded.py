@@ -126,6 +126,8 @@ def record_cases(
         num_done=len(done),
         unit=unit,
         description=description,
+        place=str(journal.path.absolute()),
+        must_see=work.sources(next(iter(missing.values()))) if missing else (),
     )
     for result in results:
         entry = result.value or {"stamp": stamp_of(work.sources(missing[result.case])), "error": str(result.error)}

@@ -1,6 +1,6 @@
 """One thing done to every case: a case that cannot be done is named at the end, the others are done."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ def work_through(
     num_done: int = 0,
     unit: str = "case",
     description: str | None = None,
+    place: str = "",
+    must_see: Sequence[Path] = (),
 ) -> Iterator[Result[Value]]:
     """Do the work of each case, with a progress bar, and yield the results as they come.
 
@@ -30,6 +32,8 @@ def work_through(
         num_done: cases that were done before.
         unit: of the progress bar.
         description: in front of the progress bar.
+        place: where the results go, as `on_cluster` takes it.
+        must_see: files that every worker of a cluster has to see.
 
     Raises:
         WriteError: if a result cannot be written.
@@ -38,7 +42,7 @@ def work_through(
     """
     with tqdm(total=len(cases) + num_done, initial=num_done, unit=unit, desc=description, disable=None) as bar:
         if execution.scheduler is not None:
-            results = on_cluster(work, cases, scheduler=execution.scheduler)
+            results = on_cluster(work, cases, scheduler=execution.scheduler, place=place, must_see=must_see)
         elif execution.uses_processes and len(cases) > 1:
             results = in_processes(work, cases, num_processes=execution.num_processes)
         else:

@@ -1,5 +1,6 @@
 """A Dask cluster: the same results as one process, and one clear sentence for what is wrong with it."""
 
+import hashlib
 import json
 import signal
 import threading
@@ -10,6 +11,7 @@ from dask_cluster import ProcessCluster, cluster_here
 from distributed.security import Security
 from worker_cases import Load, LoadHere, UseModel, full_disk, sleep_and_square, square
 
+from acnn_nnunet.casewise import cluster
 from acnn_nnunet.casewise.cluster import on_cluster
 from acnn_nnunet.casewise.connection import ClusterError
 from acnn_nnunet.casewise.execution import Scheduler
@@ -64,6 +66,35 @@ def test_a_model_is_loaded_once_per_worker(address, tmp_path):
 def test_a_full_disk_ends_it_all(address):
     with pytest.raises(WriteError, match="Could not write"):
         run(full_disk, named(*range(5)), address)
+
+
+def test_what_an_earlier_run_left_under_way_ends_first(address):
+    ended = []
+
+    def end_soon():
+        time.sleep(1.5)
+        ended.append(cluster._active.pop())
+
+    mark = hashlib.sha256(b"/out/parts/part_0_of_1.jsonl").hexdigest()[:16]
+    cluster._active.append(f"acnn-{mark}-before")
+    threading.Thread(target=end_soon).start()
+    where = {"scheduler": Scheduler(address), "place": "/out/parts/part_0_of_1.jsonl"}
+
+    results = on_cluster(square, named(1), **where)
+
+    assert next(results).value == 1
+    assert ended
+    results.close()
+
+
+def test_files_that_a_worker_does_not_see(address, tmp_path, monkeypatch):
+    (tmp_path / "a.nii.gz").touch()
+    where = {"scheduler": Scheduler(address), "must_see": [tmp_path / "a.nii.gz", tmp_path / "nowhere"]}
+    assert len(list(on_cluster(square, named(1), **where))) == 1  # what is nowhere is its case's own trouble
+
+    monkeypatch.setattr("acnn_nnunet.casewise.connection._absent", lambda files: files)
+    with pytest.raises(ClusterError, match=r"the worker tcp://\S+ does not see .*a\.nii\.gz: mount the folder there"):
+        list(on_cluster(square, named(1), **where))
 
 
 def test_no_scheduler_there(monkeypatch):
@@ -136,10 +167,10 @@ def write_certificates(folder):
 
 @pytest.fixture
 def processes(tmp_path):
-    cluster = ProcessCluster(tmp_path)
-    cluster.wait()
-    yield cluster
-    cluster.stop()
+    started = ProcessCluster(tmp_path)
+    started.wait()
+    yield started
+    started.stop()
 
 
 @pytest.mark.slow
