@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from acnn_nnunet.casewise.execution import Execution, Scheduler
 from acnn_nnunet.commands.options import (
     add_dataset,
     add_device,
@@ -14,6 +15,7 @@ from acnn_nnunet.commands.options import (
     add_output,
     add_plans,
     add_prior,
+    execution_of,
     num_processes,
     options_from,
     prior_of,
@@ -108,3 +110,37 @@ def test_a_prior_is_the_file_that_the_words_name():
     assert prior_of(parser.parse_args(["--prior", "a.pth"])) == Path("a.pth")
     with pytest.raises(ValueError, match=r"--prior names the prior: leave out -d"):
         prior_of(parser.parse_args(["--prior", "a.pth", "-d", "4"]))
+
+
+def execution_by(words):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--members", nargs="+", type=Path)
+    add_execution(parser, num_processes=1, also="--continue_prediction")
+    arguments = parser.parse_args(words.split())
+    return execution_of(arguments), arguments
+
+
+def test_where_the_cases_are_done():
+    execution, arguments = execution_by("in -np 3 --continue_prediction -num_parts 4 -part_id 2")
+    assert execution == Execution(num_processes=3, num_parts=4, part_id=2, go_on=True)
+    assert arguments.source == Path("in")
+
+
+def test_paths_are_absolute_for_the_workers_of_a_cluster():
+    execution, arguments = execution_by("in --members a b --scheduler 127.0.0.1:8786")
+    assert execution.scheduler == Scheduler("127.0.0.1:8786")
+    assert arguments.source == Path.cwd() / "in"
+    assert arguments.members == [Path.cwd() / "a", Path.cwd() / "b"]
+
+
+def test_certificates_go_with_a_scheduler(tmp_path):
+    with pytest.raises(ValueError, match="--insecure and --tls-… go with --scheduler"):
+        execution_by("in --insecure")
+    with pytest.raises(ValueError, match=r"tls://10\.0\.0\.1:1 needs --tls-ca-file, --tls-cert and --tls-key"):
+        execution_by("in --scheduler tls://10.0.0.1:1")
+    for name in "abc":
+        (tmp_path / name).touch()
+    tls = f"--tls-ca-file {tmp_path}/a --tls-cert {tmp_path}/b --tls-key {tmp_path}/c"
+    execution, _ = execution_by(f"in --scheduler tls://10.0.0.1:1 {tls}")
+    assert execution.scheduler == Scheduler("tls://10.0.0.1:1", False, *(tmp_path / name for name in "abc"))

@@ -16,6 +16,7 @@ from acnn_nnunet.files.safe_writes import (
     refuse_file,
     replace_atomically,
     write_json,
+    write_json_rows,
     write_text,
 )
 
@@ -111,3 +112,18 @@ def test_names_without_what_a_killed_run_did_not_finish(tmp_path):
 
     assert names_in(tmp_path) == [".hidden", "a.json", "b.csv"]
     assert names_in(tmp_path / "none") == []
+
+
+def test_long_lists_item_by_item_are_the_same_json(tmp_path):
+    content = {
+        "mean": {"1": 0.5},
+        "cases": [{"case": "a\nb", "x": [1, {}]}, {"case": "c"}],
+        "none": [],
+        "n": np.int64(3),
+    }
+    write_json(tmp_path / "whole.json", content)
+
+    rows = {"cases": iter(content["cases"]), "none": iter(())}
+    write_json_rows(tmp_path / "rows.json", {**content, "cases": None, "none": None}, rows)
+
+    assert (tmp_path / "rows.json").read_text() == (tmp_path / "whole.json").read_text()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from acnn_nnunet.files.tables import columns_of, read_table, require_parquet, write_table
+from acnn_nnunet.files.tables import columns_of, read_table, require_parquet, write_rows, write_table
 
 MADE_BY = "somebody writes it."
 
@@ -130,3 +130,45 @@ def test_parquet_without_its_library_is_refused(monkeypatch):
 
     with pytest.raises(ValueError, match=r"Parquet needs pyarrow: pip install pyarrow, or name a \.csv file"):
         require_parquet()
+
+
+KINDS = {"case": str, "dice": float, "holes": int, "code": np.float32}
+
+
+def test_rows_one_by_one_are_the_table_of_columns(tmp_path):
+    rows = [["a", 0.1, 2, 0.5], ['b,"c"', None, None, float("nan")]]
+
+    write_rows(tmp_path / "rows.csv", KINDS, iter(rows))
+
+    write_table(tmp_path / "columns.csv", dict(zip(KINDS, map(list, zip(*rows, strict=True)), strict=True)))
+    assert (tmp_path / "rows.csv").read_text() == (tmp_path / "columns.csv").read_text()
+
+
+def test_rows_in_groups(tmp_path, monkeypatch):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("acnn_nnunet.files.tables.ROWS_PER_GROUP", 2)
+    rows = [["a", None, 1, 0.5], ["b", None, None, 0.25], ["c", 0.5, 3, 1.5]]  # the first group has no number at all
+
+    write_rows(tmp_path / "rows.parquet", KINDS, iter(rows))
+
+    file = parquet.ParquetFile(tmp_path / "rows.parquet")
+    assert file.num_row_groups == 2
+    assert [str(kind) for kind in file.schema_arrow.types] == ["string", "double", "int64", "float"]
+    table = read_table(tmp_path / "rows.parquet", made_by="")
+    assert [cells for _, cells in table.lines] == [
+        ["a", "", "1", "0.5"],
+        ["b", "", "", "0.25"],
+        ["c", "0.5", "3", "1.5"],
+    ]
+
+
+def test_a_failure_amid_the_rows_keeps_the_table_that_is_there(tmp_path):
+    def rows():
+        yield ["a", 0.5, 1, 0.5]
+        raise OSError("the journal is gone")
+
+    (tmp_path / "rows.csv").write_text("before")
+    with pytest.raises(OSError, match="the journal is gone"):
+        write_rows(tmp_path / "rows.csv", KINDS, rows())
+    assert (tmp_path / "rows.csv").read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]

@@ -3,7 +3,7 @@
 import pytest
 
 from acnn_nnunet.evaluation.masks.scores import LabelScores
-from acnn_nnunet.evaluation.masks.table import COLUMNS, read_scores, write_scores
+from acnn_nnunet.evaluation.masks.table import COLUMNS, LARGE_RUN, read_scores, write_scores
 
 SCORED = LabelScores("a", "1", "ok", 0.1 + 0.2, 1 / 3, 2.5, 2.0, 1e-9, 1.0, 12.0, 11.0, 2, 0)
 EMPTY = LabelScores("a", "(1, 2)", "both_empty", None, None, None, None, None, None, None, None, 0, 0)
@@ -72,3 +72,20 @@ def test_an_empty_file(tmp_path):
 
     with pytest.raises(ValueError, match="lacks the columns case, label"):
         read_scores(tmp_path / "cases.csv")
+
+
+def test_a_large_run_is_parquet_and_reads_the_same(tmp_path):
+    pytest.importorskip("pyarrow")
+    write_scores(tmp_path / "cases.csv", [SCORED])
+
+    written = write_scores(tmp_path / "cases.csv", [SCORED, EMPTY], num_cases=LARGE_RUN)
+
+    assert written == tmp_path / "cases.parquet"
+    assert not (tmp_path / "cases.csv").exists()  # the smaller run's
+    assert read_scores(tmp_path / "cases.csv") == [SCORED, EMPTY]
+
+
+def test_a_large_run_without_pyarrow_is_csv(tmp_path, monkeypatch):
+    monkeypatch.setattr("acnn_nnunet.evaluation.masks.table.has_parquet", lambda: False)
+
+    assert write_scores(tmp_path / "cases.csv", [SCORED], num_cases=LARGE_RUN) == tmp_path / "cases.csv"
