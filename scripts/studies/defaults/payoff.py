@@ -71,9 +71,10 @@ def draw(points: dict[Point, tuple[Difference, Difference, Difference]], path: P
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 6), layout="constrained")
-    axes = figure.subplots(len(STUDIES), 2, sharey="row", squeeze=False)
-    for row, (name, study) in enumerate(STUDIES.items()):
+    studies = {name: study for name, study in STUDIES.items() if any(point[0] == name for point in points)}
+    figure = Figure(figsize=(8, 0.6 + 2.7 * len(studies)), layout="constrained")
+    axes = figure.subplots(len(studies), 2, sharey="row", squeeze=False)
+    for row, (name, study) in enumerate(studies.items()):
         for column, (title, values) in enumerate(
             (("training cases", (*study.sizes, study.num_train)), ("steps, times the study's", (1, *STEPS)))
         ):

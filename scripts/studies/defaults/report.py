@@ -92,14 +92,16 @@ def table(images: pd.DataFrame, pairs: dict[tuple[str, str], str], first: str) -
             for _, kinds, score in columns
         ]
         lines.append(f"| `{first}` itself | {own['seed'].nunique()} | " + " | ".join(cells) + " |")
+    absent = []
     for (arm, baseline), words in pairs.items():
         found = [compare(images[images["kind"].isin(kinds)], arm, baseline, score) for _, kinds, score in columns]
         if any(each is None for each in found):
-            lines.append(f"| {words} | 0 |" + " |" * len(columns))
+            absent.append(words)
             continue
         cells = [describe(each, score) for each, (_, _, score) in zip(found, columns, strict=True)]
         lines.append(f"| {words} | {len(found[0].seeds)} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    not_run = f"Not run yet: {'; '.join(absent)}." if absent else ""
+    return "\n".join(["\n".join(lines), "", not_run]).strip() if len(lines) > 2 else not_run
 
 
 def choice_table(images: pd.DataFrame, pairs: dict[tuple[str, str], str]) -> str:
@@ -151,6 +153,7 @@ def targets_section(images: pd.DataFrame) -> str:
         "| measure | dataset | target | measured | interval | verdict |",
         "| --- | --- | ---: | ---: | ---: | --- |",
     ]
+    unmeasured: dict[str, list[str]] = {}
     for target in TARGETS:
         for name in STUDIES:
             rows = images[(images["dataset"] == name) & (images["part"] == CONFIRMATION)]
@@ -159,13 +162,17 @@ def targets_section(images: pd.DataFrame) -> str:
             arm, found = next(((arm, each) for arm, each in results if each), (target.arms[0], None))
             percent = target.score != DICE
             bound = f"{'≥' if target.above else '≤'} {_number(target.bounds[name], percent=percent)}"
-            measured, interval = "", ""
-            if found:
-                ends = found.share_interval if percent else found.interval
-                measured = f"{_number(target.value(found), percent=percent)} (`{arm}`)"
-                interval = " to ".join(_number(end, percent=percent) for end in ends)
+            if not found:
+                unmeasured.setdefault(target.measure, []).append(f"{name} {bound}")
+                continue
+            ends = found.share_interval if percent else found.interval
+            measured = f"{_number(target.value(found), percent=percent)} (`{arm}`)"
+            interval = " to ".join(_number(end, percent=percent) for end in ends)
             verdict = target.verdict(name, found)
             lines.append(f"| {target.measure} | {name} | {bound} | {measured} | {interval} | {verdict} |")
+    if unmeasured:
+        lines += ["\nNot measured yet, for want of runs:\n"]
+        lines += [f"- {measure}: {', '.join(names)}" for measure, names in unmeasured.items()]
     return "\n".join(lines) + "\n"
 
 

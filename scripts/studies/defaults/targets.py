@@ -37,10 +37,8 @@ class Target:
     above: bool
     sure: bool = False
 
-    def verdict(self, dataset: str, found: Difference | None) -> str:
-        """Return "reached", "missed", with the number of seeds where it is below four, or "not measured"."""
-        if found is None:
-            return "not measured"
+    def verdict(self, dataset: str, found: Difference) -> str:
+        """Return "reached" or "missed", with the number of seeds where it is below four."""
         value, bound = self.value(found), self.bounds[dataset]
         reached = value >= bound if self.above else value <= bound
         if self.sure:

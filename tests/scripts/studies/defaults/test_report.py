@@ -38,20 +38,20 @@ def test_a_page_says_what_each_step_brings(tmp_path, monkeypatch):
     assert "| not mirroring | 4 | +0.020 [+0.020, +0.020] | +0.00 [+0.00, +0.00] (+0 %) |" in page
     assert "| hidden parts | 4 | +0.010 [+0.010, +0.010] | +0.00 [+0.00, +0.00] (+0 %) " in page
     assert "-4.00 [-4.00, -4.00] (-50 %)" in page
-    assert "| the prior | 0 |" in page
+    assert "Not run yet: the prior; the prior, on top of hidden parts; all together: `roi_0.3" in page
     assert "## Hearts (ACDC)\n\nNo run of this version yet." in page
 
 
 def test_targets_are_reached_missed_or_not_measured():
     section = report.targets_section(scores(DICE))
     verdicts = {line.split("|")[1].strip(): line for line in section.splitlines() if "| hippocampus |" in line}
-    assert len(verdicts) == len(TARGETS)
+    assert len(verdicts) == sum(target.baseline == "none" for target in TARGETS)
     # −50 % against bounds of −40 and −25 %; Dice .03 against .015.
     assert verdicts["new defaults − stock, study's kinds: Hausdorff"].endswith("| reached |")
     assert "-50 % (`none_unmirrored_hidden`)" in verdicts["new defaults − stock, TorchIO's kinds: Hausdorff"]
     assert verdicts["new defaults − stock, TorchIO's kinds: Dice"].endswith("| reached |")
     assert verdicts["new defaults − stock, clean: Dice, interval's lower end"].endswith("| reached |")
-    assert verdicts["the paper's own prior − none, clean: Dice"].endswith("| not measured |")
+    assert "- the paper's own prior − none, clean: Dice: hippocampus ≥ +0.030, acdc ≥ +0.030" in section
 
 
 def test_few_seeds_are_named_and_a_loss_is_missed():
