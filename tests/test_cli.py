@@ -10,7 +10,7 @@ from acnn_nnunet.cli import main
 
 COMMANDS = (
     *("doctor", "env", "demo", "configure", "prior-report", "export-stock"),
-    *("evaluate", "merge", "evaluate-sr", "compare", "convert", "submit"),
+    *("evaluate", "merge", "evaluate-sr", "compare", "reader-study", "reader-scores", "convert", "submit"),
     *("plan-hr", "degrade", "predict-hr"),
     *("codes", "latent-report", "classify", "plausibility", "refine"),
 )

@@ -48,6 +48,8 @@ AT_ONCE = (
     "evaluation.command",
     "evaluation.comparison.command",
     "evaluation.images.command",
+    "evaluation.reading.study.command",
+    "evaluation.reading.scores.command",
     "challenges.command",
 )
 

@@ -14,6 +14,8 @@ def add_parsers(commands: argparse._SubParsersAction) -> None:
     _add_merge(commands)
     _add_evaluate_sr(commands)
     _add_compare(commands)
+    _add_reader_study(commands)
+    _add_reader_scores(commands)
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
@@ -136,3 +138,38 @@ def _compare(arguments: argparse.Namespace) -> tuple[str, int]:
 
     options = options_from(ComparisonOptions, arguments)
     return compare(parse_arms(arguments.arms), arguments.output, options), 0
+
+
+def _add_reader_study(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("reader-study", help="a page in which readers rate anonymous images or segmentations")
+    parser.add_argument("arms", nargs="+", metavar="NAME=DIR", help="images or label maps to rate, same case names")
+    parser.add_argument("--reference", type=Path, required=True, help="references, shown next to each arm")
+    parser.add_argument("--input", dest="inputs", type=Path, help="images that the arms started from, on any grid")
+    parser.add_argument("--images", type=Path, help="the arms are label maps: draw them over these images")
+    parser.add_argument("--question", help="to the readers; default: accuracy of boundaries and geometry")
+    parser.add_argument("--seed", type=int, default=0, help="of the order of the items")
+    add_output(parser)
+    parser.set_defaults(run=_reader_study)
+
+
+def _reader_study(arguments: argparse.Namespace) -> tuple[str, int]:
+    from acnn_nnunet.evaluation.comparison.scores import parse_arms
+    from acnn_nnunet.evaluation.reading.study.command import StudyOptions, make_study
+
+    options = options_from(StudyOptions, arguments)
+    return make_study(parse_arms(arguments.arms), arguments.reference, arguments.output, options), 0
+
+
+def _add_reader_scores(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser("reader-scores", help="mean opinion scores, tests and agreement of a reader study")
+    parser.add_argument("key", metavar="KEY", type=Path, help="key.json that reader-study wrote")
+    parser.add_argument("exports", nargs="+", metavar="EXPORT", type=Path, help="files that readers exported")
+    add_output(parser)
+    parser.set_defaults(run=_reader_scores)
+
+
+def _reader_scores(arguments: argparse.Namespace) -> tuple[str, int]:
+    from acnn_nnunet.evaluation.reading.scores.command import score_readers
+
+    outcome = score_readers(arguments.key, arguments.exports, arguments.output)
+    return outcome.text, outcome.exit_code

@@ -1,12 +1,11 @@
 """The viewer: what a case becomes, and the page in a real browser at two widths."""
 
-import base64
 import json
-import zlib
 
 import numpy as np
 import pytest
 from opened_pages import opened
+from viewer_voxels import voxels
 
 from acnn_nnunet.pages.page import LABEL_COLOURS, render_page
 from acnn_nnunet.pages.viewer import (
@@ -30,13 +29,6 @@ def ball(shape=(12, 40, 50), centre=(6, 20, 25), radius=6):
 def two_balls(name="a", **options):
     shifted = ball(centre=(6, 20, 28))
     return against_reference(name, ball(), {"net": shifted}, (4.0, 1.0, 1.0), label_names={2: "LV <b>"}, **options)
-
-
-def voxels(volume):
-    values = np.frombuffer(zlib.decompress(base64.b64decode(volume["data"])), np.uint8).reshape(volume["shape"])
-    for axis in volume["axes"]:
-        values = np.cumsum(values, axis=axis, dtype=np.uint8)
-    return values
 
 
 def test_a_case_is_cropped_to_its_labels_and_starts_where_they_differ():

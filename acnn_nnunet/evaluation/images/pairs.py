@@ -91,6 +91,17 @@ def pair_images(reference: Path, prediction: Path, masks: Path | None = None) ->
     return pairs, sorted(_case(name, found) for name in found.keys() - set(namesakes.values()))
 
 
+def images_by_case(folder: Path) -> dict[str, Path]:
+    """Return the images of a folder by case: the name without ending, and without `_0000` if all names end so.
+
+    Raises:
+        FileNotFoundError: if the folder does not exist or holds no image.
+        ValueError: if two files have the same name.
+    """
+    images = _images(folder)
+    return {_case(name, images): path for name, path in images.items()}
+
+
 def read_pair(pair: ImagePair) -> ImageVolumes:
     """Read the images of a case.
 

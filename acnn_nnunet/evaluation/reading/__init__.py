@@ -1,0 +1,1 @@
+"""Reading studies: blinded ratings of reconstructions or segmentations (the paper's Table III), and their scores."""

@@ -1,0 +1,1 @@
+"""Scores of a study: mean opinion scores, paired tests, agreement of readers."""
