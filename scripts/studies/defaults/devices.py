@@ -2,7 +2,7 @@
 
 import sys
 
-# Of a GPU's memory: CUDA's own half a GiB, network, batch and prior. A prior's batches of eight need most.
+# What a training is assumed to take of a GPU: CUDA's own half a GiB, network, batch and prior. Not yet measured on one.
 GIB_PER_JOB = 2.0
 _GIB = 2**30
 
