@@ -3,7 +3,6 @@
 import os
 import shutil
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,12 +24,12 @@ def data_folder() -> Path:
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
-def device(request) -> Iterator[torch.device]:
+def device(request, monkeypatch) -> torch.device:
     """The CPU, where a test shows that it runs at all, and the GPU; full float32 precision on both."""
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device on this machine")
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        yield torch.device(request.param)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    return torch.device(request.param)
 
 
 @pytest.fixture
