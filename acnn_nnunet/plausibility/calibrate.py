@@ -79,8 +79,11 @@ def calibrate(
     if not structures:
         raise ValueError(f"No structure can be calibrated: {'; '.join(left_out.values())}.")
     calibration = Calibration(
-        structures, tuple(sources), level, recall, case_bad_dice, prior_sha256, tuple(rules), left_out=left_out
+        structures, tuple(sources), level, recall, case_bad_dice, 0.0, prior_sha256, tuple(rules), left_out=left_out
     )
+    known = [row for row in _judged_held_out(calibration, scored, held_out) if row.plausibility is not None]
+    expected, dice = (np.array([getattr(row, key) for row in known]) for key in ("plausibility", "dice"))
+    calibration = replace(calibration, threshold=_threshold(expected, dice <= case_bad_dice, recall))
     judged = _judged_held_out(calibration, scored, held_out)
     alone = _alone(scored, units, sources, structures, level) if len(sources) > 1 else {}
     measured = {**measure(judged, case_bad_dice, patients=len(set(units.values()))), "alone": alone}
@@ -150,9 +153,7 @@ def _calibrate_structure(
     estimator, expected = _fit(name, known, units, names=names, level=level)
     bad_dice = worst_tenth(dice) if bad_dice is None else bad_dice
     bad = dice <= bad_dice
-    # As many of the bad as it takes, worst first; the last of them is still flagged.
-    worst_first = np.sort(expected.dice[bad, 0])
-    threshold = float(worst_first[math.ceil(recall * bad.sum()) - 1]) if bad.any() else 0.0
+    threshold = _threshold(expected.dice[:, 0], bad, recall)
     calibration = StructureCalibration(
         estimator,
         bad_dice,
@@ -164,6 +165,11 @@ def _calibrate_structure(
     return calibration, {
         row.case: (Estimate(*first), Estimate(*second)) for row, (first, second) in zip(known, pairs, strict=True)
     }
+
+
+def _threshold(expected: np.ndarray, bad: np.ndarray, recall: float) -> float:
+    """Return the expected Dice up to which a share of the bad lies: the last of as many as it takes, worst first."""
+    return float(np.sort(expected[bad])[math.ceil(recall * bad.sum()) - 1]) if bad.any() else 0.0
 
 
 def _measure_structure(
@@ -193,7 +199,7 @@ def _judged_held_out(
                 flagged = dice.value <= known.threshold
                 kept = structures[name].shortfall
                 structures[name] = expecting(structures[name], dice, hausdorff_mm, flagged, kept)
-        judged.append(with_verdict(replace(row, structures=structures)))
+        judged.append(with_verdict(replace(row, structures=structures), calibration.threshold))
     return judged
 
 

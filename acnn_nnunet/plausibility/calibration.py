@@ -39,8 +39,9 @@ class Calibration:
         structures: by label; none for labels with too few calibration cases.
         sources: where scores come from: members, prior, rules.
         level: of the prediction intervals.
-        recall: share of the bad structures that the thresholds were chosen to find.
+        recall: share of the bad cases, and of each bad structure, that the thresholds were chosen to find.
         bad_dice: a case is bad if its mean Dice is not above this.
+        threshold: a case is flagged if its plausibility is not above this.
         prior_sha256: hash of the prior that gave scores; empty without one.
         rules: the anatomical rules, as plain dictionaries.
         measured: how well the calibration orders its own cases, in cross-validation by patient.
@@ -52,6 +53,7 @@ class Calibration:
     level: float
     recall: float
     bad_dice: float
+    threshold: float
     prior_sha256: str = ""
     rules: tuple[dict[str, Any], ...] = ()
     measured: dict[str, Any] = field(default_factory=dict)
@@ -82,7 +84,7 @@ class Calibration:
                 structures[name] = expecting(structure, dice, hausdorff_mm, flagged, shortfall)
             elif known.always_there:  # Dice and distance of a miss are known
                 structures[name] = expecting(structure, Estimate(0, 0, 0), Estimate(*[row.diagonal_mm] * 3), True, {})
-        return with_verdict(replace(row, structures=structures))
+        return with_verdict(replace(row, structures=structures), self.threshold)
 
     def as_plain(self) -> dict[str, Any]:
         """Return the dictionary that `from_plain` reads."""
@@ -110,6 +112,7 @@ class Calibration:
             tuples = {name: tuple(plain[name]) for name in ("sources", "rules")}
             found = cls(**{**plain, "structures": structures, **tuples})
             thresholds = [value for each in structures.values() for value in (each.threshold, each.bad_dice)]
+            thresholds.append(found.threshold)
             if not structures or not np.isfinite(thresholds).all():
                 raise ValueError("its numbers do not fit together")
         except (AttributeError, TypeError, KeyError, ValueError) as error:
@@ -117,13 +120,19 @@ class Calibration:
         return found
 
 
-def with_verdict(row: PlausibilityRow) -> PlausibilityRow:
-    """Return a row with the plausibility and flag that follow from its structures."""
+def with_verdict(row: PlausibilityRow, threshold: float) -> PlausibilityRow:
+    """Return a row with the plausibility and flag that follow from its structures.
+
+    It is flagged if the mean of their expected Dice is not above the threshold, or if one is missing that is always
+    there. One doubtful structure among sound ones is flagged for itself: to flag the case as well would flag most cases
+    where a structure's errors are hard to foresee.
+    """
     expected = [each.expected_dice.value for each in row.structures.values() if each.expected_dice is not None]
     if not expected:
         return row
-    flagged = any(each.flagged for each in row.structures.values())
-    return replace(row, plausibility=float(np.mean(expected)), flagged=flagged)
+    plausibility = float(np.mean(expected))
+    missing = any(each.flagged and not each.present for each in row.structures.values())
+    return replace(row, plausibility=plausibility, flagged=plausibility <= threshold or missing)
 
 
 def scores_for(row: PlausibilityRow, name: str) -> dict[str, float]:

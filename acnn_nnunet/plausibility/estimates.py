@@ -4,15 +4,16 @@ Each score is turned so that more is worse and its tail is short, then brought t
 regressions with weights of 0 or more take them to the logit of the true Dice and to the logarithm of the true
 Hausdorff distance. So an estimate worsens with every score that gets worse, and each score has one weight.
 
-The intervals are conformal (Vovk et al., 2005): residuals of patients that the fit did not see say how wide they are.
+The intervals are conformal (Vovk et al., 2005): errors on patients that the fit did not see say how wide they are. They
+are normalised (Papadopoulos et al., ECML 2002): a second regression says how large the error of a case is expected to
+be, so that certain cases get narrow intervals.
 Each patient weighs the same, however many cases it has (Lee, Barber and Willett, arXiv:2306.06342): an interval at
-90 % holds the truth of nine new patients in ten, whatever the residuals' distribution, if they are exchangeable.
+90 % holds the truth of nine new patients in ten, whatever the errors' distribution, if they are exchangeable.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from acnn_nnunet.plausibility.table import Estimate
 _RIDGE = 1.0
 _FOLDS = 5
 _EXTREME_DICE = 0.01  # its logit is finite, and no single case rules the fit
-_MOST_COPIES = 2520  # of a patient's residuals: divisible by every count up to 10
+_LEAST_SPREAD = 0.3  # of the mean error: no case is as certain as a lucky fit may say
+_MOST_COPIES = 2520  # of a patient's errors: divisible by every count up to 10
 
 # Scores by name, and how each becomes a badness.
 BADNESS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -37,30 +39,55 @@ BADNESS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @dataclass(frozen=True)
-class Regression:
-    """A straight line from standardised badnesses to a transformed truth, and how far truths lay from it.
+class Line:
+    """A weighted sum of standardised badnesses.
 
     Attributes:
-        weights: of each badness; none of another sign than the measure's own.
-        intercept: the transformed truth at mean badness.
-        residuals: of each patient, by fits without it, transformed.
+        weights: of each badness.
+        intercept: the sum at mean badness.
     """
 
     weights: tuple[float, ...]
     intercept: float
-    residuals: tuple[tuple[float, ...], ...]
 
-    def expected(self, standardised: np.ndarray) -> np.ndarray:
-        """Return transformed expectations (N,) of standardised badnesses (N, F)."""
-        return self.intercept + standardised @ np.array(self.weights)
+    def __call__(self, standardised: np.ndarray) -> np.ndarray:
+        """Return sums (N,) of standardised badnesses (N, F)."""
+        return self.intercept + standardised @ np.array(self.weights, dtype=np.float64)
 
-    def margin(self, level: float) -> float:
-        """Return half the width of the prediction interval, transformed.
+
+@dataclass(frozen=True)
+class Regression:
+    """What a transformed truth is expected to be, and how far truths lie from it.
+
+    Attributes:
+        line: to the transformed truth.
+        spread: to the mean absolute error: cases with worse scores are less certain.
+        floor: of the spread.
+        errors: of each patient, by fits without it: absolute errors over their spread.
+    """
+
+    line: Line
+    spread: Line
+    floor: float
+    errors: tuple[tuple[float, ...], ...]
+
+    def margins(self, standardised: np.ndarray, level: float) -> np.ndarray:
+        """Return half the widths (N,) of prediction intervals, transformed.
 
         Raises:
             ValueError: if there are too few patients for the level.
         """
-        return conformal_margin(self.residuals, level)
+        return conformal_margin(self.errors, level) * np.maximum(self.spread(standardised), self.floor)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Regression":
+        """Read a dictionary of a file; raises TypeError, KeyError or ValueError if it is none."""
+        lines = [Line(tuple(plain[name]["weights"]), float(plain[name]["intercept"])) for name in ("line", "spread")]
+        found = cls(lines[0], lines[1], float(plain["floor"]), tuple(tuple(each) for each in plain["errors"]))
+        numbers = [found.floor, *(value for each in lines for value in (*each.weights, each.intercept))]
+        if not np.isfinite(numbers).all() or not all(found.errors):
+            raise ValueError("its numbers do not fit together")
+        return found
 
 
 @dataclass(frozen=True)
@@ -89,40 +116,27 @@ class StructureEstimator:
     def estimate(self, scores: Sequence[Mapping[str, float]]) -> list[tuple[Estimate, Estimate, dict[str, float]]]:
         """Return expected Dice, expected Hausdorff distance in mm, and what each score takes off the logit of Dice."""
         values = self.standardised(scores)
-        dice, distances = self.dice.expected(values), self.hausdorff_mm.expected(values)
-        falls = -values * np.array(self.dice.weights)
+        dice, distances = self.dice.line(values), self.hausdorff_mm.line(values)
+        margins, margins_mm = (each.margins(values, self.level) for each in (self.dice, self.hausdorff_mm))
+        falls = -values * np.array(self.dice.line.weights)
         return [
             (
-                Estimate(*from_logit([each, each - self._margins[0], each + self._margins[0]])),
-                Estimate(*from_log([far, far - self._margins[1], far + self._margins[1]])),
+                Estimate(*from_logit([each, each - margin, each + margin]).tolist()),
+                Estimate(*from_log([far, far - margin_mm, far + margin_mm]).tolist()),
                 dict(zip(self.scores, fall.tolist(), strict=True)),
             )
-            for each, far, fall in zip(dice, distances, falls, strict=True)
+            for each, margin, far, margin_mm, fall in zip(dice, margins, distances, margins_mm, falls, strict=True)
         ]
-
-    @cached_property
-    def _margins(self) -> tuple[float, float]:
-        return self.dice.margin(self.level), self.hausdorff_mm.margin(self.level)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "StructureEstimator":
         """Read a dictionary of a file; raises TypeError, KeyError or ValueError if it is none."""
-        regressions = {
-            name: Regression(
-                tuple(plain[name]["weights"]),
-                float(plain[name]["intercept"]),
-                tuple(tuple(each) for each in plain[name]["residuals"]),
-            )
-            for name in ("dice", "hausdorff_mm")
-        }
         scores, centres, scales = numbers = [tuple(plain[name]) for name in ("scores", "centres", "scales")]
-        found = cls(
-            scores, centres, scales, regressions["dice"], regressions["hausdorff_mm"], level=float(plain["level"])
-        )
-        lengths = {len(each) for each in numbers} | {len(each.weights) for each in regressions.values()}
-        values = [*found.centres, *found.scales, *found.dice.weights, *found.hausdorff_mm.weights]
-        values += [found.dice.intercept, found.hausdorff_mm.intercept]
-        if len(lengths) > 1 or not set(found.scores) <= set(BADNESS) or not np.isfinite(values).all():
+        dice, hausdorff_mm = (Regression.from_plain(plain[name]) for name in ("dice", "hausdorff_mm"))
+        found = cls(scores, centres, scales, dice, hausdorff_mm, level=float(plain["level"]))
+        lines = [line for each in (dice, hausdorff_mm) for line in (each.line, each.spread)]
+        lengths = {len(each) for each in numbers} | {len(line.weights) for line in lines}
+        if len(lengths) > 1 or not set(scores) <= set(BADNESS) or not np.isfinite([*centres, *scales]).all():
             raise ValueError("its numbers do not fit together")
         return found
 
@@ -169,18 +183,20 @@ def fit_structure(
     fold = _folds(patients)
     fitted, held_out = [], []
     for truth, sign, back in ((to_logit(dice), -1, from_logit), (np.log1p(hausdorff_mm), 1, from_log)):
-        residuals = _residuals(standardised, truth, fold, sign)
-        expected = truth - residuals
-        margin = partial(_margin_without, standardised, truth, fold, sign=sign, patients=patients, level=level)
-        margins = np.array([margin(each) for each in range(fold.max() + 1)])[fold]
-        held_out.append(np.stack([back(each) for each in (expected, expected - margins, expected + margins)], axis=1))
-        (weights, intercept), _ = _line(standardised, truth, sign)
-        fitted.append(Regression(tuple(weights.tolist()), intercept, _by_patient(residuals, patients)))
-    estimator = StructureEstimator(
-        tuple(names), tuple(centres.tolist()), tuple(scales.tolist()), fitted[0], fitted[1], level
-    )
-    estimator.dice.margin(level)  # refuses too few patients
-    return estimator, HeldOut(*held_out)
+        intervals = np.empty((len(truth), 3))
+        for each in range(fold.max() + 1):
+            own = fold == each
+            rest = ~own if not own.all() else own  # a single patient is refused below
+            regression = _fit(standardised[rest], truth[rest], patients[rest], sign)
+            enough = len(regression.errors) >= patients_needed(level)
+            margins = regression.margins(standardised[own], level) if enough else np.full(own.sum(), np.inf)
+            expected = regression.line(standardised[own])
+            intervals[own] = np.stack([back(value) for value in (expected, expected - margins, expected + margins)], 1)
+        held_out.append(intervals)
+        fitted.append(_fit(standardised, truth, patients, sign))
+    conformal_margin(fitted[0].errors, level)  # refuses too few patients
+    numbers = (tuple(names), tuple(centres.tolist()), tuple(scales.tolist()))
+    return StructureEstimator(*numbers, fitted[0], fitted[1], level), HeldOut(held_out[0], held_out[1])
 
 
 def badness(scores: Sequence[Mapping[str, float]], names: Sequence[str]) -> np.ndarray:
@@ -190,13 +206,13 @@ def badness(scores: Sequence[Mapping[str, float]], names: Sequence[str]) -> np.n
     return np.stack(turned, axis=1) if turned else np.empty((len(scores), 0))
 
 
-def conformal_margin(residuals: Sequence[Sequence[float]], level: float) -> float:
+def conformal_margin(errors: Sequence[Sequence[float]], level: float) -> float:
     """Return the half-width that holds the truth of a new patient's case with a probability of `level`.
 
-    Each patient has the same weight, spread over its residuals, and the new patient has it too, at infinity.
+    Each patient has the same weight, spread over its errors, and the new patient has it too, at infinity.
 
     Args:
-        residuals: of each patient.
+        errors: of each patient.
         level: above 0, below 1.
 
     Raises:
@@ -206,14 +222,14 @@ def conformal_margin(residuals: Sequence[Sequence[float]], level: float) -> floa
 
     check_level(level)
     needed = patients_needed(level)
-    if (num := len(residuals)) < needed:
+    if (num := len(errors)) < needed:
         raise ValueError(
             f"An interval at --level {level:g} needs {needed} calibration patients; there are {num}: calibrate on "
             f"more, or ask for a level of {num / (num + 1):.2g} or less."
         )
-    copies = min(math.lcm(*map(len, residuals)), _MOST_COPIES)
-    # crepes counts residuals, not patients: each patient gets as many, and the level is told in residuals.
-    alike = np.concatenate([np.sort(np.abs(each))[np.arange(copies) * len(each) // copies] for each in residuals])
+    copies = min(math.lcm(*map(len, errors)), _MOST_COPIES)
+    # crepes counts errors, not patients: each patient gets as many, and the level is told in errors.
+    alike = np.concatenate([np.sort(np.abs(each))[np.arange(copies) * len(each) // copies] for each in errors])
     allowed = math.floor(len(alike) - level * (num + 1) * copies + 1e-6)
     told = 1 - (allowed + 1.5) / (len(alike) + 1)
     return float(ConformalRegressor().fit(alike).predict_int(np.zeros(1), confidence=told)[0, 1])
@@ -260,44 +276,32 @@ def _folds(patients: np.ndarray) -> np.ndarray:
     return fold
 
 
-def _line(values: np.ndarray, truth: np.ndarray, sign: int) -> tuple[tuple[np.ndarray, float], Callable]:
-    """Return weights of one sign with the intercept, and the function that applies them."""
+def _fit(values: np.ndarray, truth: np.ndarray, patients: np.ndarray, sign: int) -> Regression:
+    """Fit the line, and the spread of errors of patients that it was not fitted to.
+
+    Args:
+        values: standardised badnesses (N, F).
+        truth: (N,) transformed.
+        patients: (N,) numbers.
+        sign: of the weights.
+    """
+    patients = np.unique(patients, return_inverse=True)[1]
+    fold, errors = _folds(patients), np.empty(len(truth))
+    for each in range(fold.max() + 1):
+        own = fold == each
+        rest = ~own if not own.all() else own
+        errors[own] = np.abs(truth[own] - _line(values[rest], truth[rest], sign)(values[own]))
+    spread, floor = _line(values, errors, 1), max(float(_LEAST_SPREAD * errors.mean()), 1e-6)
+    relative = errors / np.maximum(spread(values), floor)
+    by_patient = tuple(tuple(np.sort(relative[patients == each]).tolist()) for each in range(patients.max() + 1))
+    return Regression(_line(values, truth, sign), spread, floor, by_patient)
+
+
+def _line(values: np.ndarray, truth: np.ndarray, sign: int) -> Line:
+    """Return a ridge regression with weights of one sign."""
     from sklearn.linear_model import Ridge
 
     if not values.shape[1]:
-        return (np.empty(0), float(truth.mean())), lambda new: np.full(len(new), truth.mean())
+        return Line((), float(truth.mean()))
     regression = Ridge(_RIDGE, positive=True).fit(values * sign, truth)
-    weights, intercept = sign * regression.coef_, float(regression.intercept_)
-    return (weights, intercept), lambda new: intercept + new @ weights
-
-
-def _by_patient(residuals: np.ndarray, patients: np.ndarray) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(np.sort(residuals[patients == each]).tolist()) for each in np.unique(patients))
-
-
-def _residuals(values: np.ndarray, truth: np.ndarray, fold: np.ndarray, sign: int) -> np.ndarray:
-    """Return the truths (N,) less what fits of the other folds expect; all from one fit if there is one fold."""
-    expected = np.empty(len(truth))
-    for each in np.unique(fold):
-        own = fold == each
-        rest = ~own if not own.all() else own
-        expected[own] = _line(values[rest], truth[rest], sign)[1](values[own])
-    return truth - expected
-
-
-def _margin_without(
-    values: np.ndarray,
-    truth: np.ndarray,
-    fold: np.ndarray,
-    left_out: int,
-    *,
-    sign: int,
-    patients: np.ndarray,
-    level: float,
-) -> float:
-    """Return the margin of fits that saw nothing of a fold; infinite where the other patients are too few."""
-    rest = fold != left_out
-    if len(np.unique(patients[rest])) < patients_needed(level):
-        return math.inf
-    residuals = _residuals(values[rest], truth[rest], fold[rest], sign)
-    return conformal_margin(_by_patient(residuals, patients[rest]), level)
+    return Line(tuple((sign * regression.coef_).tolist()), float(regression.intercept_))

@@ -97,16 +97,9 @@ class Scorer:
             row = self._with_truth(row, prediction, self.subject.read(files.reference))
         if missing := next((file for file in files.images if not file.is_file()), None):
             raise FileNotFoundError(f"{missing.parent} holds no image {missing.name}")
-        row = self._with_rules(row, prediction)
-        kept = None
+        row, kept = self._with_rules(row, prediction), None
         if self.prior is not None:
-            # The image is brought to the grid for the picture alone, which members draw on the file's own grid.
-            found = self.prior.score(prediction, image_files=() if self.with_members else files.images)
-            kept = self.prior.slice_of(found, prediction)
-            status = EMPTY if found.empty else SCORED
-            scores = {} if found.mahalanobis is None else {"mahalanobis": found.mahalanobis}
-            row = replace(row, status=status, scores=scores, outside_share=found.outside_share)
-            row = _with_scores(row, found.structures)
+            row, kept = self._with_prior(self.prior, row, prediction, files)
         if not any(each.present for each in row.structures.values()):
             row = replace(row, status=EMPTY)
         if self.with_members:
@@ -117,6 +110,16 @@ class Scorer:
         row = replace(row, scores={**row.scores, MISSING_LABELS: float(missing_labels)})
         plausibility = 0.0 if row.status == EMPTY else None
         return replace(row, plausibility=plausibility, slice_number=None if kept is None else kept.number), kept
+
+    def _with_prior(
+        self, prior: "PriorScorer", row: PlausibilityRow, prediction: LabelMap, files: Prediction
+    ) -> tuple[PlausibilityRow, KeptSlice | None]:
+        # The image is brought to the grid for the picture alone, which members draw on the file's own grid.
+        found = prior.score(prediction, image_files=() if self.with_members else files.images)
+        scores = {} if found.mahalanobis is None else {"mahalanobis": found.mahalanobis}
+        status = EMPTY if found.empty else SCORED
+        row = replace(row, status=status, scores=scores, outside_share=found.outside_share)
+        return _with_scores(row, found.structures), prior.slice_of(found, prediction)
 
     def _structures(self, prediction: LabelMap) -> dict[str, Structure]:
         held = {value for value, box in enumerate(prediction.boxes, start=1) if box is not None}

@@ -46,7 +46,9 @@ def test_a_known_relation_is_learnt_per_structure():
     assert (calibration.measured["cases"], calibration.measured["patients"]) == (40, 20)
     for row in rows:
         assert row.plausibility == pytest.approx(np.mean([s.expected_dice.value for s in row.structures.values()]))
-        assert row.flagged == any(s.flagged for s in row.structures.values())
+        assert row.flagged == (row.plausibility <= calibration.threshold)
+    bad = sorted(row.plausibility for row in rows if row.dice <= calibration.bad_dice)
+    assert calibration.threshold == bad[4]  # 0.9 · 5 cases, rounded up
     known = calibration.structures["LV"].measured
     assert 0.8 <= known["dice_intervals"]["coverage"] <= 1
     alone = calibration.measured["alone"]

@@ -7,17 +7,17 @@ from dataclasses import replace
 import pytest
 
 from acnn_nnunet.plausibility.calibration import Calibration, StructureCalibration, with_verdict
-from acnn_nnunet.plausibility.estimates import Regression, StructureEstimator
+from acnn_nnunet.plausibility.estimates import Line, Regression, StructureEstimator
 from acnn_nnunet.plausibility.table import Estimate, PlausibilityRow, Structure
 
 
 def by_hand(*, always_there=True):
     """At no missing label the odds are 3 to 1, one missing label makes them even."""
-    residuals = ((0.0,),) * 9
-    dice, distance = (Regression((sign * math.log(3),), math.log(3), residuals) for sign in (-1, 1))
+    spread, errors = Line((0.0,), 1.0), ((0.0,),) * 9
+    dice, distance = (Regression(Line((n * math.log(3),), math.log(3)), spread, 0.1, errors) for n in (-1, 1))
     estimator = StructureEstimator(("missing_labels",), (0.0,), (1.0,), dice, distance, level=0.9)
     known = StructureCalibration(estimator, bad_dice=0.4, threshold=0.5, always_there=always_there)
-    return Calibration({"LV": known}, ("members",), 0.9, 0.9, 0.4)
+    return Calibration({"LV": known}, ("members",), 0.9, 0.9, 0.4, threshold=0.5)
 
 
 def row(*, missing=0.0, present=True, case="a"):
@@ -44,8 +44,11 @@ def test_the_case_follows_from_its_structures():
         "LV": Structure(True, expected_dice=Estimate(0.9, 0.8, 1), flagged=False),
         "RV": Structure(True, expected_dice=Estimate(0.5, 0.4, 0.6), flagged=True),
     }
-    judged = with_verdict(PlausibilityRow("a", "scored", parts))
-    assert (judged.plausibility, judged.flagged) == (pytest.approx(0.7), True)
+    row = PlausibilityRow("a", "scored", parts)
+    assert [with_verdict(row, each).flagged for each in (0.65, 0.75)] == [False, True]
+    assert with_verdict(row, 0.65).plausibility == pytest.approx(0.7)
+    missing = Structure(False, expected_dice=Estimate(0, 0, 0), flagged=True)
+    assert with_verdict(PlausibilityRow("a", "scored", {**parts, "MYO": missing}), 0.1).flagged
 
 
 def test_a_calibration_comes_back_from_its_file():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from acnn_nnunet.plausibility.estimates import (
+    Line,
     Regression,
     StructureEstimator,
     badness,
@@ -40,7 +41,9 @@ def fitted(cases, *, level=0.8):
 def test_a_known_relation_is_learnt():
     cases = made_up(noise=0.0)
     estimator, held_out = fitted(cases)
-    dice, distance = (dict(zip(NAMES, each.weights, strict=True)) for each in (estimator.dice, estimator.hausdorff_mm))
+    dice, distance = (
+        dict(zip(NAMES, each.line.weights, strict=True)) for each in (estimator.dice, estimator.hausdorff_mm)
+    )
     assert dice["missing_labels"] == 0  # a score that never moves says nothing
     assert abs(dice["mahalanobis"]) > 20 * abs(dice["rule_violation"])
     assert all(weight <= 0 for weight in dice.values())
@@ -60,14 +63,15 @@ def test_estimates_worsen_with_every_score_and_lie_within_their_intervals():
 
 
 def test_an_estimate_by_hand():
-    none = ((0.0,),) * 4
-    dice = Regression((-math.log(3),), math.log(3), ((math.log(3),),) * 4)
-    distance = Regression((math.log(2),), math.log(4), none)
+    # The spread is 1 where no label is missing, and 2 where one is.
+    spread = Line((1.0,), 1.0)
+    dice = Regression(Line((-math.log(3),), math.log(3)), spread, 0.1, ((math.log(3),),) * 4)
+    distance = Regression(Line((math.log(2),), math.log(4)), spread, 0.1, ((0.0,),) * 4)
     estimator = StructureEstimator(("missing_labels",), (0.0,), (1.0,), dice, distance, level=0.8)
     found = estimator.estimate([{"missing_labels": value} for value in (0.0, 1.0)])
-    # The odds are 3 to 1, a scale further even; the margin is a factor of 3 both ways. log 4 is 3 mm, log 8 is 7 mm.
+    # The odds are 3 to 1, a scale further even; the margin is a factor of 3, then 9. log 4 is 3 mm, log 8 is 7 mm.
     assert found[0][0] == pytest.approx((3 / 4, 1 / 2, 9 / 10))
-    assert found[1][0] == pytest.approx((1 / 2, 1 / 4, 3 / 4))
+    assert found[1][0] == pytest.approx((1 / 2, 1 / 10, 9 / 10))
     assert [each[1].value for each in found] == pytest.approx([3, 7])
     assert found[1][2] == pytest.approx({"missing_labels": math.log(3)})
 
@@ -94,7 +98,7 @@ def test_intervals_hold_new_patients_as_often_as_they_say():
 
 
 @pytest.mark.parametrize(
-    ("residuals", "level", "margin"),
+    ("errors", "level", "margin"),
     [
         # Nine patients: 0.9 of ten places is the ninth; 0.8 the eighth.
         ([[value] for value in range(1, 10)], 0.9, 9),
@@ -108,8 +112,8 @@ def test_intervals_hold_new_patients_as_often_as_they_say():
         ([[1, 4], [2]], 0.6, 4),
     ],
 )
-def test_margins_by_hand(residuals, level, margin):
-    assert conformal_margin(residuals, level) == margin
+def test_margins_by_hand(errors, level, margin):
+    assert conformal_margin(errors, level) == margin
 
 
 def test_too_few_patients_say_how_many_are_needed():
@@ -137,3 +141,17 @@ def test_an_estimator_comes_back_from_its_file():
     assert again == estimator
     with pytest.raises(ValueError, match="do not fit together"):
         StructureEstimator.from_plain({**asdict(estimator), "centres": [1.0]})
+
+
+def test_cases_with_worse_scores_have_wider_intervals():
+    rng = np.random.default_rng(0)
+    broken = rng.uniform(0, 1, 200)
+    dice = from_logit(2 + (0.05 + 2 * np.sqrt(broken)) * rng.standard_normal(200))
+    scores = [{"rule_violation": each} for each in broken]
+    units = [str(index) for index in range(200)]
+    estimator, held_out = fit_structure(scores, dice, 10 * (1 - dice), units, names=["rule_violation"], level=0.9)
+    (kept, _, _), (torn, _, _) = estimator.estimate([{"rule_violation": value} for value in (0.0, 1.0)])
+    assert torn.high - torn.low > 3 * (kept.high - kept.low)
+    inside = (held_out.dice[:, 1] <= dice) & (dice <= held_out.dice[:, 2])
+    for part in (broken < 0.3, broken > 0.7):
+        assert inside[part].mean() == pytest.approx(0.9, abs=0.12)

@@ -42,6 +42,7 @@ def calibrated(aurc, **alone):
         0.9,
         0.9,
         0.5,
+        0.6,
         measured={
             "cases": 40,
             "patients": 20,

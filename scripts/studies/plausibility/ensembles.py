@@ -1,8 +1,7 @@
 """Predictions of the study's networks: each member's label maps, and those of their mean probability."""
 
-import os
-import pickle
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,9 @@ from scripts.studies.defaults.arms import FEW_FOLD
 from scripts.studies.defaults.workplace import CONFIGURATION, Workplace
 from scripts.studies.plausibility.images import IMAGES
 
-MEMBERS, ENSEMBLE, LOGITS, PREPROCESSED = "members", "ensemble", "logits", "pre"
+MEMBERS, ENSEMBLE = "members", "ensemble"
+CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")  # the second where a training has not ended
+_WINDOW = 1.2  # of a patch: 240 mm of a heart's slice, which holds every heart of the dataset
 
 
 class Ensemble:
@@ -28,74 +29,80 @@ class Ensemble:
         self.place, self.folder, self.models = place, folder, tuple(models)
 
     def predict(self, keys: Sequence[str]) -> None:
-        """Predict images with every member, then with their mean probability; what is there is kept."""
-        for model in self.models:
-            missing = [key for key in keys if not self._logits(model, key).is_file()]
-            predictor = self._predictor(model) if missing else None
-            for key in missing:
-                data, properties = self._preprocessed(predictor, key)
-                logits = predictor.predict_logits_from_preprocessed_data(data).float()
-                self._write(predictor, logits.clone(), properties, self.folder / MEMBERS / model / f"{key}.nii.gz")
-                self._keep(self._logits(model, key), logits.numpy())
-        self._combine(keys)
+        """Predict images with every member and with their mean probability; what is there is kept.
 
-    def _combine(self, keys: Sequence[str]) -> None:
+        They come in random order: where time runs out, every kind and part has its share.
+        """
+        for index in np.random.default_rng(0).permutation(len(keys)):
+            key = keys[index]
+            if not (self.folder / ENSEMBLE / f"{key}.nii.gz").is_file():
+                self._predict(key)
+
+    def _predict(self, key: str) -> None:
         import torch
 
-        missing = [key for key in keys if not (self.folder / ENSEMBLE / f"{key}.nii.gz").is_file()]
-        predictor = self._predictor(self.models[0]) if missing else None
-        for key in missing:
-            _, properties = self._preprocessed(predictor, key)
-            logits = [torch.from_numpy(np.load(self._logits(model, key))).float() for model in self.models]
-            mean = torch.stack([each.softmax(0) for each in logits]).mean(0)
-            path = self.folder / ENSEMBLE / f"{key}.nii.gz"
-            self._write(predictor, mean.clamp(min=1e-7).log(), properties, path)
+        first = self._predictors[self.models[0]]
+        files = [str(self.folder / IMAGES / f"{key}_0000.nii.gz")]
+        preprocessor = first.configuration_manager.preprocessor_class(verbose=False)
+        data, _, properties = preprocessor.run_case(
+            files, None, first.plans_manager, first.configuration_manager, first.dataset_json
+        )
+        image, probabilities = torch.from_numpy(np.asarray(data)).float(), []
+        for model in self.models:
+            logits = predict_middle(self._predictors[model], image)
+            probabilities.append(logits.softmax(0))
+            self._write(first, logits, properties, self.folder / MEMBERS / model / f"{key}.nii.gz")
+        mean = torch.stack(probabilities).mean(0).clamp(min=1e-7).log()
+        self._write(first, mean, properties, self.folder / ENSEMBLE / f"{key}.nii.gz")
 
-    def _logits(self, model: str, key: str) -> Path:
-        return self.folder / LOGITS / model / f"{key}.npy"
-
-    def _predictor(self, model: str) -> Any:
+    @cached_property
+    def _predictors(self) -> dict[str, Any]:
         import torch
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-        place = self.place
-        folder = place.trainer_folder(place.raw.name, "ACNNTrainer", f"{CONFIGURATION}_{model}", FEW_FOLD)
-        predictor = nnUNetPredictor(
-            use_mirroring=False,
-            perform_everything_on_device=False,
-            device=torch.device("cpu"),
-            allow_tqdm=False,
-        )
-        predictor.initialize_from_trained_model_folder(str(folder.parent), (FEW_FOLD,), "checkpoint_final.pth")
-        return predictor
-
-    def _preprocessed(self, predictor: Any, key: str) -> tuple[Any, dict[str, Any]]:
-        """Return an image as nnU-Net preprocesses it, the same for all members, and its properties."""
-        import torch
-
-        path = self.folder / PREPROCESSED / f"{key}.pkl"
-        if not path.is_file():
-            plans, configuration = predictor.plans_manager, predictor.configuration_manager
-            files = [str(self.folder / IMAGES / f"{key}_0000.nii.gz")]
-            preprocessor = configuration.preprocessor_class(verbose=False)
-            data, _, properties = preprocessor.run_case(files, None, plans, configuration, predictor.dataset_json)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(pickle.dumps((np.asarray(data), properties)))
-        data, properties = pickle.loads(path.read_bytes())
-        return torch.from_numpy(data).float(), properties
+        found = {}
+        for model in self.models:
+            folder = self.place.trainer_folder(self.place.raw.name, "ACNNTrainer", f"{CONFIGURATION}_{model}", FEW_FOLD)
+            found[model] = nnUNetPredictor(
+                use_mirroring=False, perform_everything_on_device=False, device=torch.device("cpu"), allow_tqdm=False
+            )
+            name = next(each for each in CHECKPOINTS if (folder / each).is_file())
+            if name != CHECKPOINTS[0]:
+                print(f"{model} is still being trained: {name} is taken", flush=True)
+            found[model].initialize_from_trained_model_folder(str(folder.parent), (FEW_FOLD,), name)
+            found[model].network.load_state_dict(found[model].list_of_parameters[0])
+            found[model].network.eval()
+        return found
 
     def _write(self, predictor: Any, logits: Any, properties: dict[str, Any], path: Path) -> None:
         from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
 
         plans, configuration = predictor.plans_manager, predictor.configuration_manager
         segmentation = convert_predicted_logits_to_segmentation_with_correct_shape(
-            logits, plans, configuration, predictor.label_manager, properties, num_threads_torch=1
+            logits.clone(), plans, configuration, predictor.label_manager, properties, num_threads_torch=1
         )
         path.parent.mkdir(parents=True, exist_ok=True)
         plans.image_reader_writer_class().write_seg(segmentation, str(path), properties)
 
-    def _keep(self, path: Path, logits: np.ndarray) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".tmp.npy")
-        np.save(partial, logits.astype(np.float16))
-        os.replace(partial, path)
+
+def predict_middle(predictor: Any, image: Any) -> Any:
+    """Return logits (C, Z, Y, X) of an image (C', Z, Y, X), from one window around its middle; background elsewhere.
+
+    nnU-Net's sliding windows cost several times as much, and there is no anatomy at the edge of these images.
+    """
+    import torch
+
+    patch = predictor.configuration_manager.patch_size
+    sizes = [min(length, round(_WINDOW * own)) for length, own in zip(image.shape[1:], patch, strict=True)]
+    starts = [(length - own) // 2 for length, own in zip(image.shape[1:], sizes, strict=True)]
+    window = tuple(slice(start, start + own) for start, own in zip(starts, sizes, strict=True))
+    multiples = 8  # by which the networks' strides divide an axis
+    padding = [(-own) % multiples for own in sizes]
+    around = [size for pad in reversed(padding) for size in (0, pad)]
+    with torch.no_grad():
+        seen = predictor.network(torch.nn.functional.pad(image[(slice(None), *window)][None], around))[0].float()
+    seen = seen[(slice(None), *(slice(own) for own in sizes))]
+    logits = torch.full((len(seen), *image.shape[1:]), -10.0)
+    logits[0] = 10.0
+    logits[(slice(None), *window)] = seen
+    return logits

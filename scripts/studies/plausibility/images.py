@@ -14,9 +14,9 @@ from scripts.studies.defaults.workplace import Workplace
 CALIBRATION, CONFIRMATION = "calibration", "confirmation"
 CLEAN, CORRUPTED = "clean", STUDY_KINDS
 STRANGE = ("contrast", "strong_noise", "missing_slices", "other_organ", "upside_down")
-MORE_PATIENTS = {"acdc": 12, "hippocampus": 0}
+MORE_PATIENTS = {"acdc": 6, "hippocampus": 0}
 """Calibration patients besides the study's selection, from fold 0's training part; no network trains on them."""
-_STRANGE_EVERY = {"acdc": 5, "hippocampus": 4}  # case of the confirmation part
+_STRANGE_EVERY = {"acdc": 6, "hippocampus": 4}  # case of the confirmation part
 _OTHER_ORGAN_MM = 60  # of another organ's image, around its centre
 CHOSEN_FILE, IMAGES, LABELS = "chosen.json", "images", "labels"
 

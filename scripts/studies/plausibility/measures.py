@@ -14,10 +14,16 @@ FIGURES = ("auroc_worst_tenth", "spearman_dice", "aurc")
 
 
 def auroc(plausibility: np.ndarray, worst: np.ndarray) -> float:
-    """Return how well plausibilities (N,) tell the worst cases (N,) from the others; NaN where all are of one kind."""
-    from sklearn.metrics import roc_auc_score
+    """Return how well plausibilities (N,) tell the worst cases (N,) from the others; NaN where all are of one kind.
 
-    return float(roc_auc_score(worst, -plausibility)) if worst.any() and not worst.all() else float("nan")
+    By ranks (Mann and Whitney): a thousand resamples take a second.
+    """
+    from scipy.stats import rankdata
+
+    bad, good = np.count_nonzero(worst), np.count_nonzero(~worst)
+    if not bad or not good:
+        return float("nan")
+    return float((rankdata(-plausibility)[worst].sum() - bad * (bad + 1) / 2) / (bad * good))
 
 
 def with_intervals(
@@ -97,13 +103,14 @@ def summary(rows: Sequence[PlausibilityRow]) -> dict[str, Any]:
 
 def _draws(plausibility: np.ndarray, dice: np.ndarray, worst: np.ndarray, units: np.ndarray) -> np.ndarray:
     """Return the figures (R, 3) of resamples of whole patients; the same resamples for every arm."""
-    from scipy.stats import spearmanr
+    from scipy.stats import rankdata
 
     members = [np.flatnonzero(units == unit) for unit in range(int(units.max()) + 1)]
     rng, found = np.random.default_rng(0), []
     for _ in range(RESAMPLES):
         drawn = np.concatenate([members[unit] for unit in rng.integers(len(members), size=len(members))])
-        rho = spearmanr(plausibility[drawn], dice[drawn]).statistic if np.ptp(plausibility[drawn]) else np.nan
+        ranks = [rankdata(each[drawn]) for each in (plausibility, dice)]
+        rho = np.corrcoef(*ranks)[0, 1] if min(map(np.ptp, ranks)) > 0 else np.nan
         area = area_under_risk(plausibility[drawn], dice[drawn])
         found.append((auroc(plausibility[drawn], worst[drawn]), rho, area))
     return np.array(found, dtype=float)

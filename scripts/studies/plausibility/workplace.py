@@ -27,8 +27,8 @@ from scripts.studies.plausibility.measures import coverage, detection, summary, 
 RESULTS = ROOT / "benchmarks" / "plausibility"
 LEVEL, RECALL = 0.9, 0.9
 NUM_TIMED = 10
+EVERYTHING = "everything"
 ARMS = {
-    "everything": ("members", "prior", "rules"),
     "members alone": ("members",),
     "prior alone": ("prior",),
     "rules alone": ("rules",),
@@ -71,10 +71,9 @@ class Run:
         patients = {key: each.patient for key, each in self.cases.items()}
         learnt = [row for row in rows if self.cases[row.case].part == CALIBRATION]
         measured = [row for row in rows if self.is_measured(row)]
-        arms = [arm for arm, sources in ARMS.items() if set(sources) <= set(self.scorer.sources)]
         judged, calibrations = {}, {}
-        for arm in arms:
-            calibrations[arm] = self.calibration(learnt, ARMS[arm], patients)
+        for arm, sources in self.arms().items():
+            calibrations[arm] = self.calibration(learnt, sources, patients)
             judged[arm] = calibrations[arm].judged(measured)
         content = {
             "models": self.models,
@@ -83,8 +82,8 @@ class Run:
             "measured": {"predictions": len(measured), "patients": len({patients[row.case] for row in measured})},
             "arms": self.figures(judged, patients),
             "structures": {name: self.figures(judged, patients, name) for name in self.scorer.subject.names},
-            "weights": {name: self.weights(each) for name, each in calibrations["everything"].structures.items()},
-            "coverage": self.coverage(judged["everything"]),
+            "weights": {name: self.weights(each) for name, each in calibrations[EVERYTHING].structures.items()},
+            "coverage": self.coverage(judged[EVERYTHING]),
             "coverage_learnt_from_clean": self.coverage(self.learnt_from_clean(learnt, measured, patients)),
             "reviews": {arm: summary(self.known(each)) for arm, each in judged.items()},
             "out_of_distribution": self.strange(rows, calibrations),
@@ -93,6 +92,12 @@ class Run:
         RESULTS.mkdir(parents=True, exist_ok=True)
         write_json(RESULTS / f"{self.name}.json", content)
         return content
+
+    def arms(self) -> dict[str, tuple[str, ...]]:
+        """Return the sources of the arms that there are: everything, and those of fewer sources."""
+        present = self.scorer.sources
+        others = {arm: own for arm, own in ARMS.items() if set(own) < set(present)}
+        return {EVERYTHING: present, **others}
 
     def scored(self) -> list[PlausibilityRow]:
         """Return the row of each prediction; what WORK holds already is not scored again."""
@@ -138,7 +143,7 @@ class Run:
     ) -> list[PlausibilityRow]:
         """Return the measured rows, judged by a calibration of clean images alone."""
         clean = [row for row in learnt if self.cases[row.case].kind == CLEAN]
-        return self.calibration(clean, ARMS["everything"], patients).judged(measured)
+        return self.calibration(clean, self.scorer.sources, patients).judged(measured)
 
     def known(self, rows: Sequence[PlausibilityRow]) -> list[PlausibilityRow]:
         """Return rows with a plausibility and true scores."""
@@ -188,7 +193,7 @@ class Run:
     def weights(self, known: Any) -> dict[str, list[float]]:
         """Return what each score of a structure weighs for Dice and for the Hausdorff distance."""
         estimator = known.estimator
-        pairs = zip(estimator.scores, estimator.dice.weights, estimator.hausdorff_mm.weights, strict=True)
+        pairs = zip(estimator.scores, estimator.dice.line.weights, estimator.hausdorff_mm.line.weights, strict=True)
         return {name: [round(dice, 3), round(far, 3)] for name, dice, far in pairs}
 
     def num_prior_cases(self) -> dict[str, int]:

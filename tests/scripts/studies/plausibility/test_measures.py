@@ -35,3 +35,12 @@ def test_coverage_counts_structures_with_truth_and_interval():
     rows = [PlausibilityRow("a", "scored", {"LV": inside, "RV": outside, "MYO": Structure(True, dice=0.5)})]
     found = measures.coverage(rows, ["LV", "RV", "MYO"])
     assert found == {"dice": {"coverage": 0.5, "mean_width": pytest.approx(0.2), "num": 2}}
+
+
+def test_areas_by_ranks_equal_those_of_scikit_learn():
+    from sklearn.metrics import roc_auc_score
+
+    rng = np.random.default_rng(0)
+    plausibility, worst = np.round(rng.random(40), 1), rng.random(40) < 0.3  # with ties
+    assert measures.auroc(plausibility, worst) == pytest.approx(roc_auc_score(worst, -plausibility))
+    assert np.isnan(measures.auroc(plausibility, np.zeros(40, bool)))

@@ -61,7 +61,7 @@ def test_a_run_is_kept_and_written_down(predicted, monkeypatch, tmp_path):
     found = run()
     assert found["calibration"] == {"predictions": 24, "patients": 12}
     assert found["measured"] == {"predictions": 24, "patients": 12}
-    assert set(found["arms"]) == {"everything", "members alone", "prior alone", "members and prior"}  # no rules
+    assert set(found["arms"]) == {"everything", "members alone", "prior alone"}  # no rules
     assert found["models"] == ["one", "two"]
     assert found["prior"]["training_cases"] == {"all": 24, "calibration": 12, "confirmation": 12}
     assert found["arms"]["members alone"]["auroc_worst_tenth"] > 0.9  # they differ by what is wrong
