@@ -9,6 +9,12 @@ from scripts.studies.plausibility.workplace import AGAINST, RESULTS
 
 PAGE = ROOT / "docs" / "evidence" / "plausibility.md"
 DATASETS = {"acdc": "Hearts (ACDC)", "hippocampus": "Hippocampi"}
+NOTES = {
+    "acdc": "The training of `none_unmirrored_hidden_seed0` was at epoch 13 of 20 when it predicted. Time ran out "
+    "before all images were predicted: those that were are drawn at random. Each was seen in one window, the middle "
+    "240 mm of its slices.",
+}
+"""What was particular about the run whose figures lie in benchmarks/plausibility/."""
 INTRODUCTION = """# Which predictions to trust
 
 Made from `benchmarks/plausibility/` by `python -m scripts.studies.plausibility report`;
@@ -21,6 +27,7 @@ cases that differ in their augmentation, as named below. Calibrations come from 
 prior was trained on, and are measured on other patients that no network, prior or calibration saw. Intervals: 95 %,
 bootstrap over patients; differences are paired. AUROC tells the tenth of the predictions with the lowest Dice from the
 others. AURC is the area under the risk-coverage curve: the smaller the better."""
+_FOUND = 0.9
 FIGURES = (("auroc_worst_tenth", "AUROC"), ("spearman_dice", "Spearman with Dice"), ("aurc", "AURC"))
 
 
@@ -30,12 +37,12 @@ def write_report() -> None:
     for name, title in DATASETS.items():
         path = RESULTS / f"{name}.json"
         if path.is_file():
-            parts += section(title, json.loads(path.read_text()))
+            parts += section(title, json.loads(path.read_text()), note=NOTES.get(name, ""))
     PAGE.write_text("\n\n".join(parts) + "\n")
     print(PAGE)
 
 
-def section(title: str, content: dict[str, Any]) -> list[str]:
+def section(title: str, content: dict[str, Any], *, note: str) -> list[str]:
     """Return the paragraphs of a dataset."""
     calibrated, measured, seconds = content["calibration"], content["measured"], content["seconds_per_case"]
     prior = content["prior"]["training_cases"]
@@ -45,8 +52,9 @@ def section(title: str, content: dict[str, Any]) -> list[str]:
         f"{calibrated['predictions']} predictions of {calibrated['patients']} patients, measured on "
         f"{measured['predictions']} of {measured['patients']}. The prior was trained on {prior['all']} cases, of which "
         f"{prior['calibration']} are calibrated and {prior['confirmation']} measured on. One case takes "
-        f"{seconds['median']:.2f} s of one core (longest {seconds['longest']:.2f} s), the model loaded.",
+        f"{seconds['median']:.2f} s of one core (longest {seconds['longest']:.2f} s), the model loaded. {note}".strip(),
         verdict(content),
+        without_members(content),
         "### Order",
         arms_table(content["arms"]),
         f"**Differences from {' and '.join(AGAINST)}** (everything, paired): {differences(content['arms'])}.",
@@ -85,6 +93,23 @@ def verdict(content: dict[str, Any]) -> str:
         f"{together['aurc']:.4f}, {share:.2f} times the members' {alone['aurc']:.4f}; the lowest is that of {best}, "
         f"{arms[best]['aurc']:.4f}."
     )
+
+
+def without_members(content: dict[str, Any]) -> str:
+    """Return what a user of a single network has: prior and rules, and what they find out of distribution."""
+    arms, found = content["arms"], content["out_of_distribution"]["found"]
+    alone = [arm for arm in ("prior alone", "rules alone", "prior and rules") if arm in arms]
+    words = ", ".join(f"{arm} {arms[arm]['auroc_worst_tenth']:.2f}" for arm in alone)
+    missed = {
+        arm: [kind for kind, share in found[arm].items() if share < _FOUND] for arm in ("prior alone", "members alone")
+    }
+    strange = "; ".join(
+        f"{arm} {'miss' if arm.startswith('members') else 'misses'} more than a tenth of {', '.join(kinds)}"
+        if kinds
+        else f"{arm} {'find' if arm.startswith('members') else 'finds'} at least nine tenths of every kind"
+        for arm, kinds in missed.items()
+    )
+    return f"A single network has no members. There, the AUROC is: {words}. Out of distribution, {strange}."
 
 
 def arms_table(arms: dict[str, Any]) -> str:
