@@ -67,7 +67,7 @@ class LabelMap:
     def digest(self) -> str:
         """Letters that only maps of the same labels in the same places share."""
         digest = hashlib.sha256(repr(self.volume.shape).encode())
-        digest.update(np.ascontiguousarray(self.volume))
+        digest.update(np.ascontiguousarray(self.volume).data)
         return digest.hexdigest()[:16]
 
     @cached_property

@@ -71,10 +71,10 @@ def _check_voxels(case: str, first: _Noted, other: _Noted) -> None:
 
 def _check_digests(case: str, first: _Noted, other: _Noted) -> None:
     (arm, mine), (name, theirs) = first, other
-    sizes = mine.get("reference_spacing_mm"), theirs.get("reference_spacing_mm")
+    size, other_size = mine.get("reference_spacing_mm"), theirs.get("reference_spacing_mm")
     if mine["reference_digest"] != theirs["reference_digest"]:
         what = "other voxels"
-    elif None not in sizes and not np.allclose(*sizes, rtol=SPACING_TOLERANCE, atol=0):
+    elif size and other_size and not np.allclose(size, other_size, rtol=SPACING_TOLERANCE, atol=0):
         what = "another voxel size"
     else:
         return
