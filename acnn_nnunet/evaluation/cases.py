@@ -11,6 +11,7 @@ from acnn_nnunet.casewise.journal import Journal
 from acnn_nnunet.casewise.recorded import CaseWork, record_cases
 from acnn_nnunet.evaluation.masks.case_scores import score_case
 from acnn_nnunet.evaluation.plan import EvaluationPlan
+from acnn_nnunet.files.headers import spacing_file
 from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap
 
 PRELOADED = (__name__, "nnunetv2.imageio.reader_writer_registry", "nibabel")
@@ -41,6 +42,7 @@ def evaluate_case(plan: EvaluationPlan, case: str) -> dict[str, Any]:
     reference = reader.read(plan.reference_file(case))
     _refuse_unknown_labels(plan, reference, plan.reference_file(case), is_reference=True)
     prediction = _read_prediction(plan, case, reader, reference)
+    _refuse_untold_sizes(plan.reference_file(case), reference, prediction)
     pairs = score_case(
         reference,
         prediction,
@@ -69,6 +71,16 @@ def _read_prediction(plan: EvaluationPlan, case: str, reader: LabelFileReader, r
         raise ValueError(f"{path} is not on its reference's grid: {'; '.join(differences)} (prediction, reference).")
     _refuse_unknown_labels(plan, prediction, path, is_reference=False)
     return prediction
+
+
+def _refuse_untold_sizes(path: Path, reference: LabelMap, prediction: LabelMap | None) -> None:
+    """Refuse a TIFF volume if neither spacing file is there: nnU-Net takes 1 mm."""
+    told = not reference.geometry.assumed or (prediction is not None and not prediction.geometry.assumed)
+    if reference.values.ndim == 3 and not told:
+        raise ValueError(
+            f"{path} does not tell how large its voxels are, and neither does its prediction: write "
+            f'{{"spacing": [z, y, x]}} in mm to {spacing_file(path)}, as nnU-Net does.'
+        )
 
 
 def _refuse_unknown_labels(plan: EvaluationPlan, label_map: LabelMap, path: Path, *, is_reference: bool) -> None:

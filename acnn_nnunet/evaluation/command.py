@@ -147,7 +147,8 @@ def _write_results(plan: EvaluationPlan, header: dict[str, Any], entries: Entrie
     images = None if header["images"] is None else Path(header["images"])
     clinical, note = _clinical_section(plan, header, excluded, scores, output)
     write_report(output / REPORT_FILE, plan, summary, scores, cleaned, images=images, clinical=clinical)
-    lines = [*_lines(plan, summary, scores), note, f"Results: {table}, {SUMMARY_FILE}, {REPORT_FILE}"]
+    results = f"Results: {table}, {SUMMARY_FILE}, {REPORT_FILE}"
+    lines = [*_lines(plan, summary, scores), plan.note, note, results]
     excluded_cases = tuple(Excluded(each["case"], each["reason"]) for each in excluded)
     return Outcome("\n".join(line for line in lines if line), excluded_cases)
 

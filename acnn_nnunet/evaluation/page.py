@@ -190,24 +190,28 @@ def _look_at(
         prediction = reader.read(path).values if path.is_file() else np.zeros_like(reference.values)
     except (ValueError, OSError) as error:  # parts may be merged where the files are not
         return {"case": case, "source": "", "caption": f"{caption}, no picture: {error}", "viewer": ""}, None
-    image = _read_image(plan, case, reference.values.shape, images)
+    image, about_image = _read_image(plan, case, reference.values.shape, images)
     spacing_mm = reference.geometry.spacing_mm
     label_names = {int(key): name for key, name in plan.labels.names.items() if key.isdigit()}
     source = draw_overlay(reference.values, {case: prediction}, spacing_mm, image=image, label_names=label_names)
-    note = "" if path.is_file() else ", no prediction"
+    note = ("" if path.is_file() else ", no prediction") + about_image
     packed = pack_case(
         against_reference(case, reference.values, {"": prediction}, spacing_mm, image=image, label_names=label_names)
     )
     return {"case": case, "source": source, "caption": caption + note, "viewer": case}, packed
 
 
-def _read_image(plan: EvaluationPlan, case: str, shape: tuple[int, ...], images: Path | None) -> np.ndarray | None:
-    """Return the first channel, or None where it is missing, unreadable or on another grid: a picture is no result."""
+def _read_image(
+    plan: EvaluationPlan, case: str, shape: tuple[int, ...], images: Path | None
+) -> tuple[np.ndarray | None, str]:
+    """Return the first channel, or None and why: a picture is no result."""
     path = find_image(images, case, plan.file_ending)
     if path is None:
-        return None
+        return None, ""
     try:
         values = LabelFileReader(plan.reader_name).read_image(path)[0][0]
-    except ValueError:
-        return None
-    return values.reshape(shape) if values.size == np.prod(shape) else None
+    except (ValueError, OSError) as error:
+        return None, f"; without its image: {error}"
+    if [size for size in values.shape if size > 1] != [size for size in shape if size > 1]:
+        return None, f"; without its image: {path} has {values.shape} voxels."
+    return values.reshape(shape), ""

@@ -27,6 +27,7 @@ class EvaluationPlan:
         tolerance_mm: of the surface Dice.
         cases: names of all reference cases, sorted.
         extra: predictions without a reference.
+        note: a sentence on what lies there and was left aside.
     """
 
     reference: Path
@@ -37,6 +38,7 @@ class EvaluationPlan:
     tolerance_mm: float
     cases: tuple[str, ...] = ()
     extra: tuple[str, ...] = field(default=())
+    note: str = ""
 
     def reference_file(self, case: str) -> Path:
         """Where the reference of a case lies."""
@@ -105,8 +107,9 @@ def plan_evaluation(
         raise ValueError(f"The tolerance of the surface Dice is {tolerance_mm} mm; it is 0 or more.")
     if ignore_label is not None and not labels:
         raise ValueError("-il goes with --labels: without them the dataset.json says which label is ignored.")
+    is_named = dataset_json is not None
     dataset_json = dataset_json or _find_dataset_json(reference, prediction)
-    content = {} if dataset_json is None else read_dataset_json(dataset_json)
+    content, note = _content_of(dataset_json, may_be_bad=bool(labels) and not is_named)
     if labels:
         scored = labels_of_words(labels, ignore=ignore_label)
     elif dataset_json is not None:
@@ -132,7 +135,25 @@ def plan_evaluation(
         tolerance_mm=float(tolerance_mm),
         cases=tuple(case for case in cases if case in set(predicted)) if only_predicted else tuple(cases),
         extra=tuple(sorted(set(predicted) - set(cases))),
+        note=note,
     )
+
+
+def _content_of(dataset_json: Path | None, *, may_be_bad: bool) -> tuple[dict[str, Any], str]:
+    """Return what a dataset.json says, and a sentence if it is left aside: one that nobody named may be another's."""
+    if dataset_json is None:
+        return {}, ""
+    try:
+        content = read_dataset_json(dataset_json)
+        if not isinstance(content.get("file_ending") or "", str):
+            raise ValueError(f"{dataset_json} has the file_ending {content['file_ending']!r}: it is a text, '.nii.gz'.")
+        if reader := content.get("overwrite_image_reader_writer"):
+            choose_reader("", asked_for=str(reader))
+    except ValueError as error:
+        if not may_be_bad:
+            raise
+        return {}, f"{dataset_json} is left aside: {error}"
+    return content, ""
 
 
 def _existing_folder(folder: Path) -> Path:

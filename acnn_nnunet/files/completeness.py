@@ -148,6 +148,8 @@ def check_png(path: Path) -> None:
     width, height, depth, colour, method, filtering, interlaced = struct.unpack(">2I5B", content[16:29])
     if method or filtering or interlaced > 1:
         raise OSError("it is packed in a way that PNG does not know")
+    if colour == 4:
+        raise ImageFileError(f"{path} has an alpha channel: save it as grey values alone.")
     if colour == 0 and depth in (2, 4):
         raise ImageFileError(f"{path} has {depth} bits a pixel, which are read as 0 to 255: save it with 8 or 16 bits.")
     position, parts = 33, []

@@ -112,6 +112,8 @@ class LabelFileReader:
                 check_rectangular(path)
                 if "SimpleITK" in self._reader.__name__:
                     _check_itk_reads(path)
+            if self._reader.__name__ == "Tiff3DIO":
+                _check_no_colours(path)
             told_mm = None if self._reader.__name__ == "NaturalImage2DIO" else told_spacing_mm(path)
             with quiet():
                 values, properties = self._reader().read_seg(str(path))
@@ -178,8 +180,12 @@ def find_file_ending(files: Sequence[Path]) -> str:
     if len(endings) == 1:
         return endings[0]
     folder = files[0].parent if files else "the folder"
-    found = f"files of several formats ({', '.join(endings)})" if endings else "no file that nnU-Net reads"
-    raise ValueError(f"{folder} holds {found}; one of {', '.join(_known_endings())} is wanted: give a dataset.json.")
+    known = ", ".join(_known_endings())
+    if endings:
+        raise ValueError(
+            f"{folder} holds files of several formats ({', '.join(endings)}): give a dataset.json that says which one."
+        )
+    raise ValueError(f"{folder} holds no file that nnU-Net reads: convert its label maps to one of {known}.")
 
 
 def _check_itk_reads(path: Path) -> None:
@@ -192,6 +198,17 @@ def _check_itk_reads(path: Path) -> None:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if 0 < abs(slope) <= _SMALLEST_SLOPE or (slope == 0 and intercept != 0):
         raise ImageFileError(f"{path} has a scl_slope of {slope:g}, which ITK does not obey: correct its header.")
+
+
+def _check_no_colours(path: Path) -> None:
+    """Raise ImageFileError for a colour picture, which passes for a volume; one with a spacing file is a volume."""
+    import tifffile
+
+    with quiet(), tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        has_colours = page.samplesperpixel > 1 and page.planarconfig == tifffile.PLANARCONFIG.CONTIG
+    if has_colours and not spacing_file(path).is_file():
+        raise ImageFileError(f"{path} is a colour image: save the label map as grey values.")
 
 
 def _known_endings() -> list[str]:
@@ -222,12 +239,15 @@ def _whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
 
 @cache
 def _reader_class(name: str) -> Any:
-    from nnunetv2.imageio.reader_writer_registry import recursive_find_reader_writer_by_name
+    from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES, recursive_find_reader_writer_by_name
 
     try:
         return recursive_find_reader_writer_by_name(name)
     except RuntimeError as error:
-        raise ValueError(f"dataset.json names the reader {name}, which nnU-Net does not have.") from error
+        known = ", ".join(reader.__name__ for reader in LIST_OF_IO_CLASSES)
+        raise ValueError(
+            f"dataset.json names the reader {name}, which nnU-Net does not have: it has {known}."
+        ) from error
 
 
 def _can_read(reader: Any, example: Path) -> bool:

@@ -5,6 +5,7 @@ import dataclasses
 import label_folders
 import numpy as np
 import pytest
+import tifffile
 from label_folders import DIAGONAL_MM, SPACING, heart, make_folders, write_dataset, write_labels
 
 from acnn_nnunet.casewise.execution import Execution
@@ -85,6 +86,19 @@ def test_another_grid_is_refused_by_name(folders, name, geometry):
 
     assert f"case_1.nii.gz is not on its reference's grid: {name} (" in error
     assert ";" not in error  # only that differs
+
+
+def test_tiffs_of_which_neither_tells_a_size_are_refused(tmp_path):
+    for folder in ("gt", "pred"):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "a.tif", heart(), photometric="minisblack")
+    plan = make_plan((tmp_path / "gt", tmp_path / "pred"), ["1"])
+    message = refusal(plan, "a")
+    assert message.startswith(f"{tmp_path / 'gt' / 'a.tif'} does not tell how large its voxels are, and neither does")
+    assert str(tmp_path / "gt" / "a.json") in message
+    for folder in ("gt", "pred"):
+        (tmp_path / folder / "a.json").write_text('{"spacing": [4.0, 1.5, 1.0]}')
+    assert scores_of(evaluate_case(plan, "a"), "1")["dice"] == 1
 
 
 @pytest.mark.parametrize("side", [0, 1])

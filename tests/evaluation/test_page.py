@@ -99,7 +99,7 @@ def test_a_picture_that_cannot_be_drawn_any_more_costs_no_table(tmp_path, folder
     assert "case_2: mean Dice 0.750</figcaption>" in page
 
 
-@pytest.mark.parametrize("shape", [(4, 12, 10), (4, 12, 9)])
+@pytest.mark.parametrize("shape", [(4, 12, 10), (4, 12, 9), (10, 12, 4)])  # the last has as many voxels
 def test_pictures_lie_over_the_image_if_it_fits(tmp_path, folders, shape):
     plain = report_of(folders, tmp_path / "plain.html")
     for index in range(4):
@@ -113,6 +113,9 @@ def test_pictures_lie_over_the_image_if_it_fits(tmp_path, folders, shape):
         ours != theirs
         for ours, theirs in zip(*(re.findall(r'<img src="([^"]*)', each) for each in (page, plain)), strict=True)
     ]
+    assert re.search(r"case_1: mean Dice 0.875; without its image: .*case_1_0000\.nii\.gz cannot be read", page)
+    if shape != (4, 12, 10):
+        assert f"case_3_0000.nii.gz has {shape} voxels" in page
     # The distributions, then cases 3, 2, 1 and 0; the image of case 1 cannot be read.
     assert changed == ([False, True, True, False, True] if shape[2] == 10 else [False] * 5)
 

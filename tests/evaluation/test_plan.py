@@ -191,6 +191,26 @@ def test_an_unreadable_dataset_json(tmp_path, folders, content):
         plan(*folders)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "is no JSON"),
+        ('{"file_ending": 5}', "has the file_ending 5: it is a text"),
+        ('{"overwrite_image_reader_writer": "NoIO"}', "names the reader NoIO"),
+    ],
+)
+def test_a_dataset_json_that_nobody_named_costs_only_itself(tmp_path, folders, content, reason):
+    (tmp_path / "dataset.json").write_text(content)
+
+    found = plan(*folders, labels=["1"])
+
+    assert found.cases == ("case_0", "case_1")
+    assert found.note.startswith(f"{tmp_path / 'dataset.json'} is left aside: ")
+    assert reason in found.note
+    with pytest.raises(ValueError, match=reason):
+        plan(*folders, labels=["1"], dataset_json=tmp_path / "dataset.json")
+
+
 def test_several_formats(tmp_path, folders):
     (tmp_path / "dataset.json").unlink()
     write_labels(folders[0] / "case_5.mha", heart())

@@ -208,6 +208,13 @@ def test_tiff(tmp_path):
         check_tiff(path)
 
 
+def test_png_with_an_alpha_channel(write):
+    content = bytearray(png(4, 3, 8, bytes(15)))
+    content[25] = 4
+    with pytest.raises(ImageFileError, match=r"a\.png has an alpha channel: save it as grey values alone"):
+        check_png(write("a.png", content))
+
+
 def test_a_tiff_of_bits(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((2, 3, 12), bool), photometric="minisblack", metadata=None)

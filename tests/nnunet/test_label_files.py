@@ -267,6 +267,14 @@ def test_several_values_a_voxel_are_no_volumes(tmp_path, num_slices):
         read(tmp_path / "a.nrrd")
 
 
+def test_a_colour_tif_is_no_volume_of_three_columns(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5, 3), np.uint8), photometric="rgb")
+    with pytest.raises(ImageFileError, match=r"a\.tif is a colour image: save the label map as grey values"):
+        read(tmp_path / "a.tif", "Tiff3DIO")
+    (tmp_path / "a.json").write_text('{"spacing": [4.0, 1.5, 1.0]}')  # as nnU-Net writes a volume of three columns
+    assert read(tmp_path / "a.tif", "Tiff3DIO").values.shape == (4, 5, 3)
+
+
 def test_a_tif_without_its_spacing_file_names_it(tmp_path):
     for folder in ("gt", "pred"):
         (tmp_path / folder).mkdir()
@@ -338,7 +346,7 @@ def test_a_tif_of_four_slices_is_no_picture_of_four_colours(tmp_path):
 def test_the_reader_that_the_dataset_asks_for(tmp_path):
     assert choose_reader(".nii.gz", asked_for="NibabelIO") == "NibabelIO"
     assert choose_reader(".nii.gz", asked_for="None") == "SimpleITKIO"
-    with pytest.raises(ValueError, match="names the reader NoIO, which nnU-Net does not have"):
+    with pytest.raises(ValueError, match="names the reader NoIO, which nnU-Net does not have: it has "):
         choose_reader(".nii.gz", asked_for="NoIO")
 
 
