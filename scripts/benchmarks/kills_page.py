@@ -21,18 +21,20 @@ _INTRODUCTION = """# Runs that are killed
 
 {verdict}
 
-Each command was killed (`kill -9`, its whole process group) at random moments of its run and started again. {moments} The
-final output must equal an undisturbed run's: tables line by line, label maps and pages byte by byte. A training draws other
-batches after a kill, so its checkpoints must load, its epochs go on where the checkpoint stands, and its logs hold each
-epoch once.
+Each command was killed (`kill -9`, its whole process group) at random moments of its run and started again.
+{moments}
+
+The final output must equal an undisturbed run's: tables line by line, label maps and pages byte by byte. A training
+draws other batches after a kill, so its checkpoints must load, its epochs go on where the checkpoint stands, and its
+logs hold each epoch once.
 
 | command | kills | of these while a file was there | output as undisturbed | undisturbed run, s |
 |---|---|---|---|---|
 """
 _ENDING = """
-The data are {num_cases} generated hearts, the trainings have 2 to 4 short epochs. Two cores were shared with other work
-(load {low:g} to {high:g}), which stretches the times. Measured by `python -m scripts.benchmarks.kills`; the results lie in
-`benchmarks/kills/`. This page is written by `python -m scripts.benchmarks.kills_page`.
+The data are {num_cases} generated hearts, the trainings have 2 to 4 short epochs. Two cores were shared with other
+work (load {low:g} to {high:g}), which stretches the times. Measured by `python -m scripts.benchmarks.kills`; the results
+lie in `benchmarks/kills/`. This page is written by `python -m scripts.benchmarks.kills_page`.
 """
 WANTED = 20
 
