@@ -33,8 +33,8 @@ logs hold each epoch once.
 """
 _ENDING = """
 The data are {num_cases} generated hearts, the trainings have 2 to 4 short epochs. Two cores were shared with other
-work (load {low:g} to {high:g}), which stretches the times. Measured by `python -m scripts.benchmarks.kills`; the results
-lie in `benchmarks/kills/`. This page is written by `python -m scripts.benchmarks.kills_page`.
+work (load {low:g} to {high:g}), which stretches the times. Measured by `python -m scripts.benchmarks.kills`; the
+results lie in `benchmarks/kills/`. This page is written by `python -m scripts.benchmarks.kills_page`.
 """
 WANTED = 20
 
