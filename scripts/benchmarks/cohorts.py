@@ -31,8 +31,7 @@ from scripts.benchmarks.killed_commands import DATASET, QUICK, ROOT, make_data
 RESULTS = ROOT / "benchmarks" / "cohorts"
 STEPS = ("scale", "throughput", "executors", "kills", "broken")
 PRIOR = f"trained/{DATASET}/ShapePriorTrainer__nnUNetPlans__{QUICK}/fold_0/checkpoint_final.pth"
-KILLED = {"worker": 20, "driver": 10, "scheduler": 5}
-NUM_KILLED_MAPS = 400
+VICTIMS = ("worker", "driver", "scheduler")
 LABELS = ["-l", "1", "2", "3"]
 
 
@@ -71,43 +70,44 @@ def codes_words(work: Path, num_maps: int, output: Path) -> list[str]:
 COMMANDS: dict[str, Callable[[Path, int, Path], list[str]]] = {"evaluate": evaluate_words, "codes": codes_words}
 
 
-def scale(work: Path, few: int, many: int) -> dict[str, Any]:
+def scale(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
     """Measure both commands on few and on many maps, on a cluster."""
     found: dict[str, Any] = {}
     for name, words in COMMANDS.items():
-        sizes = {}
+        taken: dict[int, dict[str, Any]] = {}
+        few, many = sizes.few, sizes.maps
         for size in (few, many):
             with cluster(work) as made:
                 output = fresh(work / f"out_{name}_{size}")
-                taken = watch(start(work, [*words(work, size, output), "--scheduler", str(made.file)]), made)
-            sizes[size] = {**vars(taken), "cpu_ms_per_case": taken.per_case_ms(size)}
-        extra = (sizes[many]["cpu_s"] - sizes[few]["cpu_s"]) / (many - few) * 1000  # without the start of everything
+                watched = watch(start(work, [*words(work, size, output), "--scheduler", str(made.file)]), made)
+            taken[size] = {**vars(watched), "cpu_ms_per_case": watched.per_case_ms(size)}
+        extra = (taken[many]["cpu_s"] - taken[few]["cpu_s"]) / (many - few) * 1000  # without the start of everything
         found[name] = {
-            "sizes": {str(size): values for size, values in sizes.items()},
-            "memory_of_all_ratio": sizes[many]["peak_all_mib"] / sizes[few]["peak_all_mib"],
-            "memory_of_driver_ratio": sizes[many]["peak_driver_mib"] / sizes[few]["peak_driver_mib"],
-            "cost_per_case_ratio": sizes[many]["cpu_ms_per_case"] / sizes[few]["cpu_ms_per_case"],
+            "sizes": {str(size): values for size, values in taken.items()},
+            "memory_of_all_ratio": taken[many]["peak_all_mib"] / taken[few]["peak_all_mib"],
+            "memory_of_driver_ratio": taken[many]["peak_driver_mib"] / taken[few]["peak_driver_mib"],
+            "cost_per_case_ratio": taken[many]["cpu_ms_per_case"] / taken[few]["cpu_ms_per_case"],
             "cpu_ms_per_further_case": extra,
         }
     return {**found, "targets": {"memory ratios": "≤ 1.10", "cost per case": "within 10 %"}}
 
 
-def throughput(work: Path, few: int, many: int) -> dict[str, Any]:
+def throughput(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
     """Measure two workers against one, on a cluster."""
     taken = {}
     for workers in (1, 2):
         with cluster(work, workers) as made:
-            words = [*evaluate_words(work, few, fresh(work / "out_t")), "--scheduler", str(made.file)]
+            words = [*evaluate_words(work, sizes.few, fresh(work / "out_t")), "--scheduler", str(made.file)]
             taken[workers] = watch(start(work, words), made)
     speedup = taken[1].wall_s / taken[2].wall_s
     return {"workers": {str(n): vars(each) for n, each in taken.items()}, "speedup": speedup, "target": "≥ 1.8"}
 
 
-def executors(work: Path, few: int, many: int) -> dict[str, Any]:
+def executors(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
     """Measure two Dask workers against two local processes."""
-    local = watch(start(work, [*evaluate_words(work, few, fresh(work / "out_l")), "-np", "2"]))
+    local = watch(start(work, [*evaluate_words(work, sizes.few, fresh(work / "out_l")), "-np", "2"]))
     with cluster(work) as made:
-        words = [*evaluate_words(work, few, fresh(work / "out_d")), "--scheduler", str(made.file)]
+        words = [*evaluate_words(work, sizes.few, fresh(work / "out_d")), "--scheduler", str(made.file)]
         dask = watch(start(work, words), made)
     return {
         "local": vars(local),
@@ -118,26 +118,29 @@ def executors(work: Path, few: int, many: int) -> dict[str, Any]:
     }
 
 
-def kills(work: Path, few: int, many: int) -> dict[str, Any]:
+def kills(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
     """Kill something at random moments, go on, and compare with an undisturbed run."""
     rng = random.Random(0)
     undisturbed = fresh(work / "out_k")
     with cluster(work) as made:
-        taken = watch(start(work, [*evaluate_words(work, NUM_KILLED_MAPS, undisturbed), "--scheduler", str(made.file)]))
+        taken = watch(
+            start(work, [*evaluate_words(work, sizes.killed_maps, undisturbed), "--scheduler", str(made.file)])
+        )
     expected = tables_of(undisturbed)
-    found: dict[str, Any] = {"undisturbed_s": taken.wall_s, "maps": NUM_KILLED_MAPS}
-    for what, count in KILLED.items():
-        trials = [kill_once(work, what, rng.uniform(0.05, 0.95) * taken.wall_s, expected) for _ in range(count)]
+    found: dict[str, Any] = {"undisturbed_s": taken.wall_s, "maps": sizes.killed_maps}
+    for what, count in zip(VICTIMS, sizes.kills, strict=True):
+        moments = [rng.uniform(0.05, 0.95) * taken.wall_s for _ in range(count)]
+        trials = [kill_once(work, what, moment, expected, sizes.killed_maps) for moment in moments]
         equal = sum(trial["equal"] for trial in trials)
         found[what] = {"moments": count, "equal": equal, "trials": trials}
     return {**found, "target": "every case exactly once, tables equal byte for byte"}
 
 
-def kill_once(work: Path, what: str, moment_s: float, expected: dict[str, bytes]) -> dict[str, Any]:
+def kill_once(work: Path, what: str, moment_s: float, expected: dict[str, bytes], num_maps: int) -> dict[str, Any]:
     """Kill one process at a moment, go on until all is done, and return what came of it."""
     output = fresh(work / "out_k1")
     made = Cluster(work)
-    words = evaluate_words(work, NUM_KILLED_MAPS, output)
+    words = evaluate_words(work, num_maps, output)
     driver = start(work, [*words, "--scheduler", str(made.file)])
     try:
         time.sleep(moment_s)
@@ -161,7 +164,7 @@ def kill_once(work: Path, what: str, moment_s: float, expected: dict[str, bytes]
         "ended_before": ended_before,
         "exit_codes": [first, again],
         "entries": lines,
-        "equal": tables_of(output) == expected and lines == NUM_KILLED_MAPS,
+        "equal": tables_of(output) == expected and lines == num_maps,
     }
 
 
@@ -177,13 +180,13 @@ def tables_of(output: Path) -> dict[str, bytes]:
     return {name: (output / name).read_bytes() for name in names if (output / name).is_file()}
 
 
-def broken(work: Path, few: int, many: int) -> dict[str, Any]:
+def broken(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
     """Break 1 % of the inputs in eight ways, and see that each costs itself."""
     folders = tuple(work / f"broken_{side}" for side in ("gt", "pred"))
-    for folder, source in zip(folders, maps_of(work, few), strict=True):
+    for folder, source in zip(folders, maps_of(work, sizes.few), strict=True):
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(source, folder)
-    names = random.Random(1).sample(sorted(path.name for path in folders[1].iterdir()), few // 100)
+    names = random.Random(1).sample(sorted(path.name for path in folders[1].iterdir()), sizes.few // 100)
     for number, name in enumerate(names):
         BREAKS[number % len(BREAKS)](folders[1] / name)
     output = fresh(work / "out_b")
@@ -193,7 +196,7 @@ def broken(work: Path, few: int, many: int) -> dict[str, Any]:
     rows = [line.split(",", 2) for line in (output / "status.csv").read_text().splitlines()[1:]]
     failed = {f"{case}.nii.gz": reason for case, status, reason in rows if status == "failed"}
     return {
-        "cases": few,
+        "cases": sizes.few,
         "broken": len(names),
         "failed_rows": len(failed),
         "failed_are_the_broken": set(failed) == set(names),
@@ -233,6 +236,10 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--maps", type=int, default=20_000)
     parser.add_argument("--few", type=int, default=2_000)
+    parser.add_argument("--killed-maps", type=int, default=400, help="of a run that is killed")
+    parser.add_argument(
+        "--kills", type=int, nargs=3, default=(20, 10, 5), help="of a worker, the driver, the scheduler"
+    )
     arguments = parser.parse_args()
     work = arguments.work.absolute()
     make_data(work)
@@ -241,7 +248,7 @@ def main() -> None:
         if file.is_file():
             print(f"{file} is there")
             continue
-        found = globals()[step](work, arguments.few, arguments.maps)
+        found = globals()[step](work, arguments)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, {"machine": describe_machine(), **found})
         print(f"{file} written")
