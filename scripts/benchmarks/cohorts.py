@@ -15,6 +15,7 @@ import argparse
 import os
 import platform
 import random
+import re
 import shutil
 import signal
 import time
@@ -31,6 +32,7 @@ from scripts.benchmarks.killed_commands import DATASET, QUICK, ROOT, make_data
 RESULTS = ROOT / "benchmarks" / "cohorts"
 STEPS = ("scale", "throughput", "executors", "kills", "broken")
 PRIOR = f"trained/{DATASET}/ShapePriorTrainer__nnUNetPlans__{QUICK}/fold_0/checkpoint_final.pth"
+_ENTRY = re.compile(rb'\{"case": "([^"]*)"')  # a case's line in a journal
 VICTIMS = ("worker", "driver", "scheduler")
 LABELS = ["-l", "1", "2", "3"]
 
@@ -146,7 +148,7 @@ def kill_once(work: Path, what: str, moment_s: float, expected: dict[str, bytes]
         time.sleep(moment_s)
         victim = {"worker": made.workers[0], "driver": driver, "scheduler": made.scheduler}[what]
         ended_before = driver.poll() is not None
-        done = cases_in(output)
+        done = len(cases_in(output))
         victim.send_signal(signal.SIGKILL)
         first = driver.wait(timeout=600)
         if what == "scheduler":
@@ -157,21 +159,22 @@ def kill_once(work: Path, what: str, moment_s: float, expected: dict[str, bytes]
             again = start(work, [*words, "--scheduler", str(made.file), "--continue"]).wait(timeout=600)
     finally:
         made.stop()
-    lines = (output / "parts" / "part_0_of_1.jsonl").read_bytes().count(b'"case": ')
+    entries = len(cases_in(output))
     return {
         "moment_s": round(moment_s, 2),
         "cases_at_kill": done,
         "ended_before": ended_before,
         "exit_codes": [first, again],
-        "entries": lines,
-        "equal": tables_of(output) == expected and lines == num_maps,
+        "entries": entries,
+        "equal": tables_of(output) == expected and entries == num_maps,
     }
 
 
-def cases_in(output: Path) -> int:
-    """Return how many cases a run has written down."""
+def cases_in(output: Path) -> list[str]:
+    """Return the cases that a run has written down, as often as it has."""
     journal = output / "parts" / "part_0_of_1.jsonl"
-    return journal.read_bytes().count(b'"case": ') if journal.is_file() else 0
+    lines = journal.read_bytes().split(b"\n") if journal.is_file() else []
+    return [match[1].decode() for line in lines if (match := _ENTRY.match(line))]
 
 
 def tables_of(output: Path) -> dict[str, bytes]:
