@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.challenges.acdc import ACDC
 from acnn_nnunet.challenges.cetus import CETUS
@@ -11,9 +12,9 @@ from acnn_nnunet.challenges.submission import find_dataset, write_submission
 CHALLENGES = {"acdc": ACDC, "cetus": CETUS}
 
 
-def convert(challenge: str, source: Path, dataset_id: int) -> Outcome:
+def convert(challenge: str, source: Path, dataset_id: int, *, execution: Execution = HERE) -> Outcome:
     """Make the raw dataset of a challenge's folder as it is unpacked; `convert_challenge` tells what is raised."""
-    return convert_challenge(CHALLENGES[challenge], source, dataset_id)
+    return convert_challenge(CHALLENGES[challenge], source, dataset_id, execution=execution)
 
 
 def submit(challenge: str, predictions: Path, output: Path, *, dataset: str | None = None) -> str:

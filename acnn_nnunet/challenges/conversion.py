@@ -9,10 +9,11 @@ import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.run import run
 from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.challenges.challenge import Challenge, Patient, PatientFolder
@@ -30,7 +31,7 @@ from acnn_nnunet.files.safe_writes import replace_atomically, write_json
 from acnn_nnunet.files.volumes import check_labels, check_same_grid, write_volume
 
 
-def convert_challenge(challenge: Challenge, source: Path, dataset_id: int) -> Outcome:
+def convert_challenge(challenge: Challenge, source: Path, dataset_id: int, *, execution: Execution = HERE) -> Outcome:
     """Write the raw dataset `Dataset<id>_<name>` with splits, groups and report.
 
     nnU-Net copies `splits_final.json` from the raw folder to the preprocessed one when it plans (nnunetv2 2.8.1,
@@ -41,6 +42,7 @@ def convert_challenge(challenge: Challenge, source: Path, dataset_id: int) -> Ou
         challenge: such as ACDC.
         source: its folder as it is unpacked.
         dataset_id: 1 to 999, not in use.
+        execution: where the patients are converted; one run does all of them.
 
     Raises:
         FileNotFoundError: if there are no patients in the source.
@@ -53,7 +55,7 @@ def convert_challenge(challenge: Challenge, source: Path, dataset_id: int) -> Ou
     target = _free_folder(challenge.name, dataset_id)
     report = ConversionReport(source=str(source))
     with _built_beside(target) as dataset:
-        rows = _write_patients(dataset, challenge, folders, report)
+        rows = _write_patients(dataset, challenge, folders, report, execution)
         num_folds = _finish(dataset, target.name, challenge, rows, report)
     excluded = tuple(Excluded(each.patient, each.reason) for each in report.excluded)
     return Outcome(_summary(report, target, num_folds), excluded)
@@ -118,28 +120,39 @@ def _built_beside(target: Path) -> Iterator[Path]:
         raise
 
 
+@dataclass(frozen=True)
+class _Converted:
+    """A patient whose files are written aside, and what shows whether the same image came before."""
+
+    patient: Patient
+    digests: tuple[bytes, ...]
+
+
 def _write_patients(
-    dataset: Path, challenge: Challenge, folders: Sequence[PatientFolder], report: ConversionReport
+    dataset: Path,
+    challenge: Challenge,
+    folders: Sequence[PatientFolder],
+    report: ConversionReport,
+    execution: Execution,
 ) -> list[CaseGroup]:
     """Write the cases of each patient, enter all patients into the report, and return the rows of groups.csv."""
-    known = _Known()
-
-    def convert(folder: PatientFolder) -> tuple[Patient, str | None]:
-        patient = challenge.read_patient(folder)
-        _check(patient, folder, challenge.labels.values())
-        twin = known.add(patient, folder)
-        _write(patient, folder, dataset)
-        return replace(patient, images={}, labels={}), twin
-
-    rows = []
-    cases = {str(folder.path): folder for folder in folders}
-    results = run(convert, cases, unit="patient", description=f"converting {challenge.name}")
-    for folder, result in zip(folders, results, strict=True):
-        if result.value is None:
+    known, rows = _Known(), []
+    stages = [dataset.absolute() / f".{index}" for index in range(len(folders))]
+    cases = {str(folder.path): (folder, stage) for folder, stage in zip(folders, stages, strict=True)}
+    description = f"converting {challenge.name}"
+    work = partial(_convert_patient, challenge)
+    results = run(work, cases, execution=execution, unit="patient", description=description)
+    for folder, stage, result in zip(folders, stages, results, strict=True):
+        try:
+            if result.value is None:
+                raise ValueError(str(result.error))
+            patient, twin = result.value.patient, known.add(result.value, folder)
+        except ValueError as error:
             part = "training" if folder.training else "testing"
-            report.excluded.append(Exclusion(folder.path.name, str(result.error), part))
+            report.excluded.append(Exclusion(folder.path.name, str(error), part))
+            shutil.rmtree(stage, ignore_errors=True)
             continue
-        patient, twin = result.value
+        _take_over(stage, dataset)
         (report.training_patients if folder.training else report.test_patients).append(patient.name)
         if twin is not None:
             report.twins[patient.name] = twin
@@ -149,6 +162,24 @@ def _write_patients(
     return rows
 
 
+def _convert_patient(challenge: Challenge, item: tuple[PatientFolder, Path]) -> _Converted:
+    """Write the files of a patient into a folder of their own: only when all are there shows who comes twice."""
+    folder, stage = item
+    patient = challenge.read_patient(folder)
+    _check(patient, folder, challenge.labels.values())
+    digests = tuple(hashlib.sha256(each.volume.values.tobytes()).digest() for each in patient.images.values())
+    _write(patient, folder, stage)
+    return _Converted(replace(patient, images={}, labels={}), digests)
+
+
+def _take_over(stage: Path, dataset: Path) -> None:
+    for path in sorted(stage.glob("*/*")):
+        target = dataset / path.relative_to(stage)
+        target.parent.mkdir(exist_ok=True)
+        path.rename(target)
+    shutil.rmtree(stage)
+
+
 class _Known:
     """The patients so far, to notice one that comes twice: it would be trained and tested on."""
 
@@ -156,7 +187,7 @@ class _Known:
         self._by_number: dict[int, PatientFolder] = {}
         self._by_image: dict[bytes, tuple[str, PatientFolder]] = {}
 
-    def add(self, patient: Patient, folder: PatientFolder) -> str | None:
+    def add(self, converted: _Converted, folder: PatientFolder) -> str | None:
         """Remember a patient; return the name of another training patient who has the same image, if there is one.
 
         Raises:
@@ -164,13 +195,12 @@ class _Known:
         """
         if first := self._by_number.get(folder.number):
             raise ValueError(f"has the same number as {_short(first)}, which is kept")
-        digests = [hashlib.sha256(each.volume.values.tobytes()).digest() for each in patient.images.values()]
-        twin = next((self._by_image[each] for each in digests if each in self._by_image), None)
+        twin = next((self._by_image[each] for each in converted.digests if each in self._by_image), None)
         if twin is not None and not (folder.training and twin[1].training):
             raise ValueError(f"has the same image as {_short(twin[1])}, which is kept")
         self._by_number[folder.number] = folder
-        for each in digests:
-            self._by_image.setdefault(each, (patient.name, folder))
+        for each in converted.digests:
+            self._by_image.setdefault(each, (converted.patient.name, folder))
         return None if twin is None else twin[0]
 
 
@@ -192,7 +222,7 @@ def _write(patient: Patient, folder: PatientFolder, dataset: Path) -> None:
     for images, kind, ending in ((patient.images, "images", "_0000.nii.gz"), (patient.labels, "labels", ".nii.gz")):
         for phase, image in images.items():
             path = dataset / f"{kind}{suffix}" / f"{patient.name}_{phase}{ending}"
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             if image.file is not None:
                 replace_atomically(path, partial(shutil.copyfile, image.file))
             else:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from acnn_nnunet.commands.options import add_output
+from acnn_nnunet.commands.options import add_output, add_processes, add_scheduler, execution_of
 
 
 def add_parsers(commands: argparse._SubParsersAction) -> None:
@@ -17,13 +17,16 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("challenge", choices=["acdc", "cetus"])
     parser.add_argument("source", metavar="SRC", type=Path, help="the challenge's folder as it is unpacked")
     parser.add_argument("dataset_id", metavar="ID", type=int, help="number of the new dataset, 1 to 999")
+    add_processes(parser, num_processes=1)
+    add_scheduler(parser)
     parser.set_defaults(run=_convert)
 
 
 def _convert(arguments: argparse.Namespace) -> tuple[str, int]:
     from acnn_nnunet.challenges.command import convert
 
-    outcome = convert(arguments.challenge, arguments.source, arguments.dataset_id)
+    execution = execution_of(arguments)
+    outcome = convert(arguments.challenge, arguments.source, arguments.dataset_id, execution=execution)
     return outcome.text, outcome.exit_code
 
 

@@ -53,16 +53,21 @@ def add_execution(
         num_processes: default of -np; None takes nnU-Net's nnUNet_def_n_proc.
         also: another name of --continue.
     """
-    default = "nnU-Net's nnUNet_def_n_proc" if num_processes is None else num_processes
     group = parser.add_argument_group("where the cases are done")
-    group.add_argument(
-        "-np", dest="num_processes", type=int, default=num_processes, help=f"processes; default: {default}"
-    )
+    add_processes(group, num_processes=num_processes)
     names = ["--continue", *([also] if also else [])]
     group.add_argument(*names, dest="go_on", action="store_true", help="keep the cases that are done already")
     group.add_argument("-num_parts", type=int, default=1, help="number of parts, each its own run; then run merge")
     group.add_argument("-part_id", type=int, default=0, help="which part, from 0")
     add_scheduler(group)
+
+
+def add_processes(parser: Any, *, num_processes: int | None = None) -> None:
+    """Add -np; without a default it is nnU-Net's nnUNet_def_n_proc."""
+    default = "nnU-Net's nnUNet_def_n_proc" if num_processes is None else num_processes
+    parser.add_argument(
+        "-np", dest="num_processes", type=int, default=num_processes, help=f"processes; default: {default}"
+    )
 
 
 def add_scheduler(parser: Any) -> None:
@@ -87,13 +92,7 @@ def execution_of(arguments: argparse.Namespace) -> Execution:
                 setattr(arguments, name, value.absolute())
             elif isinstance(value, list) and value and isinstance(value[0], Path):
                 setattr(arguments, name, [path.absolute() for path in value])
-    return Execution(
-        num_processes=num_processes(arguments),
-        scheduler=scheduler_of(arguments),
-        num_parts=arguments.num_parts,
-        part_id=arguments.part_id,
-        go_on=arguments.go_on,
-    )
+    return options_from(Execution, arguments, num_processes=num_processes(arguments), scheduler=scheduler_of(arguments))
 
 
 def scheduler_of(arguments: argparse.Namespace) -> Scheduler | None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.challenges.command import convert
 
 SIZE = (6, 5, 3)
@@ -412,3 +413,22 @@ def test_real_patients_74_and_76_share_their_images_and_their_fold(real_dataset)
     assert _report(real_dataset)["twins"] == {"patient076": "patient074"}
     for fold in json.loads((real_dataset / "splits_final.json").read_text()):
         assert ("patient074_ED" in fold["val"]) == ("patient076_ED" in fold["val"])
+
+
+def test_two_processes_make_the_dataset_of_one(raw, tmp_path):
+    for number in range(1, 5):
+        _write_patient(tmp_path / "src" / "training", number)
+    shutil.copytree(tmp_path / "src" / "training" / "patient001", tmp_path / "src" / "training" / "patient0001")
+    (tmp_path / "src" / "training" / "patient003" / "Info.cfg").unlink()
+
+    outcomes = [convert("acdc", tmp_path / "src", n, execution=Execution(num_processes=n)) for n in (1, 2)]
+
+    one, two = raw / "Dataset001_ACDC", raw / "Dataset002_ACDC"
+    assert [each.case for each in outcomes[0].excluded] == [each.case for each in outcomes[1].excluded]
+    assert {each.case for each in outcomes[0].excluded} >= {"patient003"}
+    files = [sorted(path.relative_to(each) for path in each.rglob("*")) for each in (one, two)]
+    assert files[0] == files[1]
+    assert not [path for path in files[0] if path.name.startswith(".")]
+    for path in files[0]:
+        if path.suffix in (".gz", ".csv"):
+            assert (one / path).read_bytes() == (two / path).read_bytes()

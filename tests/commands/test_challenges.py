@@ -9,14 +9,14 @@ from acnn_nnunet.cli import main
 
 
 def test_convert(monkeypatch, capsys):
-    monkeypatch.setattr("acnn_nnunet.challenges.command.convert", lambda *words: Outcome(str(words)))
+    monkeypatch.setattr("acnn_nnunet.challenges.command.convert", lambda *words, **_: Outcome(str(words)))
     assert main(["convert", "acdc", "folder", "27"]) == 0
     assert capsys.readouterr().out == f"{('acdc', Path('folder'), 27)}\n"
 
 
 def test_a_patient_who_is_left_out_shows_in_the_exit_code(monkeypatch):
     left_out = Outcome("converted", (Excluded("patient003", "Info.cfg is missing"),))
-    monkeypatch.setattr("acnn_nnunet.challenges.command.convert", lambda *_: left_out)
+    monkeypatch.setattr("acnn_nnunet.challenges.command.convert", lambda *_, **__: left_out)
     assert main(["convert", "acdc", "folder", "27"]) == 1
 
 

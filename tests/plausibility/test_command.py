@@ -363,3 +363,16 @@ def test_a_member_that_lacks_a_case_costs_that_case(raw, predictions, tmp_path, 
     rows = rows_of(tmp_path / "out")
     assert rows["phantom_tr001"]["reason"] == f"the member {members[1]} holds no phantom_tr001.nii.gz"
     assert "2 predictions scored, 0 empty, 1 left out" in capsys.readouterr().out
+
+
+def test_parts_give_what_one_run_gives(raw, predictions, tmp_path):
+    folder = copy_some(predictions, tmp_path / "pred", 3)
+    words = [folder, "--members", *members_of(folder, tmp_path), "-djfile", raw / "dataset.json", "-o"]
+    assert run(*words, tmp_path / "one") == 0
+    for part_id in (0, 1):
+        assert run(*words, tmp_path / "parts", "-num_parts", 2, "-part_id", part_id) == 0
+
+    assert main(["merge", str(tmp_path / "parts")]) == 0
+
+    for name in ("plausibility.csv", "report.html", "status.csv"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()

@@ -212,3 +212,16 @@ def test_going_on_with_another_prior_is_refused(predictions, prior, tmp_path, ca
     assert run(predictions, "--prior", prior, "-o", output, "--continue_prediction") == 1
 
     assert "holds a run with another prior_sha256 (0 instead of" in capsys.readouterr().err
+
+
+def test_parts_give_what_one_run_gives(predictions, prior, tmp_path):
+    words = (predictions, "--prior", prior, "-o")
+    assert run(*words, tmp_path / "one") == 0
+    for part_id in (0, 1):
+        assert run(*words, tmp_path / "parts", "-num_parts", 2, "-part_id", part_id) == 0
+
+    assert main(["merge", str(tmp_path / "parts")]) == 0
+
+    for name in ("refined.csv", "status.csv"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    assert (tmp_path / "parts" / "refined.html").is_file()

@@ -207,3 +207,27 @@ def test_bad_settings_and_a_folder_with_results_are_refused(folders, tmp_path):
     with pytest.raises(FileExistsError, match=r"pred already holds summary\.json"):
         evaluate_super_resolution(*folders, folders[1])
     assert (folders[1] / "summary.json").read_text() == "nnU-Net's"
+
+
+def test_parts_give_what_one_run_gives(folders, tmp_path):
+    evaluate_super_resolution(*folders, tmp_path / "one")
+    for part_id in (1, 0):
+        part = ImageOptions(execution=Execution(num_parts=2, part_id=part_id))
+        assert "merge" in evaluate_super_resolution(*folders, tmp_path / "parts", part).text
+
+    super_resolution.merge_parts(tmp_path / "parts")
+
+    for name in ("images.csv", "summary.json", "status.csv", "report.html"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+def test_going_on_keeps_what_is_scored(folders, tmp_path, monkeypatch):
+    evaluate_super_resolution(*folders, tmp_path / "out")
+    expected = (tmp_path / "out" / "images.csv").read_bytes()
+    scored = []
+    monkeypatch.setattr(super_resolution, "score_pair", lambda pair, **_: scored.append(pair))
+
+    evaluate_super_resolution(*folders, tmp_path / "out", ImageOptions(execution=Execution(go_on=True)))
+
+    assert (tmp_path / "out" / "images.csv").read_bytes() == expected
+    assert not scored

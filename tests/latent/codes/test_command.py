@@ -11,6 +11,7 @@ from phantom_prior import CODE_SIZE, SPACING_MM, write_phantom_prior, write_raw
 
 from acnn_nnunet.cli import main
 from acnn_nnunet.fold_prior.coder import load_coder
+from acnn_nnunet.latent.codes import command
 from acnn_nnunet.latent.codes.command import encode_folder
 from acnn_nnunet.shape_prior.networks.tl_network import Stage
 
@@ -152,3 +153,33 @@ def test_a_table_of_another_format_is_refused(raw, prior, tmp_path, capsys):
 
     assert main([str(word) for word in words]) == 1
     assert "codes.xlsx: a table of codes ends in .csv or .parquet" in capsys.readouterr().err
+
+
+def test_parts_give_the_table_of_one_run(raw, prior, tmp_path, capsys):
+    words = ["codes", str(raw / "labelsTr"), "--prior", str(prior), "--groups", str(raw / "groups.csv"), "-o"]
+    assert main([*words, str(tmp_path / "one.csv")]) == 0
+    for part_id in (1, 0):
+        assert main([*words, str(tmp_path / "parts.csv"), "-num_parts", "2", "-part_id", str(part_id)]) == 0
+        assert not (tmp_path / "parts.csv").exists()
+    assert "After the last one: acnn-nnunet merge" in capsys.readouterr().out
+
+    assert main(["merge", str(tmp_path / "parts.csv")]) == 0
+
+    assert (tmp_path / "parts.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+    assert len((tmp_path / "parts.csv.run" / "status.csv").read_text().splitlines()) == 11
+
+
+def test_codes_go_on_where_they_were_stopped(raw, prior, tmp_path, monkeypatch):
+    words = ["codes", str(raw / "labelsTr"), "--prior", str(prior), "-o", str(tmp_path / "codes.csv")]
+    assert main(words) == 0
+    expected = (tmp_path / "codes.csv").read_bytes()
+    journal = tmp_path / "codes.csv.run" / "parts" / "part_0_of_1.jsonl"
+    journal.write_bytes(b"\n".join(journal.read_bytes().split(b"\n")[:-7]) + b'\n{"case": "phantom')
+    (tmp_path / "codes.csv").unlink()
+    done, encode = [], command._code_of
+    monkeypatch.setattr(command, "_code_of", lambda *each: done.append(each[-1].label.name) or encode(*each))
+
+    assert main([*words, "--continue"]) == 0
+
+    assert 0 < len(done) < 10
+    assert (tmp_path / "codes.csv").read_bytes() == expected
