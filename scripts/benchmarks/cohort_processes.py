@@ -36,7 +36,7 @@ class Cluster:
         self.work, self.file = work, work / "scheduler.json"
         self.file.unlink(missing_ok=True)
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-        while not self.file.is_file():
+        while not (self.file.is_file() and self.file.read_text().rstrip().endswith("}")):
             time.sleep(0.1)
         self.workers = [self.add_worker() for _ in range(num_workers)]
 

@@ -168,7 +168,6 @@ def write_certificates(folder):
 @pytest.fixture
 def processes(tmp_path):
     started = ProcessCluster(tmp_path)
-    started.wait()
     yield started
     started.stop()
 

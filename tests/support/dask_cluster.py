@@ -37,6 +37,7 @@ class ProcessCluster:
         paths = os.pathsep.join([str(_ROOT), str(_SUPPORT)])
         self.environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        self._wait()
         self.workers = [self.add_worker() for _ in range(num_workers)]
 
     def add_worker(self):
@@ -44,12 +45,12 @@ class ProcessCluster:
         words = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"]
         return self._start("worker", *words, "--local-directory", str(self.folder))
 
-    def wait(self):
-        """Return the scheduler file when it is there."""
+    def _wait(self):
+        """Wait until the scheduler file is there, to its last bracket."""
         deadline = time.monotonic() + 120
-        while not self.file.is_file() and time.monotonic() < deadline:
+        while not (self.file.is_file() and self.file.read_text().rstrip().endswith("}")):
+            assert time.monotonic() < deadline
             time.sleep(0.1)
-        return self.file
 
     def stop(self):
         """End everything."""
