@@ -8,7 +8,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -83,7 +85,7 @@ class _Run:
         self.running: dict[str, tuple[Any, _Batch]] = {}
         self.ended: SimpleQueue[str] = SimpleQueue()
         self.num_done, self.seconds = 0, 0.0
-        self.threads, self.looked = 0, 0.0
+        self.threads, self.looked, self.has_warned = 0, 0.0, False
 
     def results(self) -> Iterator[Result[Any]]:
         """Send batches and yield what comes back."""
@@ -104,26 +106,27 @@ class _Run:
             else:
                 batch = [self.alone.popleft()]
             key = f"{self.name}-{batch[0][0]}-{uuid4().hex}"
-            try:
-                future = self.client.submit(
-                    _do_batch, self.name, self.payload, self.variables, batch, key=key, pure=False
-                )
-            except (OSError, RuntimeError) as error:  # the client is closed
-                raise ClusterError(_LOST.format(self.address)) from error
+            words = (self.name, self.payload, self.variables, batch)
+            future = self._reached(partial(self.client.submit, _do_batch, *words, key=key, pure=False))
             self.running[key] = (future, batch)
             future.add_done_callback(lambda done: self.ended.put(done.key))
 
     def _num_threads(self) -> int:
         """Return how many threads all workers have, at least one; workers may come and go."""
         if time.monotonic() - self.looked > _SECONDS_PER_LOOK:
-            try:
-                self.threads = sum(self.client.nthreads().values())
-            except (OSError, RuntimeError, TimeoutError) as error:
-                raise ClusterError(_LOST.format(self.address)) from error
+            self.threads = sum(self._reached(self.client.nthreads).values())
             self.looked = time.monotonic()
-            if not self.threads:
+            if not self.threads and not self.has_warned:
+                self.has_warned = True
                 _log.warning("%s has no worker yet: waiting for one.", self.address)
         return max(1, self.threads)
+
+    def _reached(self, ask: Callable[[], Any]) -> Any:
+        """Return what the scheduler answers; where it is gone, a client raises one of many errors."""
+        try:
+            return ask()
+        except (OSError, RuntimeError, TimeoutError, CancelledError) as error:
+            raise ClusterError(_LOST.format(self.address)) from error
 
     def _batch_size(self) -> int:
         if not self.num_done:
@@ -134,13 +137,13 @@ class _Run:
         from distributed.scheduler import KilledWorker
 
         if future.status == "finished":
-            results, seconds = future.result()
+            results, seconds = self._reached(future.result)
             self.num_done, self.seconds = self.num_done + len(batch), self.seconds + seconds
             yield from results
             return
         if future.status != "error":
             raise ClusterError(_LOST.format(self.address))
-        error = future.exception()
+        error = self._reached(future.exception)
         if isinstance(error, KilledWorker):
             if len(batch) == 1:
                 yield Result(batch[0][0], error=KILLED)
