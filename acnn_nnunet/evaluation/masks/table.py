@@ -19,7 +19,7 @@ _TEXT = ("case", "label", "status")
 _COUNTS = ("components", "holes")
 
 
-LARGE_RUN = 10_000
+LARGE_RUN = 2_000
 """Cases from which on the table is Parquet, `cases.parquet`, where pyarrow is installed."""
 
 
