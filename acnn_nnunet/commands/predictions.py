@@ -79,7 +79,7 @@ def _add_refine(commands: argparse._SubParsersAction) -> None:
     add_output(parser)
     parser.add_argument(
         "--method",
-        choices=["project", "complete", "second-stage"],
+        choices=["project", "complete", "complete+project", "second-stage"],
         help="default: project; second-stage with -tr or -i",
     )
     add_prior(parser)
@@ -88,6 +88,15 @@ def _add_refine(commands: argparse._SubParsersAction) -> None:
         "-chk", dest="checkpoint_name", metavar="FILE", default="checkpoint_final.pth", help="its checkpoint"
     )
     add_execution(parser, num_processes=1, also="--continue_prediction")
+    parser.add_argument(
+        "--calibration", dest="calibration_file", metavar="JSON", type=Path, help="refine by a refinement.json"
+    )
+    parser.add_argument(
+        "--calibrate", dest="references", metavar="GT", type=Path, help="references: make a refinement.json of PRED"
+    )
+    parser.add_argument(
+        "--groups", dest="groups_file", metavar="CSV", type=Path, help=f"{GROUPS}; default: the one next to GT"
+    )
     parser.set_defaults(run=_refine)
 
 

@@ -99,6 +99,9 @@ def _add_predict_hr(commands: argparse._SubParsersAction) -> None:
     _add_axis(parser)
     parser.add_argument("--labels", action="store_true", help="with --baseline: the stacks are label maps")
     add_execution(parser, num_processes=1, also="--continue_prediction")
+    parser.add_argument(
+        "--refine", action="store_true", help="correct the label maps by the shape prior, into OUT/refined"
+    )
     parser.set_defaults(run=_predict_hr)
 
 
@@ -112,6 +115,8 @@ def _predict_hr(arguments: argparse.Namespace) -> tuple[str, int]:
 def _interpolate(arguments: argparse.Namespace, *, superfluous: list[str]) -> tuple[str, int]:
     from acnn_nnunet.sr.inference.interpolation import InterpolationOptions, interpolate_folder
 
+    if arguments.refine:
+        raise ValueError("--refine corrects a model's label maps: leave it out with --baseline.")
     if superfluous:
         raise ValueError(f"--baseline uses no model: leave out {', '.join(superfluous)}.")
     if arguments.factor is None:
@@ -135,8 +140,31 @@ def _predict_with_model(arguments: argparse.Namespace, *, missing: list[str]) ->
         inference=options_from(Inference, arguments, show_progress=True),
         execution=execution_of(arguments),
     )
+    prior = _prior_to_refine_by(arguments) if arguments.refine else None
     outcome = predict_hr(arguments.source, arguments.output, options)
-    return outcome.text, outcome.exit_code
+    if prior is None:
+        return outcome.text, outcome.exit_code
+    from acnn_nnunet.refinement.command import RefineOptions, refine
+
+    refine_options = options_from(RefineOptions, arguments, method="project", prior_file=prior)
+    refined = refine(arguments.output, arguments.output / "refined", refine_options)
+    return f"{outcome.text}\n{refined.text}", max(outcome.exit_code, refined.exit_code)
+
+
+def _prior_to_refine_by(arguments: argparse.Namespace) -> Path:
+    """Return the prior of the first fold; refuse a model of images before anything is predicted."""
+    from acnn_nnunet.fold_prior.loading import choose_prior
+    from acnn_nnunet.nnunet.models import find_trainer_class
+
+    if getattr(find_trainer_class(arguments.trainer), "predicts_image", False):
+        raise ValueError(f"--refine corrects label maps, and {arguments.trainer} predicts images: leave it out.")
+    return choose_prior(
+        None,
+        dataset=arguments.dataset,
+        configuration=arguments.configuration,
+        fold=arguments.folds[0],
+        plans_identifier=arguments.plans_identifier,
+    )
 
 
 def _fold(word: str) -> int | str:

@@ -1,11 +1,14 @@
 """Models for machines without this package: an ACNN network is a stock nnU-Net network."""
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from acnn_nnunet.nnunet.models import read_checkpoint
+from acnn_nnunet.nnunet.settings import PLANS_KEY
 
 STOCK_TRAINER = "nnUNetTrainer"
 _EXPORTED_TRAINER = "ACNNTrainer"
@@ -54,11 +57,19 @@ def export_stock(model_folder: Path, output: Path) -> str:
         partial.rename(output)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    settings = _settings_of(output / "plans.json", model_folder.name.rpartition("__")[2])
     folds = " ".join(checkpoint.parent.name.removeprefix("fold_") for checkpoint in checkpoints)
-    return (
-        f"Wrote {output}. Plain nnU-Net predicts with it: "
-        f"nnUNetv2_predict_from_modelfolder -i IMAGES -o OUT -m {output} -f {folds}"
-    )
+    predict = f"nnUNetv2_predict_from_modelfolder -i IMAGES -o OUT -m {output} -f {folds}"
+    told = f"Wrote {output}. Plain nnU-Net predicts with it: {predict}"
+    if not settings.get("prior_at_inference"):
+        return told
+    return f"{told} --save_probabilities\nThen, where this package is: acnn-nnunet refine OUT --prior PRIOR -o REFINED"
+
+
+def _settings_of(plans_file: Path, configuration: str) -> dict[str, Any]:
+    """Return the `acnn` block of a configuration, empty where there is none."""
+    configurations = json.loads(plans_file.read_text(encoding="utf-8")).get("configurations", {})
+    return configurations.get(configuration, {}).get(PLANS_KEY) or {}
 
 
 def _export_fold(source: Path, target: Path) -> None:

@@ -17,6 +17,7 @@ TRAINER_NAMES = (
     "SRCNNTrainer",
     "AESegTrainer",
     "AESegMTrainer",
+    "ShapeCompletionTrainer",
 )
 """The classes that the shim hands to nnU-Net's finder."""
 

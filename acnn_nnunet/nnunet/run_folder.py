@@ -4,8 +4,11 @@ import contextlib
 import json
 import os
 import pickle
+import shutil
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +93,19 @@ class EpochLog:
         figure.tight_layout()
         figure.savefig(self.picture)
         plt.close(figure)
+
+
+def run_our_command(words: Sequence[str | Path]) -> str:
+    """Run `acnn-nnunet WORDS` as a user would, in a process of its own, and return what it prints.
+
+    Raises:
+        RuntimeError: with its last words, if it fails or is not installed.
+    """
+    beside = str(Path(sys.executable).parent)
+    program = shutil.which("acnn-nnunet", path=beside) or shutil.which("acnn-nnunet")
+    if program is None:
+        raise RuntimeError("acnn-nnunet is not installed in this environment: pip install acnn-nnunet.")
+    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"acnn-nnunet {words[0]} failed: {(done.stderr or done.stdout).strip()[-500:]}")
+    return done.stdout.strip()

@@ -161,6 +161,13 @@ class Settings:
         number_too=True,
         high=1.0,
     )
+    prior_at_inference: bool = setting(
+        False,
+        "trainer",
+        "`ACNNTrainer` corrects its validation predictions by the shape prior (`acnn-nnunet refine`), and exported "
+        "models say how to correct theirs",
+        choices=_SWITCH,
+    )
     rotation_deg: float | None = setting(
         None,
         "trainer",

@@ -1,6 +1,6 @@
 """One prediction, corrected by the learnt anatomy: on the prior's grid, and back on the image's."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,36 +13,21 @@ from torch import Tensor
 from acnn_nnunet.fold_prior.coder import Coder
 from acnn_nnunet.fold_prior.held_out import as_target
 from acnn_nnunet.nnunet.cases import main_pieces
-from acnn_nnunet.refinement.code_search import CodeSearch
+from acnn_nnunet.refinement.completion import Completion
+from acnn_nnunet.refinement.mending import AnatomyOf, Proposal, propose
 from acnn_nnunet.refinement.placement import Placement, place_grid
 from acnn_nnunet.refinement.predictions import Prediction, decided
+from acnn_nnunet.refinement.recipe import Recipe, Step
 from acnn_nnunet.shape_prior.loss.distances import WhitenedDistance
 
 REFINED, KEPT, LEFT = "refined", "kept", "left"
 """Corrected; as it was, by the calibration's word; as it was, for it is not of the prior's kind."""
 
-PROJECT = "project"
+PROJECT, COMPLETE, BOTH = "project", "complete", "complete+project"
 LEAST_RESEMBLANCE = 0.35
 """Dice of a prediction's anatomy and its reconstruction below which nothing in the prior resembles it."""
 
-_SAFE_WEIGHT = 0.5
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How predictions are corrected.
-
-    Attributes:
-        method: name of the anatomy that is mixed in.
-        weights: by label name, the anatomy's share in the mixture, 0 to 1.
-    """
-
-    method: str = PROJECT
-    weights: Mapping[str, float] = field(default_factory=dict)
-
-    def weight_of(self, label: str) -> float:
-        """Return the anatomy's share for a label."""
-        return self.weights.get(label, _SAFE_WEIGHT)
+_OBJECT_SHARE = 0.5  # of the largest piece: what is smaller, far from it, is no object of its own
 
 
 @dataclass(frozen=True)
@@ -63,148 +48,215 @@ class Refined:
 
 
 @dataclass(frozen=True)
-class OnGrid:
-    """A prediction on the prior's grid.
-
-    Attributes:
-        soft: (1, C, …) probabilities of the box, in the grid's order of axes.
-        maps: (1, C, …) of the grid.
-        placement: where it lies.
-    """
-
-    soft: Tensor
-    maps: Tensor
-    placement: Placement
-
-
-@dataclass(frozen=True)
 class AnatomyRefiner:
     """Corrects predictions with a prior.
 
     Attributes:
         coder: of the prior.
-        recipe: how.
-        search: of codes.
+        recipe: how much of the anatomy comes in, and when.
+        completion: of the same fold, if there is one.
     """
 
     coder: Coder
     recipe: Recipe
-    search: CodeSearch = field(default_factory=CodeSearch)
+    completion: Completion | None = None
 
     @cached_property
     def single(self) -> tuple[int, ...]:
-        """Channels whose label is one piece in the prior's mean shape."""
+        """Channels whose label is one piece, islands aside, in the prior's mean shape."""
         mean = self.coder.mean_shape.numpy() > 0.5
-        return tuple(channel for channel in self.coder.names if _pieces(mean[channel])[1] == 1)
+        return tuple(channel for channel in self.coder.names if _pieces(main_pieces(mean[channel]))[1] == 1)
+
+    @cached_property
+    def is_one_piece(self) -> bool:
+        """Whether all of the anatomy is one piece in the prior's mean shape."""
+        anatomy = self.coder.labels.foreground(self.coder.mean_shape[None])[0, 0].numpy()
+        return _pieces(main_pieces(anatomy))[1] == 1
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that can be had."""
+        return (PROJECT,) if self.completion is None else (PROJECT, COMPLETE, BOTH)
 
     def refine(self, prediction: Prediction) -> Refined:
         """Return the corrected label map of a prediction, or the prediction with the reason why it is left."""
-        found = self.onto_grid(prediction)
+        found = self.propose(prediction, self.recipe.methods)
         if isinstance(found, str):
             return Refined(prediction.values, LEFT, found)
-        anatomy, measures = self.anatomy(found)
+        proposals, measures = found
         if measures["resemblance"] < LEAST_RESEMBLANCE:
             reason = f"nothing in the prior resembles it (Dice with its reconstruction {measures['resemblance']:.2f})"
             return Refined(prediction.values, LEFT, reason, measures)
-        return Refined(self.written_back(prediction, found, anatomy), REFINED, "", measures)
+        step = self.recipe.step_for(measures)
+        if step is None:
+            return Refined(prediction.values, KEPT, "the calibration expects no gain", measures)
+        return Refined(self.written_back(prediction, proposals[step.method], step), REFINED, "", measures)
 
-    def onto_grid(self, prediction: Prediction) -> OnGrid | str:
-        """Return a prediction on the prior's grid, or the reason why it cannot be there."""
-        values = self._turned(prediction.values)
-        foreground = self._foreground(values)
+    def propose(
+        self, prediction: Prediction, methods: Collection[str] = ()
+    ) -> tuple[dict[str, Proposal], dict[str, float]] | str:
+        """Return what the methods (all by default) would change and measures of a prediction, or why it is left."""
+        values = prediction.values.transpose(self.order)
+        spacing_mm = tuple(prediction.spacing_mm[axis] for axis in self.order)
+        main = self._main_part(values, spacing_mm)
+        if isinstance(main, str):
+            return main
+        placement = self._place(main, spacing_mm)
+        box = self._reach(placement, values.shape)
+        soft = self._soft(prediction, values, box)
+        proposals = {}
+        for method in methods or self.methods:
+            place, anatomy_of, grid_mm = self._tools(method, spacing_mm)
+            proposals[method] = propose(
+                soft, box, place=place, anatomy_of=anatomy_of, labels=self.coder.labels, spacing_mm=grid_mm
+            )
+        return proposals, self._measures(soft, main[box], spacing_mm)
+
+    def lay(self, prediction: Prediction) -> tuple[Tensor, Placement] | str:
+        """Return soft maps (1, C, …) of a prediction on the prior's grid and where that lies, or why there is none."""
+        values = prediction.values.transpose(self.order)
+        spacing_mm = tuple(prediction.spacing_mm[axis] for axis in self.order)
+        main = self._main_part(values, spacing_mm)
+        if isinstance(main, str):
+            return main
+        placement = self._place(main, spacing_mm)
+        soft = self._soft(prediction, values, placement.box)
+        return placement.onto_grid(soft, beyond=self.coder.labels.background), placement
+
+    def written_back(self, prediction: Prediction, proposal: Proposal, step: Step) -> np.ndarray:
+        """Return the prediction's label map with the mixture of its probabilities and a proposed anatomy in it."""
+        mixed = proposal.mixed(*self._shares(step))
+        refined = prediction.values.transpose(self.order).astype(np.int32)
+        refined[proposal.box] = decided(mixed[0].numpy(), self.coder)
+        spacing_mm = tuple(prediction.spacing_mm[axis] for axis in self.order)
+        tidied = self._tidied(refined, spacing_mm).transpose(np.argsort(self.order))
+        return tidied.astype(prediction.values.dtype)
+
+    def _main_part(self, values: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray | str:
+        """Return the mask of the anatomy without islands, or the reason why it is not of the prior's kind."""
+        ignore = self.coder.labels.ignore_label
+        foreground = values > 0 if ignore is None else (values > 0) & (values != ignore)
         if not foreground.any():
             return "nothing is predicted"
         main = main_pieces(foreground)
-        placement = self._place(main, prediction.spacing_mm)
-        if not placement.fits:
-            pieces, count = _pieces(main)
-            if count > 1 and self._place(pieces == np.bincount(pieces[main]).argmax(), prediction.spacing_mm).fits:
-                return f"there are {count} objects, further apart than the prior's grid is long"
-            return "the anatomy is larger than the prior's grid"
-        soft = self._soft(prediction, values, placement)
-        return OnGrid(soft, placement.onto_grid(soft, beyond=self.coder.labels.background), placement)
+        if self._place(main, spacing_mm).fits:
+            return main
+        objects = _largest_pieces(main, _OBJECT_SHARE)
+        if self.is_one_piece and self._place(objects, spacing_mm).fits:
+            return objects
+        pieces, count = _pieces(objects)
+        if count > 1 and self._place(pieces == np.bincount(pieces[objects]).argmax(), spacing_mm).fits:
+            return f"there are {count} objects, further apart than the prior's grid is long"
+        return "the anatomy is larger than the prior's grid"
 
-    def anatomy(self, found: OnGrid) -> tuple[Tensor, dict[str, float]]:
-        """Return the most plausible anatomy (1, C, …) on the grid, soft, and measures of the prediction."""
-        coder, network = self.coder, self.coder.prior.network
-        maps = found.maps.to(coder.device)
+    def _tools(
+        self, method: str, spacing_mm: tuple[float, ...]
+    ) -> tuple[Callable[[np.ndarray], Placement], AnatomyOf, tuple[float, ...]]:
+        """Return how a method lays its grid, what anatomy it finds there, and the spacing of the grid's voxels."""
+        completion = self.completion
+        if method == PROJECT or completion is None:
+            return lambda mask: self._place(mask, spacing_mm), self._reconstructed, self.coder.geometry.spacing_mm
+        grid_mm = tuple(float(mm) for mm in completion.bundle.configuration.spacing)
+        if method == COMPLETE:
+            return lambda mask: completion.place(mask, spacing_mm), lambda maps, _: completion.complete(maps), grid_mm
+        return lambda mask: completion.place(mask, spacing_mm), self._completed_and_reconstructed, grid_mm
+
+    def _reconstructed(self, maps: Tensor, _: Placement | None = None) -> Tensor:
+        """Return the reconstruction g(f(maps)), soft, on the CPU."""
+        network = self.coder.prior.network
         with torch.no_grad():
-            start = network.encoder(maps)
-            first = coder.labels.probabilities(network.decoder(start))
-        code = self.search.run(network, coder.labels, maps, start)
+            logits = network.decoder(network.encoder(maps.to(self.coder.device)))
+        return self.coder.labels.probabilities(logits.float()).cpu()
+
+    def _completed_and_reconstructed(self, maps: Tensor, _: Placement) -> Tensor:
+        """Return the reconstruction of what the completion makes of maps of its patch, on that patch."""
+        assert self.completion is not None
+        background = self.coder.labels.background
+        completed = self.completion.complete(maps)
+        anatomy = self.coder.labels.foreground(completed)[0, 0].numpy()
+        if not anatomy.any():
+            return completed
+        inner = self._place(main_pieces(anatomy), tuple(self.completion.bundle.configuration.spacing))
+        on_grid = inner.onto_grid(completed[inner.of_maps], beyond=background)
+        change = self._reconstructed(on_grid) - on_grid
+        completed[inner.of_maps] += inner.onto_box(change, beyond=(0.0,) * completed.shape[1])
+        return completed
+
+    def _measures(self, soft: Tensor, main: np.ndarray, spacing_mm: tuple[float, ...]) -> dict[str, float]:
+        """Return how like its reconstruction a prediction is, and how far its code lies from the training codes."""
+        network, foreground = self.coder.prior.network, self.coder.labels.foreground
+        placement = self._place(main, spacing_mm)
+        maps = placement.onto_grid(soft[placement.of_maps], beyond=self.coder.labels.background)
         with torch.no_grad():
-            anatomy = coder.labels.probabilities(network.decoder(code))
-        distance = WhitenedDistance(network.code_covariance)(start.cpu(), network.code_mean[None].cpu())
-        measures = {
-            "resemblance": _overlap(coder.labels.foreground(maps), coder.labels.foreground(first)),
-            "agreement": _overlap(coder.labels.foreground(maps), coder.labels.foreground(anatomy)),
+            code = network.encoder(maps.to(self.coder.device)).cpu()
+        distance = WhitenedDistance(network.code_covariance.cpu())(code, network.code_mean[None].cpu())
+        return {
+            "resemblance": _overlap(foreground(maps), foreground(self._reconstructed(maps))),
             "mahalanobis": float(distance.sqrt()) / len(network.code_mean) ** 0.5,
         }
-        return anatomy.cpu(), measures
 
-    def written_back(self, prediction: Prediction, found: OnGrid, anatomy: Tensor) -> np.ndarray:
-        """Return the prediction's label map with the mixture of its probabilities and the anatomy in it."""
-        coder = self.coder
-        background = coder.labels.background
-        mixed = self.mixed(found.soft, found.placement.onto_box(anatomy, beyond=background))
-        refined = self._turned(prediction.values).astype(np.int32)
-        refined[found.placement.box] = decided(mixed[0].numpy(), coder)
-        return self._turned_back(self._tidied(refined)).astype(prediction.values.dtype)
+    def _reach(self, placement: Placement, shape: tuple[int, ...]) -> tuple[slice, ...]:
+        """Return the placement's box with half of its length more on either side, within the image."""
+        halves = [(each, (each.stop - each.start + 1) // 2) for each in placement.box]
+        return tuple(
+            slice(max(0, each.start - half), min(length, each.stop + half))
+            for (each, half), length in zip(halves, shape, strict=True)
+        )
 
-    def mixed(self, soft: Tensor, anatomy: Tensor) -> Tensor:
-        """Return the mixture (1, C, …) of two soft maps, each structure with its own weight."""
-        weights = torch.zeros(soft.shape[1])
+    def _shares(self, step: Step) -> tuple[Tensor, Tensor]:
+        """Return each channel's share (C,) of the changes, and whether its thick ones are taken whole, bool (C,)."""
+        thin, thick = torch.zeros(self.coder.labels.num_channels), torch.zeros(self.coder.labels.num_channels).bool()
         for channel, name in self.coder.names.items():
-            weights[channel] = self.recipe.weight_of(name)
+            mix = step.mix_of(name)
+            thin[channel], thick[channel] = mix.thin, mix.thick
         if not self.coder.labels.regions:
-            weights[0] = weights[1:].mean()
-        weights = weights.view(1, -1, *(1,) * (soft.ndim - 2))
-        return (1 - weights) * soft + weights * anatomy
+            thin[0], thick[0] = thin[1:].mean(), thick[1:].any()
+        return thin, thick
 
-    def _tidied(self, values: np.ndarray) -> np.ndarray:
-        """Return a label map without islands of the labels that are one piece in the prior's mean shape."""
+    def _tidied(self, values: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
+        """Return a label map without islands, where the prior's mean shape is one piece and where its labels are."""
         if self.coder.labels.regions:
             return values
+        main = self._main_part(values, spacing_mm)
+        if self.is_one_piece and not isinstance(main, str):
+            values[~main] = 0
         for channel in self.single:
             mask = values == channel
             if mask.any():
                 values[mask & ~main_pieces(mask)] = 0
         return values
 
-    def _soft(self, prediction: Prediction, values: np.ndarray, placement: Placement) -> Tensor:
-        """Return probabilities (1, C, …) of the box: the prediction's, or those that a label map stands for."""
+    def _soft(self, prediction: Prediction, values: np.ndarray, box: tuple[slice, ...]) -> Tensor:
+        """Return probabilities (1, C, …) of a box: the prediction's, or those that a label map stands for."""
         coder = self.coder
         if prediction.probabilities is not None:
-            index = (slice(None), *placement.box)
-            turned = prediction.probabilities.transpose(0, *(1 + axis for axis in self._order))[index]
+            index = (slice(None), *box)
+            turned = prediction.probabilities.transpose(0, *(1 + axis for axis in self.order))[index]
             return torch.from_numpy(np.ascontiguousarray(turned)).float()[None]
-        cut = values[placement.box][None].astype(np.int16)
+        cut = values[box][None].astype(np.int16)
         return softened(coder.labels.target_maps(as_target(cut, coder.prior.spec.labels, coder.labels)[None]))
 
-    def _place(self, mask: np.ndarray, spacing_mm: tuple[float, ...]) -> Placement:
-        grid = self.coder.grid
-        turned_mm = [spacing_mm[axis] for axis in self._order]
+    def _place(self, mask: np.ndarray, spacing_mm: Sequence[float]) -> Placement:
         size, grid_mm = self.coder.geometry.size, self.coder.geometry.spacing_mm
-        return place_grid(mask, turned_mm, kind=grid.kind, size=size, grid_spacing_mm=grid_mm)
-
-    def _foreground(self, values: np.ndarray) -> np.ndarray:
-        ignore = self.coder.labels.ignore_label
-        return values > 0 if ignore is None else (values > 0) & (values != ignore)
+        return place_grid(mask, spacing_mm, kind=self.coder.grid.kind, size=size, grid_spacing_mm=grid_mm)
 
     @property
-    def _order(self) -> tuple[int, ...]:
+    def order(self) -> tuple[int, ...]:
+        """The plans' order of a file's axes."""
         return self.coder.layout.transpose
-
-    def _turned(self, values: np.ndarray) -> np.ndarray:
-        return values.transpose(self._order)
-
-    def _turned_back(self, values: np.ndarray) -> np.ndarray:
-        return values.transpose(np.argsort(self._order))
 
 
 def softened(maps: Tensor) -> Tensor:
     """Return what hard maps (1, C, Z, Y, X) say of probabilities: half of it themselves, half their neighbourhood."""
     return 0.5 * (maps + F.avg_pool3d(maps, 3, stride=1, padding=1, count_include_pad=False))
+
+
+def _largest_pieces(mask: np.ndarray, share: float) -> np.ndarray:
+    """Return the pieces of a mask with at least a share of the largest one's voxels."""
+    pieces, _ = _pieces(mask)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return mask & (sizes >= share * sizes.max())[pieces]
 
 
 def _pieces(mask: np.ndarray) -> tuple[np.ndarray, int]:

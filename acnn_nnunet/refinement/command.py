@@ -1,5 +1,6 @@
 """`acnn-nnunet refine`: better label maps after any network, by the learnt anatomy or by a second stage."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -10,23 +11,33 @@ from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.journal import Entries, cases_of_part
 from acnn_nnunet.casewise.parts import joined_parts, part_done
 from acnn_nnunet.casewise.recorded import CaseWork, header_of, opened_journal, record_cases
+from acnn_nnunet.casewise.run import run
 from acnn_nnunet.casewise.status import write_status
-from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker
+from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker, excluded_of
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json, write_text
+from acnn_nnunet.fold_prior.case_files import list_labels
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
-from acnn_nnunet.refinement.anatomy_refiner import LEFT, AnatomyRefiner, Recipe
-from acnn_nnunet.refinement.changes import find_changes
-from acnn_nnunet.refinement.page import draw_changes, render_refinement_page
+from acnn_nnunet.plausibility.command import patients_of_cases
+from acnn_nnunet.refinement.anatomy_refiner import BOTH, COMPLETE, LEFT, PROJECT, AnatomyRefiner
+from acnn_nnunet.refinement.calibration import Calibration, Trial, calibrate
+from acnn_nnunet.refinement.changes import find_changes, values_of_labels
+from acnn_nnunet.refinement.completion import COMPLETION_TRAINER, load_completion
+from acnn_nnunet.refinement.page import draw_changes, render_calibration_page, render_refinement_page
 from acnn_nnunet.refinement.predictions import PredictionFiles, list_predictions, read_prediction, write_label_map
+from acnn_nnunet.refinement.recipe import Recipe
 from acnn_nnunet.refinement.second_stage import SecondStageOptions, load_refiner, refine_folder
 from acnn_nnunet.refinement.table import EXCLUDED, RefinedRow, row_of, write_table
+from acnn_nnunet.refinement.trials import make_trials
+from acnn_nnunet.shape_prior.prior_file import file_sha256
 
-PROJECT, COMPLETE, SECOND_STAGE = "project", "complete", "second-stage"
-METHODS = (PROJECT, COMPLETE, SECOND_STAGE)
+SECOND_STAGE = "second-stage"
+METHODS = (PROJECT, COMPLETE, BOTH, SECOND_STAGE)
 COMMAND, TABLE_FILE, PAGE_FILE = "refine", "refined.csv", "refined.html"
+CALIBRATION_FILE = "refinement.json"
 ASSUMPTIONS = (
-    "Without a calibration every case is refined, prediction and anatomy count alike (½ each), and a label that is one "
-    "piece in the prior's mean shape keeps no islands."
+    "Without a calibration, predictions that hardly resemble their reconstruction (Dice below 0.85) are mended, the "
+    "others changed a little, and what is one piece in the prior's mean shape keeps no islands. --calibrate on the "
+    "fold's validation predictions says where this helps."
 )
 
 
@@ -38,6 +49,9 @@ class RefineOptions:
         method: one of `METHODS`.
         prior_file: the shape prior; None for a second stage.
         second_stage: the model that corrects label maps; None for the other methods.
+        calibration_file: a `refinement.json` to refine by; it chooses the method.
+        references: folder of ground truth, to make a `refinement.json` of these predictions.
+        groups_file: with `references`: table of the patient of each case; None takes groups.csv beside them, if any.
         execution: where the cases are refined.
         device: cpu, cuda or mps.
     """
@@ -45,6 +59,9 @@ class RefineOptions:
     method: str = PROJECT
     prior_file: Path | None = None
     second_stage: SecondStageOptions | None = None
+    calibration_file: Path | None = None
+    references: Path | None = None
+    groups_file: Path | None = None
     execution: Execution = HERE
     device: str = "cpu"
 
@@ -69,6 +86,8 @@ def refine(source: Path, output: Path, options: RefineOptions) -> Outcome:
         assert options.second_stage is not None
         stage = PerWorker(partial(load_refiner, options.second_stage))
         return refine_folder(source, output, stage, options=options.second_stage, execution=options.execution)
+    if options.references is not None:
+        return calibrate_folder(source, output, load_anatomy_refiner(options), options)
     execution = options.execution
     refiner = PerWorker(partial(load_anatomy_refiner, replace(options, execution=HERE)))
     coder = refiner().coder
@@ -76,7 +95,10 @@ def refine(source: Path, output: Path, options: RefineOptions) -> Outcome:
     make_output_folder(output, source=source)
     write_json(output / "dataset.json", coder.bundle.dataset_json)
     write_json(output / "plans.json", coder.bundle.plans.plans)
-    header = header_of(COMMAND, source, options, cases, prior_sha256=coder.prior.sha256)
+    hashes = {"prior_sha256": coder.prior.sha256, "calibration_sha256": None}
+    if options.calibration_file is not None:
+        hashes["calibration_sha256"] = file_sha256(options.calibration_file)
+    header = header_of(COMMAND, source, options, cases, **hashes)
     work = CaseWork(partial(_refine_case, refiner), _sources, _targets)
     with opened_journal(output, header, execution, may_change=("cases",), paths=("source",)) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
@@ -84,7 +106,7 @@ def refine(source: Path, output: Path, options: RefineOptions) -> Outcome:
         record_cases(work, mine, journal, execution=execution)
         if execution.num_parts > 1:
             return part_done(output, execution)
-        return _write_results(output, journal.entries_of(part), cases, coder, options.method)
+        return _write_results(output, journal.entries_of(part), cases, coder, options)
 
 
 def merge_parts(output: Path) -> Outcome:
@@ -95,9 +117,11 @@ def merge_parts(output: Path) -> Outcome:
         ValueError: naming the parts that are missing, unfinished or of another run.
     """
     header, entries = joined_parts(output, paths=("source",))
-    options = RefineOptions(header["options"]["method"], Path(header["options"]["prior_file"]))
+    told = header["options"]
+    calibration = None if told["calibration_file"] is None else Path(told["calibration_file"])
+    options = RefineOptions(told["method"], Path(told["prior_file"]), calibration_file=calibration)
     coder = load_anatomy_refiner(options).coder
-    return _write_results(output, entries, list_predictions(Path(header["source"]), coder), coder, options.method)
+    return _write_results(output, entries, list_predictions(Path(header["source"]), coder), coder, options)
 
 
 def load_anatomy_refiner(options: RefineOptions) -> AnatomyRefiner:
@@ -114,7 +138,80 @@ def load_anatomy_refiner(options: RefineOptions) -> AnatomyRefiner:
             f"The shape prior {coder.prior.path} is of slices, and refine needs one of volumes: train it on a 3D "
             "configuration; it refines the predictions of 2D models too."
         )
-    return AnatomyRefiner(coder, Recipe())
+    completion = load_completion(coder, required=options.method in (COMPLETE, BOTH))
+    refiner = AnatomyRefiner(coder, Recipe.careful(options.method), completion)
+    if options.calibration_file is None:
+        return refiner
+    return replace(refiner, recipe=read_calibration(options.calibration_file, refiner).recipe)
+
+
+def read_calibration(path: Path, refiner: AnatomyRefiner) -> Calibration:
+    """Read a calibration that was made with the same prior and methods.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: naming the file and what differs.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file {path}: it should be a {CALIBRATION_FILE} that --calibrate wrote.")
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON ({error}): make a calibration with --calibrate GT.") from None
+    calibration = Calibration.from_plain(content, where=str(path))
+    if calibration.prior_sha256 != refiner.coder.prior.sha256:
+        raise ValueError(
+            f"{path} was made with another prior than {refiner.coder.prior.path}: calibrate again with --calibrate GT."
+        )
+    if missing := set(calibration.methods) - set(refiner.methods):
+        raise ValueError(
+            f"{path} was made with the method {missing.pop()}, whose network is not there: train it with "
+            f"-tr {COMPLETION_TRAINER}, or calibrate again with --calibrate GT."
+        )
+    return calibration
+
+
+def calibrate_folder(source: Path, output: Path, refiner: AnatomyRefiner, options: RefineOptions) -> Outcome:
+    """Write `refinement.json` and its page, of predictions with ground truth.
+
+    Raises:
+        FileNotFoundError, ValueError: if there is nothing to calibrate on, or too little.
+        OSError: if the output cannot be written.
+    """
+    assert options.references is not None
+    if options.calibration_file is not None:
+        raise ValueError("--calibrate makes a calibration, --calibration uses one: give one of them.")
+    coder = refiner.coder
+    cases = list_predictions(source, coder)
+    truth = list_labels(options.references, coder.file_ending)
+    patient_of, remark = patients_of_cases(options.groups_file, options.references)
+    items = {case: (files, truth.get(case), case, patient_of.get(case, case)) for case, files in cases.items()}
+    results = run(partial(_try_case, refiner), items, description="calibration")
+    trials = [trial for result in results for trial in result.value or ()]
+    calibration = calibrate(
+        trials,
+        labels=list(coder.names.values()),
+        methods=refiner.methods,
+        prior_sha256=coder.prior.sha256,
+    )
+    make_output_folder(output, source=source)
+    write_json(output / CALIBRATION_FILE, calibration.as_plain())
+    write_text(output / PAGE_FILE, render_calibration_page(calibration, trials, prior=coder.prior, folder=source))
+    excluded = excluded_of(results)
+    lines = [f"{output / CALIBRATION_FILE}: {calibration.summary}", *filter(None, [remark])]
+    lines += [f"  left out: {each.case}: {each.reason}" for each in excluded]
+    return Outcome("\n".join([*lines, f"page: {output / PAGE_FILE}"]), excluded)
+
+
+def _try_case(refiner: AnatomyRefiner, item: tuple[PredictionFiles, Path | None, str, str]) -> list[Trial]:
+    files, reference, case, unit = item
+    if reference is None:
+        raise ValueError(f"there is no ground truth of {files.label.name}")
+    prediction, _ = read_prediction(files, refiner.coder)
+    truth = refiner.coder.reader.read(reference)
+    if truth.volume.shape != prediction.values.shape:
+        raise ValueError(f"{reference} is of {truth.volume.shape} voxels, {files.label} of {prediction.values.shape}")
+    return make_trials(refiner, prediction, truth.volume, case=case, unit=unit)
 
 
 def _sources(item: tuple[str, PredictionFiles, Path]) -> list[Path]:
@@ -138,32 +235,25 @@ def _refine_case(refiner: PerWorker[AnatomyRefiner], item: tuple[str, Prediction
     return {"row": asdict(RefinedRow(case, refined.status, refined.reason, soft, asdict(changes), refined.measures))}
 
 
-def values_of_labels(coder: Coder) -> dict[str, tuple[int, ...]]:
-    """Return the values of each label, or of each region, by name."""
-    labels = coder.prior.spec.labels
-    return {
-        name: tuple(v) if isinstance(v := labels[name], (list, tuple)) else (int(v),) for name in coder.names.values()
-    }
-
-
 def _write_results(
-    output: Path, entries: Entries, cases: Mapping[str, PredictionFiles], coder: Coder, method: str
+    output: Path, entries: Entries, cases: Mapping[str, PredictionFiles], coder: Coder, options: RefineOptions
 ) -> Outcome:
     rows = [row_of(entry) for entry in entries]
     write_table(output / TABLE_FILE, rows, label_names=list(coder.names.values()))
     pictures = draw_changes(rows, cases, output, coder)
-    page = render_refinement_page(rows, pictures, prior=coder.prior, method=method, assumptions=ASSUMPTIONS)
+    assumptions = "" if options.calibration_file is not None else ASSUMPTIONS
+    page = render_refinement_page(rows, pictures, prior=coder.prior, method=options.method, assumptions=assumptions)
     write_text(output / PAGE_FILE, page)
     write_status(output, entries)
-    return _outcome(rows, output)
+    return _outcome(rows, output, assumptions)
 
 
-def _outcome(rows: Sequence[RefinedRow], output: Path) -> Outcome:
+def _outcome(rows: Sequence[RefinedRow], output: Path, assumptions: str) -> Outcome:
     counts: dict[str, int] = {}
     for row in rows:
         counts[row.status] = counts.get(row.status, 0) + 1
     told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    lines = [f"{output}: {told} (of {len(rows)})", ASSUMPTIONS]
+    lines = [f"{output}: {told} (of {len(rows)})", *filter(None, [assumptions])]
     lines += [f"  {row.status}: {row.case}: {row.reason}" for row in rows if row.status in (LEFT, EXCLUDED)]
     lines.append(f"page: {output / PAGE_FILE}")
     return Outcome("\n".join(lines), tuple(Excluded(r.case, r.reason) for r in rows if r.status == EXCLUDED))

@@ -8,6 +8,7 @@ from acnn_nnunet import __version__
 from acnn_nnunet.fold_prior.coder import Coder
 from acnn_nnunet.pages.overlays import draw_overlay
 from acnn_nnunet.pages.page import render_page
+from acnn_nnunet.refinement.calibration import Calibration, Trial
 from acnn_nnunet.refinement.predictions import PredictionFiles
 from acnn_nnunet.refinement.table import RefinedRow
 
@@ -65,6 +66,22 @@ def render_refinement_page(rows: Sequence[RefinedRow], pictures: Sequence[Mappin
         pictures=pictures,
         num_changed=sum(bool(row.changes.get("voxels")) for row in rows),
         **about,
+    )
+
+
+def render_calibration_page(calibration: Calibration, trials: Sequence[Trial], *, prior: Any, folder: Path) -> str:
+    """Return the self-contained page of a calibration: its recipe, and what it gains on patients it has not seen."""
+    return render_page(
+        "refinement_calibration.html",
+        version=__version__,
+        calibration=calibration,
+        bands=[
+            (band, sum(t.resemblance <= band.resemblance and not t.spoilt for t in trials))
+            for band in calibration.recipe.bands
+        ],
+        labels=sorted({label for band in calibration.recipe.bands if band.step for label in band.step.mixes}),
+        prior=prior,
+        folder=folder,
     )
 
 

@@ -29,6 +29,11 @@ class Placement:
     to_box: tuple[Tensor, ...]
     fits: bool
 
+    @property
+    def of_maps(self) -> tuple[slice, ...]:
+        """The box as an index of maps (1, C, …)."""
+        return (slice(None), slice(None), *self.box)
+
     def onto_grid(self, maps: Tensor, *, beyond: tuple[float, ...]) -> Tensor:
         """Return maps (1, C, …) of the box on the grid; `beyond` is what lies beyond the image."""
         return resample(maps, self.to_grid, beyond=beyond)

@@ -10,7 +10,7 @@ from acnn_nnunet.files import tables
 EXCLUDED = "excluded"
 """A case whose files cannot be used: nothing is written for it."""
 
-MEASURES = ("resemblance", "agreement", "mahalanobis", "expected_gain")
+MEASURES = ("resemblance", "mahalanobis")
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,17 @@ from typing import Any
 
 import torch
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+from nnunetv2.paths import nnUNet_results
 
 from acnn_nnunet.fold_prior.loading import (
     label_space,
     load_fold_prior,
+    locate_prior,
     prior_warnings,
     record_prior,
     refuse_another_prior,
 )
+from acnn_nnunet.nnunet.run_folder import run_our_command
 from acnn_nnunet.shape_prior.loss.prior_loss import ShapePriorLoss, Term
 from acnn_nnunet.shape_prior.loss.prior_term import make_prior_term
 from acnn_nnunet.shape_prior.prior_file import Prior
@@ -99,6 +102,33 @@ class ACNNTrainer(ConfiguredTrainer):
                     "WARNING: no training patch of this epoch held the whole anatomy, so the shape prior taught "
                     "nothing (grid=roi): use a larger patch, or grid=patch."
                 )
+
+    def perform_actual_validation(self, save_probabilities: bool = False):
+        """Validate as the host does; with the setting `prior_at_inference`, correct the predictions by the prior too.
+
+        They go to `validation_refined`. `validation` stays the network's own.
+
+        Raises:
+            FileNotFoundError: if there is no prior.
+            RuntimeError: if they cannot be corrected.
+        """
+        at_inference = self.settings.prior_at_inference and not self.is_thick_slice
+        super().perform_actual_validation(save_probabilities or at_inference)
+        if not at_inference or self.local_rank != 0:
+            return
+        prior = self.settings.prior or locate_prior(
+            nnUNet_results.require(), self.plans_manager.plans, self.configuration_name, self.fold
+        )
+        folder = Path(self.output_folder)
+        words: list[str | Path] = [
+            "refine",
+            folder / "validation",
+            "--prior",
+            str(prior),
+            "-o",
+            folder / "validation_refined",
+        ]
+        self.print_to_log_file(run_our_command(words), also_print_to_console=True)
 
     def _build_loss(self):
         loss = super()._build_loss()

@@ -69,6 +69,10 @@ class AESegTrainer(OwnNetworkTrainer):
             num_output_channels, patch_size=configuration_manager.patch_size, num_parameters=cls.num_parameters
         )
 
+    def draw_errors(self, maps: Tensor) -> Tensor:
+        """Return hard maps (B, C, …) with errors, of label maps (B, C, …)."""
+        return draw_errors(maps, self.labels, strength=ERROR_STRENGTH)
+
     def train_step(self, batch: dict) -> dict:
         """Take the host's step on copies of the labels with errors."""
         return super().train_step(self._with_errors(batch))
@@ -99,7 +103,7 @@ class AESegTrainer(OwnNetworkTrainer):
                 size = tuple(self.configuration_manager.patch_size)
                 _, target = load_patch(dataset, case, self.dataset_json["labels"], self.labels, size)
                 truth = self.labels.target_maps(target)
-                spoilt = draw_errors(truth, self.labels, strength=ERROR_STRENGTH)
+                spoilt = self.draw_errors(truth)
                 corrected = self.labels.decisions(network(spoilt.to(self.device)).float()).cpu()
                 per_case[case] = {
                     name: {"before": _dice(spoilt[0, i], truth[0, i]), "after": _dice(corrected[0, i], truth[0, i])}
@@ -119,7 +123,7 @@ class AESegTrainer(OwnNetworkTrainer):
 
     def _with_errors(self, batch: dict) -> dict:
         maps = self.labels.target_maps(batch["target"].to(self.device, non_blocking=True))
-        spoilt = draw_errors(maps, self.labels, strength=ERROR_STRENGTH)
+        spoilt = self.draw_errors(maps)
         spoilt = swap_labels(spoilt, self.settings.label_swap_probability)
         return {**batch, "data": keep_some_clean(spoilt, maps, self.settings.clean_share)}
 

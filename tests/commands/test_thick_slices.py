@@ -7,6 +7,7 @@ import pytest
 from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.cli import main
+from acnn_nnunet.refinement.command import RefineOptions
 from acnn_nnunet.sr.degradation.acquisition import Acquisition
 from acnn_nnunet.sr.degradation.command import DegradeOptions
 from acnn_nnunet.sr.inference.command import Inference, PredictHROptions
@@ -80,3 +81,32 @@ def test_words_that_do_not_go_together(called, capsys, words, message):
     assert run(f"predict-hr -i lr -o hr {words}") == 1
     assert message in capsys.readouterr().err
     assert not called
+
+
+def test_predict_hr_refines_its_label_maps(called, monkeypatch, tmp_path, capsys):
+    class OfLabels:
+        predicts_image = False
+
+    refined = []
+    monkeypatch.setattr("acnn_nnunet.nnunet.models.find_trainer_class", lambda name: OfLabels)
+    monkeypatch.setattr("acnn_nnunet.fold_prior.loading.choose_prior", lambda file, **model: (file, model["fold"]))
+    monkeypatch.setattr(
+        "acnn_nnunet.refinement.command.refine", lambda *words: refined.append(words) or Outcome("refined")
+    )
+
+    assert run("predict-hr -i lr -o hr -d 4 -c 3d_hr_x5 -tr Any -f 1 2 -device cpu --refine") == 1
+
+    assert capsys.readouterr().out == "done\nrefined\n"
+    assert refined == [(Path("hr"), Path("hr/refined"), RefineOptions(prior_file=(None, "1"), device="cpu"))]
+
+
+def test_images_are_not_refined(called, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "acnn_nnunet.nnunet.models.find_trainer_class", lambda name: type("OfImages", (), {"predicts_image": True})
+    )
+
+    assert run("predict-hr -i lr -o hr -d 4 -c 3d_hr_x5 -tr SRTrainer -device cpu --refine") == 1
+    assert "SRTrainer predicts images" in capsys.readouterr().err
+    assert run("predict-hr -i lr -o hr --baseline linear --factor 5 --refine") == 1
+    assert "leave it out with --baseline" in capsys.readouterr().err
+    assert called == []

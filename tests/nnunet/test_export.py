@@ -39,6 +39,17 @@ def test_weights_stay_and_the_trainer_is_the_stock_one(model_folder, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [model_folder.name, "out"]
 
 
+def test_a_model_with_the_prior_at_inference_says_how(model_folder, tmp_path):
+    plans = json.loads((model_folder / "plans.json").read_text())
+    plans["configurations"]["3d_fullres"]["acnn"] = {"prior_at_inference": True}
+    (model_folder / "plans.json").write_text(json.dumps(plans))
+
+    text = export_stock(model_folder, tmp_path / "out")
+
+    assert "-f 0 --save_probabilities" in text
+    assert text.endswith("acnn-nnunet refine OUT --prior PRIOR -o REFINED")
+
+
 def test_a_folder_that_is_no_finished_model_is_refused(model_folder, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no fold_\*/checkpoint_final\.pth: name the folder of a finished"):
         export_stock(tmp_path, tmp_path / "out")

@@ -3,12 +3,19 @@
 import json
 import math
 import os
+import sys
 
 import numpy as np
 import pytest
 import torch
 
-from acnn_nnunet.nnunet.run_folder import EpochLog, add_to_checkpoint, checkpoint_file, read_checkpoint_errors
+from acnn_nnunet.nnunet.run_folder import (
+    EpochLog,
+    add_to_checkpoint,
+    checkpoint_file,
+    read_checkpoint_errors,
+    run_our_command,
+)
 
 
 def test_entries_go_into_a_checkpoint_that_loads_without_code(tmp_path):
@@ -63,3 +70,18 @@ def test_a_checkpoint_is_lent_as_a_file():
     with checkpoint_file({"current_epoch": 3}) as path:
         assert torch.load(path, weights_only=True) == {"current_epoch": 3}
     assert not os.path.exists(path)
+
+
+def test_our_command_runs_beside_this_python_and_its_failure_is_told(tmp_path, monkeypatch):
+    program = tmp_path / "acnn-nnunet"
+    program.write_text('#!/bin/sh\necho "said $*"\n[ "$1" = good ] || { echo "no $1" >&2; exit 3; }\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+
+    assert run_our_command(["good", tmp_path]) == f"said good {tmp_path}"
+    with pytest.raises(RuntimeError, match="acnn-nnunet bad failed: no bad"):
+        run_our_command(["bad"])
+    program.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="is not installed in this environment"):
+        run_our_command(["good"])

@@ -7,8 +7,9 @@ from phantom_prior import PATCH, SPACING_MM, write_phantom_prior, write_raw
 
 from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.nnunet.label_files import LabelFileReader
-from acnn_nnunet.refinement.anatomy_refiner import LEFT, REFINED, AnatomyRefiner, Recipe, softened
+from acnn_nnunet.refinement.anatomy_refiner import KEPT, LEFT, REFINED, AnatomyRefiner, softened
 from acnn_nnunet.refinement.predictions import Prediction
+from acnn_nnunet.refinement.recipe import Band, Mix, Recipe, Step
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
 
 
@@ -40,7 +41,7 @@ def soft(values, certainty=0.98):
 
 
 def refiner(coder, weight=0.5):
-    return AnatomyRefiner(coder, Recipe(weights=dict.fromkeys(coder.names.values(), weight)))
+    return AnatomyRefiner(coder, Recipe((Band(1.0, Step("project", Mix(weight, thick=weight > 0))),)))
 
 
 def test_an_empty_prediction_is_left(coder, values):
@@ -63,18 +64,13 @@ def test_without_weight_the_prediction_stays_and_loses_islands_alone(coder, valu
         assert refined.values.dtype == values.dtype
 
 
-def test_with_all_the_weight_it_is_the_anatomy(coder, values):
-    prediction = Prediction(values, SPACING_MM, soft(values))
-    found = refiner(coder, 1.0).onto_grid(prediction)
-    anatomy, measures = refiner(coder, 1.0).anatomy(found)
+def test_a_recipe_may_leave_a_prediction(coder, values):
+    recipe = Recipe((Band(0.0, Step("project")), Band(1.0, None)))
 
-    refined = refiner(coder, 1.0).written_back(prediction, found, anatomy)
+    refined = AnatomyRefiner(coder, recipe).refine(Prediction(values, SPACING_MM))
 
-    turned = torch.from_numpy(refined.transpose(coder.layout.transpose)[found.placement.box].astype(np.int64))
-    maps = torch.nn.functional.one_hot(turned, 4).movedim(-1, 0)[None].float()
-    back = found.placement.onto_grid(maps, beyond=coder.labels.background).argmax(1)
-    assert (back == anatomy.argmax(1)).float().mean() > 0.97  # but for islands of the anatomy
-    assert 0.5 < measures["resemblance"] <= 1
+    assert (refined.status, refined.reason) == (KEPT, "the calibration expects no gain")
+    np.testing.assert_array_equal(refined.values, values)
 
 
 def test_a_missing_slice_is_filled_in(coder, values):

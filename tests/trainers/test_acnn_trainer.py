@@ -319,3 +319,21 @@ def test_fold_all_warns(make_trainer, make_prior, capsys):
     trainer = make_trainer(ACNNTrainer, fold="all")
     trainer.on_train_start()
     assert "WARNING: fold all" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_validation_predictions_are_corrected_where_the_setting_says_so(make_trainer, monkeypatch, wanted):
+    validated, commands = [], []
+    monkeypatch.setattr(nnUNetTrainer, "perform_actual_validation", lambda self, save: validated.append(save))
+    monkeypatch.setattr(
+        "acnn_nnunet.trainers.acnn_trainer.run_our_command", lambda words: commands.append([*map(str, words)]) or "done"
+    )
+    block = {"prior_at_inference": wanted, "prior_weight": 0, "prior": "some/prior.pth"}
+    trainer = make_trainer(ACNNTrainer, block=block)
+
+    trainer.perform_actual_validation()
+
+    folder = trainer.output_folder
+    expected = ["refine", f"{folder}/validation", "--prior", "some/prior.pth", "-o", f"{folder}/validation_refined"]
+    assert commands == ([expected] if wanted else [])
+    assert validated == [wanted]  # with probabilities, or as asked for

@@ -1,6 +1,7 @@
 """Soft predictions of the study's networks for every test image, made once and kept in a scratch folder."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,12 +47,12 @@ class Networks:
         """Whether the network's training has ended."""
         return (self.folder(network, seed) / "checkpoint_final.pth").is_file()
 
-    def predict(self, network: str, seed: int, part: str, *, until: float) -> bool:
+    def predict(self, network: str, seed: int, part: str, *, kinds: Sequence[str] = KINDS, until: float) -> bool:
         """Predict every image of a part that is not there; return whether all are, before a time of `time.time`."""
         missing = [
             (case, kind)
             for case in self.place.cases(part)
-            for kind in KINDS
+            for kind in kinds
             if not file_of(self.store, self.place.name, network, seed, case, kind).is_file()
         ]
         if not missing:

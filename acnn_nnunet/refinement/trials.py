@@ -1,0 +1,86 @@
+"""Trials for a calibration: what every method and mix makes of a prediction whose truth is known."""
+
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, score_masks
+from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.refinement.anatomy_refiner import LEAST_RESEMBLANCE, AnatomyRefiner
+from acnn_nnunet.refinement.calibration import MIXES, Trial
+from acnn_nnunet.refinement.changes import values_of_labels
+from acnn_nnunet.refinement.predictions import Prediction, decided
+from acnn_nnunet.refinement.recipe import Step
+from acnn_nnunet.refinement.structural_errors import spoil
+
+
+def make_trials(
+    refiner: AnatomyRefiner, prediction: Prediction, truth: np.ndarray, *, case: str, unit: str
+) -> list[Trial]:
+    """Return the trials of a prediction and of its spoilt copy, those that can be refined.
+
+    Args:
+        refiner: of the prior.
+        prediction: as nnUNetv2_predict made it.
+        truth: label map (Z, Y, X) on the same grid.
+        case: its name; the spoilt copy is always the same.
+        unit: patient, or case where there are none.
+    """
+    made = []
+    for spoilt, each in ((False, prediction), (True, spoilt_copy(prediction, refiner, seed=zlib.crc32(case.encode())))):
+        found = refiner.propose(each)
+        if isinstance(found, str) or found[1]["resemblance"] < LEAST_RESEMBLANCE:
+            continue
+        proposals, measures = found
+        labels = list(refiner.coder.names.values())
+        scores = np.full((2, len(labels), len(refiner.methods), len(MIXES)), np.nan)
+        for m, method in enumerate(refiner.methods):
+            for k, mix in enumerate(MIXES):
+                step = Step(method, mix)
+                refined = each.values if mix.does_nothing else refiner.written_back(each, proposals[method], step)
+                scores[:, :, m, k] = score_labels(truth, refined, each.spacing_mm, refiner)
+        made.append(Trial(unit, spoilt, measures["resemblance"], scores[0], scores[1]))
+    return made
+
+
+def spoilt_copy(prediction: Prediction, refiner: AnatomyRefiner, *, seed: int) -> Prediction:
+    """Return a prediction with parts missing, moved and added, as a bad image would have it."""
+    labels = refiner.coder.labels
+    if prediction.probabilities is None:
+        soft = torch.stack(
+            [torch.from_numpy(prediction.values == value) for value in range(labels.num_channels)]
+        ).float()
+    else:
+        soft = torch.from_numpy(prediction.probabilities.astype(np.float32))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        spoilt = spoil(soft, labels).numpy()
+    values = decided(spoilt, refiner.coder).astype(prediction.values.dtype)
+    kept = None if prediction.probabilities is None else spoilt
+    return replace(prediction, values=values, probabilities=kept)
+
+
+def score_labels(
+    truth: np.ndarray, values: np.ndarray, spacing_mm: tuple[float, ...], refiner: AnatomyRefiner
+) -> np.ndarray:
+    """Return Dice and Hausdorff distance in mm (2, labels) of a label map; NaN where a label is in neither."""
+    geometry = Geometry(tuple(truth.shape), spacing_mm)
+    scores = []
+    for of_label in values_of_labels(refiner.coder).values():
+        reference, mask = np.isin(truth, of_label), np.isin(values, of_label)
+        box = _around(reference | mask)
+        found = score_masks(reference[box], mask[box], geometry, tolerance_mm=1.0)
+        missing = found.status == BOTH_EMPTY
+        scores.append((np.nan, np.nan) if missing else (found.dice, found.hausdorff_mm))
+    return np.array(scores, dtype=float).T
+
+
+def _around(mask: np.ndarray) -> tuple[slice, ...]:
+    """Return the box of the mask with a voxel of margin, within the array."""
+    found = np.argwhere(mask)
+    if not len(found):
+        return (slice(0, 1),) * mask.ndim
+    low, high = found.min(0), found.max(0) + 1
+    return tuple(slice(max(0, int(a) - 1), int(b) + 1) for a, b in zip(low, high, strict=True))

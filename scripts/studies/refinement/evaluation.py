@@ -1,0 +1,151 @@
+"""Scores of every arm on soft predictions in memory, through the functions that `acnn-nnunet refine` uses."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from acnn_nnunet.evaluation.masks.scores import largest_component
+from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
+from acnn_nnunet.fold_prior.coder import load_coder
+from acnn_nnunet.refinement.anatomy_refiner import BOTH, COMPLETE, LEAST_RESEMBLANCE, PROJECT, AnatomyRefiner
+from acnn_nnunet.refinement.calibration import Calibration, calibrate
+from acnn_nnunet.refinement.completion import load_completion
+from acnn_nnunet.refinement.predictions import Prediction
+from acnn_nnunet.refinement.recipe import Recipe, Step
+from acnn_nnunet.refinement.trials import make_trials, score_labels
+from scripts.studies.defaults.workplace import Workplace
+from scripts.studies.refinement.predictions import file_of, load
+from scripts.studies.results import StudyResults, versions
+
+NONE, LARGEST, CALIBRATED = "none", "largest", "calibrated"
+
+
+class Evaluation:
+    """Scores the predictions of one network.
+
+    Args:
+        place: the study's workplace of the dataset.
+        store: folder of predictions.
+        prior: file of the shape prior.
+        network: name of its arm.
+        seed: of its training.
+    """
+
+    def __init__(self, place: Workplace, store: Path, prior: Path, network: str, seed: int):
+        self.place, self.store, self.network, self.seed = place, store, network, seed
+        coder = load_coder(prior)
+        self.refiner = AnatomyRefiner(coder, Recipe.careful(PROJECT), load_completion(coder, required=False))
+        self.labels = list(coder.names.values())
+        self.seconds: list[float] = []
+
+    def calibration(self) -> Calibration:
+        """Return the calibration on the selection's clean predictions, such as a fold's validation leaves."""
+        trials = []
+        for case in self.place.cases("selection"):
+            prediction = self.prediction(case, "clean")
+            if prediction is not None:
+                trials += make_trials(self.refiner, prediction, self.truth(case), case=case, unit=self.place.unit(case))
+        return calibrate(
+            trials, labels=self.labels, methods=self.refiner.methods, prior_sha256=self.refiner.coder.prior.sha256
+        )
+
+    def rows(self, case: str, kind: str, calibration: Calibration | None) -> Iterator[dict[str, str]]:
+        """Yield the scores of each arm and label of an image; none where it is not predicted."""
+        prediction = self.prediction(case, kind)
+        if prediction is None:
+            return
+        truth = self.truth(case)
+        for arm, values in self.arms(prediction, calibration):
+            dice, hausdorff_mm = score_labels(truth, values, prediction.spacing_mm, self.refiner)
+            for label, *scores in zip(self.labels, dice, hausdorff_mm, strict=True):
+                named = dict(zip(("dice", "hausdorff_mm"), (f"{score:.5g}" for score in scores), strict=True))
+                yield {"kind": kind, "case": case, "arm": arm, "label": label, **named}
+
+    def arms(self, prediction: Prediction, calibration: Calibration | None) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield what each arm makes of a prediction."""
+        yield NONE, prediction.values
+        cleaned = np.zeros_like(prediction.values)
+        for label in np.unique(prediction.values[prediction.values > 0]):
+            cleaned[largest_component(prediction.values == label)] = label
+        yield LARGEST, cleaned
+        start = time.perf_counter()
+        found = self.refiner.propose(prediction, (PROJECT,))
+        proposals, measures = ({}, {}) if isinstance(found, str) else found
+        if measures.get("resemblance", 0.0) < LEAST_RESEMBLANCE:
+            proposals = {}
+        yield (
+            PROJECT,
+            self._done(prediction, proposals, Recipe.careful(PROJECT).step_for(measures) if proposals else None),
+        )
+        self.seconds.append(time.perf_counter() - start)
+        if self.refiner.completion is not None:
+            more = self.refiner.propose(prediction, (COMPLETE, BOTH)) if proposals else ""
+            proposals = proposals if isinstance(more, str) else {**proposals, **more[0]}
+            for method in (COMPLETE, BOTH):
+                yield (
+                    method,
+                    self._done(prediction, proposals, Recipe.careful(method).step_for(measures) if proposals else None),
+                )
+        if calibration is not None:
+            step = calibration.recipe.step_for(measures) if proposals else None
+            yield CALIBRATED, self._done(prediction, proposals, step)
+
+    def _done(self, prediction: Prediction, proposals: dict, step: Step | None) -> np.ndarray:
+        if step is None or step.method not in proposals:
+            return prediction.values
+        return self.refiner.written_back(prediction, proposals[step.method], step)
+
+    def prediction(self, case: str, kind: str) -> Prediction | None:
+        """Return the prediction of an image, None where there is none yet."""
+        path = file_of(self.store, self.place.name, self.network, self.seed, case, kind)
+        if not path.is_file():
+            return None
+        probabilities = load(path)
+        return Prediction(probabilities.argmax(0).astype(np.uint8), self._read(case)[1], probabilities)
+
+    def truth(self, case: str) -> np.ndarray:
+        """Return the label map of a case."""
+        return self._read(case)[0]
+
+    def _read(self, case: str) -> tuple[np.ndarray, tuple[float, ...]]:
+        label_map = self.refiner.coder.reader.read(self.place.raw / "labelsTr" / f"{case}.nii.gz")
+        return label_map.volume, tuple(float(mm) for mm in label_map.volume_spacing_mm)
+
+
+def scores_of(
+    evaluation: Evaluation, part: str, kinds: tuple[str, ...], calibration: Calibration | None
+) -> pd.DataFrame:
+    """Return a row per image, arm and label, as text."""
+    rows = [
+        row
+        for kind in kinds
+        for case in evaluation.place.cases(part)
+        for row in evaluation.rows(case, kind, calibration)
+    ]
+    return pd.DataFrame(rows)
+
+
+def add_run(evaluation: Evaluation, kinds: Sequence[str]) -> None:
+    """Calibrate, score the confirmation's images, and add the run to the study's results."""
+    from scripts.studies.refinement.report import RESULTS, SCORES
+
+    calibration = evaluation.calibration()
+    keep_run(evaluation, scores_of(evaluation, "confirmation", tuple(kinds), calibration), calibration, RESULTS, SCORES)
+
+
+def keep_run(
+    evaluation: Evaluation, scores: pd.DataFrame, calibration: Calibration | None, results: StudyResults, name: str
+) -> None:
+    """Add scores to the study's results, with the patient and the pathology of each case."""
+    place = evaluation.place
+    groups = place.raw / GROUPS_FILE
+    pathology = {row.case: row.group for row in read_groups(groups)} if groups.is_file() else {}
+    scores.insert(2, "unit", scores["case"].map(place.unit))
+    scores.insert(3, "pathology", scores["case"].map(pathology).fillna(""))
+    run = {"dataset": place.name, "network": evaluation.network, "seed": evaluation.seed}
+    told = None if calibration is None else calibration.summary
+    seconds = round(float(np.median(evaluation.seconds)), 3)
+    results.add({**run, "seconds_per_case": seconds, "calibration": told, "versions": versions()}, {name: scores})

@@ -1,0 +1,65 @@
+"""Trials of phantom predictions."""
+
+import numpy as np
+import pytest
+from phantom_prior import SPACING_MM, write_phantom_prior, write_raw
+
+from acnn_nnunet.fold_prior.coder import load_coder
+from acnn_nnunet.nnunet.label_files import LabelFileReader
+from acnn_nnunet.refinement.anatomy_refiner import AnatomyRefiner
+from acnn_nnunet.refinement.calibration import MIXES
+from acnn_nnunet.refinement.predictions import Prediction
+from acnn_nnunet.refinement.recipe import Recipe
+from acnn_nnunet.refinement.trials import make_trials, score_labels, spoilt_copy
+
+
+@pytest.fixture(scope="module")
+def refiner(tmp_path_factory):
+    raw = write_raw(tmp_path_factory.mktemp("raw"), cases=6)
+    coder = load_coder(write_phantom_prior(raw, tmp_path_factory.mktemp("results"), steps=40))
+    values = LabelFileReader("SimpleITKIO").read(sorted((raw / "labelsTr").glob("*.nii.gz"))[0]).values
+    return AnatomyRefiner(coder, Recipe.careful("project")), values
+
+
+def test_an_empty_prediction_gives_no_trial(refiner):
+    refiner, values = refiner
+    empty = Prediction(np.zeros_like(values), SPACING_MM)
+
+    assert make_trials(refiner, empty, values, case="a", unit="a") == []
+
+
+def test_a_right_prediction_cannot_gain(refiner):
+    refiner, values = refiner
+
+    clean, *_ = make_trials(refiner, Prediction(values, SPACING_MM), values, case="a", unit="patient")
+
+    assert (clean.unit, clean.spoilt) == ("patient", False)
+    assert clean.dice.shape == (3, 1, len(MIXES))
+    np.testing.assert_array_equal(clean.dice[..., 0], 1)
+    np.testing.assert_array_equal(clean.hausdorff_mm[..., 0], 0)
+    assert (clean.gains <= 0).all()
+
+
+def test_a_spoilt_copy_is_another_one_and_always_the_same(refiner):
+    refiner, values = refiner
+    prediction = Prediction(values, SPACING_MM)
+
+    copies = [spoilt_copy(prediction, refiner, seed=seed) for seed in (0, 0, 1, 2, 3)]
+
+    np.testing.assert_array_equal(copies[0].values, copies[1].values)
+    assert sum((each.values != values).any() for each in copies[1:]) >= 2
+    assert copies[0].values.dtype == values.dtype
+
+
+def test_scores_of_a_label_that_is_missing_and_of_one_that_nobody_has(refiner):
+    refiner, values = refiner
+    truth, found = np.where(values == 3, 0, values), np.where(values == 1, 0, values)
+    found = np.where(found == 3, 0, found)
+
+    dice, hausdorff = score_labels(truth, found, SPACING_MM, refiner)
+
+    assert dice[:2].tolist() == [0, 1]
+    diagonal = np.linalg.norm(np.array(values.shape) * SPACING_MM)
+    assert hausdorff[0] == pytest.approx(diagonal)
+    assert hausdorff[1] == 0
+    assert np.isnan([dice[2], hausdorff[2]]).all()
