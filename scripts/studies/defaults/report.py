@@ -75,7 +75,7 @@ def table(images: pd.DataFrame, pairs: dict[tuple[str, str], str], first: str) -
     Args:
         images: of a dataset's confirmation cases.
         pairs: (arm, baseline) to what the row is called.
-        first: the arm with a row of means.
+        first: the arm with a row of means; where it has no run, the first baseline that has.
     """
     columns = [(title, kinds, score) for title, kinds in SETS.items() for score in (DICE, HAUSDORFF)]
     cleaned = f"{HAUSDORFF}{LARGEST}"
@@ -85,13 +85,15 @@ def table(images: pd.DataFrame, pairs: dict[tuple[str, str], str], first: str) -
         "| | seeds | " + " | ".join(f"{title}: {names[score]}" for title, _, score in columns) + " |",
         "| --- |" + " ---: |" * (len(columns) + 1),
     ]
-    own = images[images["arm"] == first]
+    run = set(images["arm"])
+    shown = next((arm for arm in (first, *(baseline for _, baseline in pairs)) if arm in run), first)
+    own = images[images["arm"] == shown]
     if len(own):
         cells = [
             f"{own.loc[own['kind'].isin(kinds), score].mean():.{2 if score != DICE else 3}f}"
             for _, kinds, score in columns
         ]
-        lines.append(f"| `{first}` itself | {own['seed'].nunique()} | " + " | ".join(cells) + " |")
+        lines.append(f"| `{shown}` itself | {own['seed'].nunique()} | " + " | ".join(cells) + " |")
     absent = []
     for (arm, baseline), words in pairs.items():
         found = [compare(images[images["kind"].isin(kinds)], arm, baseline, score) for _, kinds, score in columns]
@@ -153,7 +155,7 @@ def targets_section(images: pd.DataFrame) -> str:
         "| measure | dataset | target | measured | interval | verdict |",
         "| --- | --- | ---: | ---: | ---: | --- |",
     ]
-    unmeasured: dict[str, list[str]] = {}
+    head, unmeasured = len(lines), {}
     for target in TARGETS:
         for name in STUDIES:
             rows = images[(images["dataset"] == name) & (images["part"] == CONFIRMATION)]
@@ -170,6 +172,7 @@ def targets_section(images: pd.DataFrame) -> str:
             interval = " to ".join(_number(end, percent=percent) for end in ends)
             verdict = target.verdict(name, found)
             lines.append(f"| {target.measure} | {name} | {bound} | {measured} | {interval} | {verdict} |")
+    lines = lines if len(lines) > head else lines[:2]
     if unmeasured:
         lines += ["\nNot measured yet, for want of runs:\n"]
         lines += [f"- {measure}: {', '.join(names)}" for measure, names in unmeasured.items()]
