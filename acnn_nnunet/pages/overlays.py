@@ -136,6 +136,14 @@ def paint_masks(masks: np.ndarray, *, opacity: float = 1.0, ground: float = 0.0)
     return picture
 
 
+def number_masks(masks: np.ndarray) -> np.ndarray:
+    """Return a label map (…) of bool masks (K, …), numbered from 1; where several are, the last counts, as painted."""
+    labels = np.zeros(masks.shape[1:], np.uint16)
+    for number, mask in enumerate(masks, start=1):
+        labels[mask] = number
+    return labels
+
+
 def draw_outline(axis: Any, mask: np.ndarray, *, colour: str, style: str = "solid", width: float = 1.3) -> None:
     """Draw the outline of a bool mask `(Y, X)`, closed where it touches the edge; nothing for an empty one."""
     if mask.any():

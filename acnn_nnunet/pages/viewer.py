@@ -25,7 +25,7 @@ CASE_BUDGET = 650_000
 """Characters that a case may have: ten cases and their pictures stay under 8 MB."""
 _MARGIN, _MARGIN_SHARE = 4, 0.35  # voxels, and share of the anatomy's extent, around it
 # Of grey, tried one after the other until a case is small enough; then voxels are left out.
-_LEVELS = (256, 64)
+_LEVELS = (256, 128, 64)
 _COARSER = 1.5  # the step of the resolution
 
 

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 from acnn_nnunet import __version__
-from acnn_nnunet.pages.overlays import draw_outline, middle_planes, paint_masks
+from acnn_nnunet.pages.overlays import draw_outline, middle_planes, number_masks, paint_masks
 from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, new_figure, render_page
 from acnn_nnunet.pages.plots import code_panels, draw_spectrum
+from acnn_nnunet.pages.viewer import ViewerCase, against_reference, pack_case, viewer_block
 from acnn_nnunet.prior_report.reconstruction import HeldOutCase, look_at
 from acnn_nnunet.prior_report.subject import Subject
 from acnn_nnunet.shape_prior.label_maps.pca import LinearShapeModel
@@ -38,13 +39,17 @@ def render_prior_page(report: dict[str, Any], subject: Subject, pca: LinearShape
         for index, title in ((0, "best"), (len(ranking) // 2, "median"), (len(ranking) - 1, "worst"))
         if ranking
     )
-    pictures = [
-        {
-            "source": _draw_case(look_at(subject, pca, case), subject.geometry.spacing_mm),
+    pictures, packed = [], []
+    for case, title in shown:
+        looked_at = look_at(subject, pca, case)
+        picture = {
+            "case": case,
+            "source": _draw_case(looked_at, subject.geometry.spacing_mm),
             "caption": f"{title}: {case}, Dice {_case_dice(report, case)}",
+            "viewer": f"{case} ({title})",
         }
-        for case, title in shown
-    ]
+        pictures.append(picture)
+        packed.append(pack_case(_viewer_case(picture["viewer"], looked_at, subject)))
     return render_page(
         "prior_report.html",
         version=__version__,
@@ -52,6 +57,7 @@ def render_prior_page(report: dict[str, Any], subject: Subject, pca: LinearShape
         model_titles={m: MODEL_TITLES[m] for m in report["reconstruction"]["mean"]},
         label_colours=_label_colours(list(subject.names.values())),
         pictures=pictures,
+        viewer=viewer_block(packed),
         scatter=_draw_cases(report) if ranking else None,
         defects=_draw_defects(report["code_distance"]),
         measure_titles={
@@ -94,6 +100,19 @@ def _draw_case(case: HeldOutCase, spacing_mm: tuple[float, ...]) -> str:
             if row is axes[0]:
                 axis.set_title(title, fontsize=8)
     return figure_data_uri(figure, dpi=90)
+
+
+def _viewer_case(name: str, case: HeldOutCase, subject: Subject) -> ViewerCase:
+    """Return a case with a panel for each model: its reconstruction filled, under the outline of the label."""
+    return against_reference(
+        name,
+        number_masks(case.truth),
+        {MODEL_TITLES[model]: number_masks(masks) for model, masks in case.models.items()},
+        subject.geometry.spacing_mm,
+        image=case.image,
+        label_names=dict(enumerate(subject.names.values(), start=1)),
+        words=("label", "reconstruction"),
+    )
 
 
 def _draw_cases(report: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from acnn_nnunet.pages.overlays import (
     draw_outline,
     draw_overlay,
     middle_planes,
+    number_masks,
     paint_masks,
     worst_slice,
 )
@@ -159,3 +160,9 @@ def test_an_outline_is_closed_at_the_edge_and_nothing_has_none():
     path = axis.collections[0].get_paths()[0]
     assert path.vertices.min() == -0.5
     assert path.vertices.max() == 2.5
+
+
+def test_masks_are_numbered_and_the_last_counts():
+    masks = np.array([[1, 1, 0, 0], [0, 1, 1, 0]], bool)
+
+    assert number_masks(masks).tolist() == [1, 2, 2, 0]

@@ -10,33 +10,27 @@
   viewer.settings.cross = false;
   let reader = null, state = null, ready = false;
 
-  /* Ratings by reader in the browser's storage, written at once and merged with those of another tab. */
+  /* The browser's storage: an entry for each reader and item, so that two tabs never overwrite each other's ratings. */
   const storage = {
-    read(name) {
-      try {
-        const found = JSON.parse(localStorage.getItem(prefix + name));
-        if (found && Array.isArray(found.ratings) && found.ratings.length === items.length) return found;
-      } catch (error) { /* nothing that can be read is nothing */ }
-      return { ratings: items.map(() => null), at: 0 };
+    of: (name, what) => `${prefix}${encodeURIComponent(name)}/${what}`,
+    get(key) {
+      try { return localStorage.getItem(key); } catch (error) { return null; }
     },
-    write(name, value) {
+    set(key, value) {
       try {
-        localStorage.setItem(prefix + name, JSON.stringify(value));
-        localStorage.setItem(prefix, JSON.stringify(name)); // the last reader, who goes on after a reload
+        localStorage.setItem(key, value);
       } catch (error) {
         complain(`This browser keeps no ratings (${error.name}): export before you close the page.`);
       }
     },
-    last() {
-      try { return JSON.parse(localStorage.getItem(prefix)); } catch (error) { return null; }
-    },
-    leave() {
-      try { localStorage.removeItem(prefix); } catch (error) { /* nothing was kept */ }
+    ratings(name) {
+      return items.map((_, item) => Number(this.get(this.of(name, item))) || null);
     },
     readers() {
       try {
-        return Object.keys(localStorage).filter((key) => key.startsWith(prefix) && key !== prefix)
-          .map((key) => key.slice(prefix.length)).sort();
+        const names = Object.keys(localStorage).filter((key) => key.startsWith(prefix) && key !== prefix)
+          .map((key) => decodeURIComponent(key.slice(prefix.length).split("/")[0]));
+        return [...new Set(names)].sort();
       } catch (error) { return []; }
     },
   };
@@ -64,7 +58,8 @@
   async function go(item) {
     const same = ready && items[state.at][0] === items[item][0] && viewer.case ? viewer.at : null;
     state.at = item;
-    storage.write(reader, state);
+    storage.set(storage.of(reader, "at"), item);
+    takeUp();
     ready = false;
     describe();
     const shown = shownCase(item);
@@ -90,14 +85,17 @@
     }
   }
 
+  /* Take up what another tab has rated since. */
+  function takeUp() {
+    storage.ratings(reader).forEach((rating, item) => { if (rating !== null) state.ratings[item] = rating; });
+  }
+
   /* Rate the item that is shown; one that is not drawn yet cannot be rated. */
   function rate(value) {
     if (!ready) return;
     const { at } = state;
-    const kept = storage.read(reader); // another tab may have rated since
-    state.ratings = state.ratings.map((rating, item) => (kept.ratings[item] === null ? rating : kept.ratings[item]));
     state.ratings[at] = value;
-    storage.write(reader, state);
+    storage.set(storage.of(reader, at), value);
     const following = nextUnrated(at + 1);
     if (following >= 0) go(following);
     else describe();
@@ -105,14 +103,15 @@
 
   function start(name) {
     reader = name;
-    state = storage.read(name);
+    state = { ratings: storage.ratings(name), at: Number(storage.get(storage.of(name, "at"))) };
+    storage.set(prefix, name); // who goes on after a reload
     find("#start").hidden = true;
     find("#study").hidden = false;
-    go(Math.min(Math.max(0, state.at), items.length - 1));
+    go(state.at >= 0 && state.at < items.length ? state.at : 0);
   }
 
   function leave() {
-    storage.leave();
+    try { localStorage.removeItem(prefix); } catch (error) { /* nothing was kept */ }
     reader = state = null;
     ready = false;
     find("#study").hidden = true;
@@ -124,7 +123,7 @@
     const known = storage.readers();
     find("#known").hidden = !known.length;
     find("#known ul").replaceChildren(...known.map((name) => {
-      const count = storage.read(name).ratings.filter((rating) => rating !== null).length;
+      const count = storage.ratings(name).filter((rating) => rating !== null).length;
       const button = acnn.element("button", { type: "button" }, "go on");
       button.addEventListener("click", () => start(name));
       return acnn.element("li", {}, `${name}: ${count} of ${items.length} rated `, button);
@@ -132,7 +131,8 @@
   }
 
   function exportRatings() {
-    const { ratings } = storage.read(reader).ratings.some((rating) => rating !== null) ? storage.read(reader) : state;
+    takeUp();
+    const { ratings } = state;
     const digest = sha256([study, reader, ratings.map((rating) => rating ?? "").join(",")].join("\n"));
     const exported = { kind: "acnn-nnunet reader-study", study, reader, ratings, digest };
     const address = URL.createObjectURL(new Blob([JSON.stringify(exported)], { type: "application/json" }));
@@ -165,6 +165,6 @@
     else if (!viewer.key(event)) return;
     event.preventDefault();
   });
-  if (storage.last() !== null) start(storage.last());
+  if (storage.get(prefix) !== null) start(storage.get(prefix));
   else listReaders();
 })();
