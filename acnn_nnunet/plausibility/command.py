@@ -34,6 +34,7 @@ from acnn_nnunet.plausibility.table import (
     least_plausible_first,
     write_table,
 )
+from acnn_nnunet.plausibility.viewer_cases import pack_shown_cases
 
 COMMAND = "plausibility"
 TABLE_FILE, PAGE_FILE, CALIBRATION_FILE = "plausibility.csv", "report.html", "calibration.json"
@@ -299,7 +300,7 @@ def _write(
     rule_names = tuple(rule.name for rule in scorer.subject.rules)
     names = {"structure_names": scorer.subject.names, "score_names": scorer.structure_scores}
     names |= {"case_score_names": scorer.case_scores, "rule_names": rule_names}
-    drawn = set(cases_to_show(rows, calibration))
+    drawn = cases_to_show(rows, calibration)
     shown = [entry for entry in entries if entry["case"] in drawn and entry.get("slice") is not None]
     page = render_plausibility_page(
         rows,
@@ -312,6 +313,7 @@ def _write(
             calibrated_here=options.references is not None,
             **names,
         ),
+        packed=pack_shown_cases(scorer, find_predictions(predictions, scorer, options), drawn),
     )
     if options.references is not None and calibration is not None:
         write_json(output / CALIBRATION_FILE, calibration.as_plain())

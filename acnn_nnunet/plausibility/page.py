@@ -9,6 +9,7 @@ import numpy as np
 
 from acnn_nnunet import __version__
 from acnn_nnunet.pages.page import figure_data_uri, format_number, new_figure, render_page
+from acnn_nnunet.pages.viewer import viewer_block
 from acnn_nnunet.plausibility.calibration import Calibration
 from acnn_nnunet.plausibility.measures import risk_curve
 from acnn_nnunet.plausibility.slices import KeptSlice
@@ -70,6 +71,8 @@ def render_plausibility_page(
     slices: Mapping[str, KeptSlice],
     calibration: Calibration | None,
     parts: PageParts,
+    *,
+    packed: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
     """Return the self-contained page.
 
@@ -78,6 +81,7 @@ def render_plausibility_page(
         slices: of the cases to draw.
         calibration: that they were judged by, if any.
         parts: of the run.
+        packed: cases for the viewer, by name.
     """
     ordered = least_plausible_first(rows)
     scored = [row for row in ordered if row.status != EXCLUDED]
@@ -101,6 +105,8 @@ def render_plausibility_page(
         digits=DIGITS,
         broken={row.case: _broken(row) for row in listed},
         shown=[_shown(by_case[case], slices.get(case)) for case in cases_to_show(rows, calibration)],
+        viewer=viewer_block(list((packed or {}).values())),
+        in_viewer=set(packed or {}),
         parts=parts,
     )
 

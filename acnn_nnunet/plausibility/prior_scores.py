@@ -12,7 +12,7 @@ from torch import Tensor
 from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, score_masks
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.nnunet.label_files import LabelMap
-from acnn_nnunet.plausibility.slices import KeptSlice
+from acnn_nnunet.plausibility.slices import ComparedMaps, KeptSlice
 from acnn_nnunet.shape_prior.loss.distances import WhitenedDistance
 
 RECONSTRUCTION_DICE, RECONSTRUCTION_DISTANCE = "reconstruction_dice", "reconstruction_distance_mm"
@@ -78,14 +78,21 @@ class PriorScorer:
 
     def slice_of(self, scores: PriorScores, prediction: LabelMap) -> KeptSlice | None:
         """Return the slice where prediction and reconstruction differ most; None where there is no reconstruction."""
+        compared = self.compared(scores)
+        if compared is None:
+            return None
+        kept = compared.slice()
+        return kept.numbered_like(compared.prediction, prediction.values, prediction.geometry.spacing_mm)
+
+    def compared(self, scores: PriorScores) -> ComparedMaps | None:
+        """Return prediction and reconstruction on the prior's grid; None where there is no reconstruction."""
         if scores.reconstruction is None:
             return None
         regions = self.coder.labels.regions
         painted = [_painted(maps, regions) for maps in (scores.maps, scores.reconstruction)]
         image = None if scores.image is None else scores.image[0].numpy()
         names = {channel + regions: name for channel, name in self.coder.names.items()}
-        kept = KeptSlice.of(painted[0], painted[1], self.coder.geometry.spacing_mm, image=image, label_names=names)
-        return kept.numbered_like(painted[0], prediction.values, prediction.geometry.spacing_mm)
+        return ComparedMaps(painted[0], painted[1], self.coder.geometry.spacing_mm, image, names)
 
     def _compare(self, maps: Tensor, others: Tensor) -> dict[str, dict[str, float]]:
         """Return Dice and surface distance of each label that either map (C, …) holds."""

@@ -12,7 +12,7 @@ from acnn_nnunet.evaluation.masks.case_scores import score_case
 from acnn_nnunet.evaluation.masks.scores import MISSED, OK
 from acnn_nnunet.nnunet.label_files import LabelMap
 from acnn_nnunet.plausibility.members import MEMBERS_DICE, MEMBERS_DISTANCE, disagreement
-from acnn_nnunet.plausibility.slices import MEMBER, KeptSlice
+from acnn_nnunet.plausibility.slices import MEMBER, ComparedMaps, KeptSlice
 from acnn_nnunet.plausibility.subject import Subject
 from acnn_nnunet.plausibility.table import EMPTY, SCORED, PlausibilityRow, Structure
 
@@ -105,11 +105,24 @@ class Scorer:
         if self.with_members:
             members = self._members(files, prediction)
             row = _with_scores(row, disagreement(members, self.subject.label_values))
-            kept = self._members_slice(prediction, members, files.images)
+            kept = self._compared_members(prediction, members, files.images).slice()
         missing_labels = sum(not row.structures[name].present for name in self.subject.usual)
         row = replace(row, scores={**row.scores, MISSING_LABELS: float(missing_labels)})
         plausibility = 0.0 if row.status == EMPTY else None
         return replace(row, plausibility=plausibility, slice_number=None if kept is None else kept.number), kept
+
+    def compare(self, files: Prediction) -> ComparedMaps | None:
+        """Return a prediction with the member that differs most from it, or with its reconstruction; None without both.
+
+        Raises:
+            FileNotFoundError, ValueError: as `score` does.
+        """
+        prediction = self.subject.read(files.label)
+        if self.with_members:
+            return self._compared_members(prediction, self._members(files, prediction), files.images)
+        if self.prior is None:
+            return None
+        return self.prior.compared(self.prior.score(prediction, image_files=files.images))
 
     def _with_prior(
         self, prior: "PriorScorer", row: PlausibilityRow, prediction: LabelMap, files: Prediction
@@ -176,10 +189,10 @@ class Scorer:
             members.append(member)
         return members
 
-    def _members_slice(
+    def _compared_members(
         self, prediction: LabelMap, members: Sequence[LabelMap], image_files: Sequence[Path]
-    ) -> KeptSlice:
-        """Return the slice where the prediction and the member that differs most from it differ most."""
+    ) -> ComparedMaps:
+        """Return the prediction and the member that differs most from it."""
         differing = [int(np.count_nonzero(prediction.values != each.values)) for each in members]
         other = members[int(np.argmax(differing))]
         image = None
@@ -190,7 +203,7 @@ class Scorer:
             image = image.reshape(prediction.values.shape)
         names = {value: name for name, values in self.subject.label_values.items() for value in values[:1]}
         spacing_mm = prediction.geometry.spacing_mm
-        return KeptSlice.of(prediction.values, other.values, spacing_mm, image=image, label_names=names, line=MEMBER)
+        return ComparedMaps(prediction.values, other.values, spacing_mm, image, names, MEMBER)
 
 
 def scores_of(source: str) -> tuple[str, ...]:

@@ -14,6 +14,31 @@ RECONSTRUCTION, MEMBER = "autoencoder", "member"
 
 
 @dataclass(frozen=True)
+class ComparedMaps:
+    """A prediction and what it is compared with, on one grid.
+
+    Attributes:
+        prediction, other: label maps (Z, Y, X) or (Y, X).
+        spacing_mm: in array order.
+        image: of the same shape, if there is one.
+        label_names: by the values of the label maps.
+        line: what the other map is: the autoencoder's reconstruction, or the member that differs most.
+    """
+
+    prediction: np.ndarray
+    other: np.ndarray
+    spacing_mm: Sequence[float]
+    image: np.ndarray | None
+    label_names: dict[int, str]
+    line: str = RECONSTRUCTION
+
+    def slice(self) -> "KeptSlice":
+        """Return the slice where they differ most."""
+        options: dict[str, Any] = {"image": self.image, "label_names": self.label_names, "line": self.line}
+        return KeptSlice.of(self.prediction, self.other, self.spacing_mm, **options)
+
+
+@dataclass(frozen=True)
 class KeptSlice:
     """One slice of a case: where the prediction and what it is compared with differ most.
 
