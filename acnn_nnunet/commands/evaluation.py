@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from acnn_nnunet.commands.options import GROUPS, add_execution, add_output, execution_of, options_from
+from acnn_nnunet.commands.options import GROUPS, add_execution, add_output, add_rules, execution_of, options_from
 
 
 def add_parsers(commands: argparse._SubParsersAction) -> None:
@@ -40,6 +40,10 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         metavar="MM",
         help="tolerance of the surface Dice, default 2 mm",
     )
+    parser.add_argument(
+        "--piece-iou", type=float, default=0.5, metavar="IOU", help="least IoU of two pieces that match, default 0.5"
+    )
+    add_rules(parser)
     parser.add_argument("--groups", type=Path, help=f"{GROUPS}; default: the one next to GT")
     parser.add_argument("--images", type=Path, help="images for the pictures; default: nnU-Net's next to GT")
     parser.add_argument(

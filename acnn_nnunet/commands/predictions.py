@@ -14,6 +14,7 @@ from acnn_nnunet.commands.options import (
     options_from,
     prior_of,
 )
+from acnn_nnunet.evaluation.anatomy.presets import PRESETS
 
 
 def add_parsers(commands: argparse._SubParsersAction) -> None:
@@ -87,6 +88,21 @@ def _add_refine(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "-chk", dest="checkpoint_name", metavar="FILE", default="checkpoint_final.pth", help="its checkpoint"
     )
+    parser.add_argument(
+        "--guarantee",
+        nargs="?",
+        const="",
+        metavar="RULES",
+        help=f"anatomical rules that every label map keeps: {', '.join(PRESETS)}, a JSON file, or nothing for those "
+        "that dataset.json declares; without a prior label maps are repaired only",
+    )
+    parser.add_argument(
+        "--most-changed",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="with --guarantee: share of the anatomy's voxels that a repair may change, default 0.1",
+    )
     add_execution(parser, num_processes=1, also="--continue_prediction")
     parser.add_argument(
         "--calibration", dest="calibration_file", metavar="JSON", type=Path, help="refine by a refinement.json"
@@ -108,15 +124,28 @@ def _refine(arguments: argparse.Namespace) -> tuple[str, int]:
     # Before there was a --method, -i and -tr alone meant a second stage.
     method = arguments.method or (SECOND_STAGE if arguments.trainer or arguments.source else "project")
     if method == SECOND_STAGE:
+        if arguments.guarantee is not None:
+            raise ValueError("--guarantee goes with predictions: refine with the second stage first, then its output.")
         more = {"second_stage": _second_stage(arguments)}
     else:
         if arguments.trainer:
             raise ValueError(f"-tr names a second stage: leave it out, or leave out --method {method}.")
-        more = {"prior_file": prior_of(arguments)}
+        more = {"guarantee": _guarantee(arguments)}
+        names_prior = arguments.prior or arguments.dataset or arguments.configuration or arguments.fold
+        if more["guarantee"] is None or names_prior:
+            more["prior_file"] = prior_of(arguments)
     outcome = refine(
         source, arguments.output, options_from(RefineOptions, arguments, method=method, execution=execution, **more)
     )
     return outcome.text, outcome.exit_code
+
+
+def _guarantee(arguments: argparse.Namespace) -> Any:
+    if arguments.guarantee is None:
+        return None
+    from acnn_nnunet.refinement.guarantee import Guarantee
+
+    return Guarantee(Path(arguments.guarantee) if arguments.guarantee else None, arguments.most_changed)
 
 
 def _source_of(arguments: argparse.Namespace) -> Path:

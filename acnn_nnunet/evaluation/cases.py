@@ -9,6 +9,7 @@ from typing import Any
 from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.journal import Journal
 from acnn_nnunet.casewise.recorded import CaseWork, record_cases
+from acnn_nnunet.evaluation.anatomy.cases import judge_case
 from acnn_nnunet.evaluation.masks.case_scores import score_case
 from acnn_nnunet.evaluation.plan import EvaluationPlan
 from acnn_nnunet.files.headers import spacing_file
@@ -33,7 +34,7 @@ def evaluate_case(plan: EvaluationPlan, case: str) -> dict[str, Any]:
 
     Returns:
         What the journal's entry holds: `case`, `missing` (no prediction), `scores` and `scores_largest_component`
-        (fields of `LabelScores`, one per label).
+        (fields of `LabelScores`, one per label), `anatomy` (fields of `CaseAnatomy`; None without rules or prediction).
 
     Raises:
         ValueError, OSError: if a file cannot be used, in one sentence that names it.
@@ -49,6 +50,7 @@ def evaluate_case(plan: EvaluationPlan, case: str) -> dict[str, Any]:
         plan.labels.foreground,
         ignore=plan.labels.ignore,
         tolerance_mm=plan.tolerance_mm,
+        piece_iou=plan.piece_iou,
         case=case,
     )
     return {
@@ -58,7 +60,15 @@ def evaluate_case(plan: EvaluationPlan, case: str) -> dict[str, Any]:
         "reference_spacing_mm": reference.volume_spacing_mm,
         "scores": [dataclasses.asdict(scores) for scores, _ in pairs],
         "scores_largest_component": [dataclasses.asdict(cleaned) for _, cleaned in pairs],
+        "anatomy": None if prediction is None else _anatomy(plan, prediction, case),
     }
+
+
+def _anatomy(plan: EvaluationPlan, prediction: LabelMap, case: str) -> dict[str, Any] | None:
+    if not plan.rules:
+        return None
+    judged = judge_case(prediction.values, prediction.geometry, plan.rules, label_values=plan.label_values, case=case)
+    return dataclasses.asdict(judged)
 
 
 def _read_prediction(plan: EvaluationPlan, case: str, reader: LabelFileReader, reference: LabelMap) -> LabelMap | None:

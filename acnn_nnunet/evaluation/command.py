@@ -13,10 +13,12 @@ from acnn_nnunet.casewise.processes import prepare_workers
 from acnn_nnunet.casewise.recorded import opened_journal
 from acnn_nnunet.casewise.status import MOST_NAMED, more_in_status, write_status
 from acnn_nnunet.casewise.work import Excluded, Outcome
+from acnn_nnunet.evaluation.anatomy.cases import ANATOMY_FILE, CaseAnatomy, summarise_anatomy, write_anatomy
+from acnn_nnunet.evaluation.anatomy.page import anatomy_section, anatomy_sentence
 from acnn_nnunet.evaluation.cases import PRELOADED, evaluate_cases
 from acnn_nnunet.evaluation.clinical.indices import write_clinical
 from acnn_nnunet.evaluation.clinical.page import clinical_section
-from acnn_nnunet.evaluation.masks.scores import METRIC_TITLES, LabelScores
+from acnn_nnunet.evaluation.masks.scores import METRIC_TITLES, PIECE_IOU, LabelScores
 from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE, write_scores
 from acnn_nnunet.evaluation.page import table_rows, write_report
 from acnn_nnunet.evaluation.plan import EvaluationPlan, plan_evaluation
@@ -44,6 +46,8 @@ class EvaluationOptions:
         images: folder of images for the page's pictures; None takes nnU-Net's next to the reference folder.
         only_predicted: leave references without a prediction alone, instead of scoring them as misses: a fold's
             `validation` against all of `gt_segmentations`.
+        rules_file: name of a set of anatomical rules, or a JSON file; None takes those that the dataset.json declares.
+        piece_iou: least IoU of two pieces that match.
         execution: where the cases are scored; of a run in parts `merge_parts` writes the results.
 
     Raises:
@@ -57,6 +61,8 @@ class EvaluationOptions:
     groups: Path | None = None
     images: Path | None = None
     only_predicted: bool = False
+    rules_file: Path | None = None
+    piece_iou: float = PIECE_IOU
     execution: Execution = HERE
 
     def __post_init__(self) -> None:
@@ -92,6 +98,8 @@ def evaluate(reference: Path, prediction: Path, output: Path, options: Evaluatio
         dataset_json=options.dataset_json,
         tolerance_mm=options.tolerance_mm,
         only_predicted=options.only_predicted,
+        rules_file=options.rules_file,
+        piece_iou=options.piece_iou,
     )
     header = {
         "command": COMMAND,
@@ -143,10 +151,15 @@ def _write_results(plan: EvaluationPlan, header: dict[str, Any], entries: Entrie
     table = write_scores(output / CASES_FILE, scores, num_cases=num_cases)
     write_scores(output / LARGEST_COMPONENT_FILE, cleaned, num_cases=num_cases)
     write_status(output, entries)
+    anatomy = [CaseAnatomy(**entry["anatomy"]) for entry in entries if entry["error"] is None and entry.get("anatomy")]
+    if plan.rules:
+        write_anatomy(output / ANATOMY_FILE, anatomy)
+        summary["anatomy"] = summarise_anatomy(anatomy, plan.rules)
     write_summary(output / SUMMARY_FILE, summary)
     images = None if header["images"] is None else Path(header["images"])
     clinical, note = _clinical_section(plan, header, excluded, scores, output)
-    write_report(output / REPORT_FILE, plan, summary, scores, cleaned, images=images, clinical=clinical)
+    more = anatomy_section(anatomy, plan.rules) + clinical
+    write_report(output / REPORT_FILE, plan, summary, scores, cleaned, images=images, more=more)
     results = f"Results: {table}, {SUMMARY_FILE}, {REPORT_FILE}"
     lines = [*_lines(plan, summary, scores), plan.note, note, results]
     excluded_cases = tuple(Excluded(each["case"], each["reason"]) for each in excluded)
@@ -182,6 +195,8 @@ def _lines(plan: EvaluationPlan, summary: dict[str, Any], scores: Iterable[Label
     lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
     lines += [f"| {' | '.join([row.name, *row.metrics, str(row.num_cases)])} |" for row in table_rows(plan, scores)]
     lines.append("Mean ± SD (median) over the cases to which a score applies.")
+    if anatomy := summary.get("anatomy"):
+        lines.append(anatomy_sentence(anatomy))
     for key, words in (
         ("missing_predictions", "without a prediction, scored as misses"),
         ("extra_predictions", "without a reference, not scored"),

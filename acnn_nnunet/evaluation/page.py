@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 
 from acnn_nnunet import __version__
-from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, METRIC_TITLES, METRICS, MISSED, SPURIOUS, LabelScores
+from acnn_nnunet.evaluation.masks.scores import (
+    BOTH_EMPTY,
+    MEASURE_TITLES,
+    MEASURES,
+    METRIC_TITLES,
+    METRICS,
+    MISSED,
+    SPURIOUS,
+    LabelScores,
+)
 from acnn_nnunet.evaluation.plan import EvaluationPlan
 from acnn_nnunet.files.folders import image_path
 from acnn_nnunet.files.safe_writes import write_text
@@ -44,7 +53,7 @@ def write_report(
     cleaned: Iterable[LabelScores],
     *,
     images: Path | None,
-    clinical: str = "",
+    more: str = "",
 ) -> None:
     """Write the page of an evaluation.
 
@@ -55,7 +64,7 @@ def write_report(
         scores: rows of `cases.csv`; they and the next are iterated over several times.
         cleaned: rows of `cases_largest_component.csv`.
         images: folder of the images to show under the outlines, if any.
-        clinical: HTML about clinical indices, if there are any.
+        more: HTML about anatomical rules and clinical indices, if there are any.
 
     Raises:
         OSError: if it cannot be written.
@@ -73,17 +82,19 @@ def write_report(
         num_scored=len(summary["metric_per_case"]),
         tables=tables,
         metric_titles=list(METRIC_TITLES.values()),
+        measures=table_rows(plan, scores, metrics=MEASURES),
+        measure_titles=list(MEASURE_TITLES.values()),
         distributions=_draw_distributions(plan, scores),
-        clinical=Markup(clinical),
+        more=Markup(more),
         pictures=[picture for picture, _ in looked_at],
         viewer=viewer_block([packed for _, packed in looked_at if packed]),
     )
     write_text(path, page)
 
 
-def table_rows(plan: EvaluationPlan, scores: Iterable[LabelScores]) -> list[Row]:
+def table_rows(plan: EvaluationPlan, scores: Iterable[LabelScores], *, metrics: Sequence[str] = METRICS) -> list[Row]:
     """Return one row a label: "mean ± SD (median)" of each metric over the cases to which it applies."""
-    columns = _Columns(plan, METRICS)
+    columns = _Columns(plan, metrics)
     for score in scores:
         columns.add(score)
     rows = []
@@ -92,10 +103,7 @@ def table_rows(plan: EvaluationPlan, scores: Iterable[LabelScores]) -> list[Row]
         rows.append(
             Row(
                 name=name if name == key else f"{name} ({key})",
-                metrics=[
-                    _spread(columns.values(key, metric), digits=2 if metric.endswith("_mm") else 3)
-                    for metric in METRICS
-                ],
+                metrics=[_spread(columns.values(key, metric), digits=_digits(metric)) for metric in metrics],
                 num_cases=counts.total() - counts[BOTH_EMPTY],
                 missed=counts[MISSED],
                 spurious=counts[SPURIOUS],
@@ -142,6 +150,10 @@ def find_image(images: Path | None, case: str, file_ending: str) -> Path | None:
         return None
     candidates = (image_path(images, f"{case}{channel}", file_ending) for channel in ("_0000", ""))
     return next((path for path in candidates if path.is_file()), None)
+
+
+def _digits(metric: str) -> int:
+    return 2 if metric.endswith(("_mm", "_ml")) or metric.startswith("pieces_") else 3
 
 
 def _spread(applicable: np.ndarray, *, digits: int) -> str:

@@ -6,9 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acnn_nnunet.evaluation.anatomy.declared import find_rules
+from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, parse_rules
+from acnn_nnunet.evaluation.masks.scores import PIECE_IOU
 from acnn_nnunet.files.folders import find_images, image_path
 from acnn_nnunet.nnunet.label_files import choose_reader, find_file_ending
-from acnn_nnunet.nnunet.labels import DatasetLabels, labels_of_dataset, labels_of_words, read_dataset_json
+from acnn_nnunet.nnunet.labels import (
+    DatasetLabels,
+    label_key,
+    labels_of_dataset,
+    labels_of_words,
+    read_dataset_json,
+    values_of,
+)
 
 _PREDICTION_MARKS = ("predict_from_raw_data_args.json", "plans.json", "summary.json")
 _GROUND_TRUTH_FOLDERS = ("labelsTr", "labelsTs", "labelsVal", "gt_segmentations")  # as nnU-Net and its users name them
@@ -28,6 +38,8 @@ class EvaluationPlan:
         cases: names of all reference cases, sorted.
         extra: predictions without a reference.
         note: a sentence on what lies there and was left aside.
+        rules: anatomical rules that predictions are checked against.
+        piece_iou: least IoU of two pieces that match.
     """
 
     reference: Path
@@ -39,6 +51,13 @@ class EvaluationPlan:
     cases: tuple[str, ...] = ()
     extra: tuple[str, ...] = field(default=())
     note: str = ""
+    rules: tuple[AnatomicalRule, ...] = ()
+    piece_iou: float = PIECE_IOU
+
+    @property
+    def label_values(self) -> dict[str, tuple[int, ...]]:
+        """The values of each label and region, by its name."""
+        return {self.labels.names[label_key(label)]: values_of(label) for label in self.labels.foreground}
 
     def reference_file(self, case: str) -> Path:
         """Where the reference of a case lies."""
@@ -60,6 +79,8 @@ class EvaluationPlan:
             "file_ending": self.file_ending,
             "reader": self.reader_name,
             "tolerance_mm": self.tolerance_mm,
+            "piece_iou": self.piece_iou,
+            "rules": [rule.as_plain() for rule in self.rules],
             "cases": list(self.cases),
             "extra_predictions": list(self.extra),
         }
@@ -77,6 +98,8 @@ class EvaluationPlan:
             tolerance_mm=header["tolerance_mm"],
             cases=tuple(header["cases"]),
             extra=tuple(header["extra_predictions"]),
+            rules=parse_rules(header.get("rules", []), names=header["label_names"].values(), where="the journal"),
+            piece_iou=header.get("piece_iou", PIECE_IOU),
         )
 
 
@@ -89,14 +112,17 @@ def plan_evaluation(
     dataset_json: Path | None,
     tolerance_mm: float,
     only_predicted: bool = False,
+    rules_file: Path | None = None,
+    piece_iou: float = PIECE_IOU,
 ) -> EvaluationPlan:
     """Look at both folders and settle what is evaluated.
 
-    Labels, regions and the ignore label come from `labels` if given, else from the dataset.json that is given or lies
-    in or above either folder. With `only_predicted`, references without a prediction are no cases, instead of misses.
+    Rules are those of `rules_file`, else those that the dataset.json declares for its own labels. Labels, regions and
+    the ignore label come from `labels` if given, else from the dataset.json that is given or lies in or above either
+    folder. With `only_predicted`, references without a prediction are no cases, instead of misses.
 
     Raises:
-        FileNotFoundError: if a folder does not exist.
+        FileNotFoundError: if a folder, or a file of rules, does not exist.
         NotADirectoryError: if it is a file.
         ValueError: if the folders are the same or seem swapped, hold no label maps, have no case in common, or if
             nothing says which labels there are.
@@ -105,6 +131,8 @@ def plan_evaluation(
     _refuse_swapped(reference, prediction)
     if not 0 <= tolerance_mm < math.inf:
         raise ValueError(f"The tolerance of the surface Dice is {tolerance_mm} mm; it is 0 or more.")
+    if not 0 < piece_iou <= 1:
+        raise ValueError(f"The least IoU of matching pieces is {piece_iou}; it is above 0 and at most 1.")
     if ignore_label is not None and not labels:
         raise ValueError("-il goes with --labels: without them the dataset.json says which label is ignored.")
     is_named = dataset_json is not None
@@ -120,6 +148,9 @@ def plan_evaluation(
             "with --labels."
         )
     ending = str(content.get("file_ending") or find_file_ending(_files(reference)))
+    rules = find_rules(
+        rules_file, {} if labels else content, names=scored.names.values(), where=str(dataset_json or "dataset.json")
+    )
     cases, predicted = (_cases(folder, ending) for folder in (reference, prediction))
     _refuse_strangers(reference, prediction, cases, predicted, ending)
     return EvaluationPlan(
@@ -136,6 +167,8 @@ def plan_evaluation(
         cases=tuple(case for case in cases if case in set(predicted)) if only_predicted else tuple(cases),
         extra=tuple(sorted(set(predicted) - set(cases))),
         note=note,
+        rules=rules,
+        piece_iou=float(piece_iou),
     )
 
 

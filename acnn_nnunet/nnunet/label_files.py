@@ -82,6 +82,11 @@ class LabelFileReader:
     def __init__(self, reader_name: str):
         self._reader = _reader_class(reader_name)
 
+    @property
+    def host_reader(self) -> Any:
+        """One of the host's reader-writers of this kind."""
+        return self._reader()
+
     def read(self, path: Path) -> LabelMap:
         """Read a label map.
 

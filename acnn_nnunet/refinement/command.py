@@ -22,9 +22,11 @@ from acnn_nnunet.refinement.anatomy_refiner import BOTH, COMPLETE, LEFT, PROJECT
 from acnn_nnunet.refinement.calibration import Calibration, Trial, calibrate
 from acnn_nnunet.refinement.changes import find_changes, values_of_labels
 from acnn_nnunet.refinement.completion import COMPLETION_TRAINER, load_completion
+from acnn_nnunet.refinement.guarantee import Guarantee, guarded, load_guard, repair_folder
 from acnn_nnunet.refinement.page import draw_changes, render_calibration_page, render_refinement_page
 from acnn_nnunet.refinement.predictions import PredictionFiles, list_predictions, read_prediction, write_label_map
 from acnn_nnunet.refinement.recipe import Recipe
+from acnn_nnunet.refinement.repair.volumes import Repairer
 from acnn_nnunet.refinement.second_stage import SecondStageOptions, load_refiner, refine_folder
 from acnn_nnunet.refinement.table import EXCLUDED, RefinedRow, row_of, write_table
 from acnn_nnunet.refinement.trials import make_trials
@@ -52,6 +54,7 @@ class RefineOptions:
         calibration_file: a `refinement.json` to refine by; it chooses the method.
         references: folder of ground truth, to make a `refinement.json` of these predictions.
         groups_file: with `references`: table of the patient of each case; None takes groups.csv beside them, if any.
+        guarantee: anatomical rules that every written label map keeps; None for no promise.
         execution: where the cases are refined.
         device: cpu, cuda or mps.
     """
@@ -62,6 +65,7 @@ class RefineOptions:
     calibration_file: Path | None = None
     references: Path | None = None
     groups_file: Path | None = None
+    guarantee: Guarantee | None = None
     execution: Execution = HERE
     device: str = "cpu"
 
@@ -88,8 +92,12 @@ def refine(source: Path, output: Path, options: RefineOptions) -> Outcome:
         return refine_folder(source, output, stage, options=options.second_stage, execution=options.execution)
     if options.references is not None:
         return calibrate_folder(source, output, load_anatomy_refiner(options), options)
+    if options.guarantee is not None and options.prior_file is None:
+        return repair_folder(source, output, options.guarantee, execution=options.execution)
     execution = options.execution
     refiner = PerWorker(partial(load_anatomy_refiner, replace(options, execution=HERE)))
+    guard = PerWorker(partial(_load_guard, options.guarantee, refiner))
+    guard()  # bad rules are refused before anything is written
     coder = refiner().coder
     cases = list_predictions(source, coder)
     make_output_folder(output, source=source)
@@ -99,7 +107,7 @@ def refine(source: Path, output: Path, options: RefineOptions) -> Outcome:
     if options.calibration_file is not None:
         hashes["calibration_sha256"] = file_sha256(options.calibration_file)
     header = header_of(COMMAND, source, options, cases, **hashes)
-    work = CaseWork(partial(_refine_case, refiner), _sources, _targets)
+    work = CaseWork(partial(_refine_case, refiner, guard), _sources, _targets)
     with opened_journal(output, header, execution, may_change=("cases",), paths=("source",)) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
         mine = {case: (case, cases[case], output / cases[case].label.name) for case in part}
@@ -214,6 +222,10 @@ def _try_case(refiner: AnatomyRefiner, item: tuple[PredictionFiles, Path | None,
     return make_trials(refiner, prediction, truth.volume, case=case, unit=unit)
 
 
+def _load_guard(guarantee: Guarantee | None, refiner: PerWorker[AnatomyRefiner]) -> Repairer | None:
+    return load_guard(guarantee, lambda: refiner().coder)
+
+
 def _sources(item: tuple[str, PredictionFiles, Path]) -> list[Path]:
     files = item[1]
     return [path for path in (files.label, files.probabilities) if path is not None]
@@ -223,11 +235,13 @@ def _targets(item: tuple[str, PredictionFiles, Path]) -> list[Path]:
     return [item[2]]
 
 
-def _refine_case(refiner: PerWorker[AnatomyRefiner], item: tuple[str, PredictionFiles, Path]) -> dict[str, Any]:
+def _refine_case(
+    refiner: PerWorker[AnatomyRefiner], guard: PerWorker[Repairer | None], item: tuple[str, PredictionFiles, Path]
+) -> dict[str, Any]:
     case, files, target = item
     coder = refiner().coder
     prediction, properties = read_prediction(files, coder)
-    refined = refiner().refine(prediction)
+    refined = guarded(guard(), refiner().refine(prediction), prediction.spacing_mm, coder)
     write_label_map(refined.values, properties, target, coder.bundle)
     voxel_ml = float(prediction.spacing_mm[0] * prediction.spacing_mm[1] * prediction.spacing_mm[2]) / 1000
     changes = find_changes(prediction.values, refined.values, labels=values_of_labels(coder), voxel_ml=voxel_ml)

@@ -104,12 +104,20 @@ def write_label_map(values: np.ndarray, properties: dict[str, Any], target: Path
     Raises:
         WriteError: if it cannot be written.
     """
+    write_label_map_with(bundle.plans.image_reader_writer_class(), values, properties, target)
+
+
+def write_label_map_with(writer: Any, values: np.ndarray, properties: dict[str, Any], target: Path) -> None:
+    """Write a label map (Z, Y, X) with one of the host's reader-writers: beside and renamed.
+
+    Raises:
+        WriteError: if it cannot be written.
+    """
     # The host's writers choose the format by the ending, which the file keeps while it is written beside its name.
     beside = target.with_name(f".partial-{target.name}")
     largest = int(values.max(initial=0))
 
     def write(partial: str) -> None:
-        writer = bundle.plans.image_reader_writer_class()
         writer.write_seg(values.astype(np.uint8 if largest < 256 else np.uint16), str(beside), properties)
         beside.replace(partial)
 

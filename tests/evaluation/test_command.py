@@ -13,6 +13,7 @@ from skimage.io import imsave
 
 from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.cli import main
+from acnn_nnunet.evaluation.anatomy.cases import read_anatomy
 from acnn_nnunet.evaluation.command import EvaluationOptions, evaluate
 from acnn_nnunet.evaluation.masks.table import read_scores
 
@@ -546,3 +547,21 @@ def test_labels_beyond_a_byte(tmp_path, folders, run):
 
     assert run("--labels", "600", "300")[0] == 0
     assert set(dice(tmp_path / "out", "600").values()) == {1}
+
+
+def test_rules_that_are_declared_make_a_table_of_cases(tmp_path, run):
+    rules = [{"rule": "one_piece", "label": "LV", "in_plane": True}]
+    (tmp_path / "rules.json").write_text(json.dumps(rules))
+    code, out, _ = run("--rules", tmp_path / "rules.json")
+    assert code == 0
+    assert "predictions break an anatomical rule" in out
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())["anatomy"]
+    table = read_anatomy(tmp_path / "out" / "anatomy.csv")
+    assert summary["cases"] == len(table)
+    assert summary["implausible_slices"] == sum(case.implausible_slices for case in table.values())
+    assert "Anatomical rules" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_rules_and_piece_iou_are_refused_in_a_line(tmp_path, run):
+    assert "no file acdcc" in refused(run("--rules", "acdcc"))
+    assert "above 0 and at most 1" in refused(run("--piece-iou", "0"))

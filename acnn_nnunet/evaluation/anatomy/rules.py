@@ -125,6 +125,7 @@ def check_rules(
     label_values: Mapping[str, tuple[int, ...]],
     spacing_mm: Sequence[float],
     left_mm: Sequence[float] | None = None,
+    slice_voxels: int | None = None,
 ) -> list[RuleCheck]:
     """Return by how much a label map breaks each rule, and in which slices.
 
@@ -134,13 +135,15 @@ def check_rules(
         label_values: the values of each label; several for a region.
         spacing_mm: voxel size in array order.
         left_mm: per axis, how far a step of one voxel leads to the patient's left; None where no file tells.
+        slice_voxels: voxels of a slice of the whole image, of which `values` may be a part; None counts them.
     """
     axis = slice_axis(spacing_mm)
     box = next(iter(find_objects((values > 0).astype(np.uint8))), None)
     if not rules or box is None:
         return [RuleCheck(rule, None) for rule in rules]
     masks = _framed_masks(values, box, label_values)
-    slice_voxels = values.size if axis is None else values.size // values.shape[axis]
+    if slice_voxels is None:
+        slice_voxels = values.size if axis is None else values.size // values.shape[axis]
     checks = []
     for rule in rules:
         structure, other = (_union(masks, names) for names in (rule.label, rule.other))

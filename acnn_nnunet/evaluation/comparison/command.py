@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from acnn_nnunet import __version__
+from acnn_nnunet.evaluation.comparison.anatomy import compare_anatomy
 from acnn_nnunet.evaluation.comparison.comparisons import Comparison, compare_scores
 from acnn_nnunet.evaluation.comparison.published import load_published
 from acnn_nnunet.evaluation.comparison.scores import PairedScores, read_paired_scores
@@ -58,7 +59,7 @@ def compare(arms: Mapping[str, Path], output: Path, options: ComparisonOptions |
     tables = load_published(options.published) if options.published else []
     _check_output(output)
     scores = read_paired_scores(arms, groups=options.groups)
-    comparisons = compare_scores(scores, seed=options.seed)
+    comparisons = compare_scores(scores, seed=options.seed) + compare_anatomy(scores, seed=options.seed)
     report = render_report(scores, comparisons, published=tables)
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / JSON_FILE, _as_json(scores, comparisons, options))
@@ -110,7 +111,7 @@ def _as_json(scores: PairedScores, comparisons: list[Comparison], options: Compa
         "excluded": scores.excluded,
         "bootstrap": {"method": "percentile", "confidence": CONFIDENCE, "resamples": RESAMPLES, "seed": options.seed},
         "test": "Wilcoxon signed-rank, two-sided, zero differences left out; p = 1 where all differences are zero",
-        "family": "all metrics and labels of one arm in one table (clean-up and stratum); Holm",
+        "family": "all metrics and labels of one arm in one table (clean-up and stratum), whole cases apart; Holm",
         "published": options.published,
         "results": [asdict(comparison) for comparison in comparisons],
     }

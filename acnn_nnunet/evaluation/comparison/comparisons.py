@@ -1,7 +1,8 @@
 """The statistics of a comparison: every arm, label and metric against the baseline."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -90,33 +91,75 @@ def compare_scores(scores: PairedScores, *, seed: int = 0, resamples: int = RESA
         seed: of the bootstrap; every table starts from it.
         resamples: of the bootstrap.
     """
+    rows: list[Comparison] = []
+    for clean_up, values in scores.values.items():
+        rows += compare_values(
+            values,
+            scores,
+            clean_up=clean_up,
+            labels=scores.labels,
+            metrics=METRICS,
+            higher_is_better=HIGHER_IS_BETTER,
+            seed=seed,
+            resamples=resamples,
+        )
+    return rows
+
+
+def compare_values(
+    values: np.ndarray,
+    scores: PairedScores,
+    *,
+    clean_up: str,
+    labels: Sequence[str],
+    metrics: Sequence[str],
+    higher_is_better: Mapping[str, bool],
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> list[Comparison]:
+    """Return the statistics of one clean-up: every stratum, arm, label and metric.
+
+    Args:
+        values: (arms, cases, labels, metrics); NaN where one does not apply.
+        scores: whose arms, cases, strata and units they have.
+        clean_up: its name.
+        labels: names.
+        metrics: names.
+        higher_is_better: by metric.
+        seed: of the bootstrap; every table starts from it.
+        resamples: of the bootstrap.
+    """
     comparisons: list[Comparison] = []
-    tables = list(product(scores.values, scores.strata, enumerate(scores.arms)))
-    for clean_up, stratum, (index, arm) in tqdm(tables, desc="statistics", unit="arm", disable=None):
-        values, members = scores.values[clean_up], scores.strata[stratum]
+    tables = list(product(scores.strata, enumerate(scores.arms)))
+    for stratum, (index, arm) in tqdm(tables, desc="statistics", unit="arm", disable=None):
+        members = scores.strata[stratum]
         units = np.unique(scores.units[members], return_inverse=True)[1]
-        rows = list(_describe_arm(scores, clean_up, stratum, arm, values[index][members], units))
+        row = partial(Comparison, clean_up=clean_up, stratum=stratum, arm=arm)
+        rows = list(_describe_arm(row, labels, metrics, values[index][members], units))
         if index:
             differences = (values[index] - values[0])[members].reshape(len(units), -1)
-            rows = _compare_arm(rows, differences, units, seed=seed, resamples=resamples)
+            rows = _compare_arm(
+                rows, differences, units, higher_is_better=higher_is_better, seed=seed, resamples=resamples
+            )
         comparisons += rows
     return comparisons
 
 
 def _describe_arm(
-    scores: PairedScores, clean_up: str, stratum: str, arm: str, values: np.ndarray, units: np.ndarray
+    row: Callable[..., Comparison],
+    labels: Sequence[str],
+    metrics: Sequence[str],
+    values: np.ndarray,
+    units: np.ndarray,
 ) -> Iterator[Comparison]:
     """Yield rows in the order of values (cases, labels, metrics) flattened over its last two axes."""
-    for column, label in enumerate(scores.labels):
+    for column, label in enumerate(labels):
         valid = ~np.isnan(values[:, column, 0])
-        for number, metric in enumerate(METRICS):
+        for number, metric in enumerate(metrics):
             mean, sd, median = describe(values[:, column, number])
-            yield Comparison(
-                clean_up=clean_up,
-                stratum=stratum,
+            yield row(
                 label=label,
                 metric=metric,
-                arm=arm,
                 num_cases=int(valid.sum()),
                 num_units=len(set(units[valid].tolist())),
                 not_applicable=int((~valid).sum()),
@@ -127,7 +170,13 @@ def _describe_arm(
 
 
 def _compare_arm(
-    rows: list[Comparison], differences: np.ndarray, units: np.ndarray, *, seed: int, resamples: int
+    rows: list[Comparison],
+    differences: np.ndarray,
+    units: np.ndarray,
+    *,
+    higher_is_better: Mapping[str, bool],
+    seed: int,
+    resamples: int,
 ) -> list[Comparison]:
     sums, counts = unit_sums(differences, units)
     unit_means = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
@@ -137,7 +186,7 @@ def _compare_arm(
     compared = []
     for column, row in enumerate(rows):
         low, high = (None if np.isnan(end) else float(end) for end in intervals[column])
-        wins, ties, losses = count_wins(differences[:, column], higher_is_better=HIGHER_IS_BETTER[row.metric])
+        wins, ties, losses = count_wins(differences[:, column], higher_is_better=higher_is_better[row.metric])
         compared.append(
             replace(
                 row,

@@ -21,6 +21,9 @@ TABLES = {NO_CLEAN_UP: CASES_FILE, LARGEST_COMPONENT: LARGEST_COMPONENT_FILE}
 PERFECT = {metric: 0.0 if metric.endswith("_mm") else 1.0 for metric in METRICS}
 HIGHER_IS_BETTER = {metric: best == 1.0 for metric, best in PERFECT.items()}
 FOREGROUND = "foreground"
+# Of a case as a whole, by the anatomical rules of its evaluation.
+WHOLE_CASE = "case"
+CASE_METRIC_TITLES = {"implausible_slices": "implausible slices", "implausible": "implausible cases, share"}
 ALL_CASES = "all"
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _Key = tuple[str, str]

@@ -4,7 +4,14 @@ from collections.abc import Iterable, Sequence
 
 from acnn_nnunet.evaluation.comparison.comparisons import Comparison, labels_that_differ
 from acnn_nnunet.evaluation.comparison.published import PublishedTable, render_published
-from acnn_nnunet.evaluation.comparison.scores import ALL_CASES, FOREGROUND, NO_CLEAN_UP, PairedScores
+from acnn_nnunet.evaluation.comparison.scores import (
+    ALL_CASES,
+    CASE_METRIC_TITLES,
+    FOREGROUND,
+    NO_CLEAN_UP,
+    WHOLE_CASE,
+    PairedScores,
+)
 from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, METRIC_TITLES, METRICS, MISSED, SPURIOUS
 
 MARKDOWN_FILE = "comparison.md"
@@ -129,14 +136,16 @@ def table_cells(
     header = ["metric", "label", "n", *scores.arms]
     for arm in scores.arms[1:]:
         header += [f"{arm} − {scores.arms[0]} [95 % CI]", "p", "p Holm", "wins/ties/losses"]
+    lines = [(metric, label) for metric in METRICS for label in (scores.labels if labels is None else labels)]
+    lines += [(metric, WHOLE_CASE) for metric in CASE_METRIC_TITLES if (metric, WHOLE_CASE, scores.arms[0]) in by_key]
+    titles = METRIC_TITLES | CASE_METRIC_TITLES
     body = []
-    for metric in METRICS:
-        for label in scores.labels if labels is None else labels:
-            arms = [by_key[metric, label, arm] for arm in scores.arms]
-            cells = [METRIC_TITLES[metric], scores.title(label), str(arms[0].num_cases), *map(format_arm, arms)]
-            for row in arms[1:]:
-                cells += [_interval(row), format_p(row.p_value), format_p(row.p_holm), _wins(row)]
-            body.append(cells)
+    for metric, label in lines:
+        arms = [by_key[metric, label, arm] for arm in scores.arms]
+        cells = [titles[metric], scores.title(label), str(arms[0].num_cases), *map(format_arm, arms)]
+        for row in arms[1:]:
+            cells += [_interval(row), format_p(row.p_value), format_p(row.p_holm), _wins(row)]
+        body.append(cells)
     return header, body
 
 

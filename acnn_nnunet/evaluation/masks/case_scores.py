@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from acnn_nnunet.evaluation.masks.scores import LabelScores, largest_component, score_masks
+from acnn_nnunet.evaluation.masks.scores import PIECE_IOU, LabelScores, largest_component, score_masks
 from acnn_nnunet.nnunet.label_files import LabelMap
 from acnn_nnunet.nnunet.labels import Label, label_key
 
@@ -19,6 +19,7 @@ def score_case(
     *,
     ignore: int | None,
     tolerance_mm: float,
+    piece_iou: float = PIECE_IOU,
     case: str = "",
 ) -> list[tuple[LabelScores, LabelScores]]:
     """Return the scores of every label of a case: of the prediction as it is, and of its largest component alone.
@@ -29,6 +30,7 @@ def score_case(
         labels: labels (an integer) and regions (a tuple of the labels that they join).
         ignore: value of unannotated voxels in the reference; both maps are background there.
         tolerance_mm: of the surface Dice.
+        piece_iou: least IoU of two pieces that match.
         case: name of the case.
     """
     boxes = [reference.boxes, [] if prediction is None else prediction.boxes]
@@ -45,6 +47,7 @@ def score_case(
             score_masks,
             geometry=reference.geometry,
             tolerance_mm=tolerance_mm,
+            piece_iou=piece_iou,
             case=case,
             label=label_key(label),
             num_voxels=num_voxels,

@@ -6,6 +6,7 @@ from typing import Literal
 import cc3d
 import numpy as np
 
+from acnn_nnunet.evaluation.masks.pieces import count_pieces
 from acnn_nnunet.evaluation.masks.surface_distance import surface_distances
 from acnn_nnunet.files.geometry import Geometry
 
@@ -22,6 +23,19 @@ METRIC_TITLES = {
     "surface_dice": "surface Dice",
 }
 METRICS = tuple(METRIC_TITLES)
+
+# Further scores, in a table of their own; `compare` leaves them out.
+MEASURE_TITLES = {
+    "precision": "precision",
+    "recall": "recall",
+    "rve": "RVE",
+    "ave_ml": "AVE, ml",
+    "pieces_detected": "pieces detected",
+    "pieces_missed": "pieces missed",
+    "pieces_invented": "pieces invented",
+}
+MEASURES = tuple(MEASURE_TITLES)
+PIECE_IOU = 0.5
 
 _FULL_CONNECTIVITY: dict[int, Literal[8, 26]] = {2: 8, 3: 26}
 _FACE_CONNECTIVITY: dict[int, Literal[4, 6]] = {2: 4, 3: 6}
@@ -50,6 +64,13 @@ class LabelScores:
         false_positives: voxels in the prediction only.
         false_negatives: voxels in the reference only.
         true_negatives: voxels in neither.
+        precision: share of the predicted voxels that are right; 0 where one mask is empty, as is `recall`.
+        recall: share of the reference's voxels that are found.
+        rve: relative volume error, (prediction - reference) / reference; does not apply without a reference.
+        ave_ml: absolute volume error, |prediction - reference|.
+        pieces_detected: pieces of the reference with a match in the prediction.
+        pieces_missed: pieces of the reference without one.
+        pieces_invented: pieces of the prediction that match none.
     """
 
     case: str
@@ -69,6 +90,13 @@ class LabelScores:
     false_positives: int | None = None
     false_negatives: int | None = None
     true_negatives: int | None = None
+    precision: float | None = None
+    recall: float | None = None
+    rve: float | None = None
+    ave_ml: float | None = None
+    pieces_detected: int | None = None
+    pieces_missed: int | None = None
+    pieces_invented: int | None = None
 
 
 def score_masks(
@@ -77,6 +105,7 @@ def score_masks(
     geometry: Geometry,
     *,
     tolerance_mm: float,
+    piece_iou: float = PIECE_IOU,
     case: str = "",
     label: str = "",
     num_voxels: int | None = None,
@@ -90,6 +119,7 @@ def score_masks(
         prediction: bool, the same shape.
         geometry: of the whole image.
         tolerance_mm: of the surface Dice.
+        piece_iou: least IoU of two pieces that match.
         case: name of the case.
         label: name of the label.
         num_voxels: annotated voxels of the whole image; None counts all.
@@ -112,6 +142,17 @@ def score_masks(
     )
     if scores.status == BOTH_EMPTY:
         return scores
+    pieces = count_pieces(reference, prediction, least_iou=piece_iou)
+    scores = replace(
+        scores,
+        precision=overlap / num_prediction if num_prediction else 0.0,
+        recall=overlap / num_reference if num_reference else 0.0,
+        rve=(num_prediction - num_reference) / num_reference if num_reference else None,
+        ave_ml=_volume_ml(abs(num_prediction - num_reference), geometry),
+        pieces_detected=pieces.detected,
+        pieces_missed=pieces.missed,
+        pieces_invented=pieces.invented,
+    )
     if scores.status != OK:
         return _with_miss(scores, geometry.diagonal_mm)
     distances = surface_distances(reference, prediction, geometry.spacing_mm)

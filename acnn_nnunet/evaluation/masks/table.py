@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from acnn_nnunet.evaluation.masks.scores import STATUSES, LabelScores
+from acnn_nnunet.evaluation.masks.scores import MEASURES, STATUSES, LabelScores
 from acnn_nnunet.files.tables import PARQUET_ENDING, has_parquet, read_table, write_rows
 
 CASES_FILE = "cases.csv"
@@ -17,6 +17,7 @@ COLUMNS = tuple(field.name for field in fields(LabelScores) if field.name not in
 
 _TEXT = ("case", "label", "status")
 _COUNTS = ("components", "holes")
+_PIECES = tuple(name for name in MEASURES if name.startswith("pieces_"))
 
 
 LARGE_RUN = 2_000
@@ -57,7 +58,8 @@ def read_scores(path: Path) -> list[LabelScores]:
     if not path.is_file() and (parquet := path.with_suffix(PARQUET_ENDING)).is_file():
         path = parquet
     table = read_table(path, made_by=f"`acnn-nnunet evaluate GT PRED -o {path.parent}` writes it.")
-    if missing := [column for column in COLUMNS if column not in table.columns]:
+    # Tables of earlier versions lack the later measures.
+    if missing := [column for column in COLUMNS if column not in table.columns and column not in MEASURES]:
         raise ValueError(f"{path} lacks the columns {', '.join(missing)}: it is no table of `acnn-nnunet evaluate`.")
     scores = [_parse_row(row, where) for where, row in table.rows()]
     seen: set[tuple[str, str]] = set()
@@ -72,7 +74,9 @@ def _parse_row(row: dict[str, str], where: str) -> LabelScores:
     if row["status"] not in STATUSES:
         raise ValueError(f"{where}: the status is {row['status']!r}; it is one of {', '.join(STATUSES)}.")
     values: dict[str, Any] = {column: row[column] for column in _TEXT}
-    values |= {column: _parse_cell(row[column], column, where) for column in COLUMNS if column not in _TEXT}
+    values |= {
+        column: _parse_cell(row[column], column, where) for column in COLUMNS if column not in _TEXT and column in row
+    }
     return LabelScores(**values)
 
 
@@ -85,4 +89,4 @@ def _parse_cell(cell: str, column: str, where: str) -> float | int | None:
         value = float("nan")
     if not abs(value) < float("inf"):
         raise ValueError(f"{where}: {column} is {cell!r}, not a finite number; evaluate the case again.")
-    return int(value) if column in _COUNTS else value
+    return int(value) if column in (*_COUNTS, *_PIECES) else value

@@ -33,6 +33,32 @@ def test_two_blocks():
     assert (scores.components, scores.holes) == (1, 0)
 
 
+def test_volumes_and_pieces():
+    reference = box((0, 2), (0, 4), (0, 4))  # 32 voxels
+    prediction = box((0, 2), (0, 4), (1, 4)) | box((3, 4), (6, 8), (6, 8))  # 24 of them, and 4 elsewhere
+
+    scores = score_masks(reference, prediction, GEOMETRY, tolerance_mm=3.0)
+
+    assert (scores.precision, scores.recall) == (24 / 28, 24 / 32)
+    assert scores.rve == -4 / 32
+    assert scores.ave_ml == pytest.approx(4 * 2.25 / 1000)
+    assert (scores.pieces_detected, scores.pieces_missed, scores.pieces_invented) == (1, 0, 1)
+    strict = score_masks(reference, prediction, GEOMETRY, tolerance_mm=3.0, piece_iou=0.8)  # 24 / 32 is less
+    assert (strict.pieces_detected, strict.pieces_missed, strict.pieces_invented) == (0, 1, 2)
+
+
+def test_volumes_of_an_empty_mask():
+    mask, empty = box((0, 2), (0, 4), (0, 4)), box((0, 0), (0, 0), (0, 0))
+    missed, spurious, neither = (
+        score_masks(*masks, GEOMETRY, tolerance_mm=3.0) for masks in ((mask, empty), (empty, mask), (empty, empty))
+    )
+    assert (missed.precision, missed.recall, missed.rve) == (0, 0, -1)
+    assert (spurious.precision, spurious.recall, spurious.rve) == (0, 0, None)
+    assert missed.ave_ml == spurious.ave_ml == pytest.approx(32 * 2.25 / 1000)
+    assert (missed.pieces_missed, spurious.pieces_invented) == (1, 1)
+    assert (neither.precision, neither.rve, neither.pieces_missed) == (None, None, None)
+
+
 def test_equal_masks():
     mask = box((1, 3), (2, 5), (3, 6))
 

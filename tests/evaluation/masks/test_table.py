@@ -1,5 +1,7 @@
 """`cases.csv`: what is written is read back, and what is no table of ours is refused by line."""
 
+from dataclasses import replace
+
 import pytest
 
 from acnn_nnunet.evaluation.masks.scores import LabelScores
@@ -12,7 +14,8 @@ EMPTY = LabelScores("a", "(1, 2)", "both_empty", None, None, None, None, None, N
 def test_the_columns_that_others_rely_on():
     assert ",".join(COLUMNS) == (
         "case,label,status,dice,iou,hausdorff_mm,hd95_mm,mean_surface_distance_mm,surface_dice,"
-        "volume_reference_ml,volume_prediction_ml,components,holes"
+        "volume_reference_ml,volume_prediction_ml,components,holes,"
+        "precision,recall,rve,ave_ml,pieces_detected,pieces_missed,pieces_invented"
     )
 
 
@@ -22,7 +25,7 @@ def test_there_and_back_without_loss(tmp_path):
     write_scores(tmp_path / "cases.csv", [SCORED, EMPTY, odd])
 
     assert read_scores(tmp_path / "cases.csv") == [SCORED, EMPTY, odd]
-    assert (tmp_path / "cases.csv").read_text().splitlines()[2] == 'a,"(1, 2)",both_empty,,,,,,,,,0,0'
+    assert (tmp_path / "cases.csv").read_text().splitlines()[2] == 'a,"(1, 2)",both_empty,,,,,,,,,0,0,,,,,,,'
 
 
 def test_columns_in_any_order_and_more_of_them(tmp_path):
@@ -31,6 +34,14 @@ def test_columns_in_any_order_and_more_of_them(tmp_path):
     (tmp_path / "turned.csv").write_text(f"note,{','.join(names[::-1])}\nhello,{','.join(row[::-1])}\n")
 
     assert read_scores(tmp_path / "turned.csv") == [SCORED]
+
+
+def test_a_table_of_an_earlier_version_lacks_the_later_measures(tmp_path):
+    write_scores(tmp_path / "cases.csv", [replace(SCORED, precision=0.5, pieces_missed=2)])
+    assert read_scores(tmp_path / "cases.csv") == [replace(SCORED, precision=0.5, pieces_missed=2)]
+    lines = (tmp_path / "cases.csv").read_text().splitlines()
+    (tmp_path / "old.csv").write_text("".join(",".join(line.split(",")[:13]) + "\n" for line in lines))
+    assert read_scores(tmp_path / "old.csv") == [SCORED]
 
 
 def test_no_table(tmp_path):
@@ -46,8 +57,8 @@ def test_no_table(tmp_path):
         (",2.5,", ",nan,", "line 2: hausdorff_mm is 'nan', not a finite number"),
         (",2.5,", ",-inf,", "line 2: hausdorff_mm is '-inf'"),
         (",2.5,", ",much,", "line 2: hausdorff_mm is 'much'"),
-        (",2,0\n", ",,0\n", "line 2: components is ''"),
-        (",2,0\n", "\n", "line 2: components is ''"),
+        (",2,0,,,,,,,\n", ",,0,,,,,,,\n", "line 2: components is ''"),
+        (",2,0,,,,,,,\n", "\n", "line 2: components is ''"),
     ],
 )
 def test_a_table_that_someone_changed(tmp_path, old, new, message):

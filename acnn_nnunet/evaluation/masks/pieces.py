@@ -1,0 +1,53 @@
+"""Pieces of a reference that a prediction detects, misses and invents."""
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+
+_CONNECTIVITY = {2: 8, 3: 26}
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Numbers of connected pieces; voxels that share a corner belong together.
+
+    Attributes:
+        detected: pieces of the reference that are matched by one of the prediction's.
+        missed: pieces of the reference without a match.
+        invented: pieces of the prediction without a match.
+    """
+
+    detected: int
+    missed: int
+    invented: int
+
+
+def count_pieces(reference: np.ndarray, prediction: np.ndarray, *, least_iou: float) -> Pieces:
+    """Match pieces one to one, in the order of their intersection over union, down to the least.
+
+    Args:
+        reference: bool mask.
+        prediction: bool mask, the same shape.
+        least_iou: above 0, up to 1; pieces of this IoU still match.
+    """
+    first, num_first = _label(reference)
+    second, num_second = _label(prediction)
+    both = (first > 0) & (second > 0)
+    pairs, overlaps = np.unique(np.stack([first[both], second[both]]), axis=1, return_counts=True)
+    sizes = [np.bincount(pieces.ravel()) for pieces in (first, second)]
+    unions = sizes[0][pairs[0]] + sizes[1][pairs[1]] - overlaps
+    ious = overlaps / unions
+    taken: tuple[set[int], set[int]] = (set(), set())
+    for index in np.argsort(-ious, kind="stable"):
+        one, other = int(pairs[0, index]), int(pairs[1, index])
+        if ious[index] >= least_iou and one not in taken[0] and other not in taken[1]:
+            taken[0].add(one)
+            taken[1].add(other)
+    detected = len(taken[0])
+    return Pieces(detected, num_first - detected, num_second - detected)
+
+
+def _label(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    pieces, count = cc3d.connected_components(mask, connectivity=_CONNECTIVITY[mask.ndim], return_N=True)  # type: ignore[call-overload]
+    return pieces, int(count)

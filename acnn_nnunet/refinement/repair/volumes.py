@@ -1,0 +1,176 @@
+"""The nearest label map that keeps its dataset's rules: slices first, then the volume, by the least change."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, RuleCheck, check_rules, slice_axis
+from acnn_nnunet.evaluation.masks.scores import largest_component
+from acnn_nnunet.refinement.repair.planes import repair_plane
+
+_ROUNDS = 4
+MOST_CHANGED = 0.1
+"""Share of the anatomy's voxels that a repair may change, unless the user says otherwise."""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What became of a label map.
+
+    Attributes:
+        values: the label map that keeps the rules, or the given one where none was found within the limit.
+        broken_before: names of the rules that were broken.
+        slices: indices of the slices that changed.
+        share: changed voxels, of the anatomy's.
+        reason: why it is left as it was; empty where it keeps the rules.
+    """
+
+    values: np.ndarray
+    broken_before: tuple[str, ...] = ()
+    slices: tuple[int, ...] = ()
+    share: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Repairer:
+    """Repairs label maps.
+
+    Attributes:
+        rules: that they have to keep.
+        label_values: the values of each label.
+        most_changed: share of the anatomy's voxels that may change.
+    """
+
+    rules: tuple[AnatomicalRule, ...]
+    label_values: Mapping[str, tuple[int, ...]]
+    most_changed: float = MOST_CHANGED
+
+    def repair(
+        self,
+        values: np.ndarray,
+        *,
+        spacing_mm: Sequence[float],
+        left_mm: Sequence[float] | None = None,
+        candidates: Callable[[], Iterable[np.ndarray]] = tuple,
+    ) -> Repair:
+        """Return the nearest label map that keeps the rules, and what it took.
+
+        Args:
+            values: integers `(Z, Y, X)` or `(Y, X)`.
+            spacing_mm: voxel size in array order.
+            left_mm: per axis, how far a step leads to the patient's left; None where no file tells.
+            candidates: gives label maps of the same size whose slices may be taken where moves do not suffice or cost
+                more; called only if a slice has to be repaired.
+        """
+        job = _Job(self, tuple(spacing_mm), left_mm, candidates)
+        checks = job.check(values)
+        before = tuple(check.rule.name for check in checks if check.violation)
+        if not before:
+            return Repair(values)
+        repaired = values.copy()
+        for _ in range(_ROUNDS):
+            repaired = job.repair_volume(job.repair_slices(repaired, checks), checks)
+            checks = job.check(repaired)
+            if not any(check.violation for check in checks):
+                break
+        share = int(np.count_nonzero(repaired != values)) / max(1, int(np.count_nonzero(values)))
+        remaining = [check.rule.name for check in checks if check.violation]
+        if remaining:
+            return Repair(values, before, reason=f"no repair was found for {', '.join(remaining)}")
+        if share > self.most_changed:
+            reason = f"its repair changes {share:.1%} of the anatomy's voxels, more than {self.most_changed:.1%}"
+            return Repair(values, before, reason=reason)
+        axis = job.axis or 0
+        changed = np.flatnonzero((repaired != values).any(axis=tuple(i for i in range(values.ndim) if i != axis)))
+        return Repair(repaired, before, tuple(changed.tolist()) if values.ndim == 3 else (0,), float(share))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One label map's repair."""
+
+    repairer: Repairer
+    spacing_mm: tuple[float, ...]
+    left_mm: Sequence[float] | None
+    candidates: Callable[[], Iterable[np.ndarray]] = field(repr=False)
+
+    @property
+    def axis(self) -> int | None:
+        return slice_axis(self.spacing_mm)
+
+    @cached_property
+    def others(self) -> list[np.ndarray]:
+        return list(self.candidates())
+
+    def check(self, values: np.ndarray) -> list[RuleCheck]:
+        return check_rules(
+            values,
+            self.repairer.rules,
+            label_values=self.repairer.label_values,
+            spacing_mm=self.spacing_mm,
+            left_mm=self.left_mm,
+        )
+
+    def repair_slices(self, values: np.ndarray, checks: Sequence[RuleCheck]) -> np.ndarray:
+        """Return the label map with its broken slices mended, where that is possible."""
+        rules = [rule for rule in self.repairer.rules if rule.in_plane]
+        if values.ndim == 2:
+            flat = (
+                self._plane(values, rules, self.others)
+                if any(c.violation and c.rule.in_plane for c in checks)
+                else None
+            )
+            return values if flat is None else flat
+        repaired = values.copy()
+        stack = np.moveaxis(repaired, self.axis or 0, 0)
+        for index in sorted({index for check in checks for index in check.slices}):
+            others = [np.moveaxis(other, self.axis or 0, 0)[index] for other in self.others]
+            plane = self._plane(stack[index].copy(), rules, others)
+            if plane is not None:
+                stack[index] = plane
+        return repaired
+
+    def repair_volume(self, values: np.ndarray, checks: Sequence[RuleCheck]) -> np.ndarray:
+        """Return the label map with what breaks rules about the volume removed, where that can help."""
+        for check in checks:
+            if not check.violation or check.rule.in_plane:
+                continue
+            structure = np.isin(values, [v for name in check.rule.label for v in self.repairer.label_values[name]])
+            if check.rule.rule == "one_piece" and structure.any():
+                values = values.copy()
+                values[structure & ~largest_component(structure)] = 0
+            if check.rule.rule == "left_of" and self.left_mm is not None:
+                values = _on_their_side(values, structure, check.rule, self.repairer.label_values, self.left_mm)
+        return values
+
+    def _plane(
+        self, plane: np.ndarray, rules: Sequence[AnatomicalRule], others: Sequence[np.ndarray]
+    ) -> np.ndarray | None:
+        axis = self.axis
+        return repair_plane(
+            plane,
+            rules,
+            label_values=self.repairer.label_values,
+            spacing_mm=tuple(size for i, size in enumerate(self.spacing_mm) if i != axis),
+            others=others,
+        )
+
+
+def _on_their_side(
+    values: np.ndarray,
+    structure: np.ndarray,
+    rule: AnatomicalRule,
+    label_values: Mapping[str, tuple[int, ...]],
+    left_mm: Sequence[float],
+) -> np.ndarray:
+    """Return the label map with the structure's voxels beyond the other's centre given to the other."""
+    other = np.isin(values, [value for name in rule.other for value in label_values[name]])
+    if not other.any():
+        return values
+    places = np.tensordot(np.array(left_mm), np.indices(values.shape), axes=1)
+    values = values.copy()
+    values[structure & (places <= places[other].mean())] = label_values[rule.other[0]][0]
+    return values

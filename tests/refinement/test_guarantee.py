@@ -1,0 +1,60 @@
+"""`refine --guarantee` without a prior, as it is typed."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import SimpleITK
+from short_axis import SPACING_MM, short_axis
+
+from acnn_nnunet.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three predictions: one keeps the rules, one has a hole, one is torn apart beyond the limit."""
+    holed, torn = short_axis(), short_axis()
+    holed[1, 20, 28] = 0
+    torn[1, 10:30, 20:36:3] = 0
+    folder = tmp_path / "pred"
+    folder.mkdir()
+    for case, values in (("good", short_axis()), ("holed", holed), ("torn", torn)):
+        image = SimpleITK.GetImageFromArray(values)
+        image.SetSpacing(SPACING_MM[::-1])
+        SimpleITK.WriteImage(image, str(folder / f"{case}.nii.gz"))
+    labels = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".nii.gz"}))
+    return folder
+
+
+def test_every_case_keeps_the_rules_or_is_named(tmp_path, folder, capsys):
+    out = tmp_path / "out"
+    assert main(["refine", str(folder), "-o", str(out), "--guarantee", "acdc", "--most-changed", "0.01"]) == 0
+    rows = {row["case"]: row for row in csv.DictReader((out / "refined.csv").read_text().splitlines())}
+    assert {case: row["status"] for case, row in rows.items()} == {"good": "kept", "holed": "repaired", "torn": "left"}
+    assert (rows["holed"]["changed_voxels"], rows["holed"]["first_slice"]) == ("1", "1")
+    assert "left: torn: breaks" in capsys.readouterr().out
+    read = {case: SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(out / f"{case}.nii.gz"))) for case in rows}
+    np.testing.assert_array_equal(read["holed"], short_axis())
+    np.testing.assert_array_equal(
+        read["torn"], SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(folder / "torn.nii.gz")))
+    )
+    assert "holed" in (out / "refined.html").read_text()
+
+
+def refused(capsys, *words):
+    assert main(["refine", *map(str, words)]) == 1
+    return capsys.readouterr().err
+
+
+def test_what_cannot_be_guaranteed_is_refused_in_a_line(tmp_path, folder, capsys):
+    out = tmp_path / "out"
+    assert "declares no anatomical_rules" in refused(capsys, folder, "-o", out, "--guarantee")
+    assert "no file acdcc" in refused(capsys, folder, "-o", out, "--guarantee", "acdcc")
+    assert "--most-changed 2.0 is no share" in refused(
+        capsys, folder, "-o", out, "--guarantee", "acdc", "--most-changed", "2"
+    )
+    (folder / "dataset.json").unlink()
+    assert "no dataset.json in or above" in refused(capsys, folder, "-o", out, "--guarantee", "acdc")
+    assert not out.exists()
