@@ -34,7 +34,7 @@ if missing:
 PY
 case $? in 0) ;; 3) exit 0 ;; *) exit 1 ;; esac
 
-export PYTHONPATH="$root" PYTHONUNBUFFERED=1 MPLBACKEND=Agg nnUNet_n_proc_DA=2 nnUNet_def_n_proc=2
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 MPLBACKEND=Agg nnUNet_n_proc_DA=2 nnUNet_def_n_proc=2
 export nnUNet_extTrainer="$root/acnn_nnunet/nnunet/ext_trainers"
 workspace="$(mktemp -d)"
 trap 'rm -rf -- "$workspace"' EXIT
