@@ -35,7 +35,7 @@ def test_hr_output_lies_where_the_real_stack_does(stacks, make_hr_trainer, hr_co
     outcome = predict_hr(stacks, tmp_path / "out", options)
 
     assert outcome.complete, outcome.text
-    for path in stacks.iterdir():
+    for path in stacks.glob("*.nii.gz"):
         name = path.name if trainer_class is SRTrainer else path.name.replace("_0000", "")
         stack, predicted = SimpleITK.ReadImage(str(path)), SimpleITK.ReadImage(str(tmp_path / "out" / name))
         assert predicted.GetSize() == (*stack.GetSize()[:2], FACTOR * stack.GetSize()[2])
