@@ -248,7 +248,7 @@ class TestBadInput:
         assert len(lines) == 2
         assert message in lines[1]
         found = {path.name for path in (folder / "out").iterdir()}
-        assert found == {"good_0000.nii.gz", "dataset.json", "plans.json"}
+        assert found == {"good_0000.nii.gz", "dataset.json", "plans.json", "status.csv", "parts"}
 
     def test_one_slice(self, model):
         write(self.stack((1, 6, 6)), model / "in" / "bad_0000.nii.gz")
