@@ -16,6 +16,7 @@ from pathlib import Path
 from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.run import run
 from acnn_nnunet.casewise.work import Excluded, Outcome
+from acnn_nnunet.challenges.acdc_splits import PublishedSplit
 from acnn_nnunet.challenges.challenge import Challenge, Patient, PatientFolder
 from acnn_nnunet.files.patients import (
     GROUPS_FILE,
@@ -31,7 +32,14 @@ from acnn_nnunet.files.safe_writes import replace_atomically, write_json
 from acnn_nnunet.files.volumes import check_labels, check_same_grid, write_volume
 
 
-def convert_challenge(challenge: Challenge, source: Path, dataset_id: int, *, execution: Execution = HERE) -> Outcome:
+def convert_challenge(
+    challenge: Challenge,
+    source: Path,
+    dataset_id: int,
+    *,
+    split: PublishedSplit | None = None,
+    execution: Execution = HERE,
+) -> Outcome:
     """Write the raw dataset `Dataset<id>_<name>` with splits, groups and report.
 
     nnU-Net copies `splits_final.json` from the raw folder to the preprocessed one when it plans (nnunetv2 2.8.1,
@@ -42,6 +50,7 @@ def convert_challenge(challenge: Challenge, source: Path, dataset_id: int, *, ex
         challenge: such as ACDC.
         source: its folder as it is unpacked.
         dataset_id: 1 to 999, not in use.
+        split: published folds to write; None deals the patients of each group out to five folds.
         execution: where the patients are converted; one run does all of them.
 
     Raises:
@@ -56,9 +65,9 @@ def convert_challenge(challenge: Challenge, source: Path, dataset_id: int, *, ex
     report = ConversionReport(source=str(source))
     with _built_beside(target) as dataset:
         rows = _write_patients(dataset, challenge, folders, report, execution)
-        num_folds = _finish(dataset, target.name, challenge, rows, report)
+        num_folds = _finish(dataset, target.name, challenge, rows, report, split)
     excluded = tuple(Excluded(each.patient, each.reason) for each in report.excluded)
-    return Outcome(_summary(report, target, num_folds), excluded)
+    return Outcome(_summary(report, target, num_folds, split), excluded)
 
 
 def nnunet_raw() -> Path:
@@ -69,21 +78,38 @@ def nnunet_raw() -> Path:
     return Path(raw)
 
 
-def _summary(report: ConversionReport, dataset: Path, num_folds: int) -> str:
+def _summary(report: ConversionReport, dataset: Path, num_folds: int, split: PublishedSplit | None) -> str:
     """Return the lines that the command prints."""
     lines = [
         f"{dataset}: {len(report.training_patients)} training patients in {num_folds} folds, "
         f"{len(report.test_patients)} test patients, {len(report.excluded)} left out"
     ]
     lines += [f"  left out: {each.patient} ({each.part}): {each.reason}" for each in report.excluded]
-    lines += [f"  {second} has the same image as {first}: same fold" for second, first in report.twins.items()]
+    where = "same fold" if split is None else "the split has them as two patients"
+    lines += [f"  {second} has the same image as {first}: {where}" for second, first in report.twins.items()]
     patients: dict[str, list[str]] = {}
     for patient, notes in report.notes.items():
         for note in notes:
             patients.setdefault(note, []).append(patient)
     lines += [f"  {note}: {_named(noted)}" for note, noted in patients.items()]
+    lines += _said(split, report)
     lines.append(f"next: nnUNetv2_plan_and_preprocess -d {int(dataset.name[7:10])} --verify_dataset_integrity")
     return "\n".join(lines)
+
+
+def _said(split: PublishedSplit | None, report: ConversionReport) -> list[str]:
+    """Return the lines about a published split: who is not there, and its traps."""
+    if split is None:
+        return []
+    absent = split.absent(report.training_patients)
+    lines = [f"split: {trap}" for trap in split.traps]
+    if absent:
+        lines.insert(
+            0,
+            f"split: {len(absent)} of its {len(split.patients)} patients are not in {report.source}, so its "
+            f"numbers do not compare fully with published ones: {', '.join(absent)}",
+        )
+    return lines
 
 
 def _named(patients: Sequence[str]) -> str:
@@ -230,7 +256,12 @@ def _write(patient: Patient, folder: PatientFolder, dataset: Path) -> None:
 
 
 def _finish(
-    dataset: Path, dataset_name: str, challenge: Challenge, rows: Sequence[CaseGroup], report: ConversionReport
+    dataset: Path,
+    dataset_name: str,
+    challenge: Challenge,
+    rows: Sequence[CaseGroup],
+    report: ConversionReport,
+    split: PublishedSplit | None,
 ) -> int:
     """Write splits, groups, report and dataset.json, and return the number of folds."""
     from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
@@ -242,8 +273,16 @@ def _finish(
             f"{len(report.training_patients)} training patients of {report.source} can be used, at least two are "
             f"needed ({len(report.excluded)} left out{': ' if reasons else ''}{reasons})."
         )
-    # Two numbers with one image are one person.
-    splits = split_by_patient([replace(row, patient=report.twins.get(row.patient, row.patient)) for row in training])
+    if split is not None:
+        cases_of: dict[str, list[str]] = {}
+        for row in training:
+            cases_of.setdefault(row.patient, []).append(row.case)
+        splits = split.of(cases_of)
+    else:
+        # Two numbers with one image are one person.
+        splits = split_by_patient(
+            [replace(row, patient=report.twins.get(row.patient, row.patient)) for row in training]
+        )
     write_json(dataset / "splits_final.json", splits)
     write_groups(dataset / GROUPS_FILE, rows)
     write_conversion_report(dataset, report)

@@ -17,6 +17,12 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("challenge", choices=["acdc", "cetus"])
     parser.add_argument("source", metavar="SRC", type=Path, help="the challenge's folder as it is unpacked")
     parser.add_argument("dataset_id", metavar="ID", type=int, help="number of the new dataset, 1 to 999")
+    parser.add_argument(
+        "--splits",
+        choices=["nnunet", "ssl4mis"],
+        help="folds that published ACDC results are on: nnU-Net's own (seed 1234), or SSL4MIS's 7 / 10 / 20 patients; "
+        "default: five folds balanced by group",
+    )
     add_processes(parser, num_processes=1)
     add_scheduler(parser)
     parser.set_defaults(run=_convert)
@@ -26,7 +32,8 @@ def _convert(arguments: argparse.Namespace) -> tuple[str, int]:
     from acnn_nnunet.challenges.command import convert
 
     execution = execution_of(arguments)
-    outcome = convert(arguments.challenge, arguments.source, arguments.dataset_id, execution=execution)
+    words = arguments.challenge, arguments.source, arguments.dataset_id
+    outcome = convert(*words, splits=arguments.splits, execution=execution)
     return outcome.text, outcome.exit_code
 
 
