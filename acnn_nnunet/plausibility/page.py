@@ -138,7 +138,7 @@ def reasons(row: PlausibilityRow) -> list[str]:
     for name, fall in largest:
         if fall > 0:
             value = format_number(scores.get(name), DIGITS.get(name, 2))
-            found.append(f"{SCORE_TITLES[name]} {value} (takes {fall:.2f} off the logit of Dice)")
+            found.append(f"{SCORE_TITLES[name]} {value}")
     return found
 
 
