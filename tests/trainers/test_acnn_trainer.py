@@ -10,7 +10,7 @@ import torch
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from acnn_nnunet.shape_prior.loss.prior_loss import ShapePriorLoss
+from acnn_nnunet.shape_prior.loss.prior_loss import CrossEntropyPerClass, ShapePriorLoss
 from acnn_nnunet.shape_prior.prior_file import load_prior
 from acnn_nnunet.shape_prior.training.augmentation import HidePartsTransform
 from acnn_nnunet.trainers import ACNNTrainer, ShapePriorTrainer
@@ -165,7 +165,7 @@ def test_the_paper_preset_is_the_papers(make_trainer, make_prior):
     assert trainer.loss.weight == 0.01
     assert not trainer.loss.balance_gradients
     assert type(trainer.loss.prior.distance).__name__ == "SquaredDistance"
-    assert trainer.loss.segmentation_loss.loss.weight_dice == 0
+    assert isinstance(trainer.loss.segmentation_loss.loss, CrossEntropyPerClass)
     assert trainer.optimizer.param_groups[0]["weight_decay"] == 5e-6
     trainer.on_train_epoch_start()
     assert trainer.loss.warm_up == 1
