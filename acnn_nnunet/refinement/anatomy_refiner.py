@@ -14,7 +14,7 @@ from acnn_nnunet.fold_prior.coder import Coder
 from acnn_nnunet.fold_prior.held_out import as_target
 from acnn_nnunet.nnunet.cases import main_pieces
 from acnn_nnunet.refinement.completion import Completion
-from acnn_nnunet.refinement.mending import AnatomyOf, Proposal, propose
+from acnn_nnunet.refinement.mending import ROUNDS, AnatomyOf, Proposal, propose
 from acnn_nnunet.refinement.placement import Placement, place_grid
 from acnn_nnunet.refinement.predictions import Prediction, decided
 from acnn_nnunet.refinement.recipe import Recipe, Step
@@ -80,7 +80,7 @@ class AnatomyRefiner:
 
     def refine(self, prediction: Prediction) -> Refined:
         """Return the corrected label map of a prediction, or the prediction with the reason why it is left."""
-        found = self.propose(prediction, self.recipe.methods)
+        found = self.propose(prediction, by_recipe=True)
         if isinstance(found, str):
             return Refined(prediction.values, LEFT, found)
         proposals, measures = found
@@ -93,9 +93,15 @@ class AnatomyRefiner:
         return Refined(self.written_back(prediction, proposals[step.method], step), REFINED, "", measures)
 
     def propose(
-        self, prediction: Prediction, methods: Collection[str] = ()
+        self, prediction: Prediction, methods: Collection[str] = (), *, by_recipe: bool = False
     ) -> tuple[dict[str, Proposal], dict[str, float]] | str:
-        """Return what the methods (all by default) would change and measures of a prediction, or why it is left."""
+        """Return what methods would change and measures of a prediction, or why it is left.
+
+        Args:
+            prediction: to be changed.
+            methods: all by default.
+            by_recipe: only what the recipe's step for the prediction needs.
+        """
         values = prediction.values.transpose(self.order)
         spacing_mm = tuple(prediction.spacing_mm[axis] for axis in self.order)
         main = self._main_part(values, spacing_mm)
@@ -104,13 +110,23 @@ class AnatomyRefiner:
         placement = self._place(main, spacing_mm)
         box = self._reach(placement, values.shape)
         soft = self._soft(prediction, values, box)
-        proposals = {}
-        for method in methods or self.methods:
+        measures, rounds, proposals = self._measures(soft, main[box], spacing_mm), ROUNDS, {}
+        methods = methods or self.methods
+        if by_recipe:
+            step = self.recipe.step_for(measures)
+            methods, rounds = ((), 0) if step is None else ((step.method,), ROUNDS if step.mends else 0)
+        for method in methods:
             place, anatomy_of, grid_mm = self._tools(method, spacing_mm)
             proposals[method] = propose(
-                soft, box, place=place, anatomy_of=anatomy_of, labels=self.coder.labels, spacing_mm=grid_mm
+                soft,
+                box,
+                place=place,
+                anatomy_of=anatomy_of,
+                labels=self.coder.labels,
+                spacing_mm=grid_mm,
+                rounds=rounds,
             )
-        return proposals, self._measures(soft, main[box], spacing_mm)
+        return proposals, measures
 
     def lay(self, prediction: Prediction) -> tuple[Tensor, Placement] | str:
         """Return soft maps (1, C, …) of a prediction on the prior's grid and where that lies, or why there is none."""

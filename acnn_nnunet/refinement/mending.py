@@ -59,6 +59,7 @@ def propose(
     anatomy_of: AnatomyOf,
     labels: LabelSpace,
     spacing_mm: Sequence[float],
+    rounds: int = ROUNDS,
 ) -> Proposal:
     """Return what an anatomy would change in a prediction.
 
@@ -69,9 +70,10 @@ def propose(
         anatomy_of: the anatomy on a placed grid.
         labels: what the channels mean.
         spacing_mm: of the grid's voxels.
+        rounds: of thick changes; 0 leaves `mended` as the prediction is.
     """
     mended, changes = soft, [torch.zeros_like(soft)]
-    for turn in range(ROUNDS + 1):
+    for turn in range(rounds + 1):
         foreground = labels.foreground(mended)[0, 0].numpy()
         if not foreground.any():
             break
@@ -80,7 +82,7 @@ def propose(
         anatomy = anatomy_of(maps, placement)
         changes.append(_on_whole(anatomy - maps, placement, soft))
         thick = thick_differences(maps, anatomy, labels, spacing_mm)
-        if turn == ROUNDS or not thick.any():
+        if turn == rounds or not thick.any():
             break
         mended = mended + _on_whole(thick.to(maps.dtype), placement, soft[:, :1]) * changes[-1]
     return Proposal(box, soft, changes[min(1, len(changes) - 1)], mended, changes[-1])

@@ -45,6 +45,11 @@ class Step:
     usual: Mix = field(default_factory=Mix)
     mixes: Mapping[str, Mix] = field(default_factory=dict)
 
+    @property
+    def mends(self) -> bool:
+        """Whether thick changes of any label are taken over."""
+        return any(mix.thick for mix in (self.usual, *self.mixes.values()))
+
     def mix_of(self, label: str) -> Mix:
         """Return what is taken over for a label."""
         return self.mixes.get(label, self.usual)
@@ -78,11 +83,6 @@ class Recipe:
         """Return the recipe without a calibration: thick changes only where a prediction is unusual."""
         unusual = Step(method, Mix(UNUSUAL_SHARE, thick=True))
         return cls((Band(USUAL_RESEMBLANCE, unusual), Band(1.0, Step(method, Mix(USUAL_SHARE)))))
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The methods of all its steps."""
-        return tuple(sorted({band.step.method for band in self.bands if band.step is not None}))
 
     def step_for(self, measures: Mapping[str, float]) -> Step | None:
         """Return what is done to a prediction with these measures, None for nothing."""

@@ -6,7 +6,8 @@ def test_without_a_calibration_only_unusual_predictions_are_mended():
 
     usual, unusual = (recipe.step_for({"resemblance": each}) for each in (0.9, 0.6))
 
-    assert recipe.methods == ("project",)
+    assert usual.method == unusual.method == "project"
+    assert (usual.mends, unusual.mends) == (False, True)
     assert (usual.mix_of("any").thick, unusual.mix_of("any").thick) == (False, True)
     assert 0 < usual.mix_of("any").thin < unusual.mix_of("any").thin <= 0.5
 
@@ -19,7 +20,6 @@ def test_the_first_band_that_fits_decides():
     assert recipe.step_for({"resemblance": 0.61}) is None
     last = recipe.step_for({"resemblance": 0.81})
     assert (last.mix_of("a").thin, last.mix_of("b").thin) == (0.25, 0.5)
-    assert recipe.methods == ("complete", "project")
 
 
 def test_a_mix_in_words():
