@@ -132,7 +132,10 @@ def kills(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {"undisturbed_s": taken.wall_s, "maps": sizes.killed_maps}
     for what, count in zip(VICTIMS, sizes.kills, strict=True):
         moments = [rng.uniform(0.05, 0.95) * taken.wall_s for _ in range(count)]
-        trials = [kill_once(work, what, moment, expected, sizes.killed_maps) for moment in moments]
+        trials = []
+        for moment in moments:
+            trials.append(kill_once(work, what, moment, expected, sizes.killed_maps))
+            print(f"{what} killed at {moment:.1f} s: {'equal' if trials[-1]['equal'] else 'DIFFERENT'}", flush=True)
         equal = sum(trial["equal"] for trial in trials)
         found[what] = {"moments": count, "equal": equal, "trials": trials}
     return {**found, "target": "every case exactly once, tables equal byte for byte"}
