@@ -143,9 +143,9 @@ def page_file(tmp_path_factory):
     image = np.random.default_rng(0).normal(size=(12, 40, 50))
     flat = against_reference("flat", ball()[6], {"x": ball()[5]}, (1.0, 1.0))
     viewer = viewer_block([pack_case(two_balls(name="round", image=image)), pack_case(flat)])
-    buttons = "".join(f'<button data-case="{name}">{name}</button>' for name in ("round", "flat"))
+    before, after = (f'<button data-case="{name}">{name}</button>' for name in ("round", "flat"))
     file = tmp_path_factory.mktemp("page") / "page.html"
-    file.write_text(render_page("page.html", version="").replace("<body>", f"<body>{buttons}{viewer}"))
+    file.write_text(render_page("page.html", version="").replace("<body>", f"<body>{after}{viewer}{before}"))
     return file
 
 

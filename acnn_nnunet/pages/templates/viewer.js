@@ -292,9 +292,10 @@ const acnn = (function () {
       dialog.showModal();
       show(found);
     };
-    for (const button of document.querySelectorAll("[data-case]")) {
-      button.addEventListener("click", () => open(button.dataset.case));
-    }
+    document.addEventListener("click", (event) => { // buttons may stand before or after this program
+      const button = event.target.closest("[data-case]");
+      if (button) open(button.dataset.case);
+    });
     dialog.querySelector(".before").addEventListener("click", () => show(index - 1));
     dialog.querySelector(".after").addEventListener("click", () => show(index + 1));
     dialog.querySelector(".close").addEventListener("click", () => dialog.close());
