@@ -96,7 +96,7 @@ def _pairs(scores: pd.DataFrame, arm: str, other: str) -> pd.DataFrame:
     """Return sums over the images of each patient, of two arms."""
     keys = ["seed", "kind", "case", "unit"]
     first, second = (scores[scores["arm"] == each].set_index(keys)[["dice", "hausdorff_mm"]] for each in (arm, other))
-    joined = first.join(second, rsuffix="_other", how="inner")
+    joined = first.join(second.add_suffix("_other"), how="inner")
     joined["count"] = 1
     return joined.groupby("unit").sum()
 
