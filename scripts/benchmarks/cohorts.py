@@ -32,7 +32,7 @@ from scripts.benchmarks.killed_commands import DATASET, QUICK, ROOT, make_data
 RESULTS = ROOT / "benchmarks" / "cohorts"
 STEPS = ("scale", "throughput", "executors", "kills", "broken")
 PRIOR = f"trained/{DATASET}/ShapePriorTrainer__nnUNetPlans__{QUICK}/fold_0/checkpoint_final.pth"
-_ENTRY = re.compile(rb'\{"case": "([^"]*)"')  # a case's line in a journal
+_ENTRY = re.compile(rb'\{"case": "([^"]*)".*\}')  # a case's line in a journal, to its end
 VICTIMS = ("worker", "driver", "scheduler")
 LABELS = ["-l", "1", "2", "3"]
 
@@ -177,7 +177,7 @@ def cases_in(output: Path) -> list[str]:
     """Return the cases that a run has written down, as often as it has."""
     journal = output / "parts" / "part_0_of_1.jsonl"
     lines = journal.read_bytes().split(b"\n") if journal.is_file() else []
-    return [match[1].decode() for line in lines if (match := _ENTRY.match(line))]
+    return [match[1].decode() for line in lines if (match := _ENTRY.fullmatch(line))]
 
 
 def tables_of(output: Path) -> dict[str, bytes]:
