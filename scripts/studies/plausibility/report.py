@@ -12,7 +12,8 @@ DATASETS = {"acdc": "Hearts (ACDC)", "hippocampus": "Hippocampi"}
 NOTES = {
     "acdc": "The training of `none_unmirrored_hidden_seed0` was at epoch 13 of 20 when it predicted. Time ran out "
     "before all images were predicted: those that were are drawn at random. Each was seen in one window, the middle "
-    "240 mm of its slices.",
+    "240 mm of its slices. The worst tenth is five predictions, and kinds out of distribution have one to four: these "
+    "figures are provisional.",
 }
 """What was particular about the run whose figures lie in benchmarks/plausibility/."""
 INTRODUCTION = """# Which predictions to trust
