@@ -72,7 +72,10 @@ class Repairer:
             return Repair(values)
         repaired = values.copy()
         for _ in range(_ROUNDS):
-            repaired = job.repair_volume(job.repair_slices(repaired, checks), checks)
+            mended = job.repair_volume(job.repair_slices(repaired, checks), checks)
+            if (mended == repaired).all():
+                break  # what no move mends now, none will
+            repaired = mended
             checks = job.check(repaired)
             if not any(check.violation for check in checks):
                 break
