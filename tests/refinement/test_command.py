@@ -225,3 +225,24 @@ def test_parts_give_what_one_run_gives(predictions, prior, tmp_path):
     for name in ("refined.csv", "status.csv"):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
     assert (tmp_path / "parts" / "refined.html").is_file()
+
+
+def test_a_calibration_is_made_and_refines_and_its_misuse_is_refused(raw, prior, tmp_path, capsys):
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(10):  # ten cases of the same five hearts
+        file = sorted((raw / "labelsTr").iterdir())[number % CASES]
+        image = sitk.ReadImage(str(file))
+        write(many, f"case{number}.nii.gz", sitk.GetArrayFromImage(image), image)
+    calibrated = tmp_path / "calibrated"
+
+    assert run(many, "--prior", prior, "-o", calibrated, "--calibrate", many) == 0
+
+    assert "cross-validated by patient on 10 predictions" in capsys.readouterr().out
+    assert "What it gains" in (calibrated / "refined.html").read_text()
+    file = calibrated / "refinement.json"
+    assert run(many, "--prior", prior, "-o", tmp_path / "out", "--calibration", file) == 0
+    assert "Without a calibration" not in capsys.readouterr().out
+    file.write_text(json.dumps({**json.loads(file.read_text()), "prior_sha256": "0"}))
+    assert run(many, "--prior", prior, "-o", tmp_path / "out2", "--calibration", file) == 1
+    assert "was made with another prior" in capsys.readouterr().err
