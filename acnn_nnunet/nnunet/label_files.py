@@ -345,7 +345,6 @@ def _left_mm(direction: Iterable[float] | None, spacing_mm: Sequence[float], *, 
 
     The direction's columns are the file's axes x, y, z; the spacing is in array order. None for a file of 2 axes.
     """
-    cosines = () if direction is None else tuple(direction)
-    if len(cosines) != 9:
+    if len(cosines := () if direction is None else tuple(direction)) != 9:
         return None
     return tuple(sign * float(cosines[2 - axis]) * spacing_mm[axis] for axis in range(3))

@@ -191,7 +191,7 @@ class Workplace(HostFolders):
     def settings_of(self, arm: str, seed: int) -> dict:
         """Return the settings of a run, but for where its prior lies."""
         settings = {"num_epochs": self.study.num_epochs, "num_iterations_per_epoch": 50, "seed": seed}
-        settings |= {"num_val_iterations_per_epoch": 2, **self.arms[arm]}
+        settings |= {"num_val_iterations_per_epoch": 2, "save_every": 5, **self.arms[arm]}
         settings["num_epochs"] *= settings.pop("steps", 1)
         settings.pop("num_train", None)
         prior = settings.pop("prior_of", None)
