@@ -11,6 +11,7 @@ try:
         ACNNTrainer,
         AESegMTrainer,
         AESegTrainer,
+        ShapeCompletionTrainer,
         ShapePriorTrainer,
         SRCNNTrainer,
         SRTrainer,

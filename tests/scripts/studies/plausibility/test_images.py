@@ -29,7 +29,7 @@ def test_calibration_takes_the_selection_and_patients_that_nothing_is_trained_on
     patients = {case.split("_")[0] for case in found}
     assert {"p01", "p02"} <= patients
     assert "p00" not in patients
-    assert (len(patients), len(found)) == (14, 28)
+    assert (len(patients), len(found)) == (2 + 6, 16)  # the selection's and six more, two phases each
     assert not any(case >= "p20" for case in found)
 
 
