@@ -129,24 +129,16 @@ def plan_evaluation(
     """
     reference, prediction = (_existing_folder(folder) for folder in (reference, prediction))
     _refuse_swapped(reference, prediction)
-    if not 0 <= tolerance_mm < math.inf:
-        raise ValueError(f"The tolerance of the surface Dice is {tolerance_mm} mm; it is 0 or more.")
-    if not 0 < piece_iou <= 1:
-        raise ValueError(f"The least IoU of matching pieces is {piece_iou}; it is above 0 and at most 1.")
-    if ignore_label is not None and not labels:
-        raise ValueError("-il goes with --labels: without them the dataset.json says which label is ignored.")
+    _check_options(tolerance_mm, piece_iou, labels=labels, ignore_label=ignore_label)
     is_named = dataset_json is not None
     dataset_json = dataset_json or _find_dataset_json(reference, prediction)
     content, note = _content_of(dataset_json, may_be_bad=bool(labels) and not is_named)
-    if labels:
-        scored = labels_of_words(labels, ignore=ignore_label)
-    elif dataset_json is not None:
-        scored = labels_of_dataset(dataset_json)
-    else:
+    if not labels and dataset_json is None:
         raise ValueError(
             f"There is no dataset.json in or above {reference} or {prediction}: name one with -djfile, or the labels "
             "with --labels."
         )
+    scored = _scored_labels(labels, ignore_label, dataset_json)
     ending = str(content.get("file_ending") or find_file_ending(_files(reference)))
     rules = find_rules(
         rules_file, {} if labels else content, names=scored.names.values(), where=str(dataset_json or "dataset.json")
@@ -170,6 +162,24 @@ def plan_evaluation(
         rules=rules,
         piece_iou=float(piece_iou),
     )
+
+
+def _scored_labels(labels: list[str] | None, ignore_label: int | None, dataset_json: Path | None) -> DatasetLabels:
+    if labels:
+        return labels_of_words(labels, ignore=ignore_label)
+    assert dataset_json is not None
+    return labels_of_dataset(dataset_json)
+
+
+def _check_options(
+    tolerance_mm: float, piece_iou: float, *, labels: list[str] | None, ignore_label: int | None
+) -> None:
+    if not 0 <= tolerance_mm < math.inf:
+        raise ValueError(f"The tolerance of the surface Dice is {tolerance_mm} mm; it is 0 or more.")
+    if not 0 < piece_iou <= 1:
+        raise ValueError(f"The least IoU of matching pieces is {piece_iou}; it is above 0 and at most 1.")
+    if ignore_label is not None and not labels:
+        raise ValueError("-il goes with --labels: without them the dataset.json says which label is ignored.")
 
 
 def _content_of(dataset_json: Path | None, *, may_be_bad: bool) -> tuple[dict[str, Any], str]:

@@ -60,8 +60,7 @@ def calibrate(
         The calibration, and the rows judged by fits without their patient.
 
     Raises:
-        ValueError: for too few cases or patients, Dice that is the same everywhere,
-            or no bad case.
+        ValueError: for too few cases or patients, Dice that is the same everywhere, or no bad case.
     """
     scored = [row for row in rows if row.status == SCORED]
     units = {row.case: patient_of.get(row.case, row.case) for row in scored}
@@ -81,9 +80,8 @@ def calibrate(
     calibration = Calibration(
         structures, tuple(sources), level, recall, case_bad_dice, 0.0, prior_sha256, tuple(rules), left_out=left_out
     )
-    known = [row for row in _judged_held_out(calibration, scored, held_out) if row.plausibility is not None]
-    expected, dice = (np.array([getattr(row, key) for row in known]) for key in ("plausibility", "dice"))
-    calibration = replace(calibration, threshold=_threshold(expected, dice <= case_bad_dice, recall))
+    judged = _judged_held_out(calibration, scored, held_out)
+    calibration = replace(calibration, threshold=_case_threshold(judged, case_bad_dice, recall))
     judged = _judged_held_out(calibration, scored, held_out)
     alone = _alone(scored, units, sources, structures, level) if len(sources) > 1 else {}
     measured = {**measure(judged, case_bad_dice, patients=len(set(units.values()))), "alone": alone}
@@ -91,6 +89,13 @@ def calibrate(
     calibration = replace(calibration, measured=measured)
     rest = {row.case: row for row in calibration.judged([row for row in rows if row.status != SCORED])}
     return calibration, [by_case.get(row.case) or rest[row.case] for row in rows]
+
+
+def _case_threshold(judged: Sequence[PlausibilityRow], bad_dice: float, recall: float) -> float:
+    """Return the plausibility below which a case is flagged, so that this share of the bad ones is."""
+    known = [row for row in judged if row.plausibility is not None]
+    expected, dice = (np.array([getattr(row, key) for row in known]) for key in ("plausibility", "dice"))
+    return _threshold(expected, dice <= bad_dice, recall)
 
 
 def measure(rows: Sequence[PlausibilityRow], bad_dice: float, *, patients: int) -> dict[str, Any]:

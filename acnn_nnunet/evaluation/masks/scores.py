@@ -6,7 +6,7 @@ from typing import Literal
 import cc3d
 import numpy as np
 
-from acnn_nnunet.evaluation.masks.pieces import count_pieces
+from acnn_nnunet.evaluation.masks.pieces import Pieces, count_pieces
 from acnn_nnunet.evaluation.masks.surface_distance import surface_distances
 from acnn_nnunet.files.geometry import Geometry
 
@@ -143,16 +143,7 @@ def score_masks(
     if scores.status == BOTH_EMPTY:
         return scores
     pieces = count_pieces(reference, prediction, least_iou=piece_iou)
-    scores = replace(
-        scores,
-        precision=overlap / num_prediction if num_prediction else 0.0,
-        recall=overlap / num_reference if num_reference else 0.0,
-        rve=(num_prediction - num_reference) / num_reference if num_reference else None,
-        ave_ml=_volume_ml(abs(num_prediction - num_reference), geometry),
-        pieces_detected=pieces.detected,
-        pieces_missed=pieces.missed,
-        pieces_invented=pieces.invented,
-    )
+    scores = _with_errors(scores, pieces, (overlap, num_reference, num_prediction), geometry)
     if scores.status != OK:
         return _with_miss(scores, geometry.diagonal_mm)
     distances = surface_distances(reference, prediction, geometry.spacing_mm)
@@ -164,6 +155,28 @@ def score_masks(
         hd95_mm=distances.hd95_mm,
         mean_surface_distance_mm=distances.mean_mm,
         surface_dice=distances.surface_dice(tolerance_mm),
+    )
+
+
+def _with_errors(scores: LabelScores, pieces: Pieces, counts: tuple[int, int, int], geometry: Geometry) -> LabelScores:
+    """Return scores with precision, recall, volume errors and pieces, where at least one mask is not empty.
+
+    Args:
+        scores: without them.
+        pieces: matched.
+        counts: voxels of the overlap, of the reference and of the prediction.
+        geometry: of the whole image.
+    """
+    overlap, num_reference, num_prediction = counts
+    return replace(
+        scores,
+        precision=overlap / num_prediction if num_prediction else 0.0,
+        recall=overlap / num_reference if num_reference else 0.0,
+        rve=(num_prediction - num_reference) / num_reference if num_reference else None,
+        ave_ml=_volume_ml(abs(num_prediction - num_reference), geometry),
+        pieces_detected=pieces.detected,
+        pieces_missed=pieces.missed,
+        pieces_invented=pieces.invented,
     )
 
 
