@@ -1,5 +1,6 @@
 """What is done to one case, what comes of it, and what a command has to say about all of them."""
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -8,6 +9,7 @@ from acnn_nnunet.files.safe_writes import WriteError
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
+_loading = threading.RLock()  # what is loaded may load another
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,13 @@ class PerWorker(Generic[Value]):
         Raises:
             SetUpError: if another process cannot load it.
         """
-        if not self._loaded:
-            try:
-                self._loaded.append(self._load())
-            except (ValueError, OSError, RuntimeError, MemoryError) as error:
-                raise SetUpError(reason_of(error)) from error
-        return self._loaded[0]
+        with _loading:  # a worker may have several threads
+            if not self._loaded:
+                try:
+                    self._loaded.append(self._load())
+                except (ValueError, OSError, RuntimeError, MemoryError) as error:
+                    raise SetUpError(reason_of(error)) from error
+            return self._loaded[0]
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_load": self._load, "_loaded": []}

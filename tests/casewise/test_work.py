@@ -1,6 +1,8 @@
 """One case: what costs its own case only, and what ends it all."""
 
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from worker_cases import Load, LoadHere
@@ -79,3 +81,20 @@ def test_a_model_that_another_process_cannot_load():
 def test_a_model_that_cannot_be_loaded_says_so_before_the_work():
     with pytest.raises(FileNotFoundError, match="no model"):
         PerWorker(lambda: failing(FileNotFoundError("no model"))(None))
+
+
+def test_threads_of_one_worker_share_what_is_loaded():
+    loaded = []
+
+    def load():
+        time.sleep(0.05)
+        loaded.append("model")
+        return "model"
+
+    model = PerWorker(load)
+    model.__dict__.update(model.__getstate__())  # as it arrives at a worker
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: model(), range(4)))
+
+    assert found == ["model"] * 4
+    assert len(loaded) == 2  # for the errors that come before the work, then once

@@ -187,6 +187,7 @@ def test_planes_follow_a_click_and_the_wheel(browser, page_file):
         page.click("[data-case=round]")
         first = page.locator("canvas").first
         first.wait_for()
+        shown.settle()  # the first drawing replaces the canvases
         box = first.bounding_box()
         first.click(position={"x": box["width"] * 0.25, "y": box["height"] * 0.5})
         shown.settle()
