@@ -69,7 +69,8 @@ def read_fold_codes(path: Path) -> list[CodeTable]:
 
     Raises:
         FileNotFoundError: if there is no such file, or no `fold_0.csv` in the folder.
-        ValueError: if a fold is missing or the folds' codes differ in length, and as `read_codes`.
+        ValueError: if a fold is missing, the folds' codes differ in length, one prior made those of two folds (its
+            training cases are test cases of one), and as `read_codes`.
     """
     path = Path(path)
     if not path.is_dir():
@@ -78,7 +79,10 @@ def read_fold_codes(path: Path) -> list[CodeTable]:
     if missing := sorted(set(range(max(files, default=0) + 1)) - set(files)):
         raise FileNotFoundError(f"There is no fold_{missing[0]}.csv in {path}: each fold needs its table of codes.")
     tables = [read_codes(files[fold]) for fold in sorted(files)]
+    made_by: dict[str, Path] = {}
     for fold, table in zip(sorted(files), tables, strict=True):
+        if table.prior and (other := made_by.setdefault(table.prior, files[fold])) != files[fold]:
+            raise ValueError(f"{files[fold]} and {other} hold codes of one prior: each fold needs that of its own.")
         if table.codes.shape[1] != tables[0].codes.shape[1]:
             raise ValueError(
                 f"{files[fold]} has codes of length {table.codes.shape[1]}, {files[0]} of {tables[0].codes.shape[1]}."

@@ -19,7 +19,7 @@ from acnn_nnunet.files.patients import CaseGroup, read_groups
 from acnn_nnunet.files.tables import CSV_ENDING, PARQUET_ENDING, require_parquet
 from acnn_nnunet.fold_prior.case_files import list_images, list_labels
 from acnn_nnunet.fold_prior.coder import Coder, GridCase, load_coder
-from acnn_nnunet.latent.codes.table import CodeTable, KnownCases, write_code_rows
+from acnn_nnunet.latent.codes.table import CodeTable, KnownCases, prior_mark, write_code_rows
 
 COMMAND = "codes"
 
@@ -82,7 +82,9 @@ def write_folder_codes(folder: Path, output: Path, options: CodesOptions) -> Out
     execution = options.execution
     coder = PerWorker(partial(load_coder, options.prior_file, device=options.device))
     files = _files_of(coder(), folder, images=options.images, around=options.around)
-    header = {**header_of(COMMAND, folder, options, files), "code_size": coder().prior.spec.code_size}
+    prior = coder().prior
+    made_by = {"code_size": prior.spec.code_size, "prior": prior.sha256}
+    header = {**header_of(COMMAND, folder, options, files), **made_by}
     output.parent.mkdir(parents=True, exist_ok=True)
     encode = CaseWork(partial(_recorded_code, coder, options.images, options.align), CaseFiles.listed)
     with opened_journal(run_folder(output), header, execution, may_change=("cases",), paths=("source",)) as journal:
@@ -134,7 +136,8 @@ def encode_folder(
     if not codes:
         raise _no_code(len(files), folder, next(iter(excluded.items())))
     known = KnownCases(groups)
-    return CodeTable(tuple(map(known.describe, codes)), np.stack(list(codes.values())), excluded)
+    mark = prior_mark(coder.prior.sha256)
+    return CodeTable(tuple(map(known.describe, codes)), np.stack(list(codes.values())), excluded, mark)
 
 
 def load_cases(
@@ -191,7 +194,7 @@ def _write_results(output: Path, header: dict[str, Any], entries: Entries, group
         raise _no_code(len(entries), header["source"], (excluded[0].case, excluded[0].reason))
     known = KnownCases(groups)
     rows = ((known.describe(entry["case"]), entry["code"]) for entry in entries if entry["error"] is None)
-    write_code_rows(output, rows, code_size=header["code_size"])
+    write_code_rows(output, rows, code_size=header["code_size"], prior=prior_mark(header["prior"]))
     write_status(run_folder(output), entries)
     num_coded, code_size = len(entries) - len(excluded), header["code_size"]
     lines = [f"{output}: {num_coded} cases, {code_size} numbers each; {len(excluded)} excluded"]

@@ -12,6 +12,8 @@ from acnn_nnunet.files.patients import CaseGroup
 from acnn_nnunet.files.tables import read_table, write_rows
 
 _FLOAT_FORMAT = "%.9g"  # nine digits tell every float32 from its neighbours
+PRIOR_COLUMN = "prior"
+_HASH_DIGITS = 16
 _NAMED_PHASE = re.compile(r"(?P<patient>.+)_(?P<phase>ED|ES)", re.IGNORECASE)
 
 
@@ -23,11 +25,13 @@ class CodeTable:
         cases: name, patient, phase and group of each; the last three are empty where they are unknown.
         codes: (N, K), finite.
         excluded: cases without a code, with the reason.
+        prior: `prior_mark` of the prior that made the codes; empty where it is not known.
     """
 
     cases: tuple[CaseGroup, ...]
     codes: np.ndarray
     excluded: Mapping[str, str] = field(default_factory=dict)
+    prior: str = ""
 
     def __post_init__(self) -> None:
         """Raise ValueError if there is not one code for each case."""
@@ -35,13 +39,20 @@ class CodeTable:
             raise ValueError(f"{len(self.cases)} cases cannot have codes of shape {self.codes.shape}.")
 
 
-def collect_codes(cases: Sequence[CaseGroup], codes: np.ndarray, excluded: Mapping[str, str]) -> CodeTable:
+def prior_mark(sha256: str) -> str:
+    """Return what tables of codes say of the prior that made them: the first digits of its file's hash."""
+    return sha256[:_HASH_DIGITS]
+
+
+def collect_codes(
+    cases: Sequence[CaseGroup], codes: np.ndarray, excluded: Mapping[str, str], *, prior: str = ""
+) -> CodeTable:
     """Return the table of cases and their codes (N, K); a code that is not finite excludes its case."""
     codes = np.asarray(codes)
     finite = np.isfinite(codes).all(1)
     lost = {row.case: "its code is not finite" for row, good in zip(cases, finite, strict=True) if not good}
     kept = tuple(row for row, good in zip(cases, finite, strict=True) if good)
-    return CodeTable(kept, codes[finite], {**excluded, **lost})
+    return CodeTable(kept, codes[finite], {**excluded, **lost}, prior)
 
 
 class KnownCases:
@@ -67,8 +78,16 @@ class KnownCases:
         return CaseGroup(case=case, patient=patient, phase=row.phase or phase, group=row.group)
 
 
-def write_code_rows(path: Path, rows: Iterable[tuple[CaseGroup, Sequence[float]]], *, code_size: int) -> None:
+def write_code_rows(
+    path: Path, rows: Iterable[tuple[CaseGroup, Sequence[float]]], *, code_size: int, prior: str = ""
+) -> None:
     """Write cases and their codes, row by row, as CSV, or as Parquet by a name that ends so.
+
+    Args:
+        path: file to write.
+        rows: case and code of each.
+        code_size: numbers of a code.
+        prior: `prior_mark` of the prior that made them, the last column; without it there is none.
 
     Raises:
         ValueError: for Parquet without pyarrow.
@@ -76,7 +95,9 @@ def write_code_rows(path: Path, rows: Iterable[tuple[CaseGroup, Sequence[float]]
     """
     kinds: dict[str, type] = {**dict.fromkeys(CASE_COLUMNS, str)}
     kinds |= {f"code_{k}": np.float32 for k in range(code_size)}
-    cells = ([*(getattr(case, name) for name in CASE_COLUMNS), *code] for case, code in rows)
+    kinds |= {PRIOR_COLUMN: str} if prior else {}
+    last = [prior] if prior else []
+    cells = ([*(getattr(case, name) for name in CASE_COLUMNS), *code, *last] for case, code in rows)
     write_rows(path, kinds, cells, float_format=_FLOAT_FORMAT)
 
 
@@ -87,7 +108,8 @@ def write_codes(path: Path, table: CodeTable) -> None:
         ValueError: for Parquet without pyarrow.
         OSError: if it cannot be written.
     """
-    write_code_rows(path, zip(table.cases, table.codes.tolist(), strict=True), code_size=table.codes.shape[1])
+    rows = zip(table.cases, table.codes.tolist(), strict=True)
+    write_code_rows(path, rows, code_size=table.codes.shape[1], prior=table.prior)
 
 
 def read_codes(path: Path) -> CodeTable:
@@ -95,17 +117,19 @@ def read_codes(path: Path) -> CodeTable:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: naming file and line, if it is no such table, a case has no name or comes twice, or a value is no
-            number; for Parquet without pyarrow.
+        ValueError: naming file and line, if it is no such table, a case has no name or comes twice, a value is no
+            number, or its codes are of several priors; for Parquet without pyarrow.
     """
     table = read_table(path, made_by="acnn-nnunet codes writes it.")
-    size = len(table.columns) - len(CASE_COLUMNS)
-    if size < 1 or table.columns != [*CASE_COLUMNS, *(f"code_{k}" for k in range(size))]:
+    last = [PRIOR_COLUMN] if table.columns[-1:] == [PRIOR_COLUMN] else []
+    size = len(table.columns) - len(CASE_COLUMNS) - len(last)
+    if size < 1 or table.columns != [*CASE_COLUMNS, *(f"code_{k}" for k in range(size)), *last]:
         raise ValueError(
             f"{path} is no table of codes: its columns must be {', '.join(CASE_COLUMNS)}, code_0, code_1 and so on."
         )
     cases, codes = [], np.empty((len(table.lines), size))
     line_of: dict[str, int] = {}
+    prior = None
     for index, (line, row) in enumerate(table.lines):
         if len(row) != len(table.columns):
             raise ValueError(f"{path}, line {line}: {len(row)} values, where the header has {len(table.columns)}.")
@@ -116,8 +140,11 @@ def read_codes(path: Path) -> CodeTable:
             raise ValueError(f"{path}, line {line}: case {case.case} is there already, in line {line_of[case.case]}.")
         line_of[case.case] = line
         try:
-            codes[index] = [float(word) for word in row[len(CASE_COLUMNS) :]]
+            codes[index] = [float(word) for word in row[len(CASE_COLUMNS) : len(CASE_COLUMNS) + size]]
         except ValueError as error:
             raise ValueError(f"{path}, line {line}: a code holds what is no number ({error}).") from None
+        mark = row[-1].strip() if last else ""
+        if mark != (prior := mark if prior is None else prior):
+            raise ValueError(f"{path}, line {line}: a code of the prior {mark or '(none)'} among those of {prior}.")
         cases.append(case)
-    return collect_codes(cases, codes, {})
+    return collect_codes(cases, codes, {}, prior=prior or "")

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from acnn_nnunet.files.patients import read_groups
 from acnn_nnunet.files.safe_writes import make_output_folder, refuse_file, replace_atomically, write_json, write_text
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.latent.codes.command import encode_folder
-from acnn_nnunet.latent.codes.table import CodeTable, KnownCases, read_codes
+from acnn_nnunet.latent.codes.table import CodeTable, KnownCases, prior_mark, read_codes
 from acnn_nnunet.latent.report.paths import change_of, labels_seen_through, plan_paths, walk
 from acnn_nnunet.latent.report.pictures import draw_histograms, draw_splits, draw_spread
 from acnn_nnunet.latent.report.space import describe_space, principal_directions, splitting_dimensions
@@ -59,8 +59,8 @@ def latent_report(source: Path, output: Path, options: LatentReportOptions) -> s
         options: what is shown.
 
     Raises:
-        ValueError: if there are fewer than two codes, the table is not of this prior's length, or there is no such
-            dimension or case.
+        ValueError: if there are fewer than two codes, another prior made the table, or there is no such dimension or
+            case.
         FileNotFoundError: if there is no such source, prior or table of groups.
         OSError: if the output cannot be written.
     """
@@ -88,6 +88,7 @@ def latent_report(source: Path, output: Path, options: LatentReportOptions) -> s
         "prior": {"path": str(coder.prior.path), "sha256": coder.prior.sha256, **coder.prior.spec.as_plain()},
         "cases": [row.case for row in table.cases],
         "excluded": dict(table.excluded),
+        "prior_known": bool(table.prior),
         "code": space,
         "splits": splits,
         "no_splits": why_not,
@@ -106,12 +107,18 @@ def _codes_of(source: Path, coder: Coder, groups_file: Path | None) -> CodeTable
         if groups_file:
             known = KnownCases(groups)
             cases = tuple(known.describe(row.case) for row in table.cases)
-            table = CodeTable(cases, table.codes, table.excluded)
+            table = replace(table, cases=cases)
     size = coder.prior.spec.code_size
     if table.codes.shape[1] != size:
         raise ValueError(
             f"{source} holds codes of {table.codes.shape[1]} numbers, those of the prior {coder.prior.path} have "
             f"{size}: name the prior that made them."
+        )
+    if table.prior and table.prior != prior_mark(coder.prior.sha256):
+        raise ValueError(
+            f"{source} holds codes of another prior (sha256 {table.prior}…) than {coder.prior.path} "
+            f"({prior_mark(coder.prior.sha256)}…): name the prior that made them, or write them again with "
+            "acnn-nnunet codes."
         )
     if len(table.cases) < 2:
         raise ValueError(f"{source} has {len(table.cases)} codes: a report needs at least two.")
@@ -174,4 +181,7 @@ def _summary(report: Mapping[str, Any], output: Path) -> str:
         f"{code['multimodal_dimensions']} multimodal",
         f"report: {output / PAGE_FILE}",
     ]
+    if not report["prior_known"]:
+        prior = report["prior"]["path"]
+        lines.insert(0, f"{report['source']} does not say which prior made its codes: taken to be {prior}.")
     return "\n".join(lines)

@@ -105,6 +105,15 @@ def test_codes_of_another_length(tmp_path):
         read_fold_codes(tmp_path)
 
 
+def test_folds_of_one_prior_are_refused(tmp_path):
+    for fold, mark in enumerate(("0123", "4567", "0123")):
+        table = CodeTable(tuple(ROWS), np.zeros((4, 2)), prior=mark)
+        write_table(tmp_path / f"fold_{fold}.csv", table)
+
+    with pytest.raises(ValueError, match=r"fold_2\.csv and .*fold_0\.csv hold codes of one prior: each fold needs"):
+        read_fold_codes(tmp_path)
+
+
 def test_why_a_case_cannot_be_used():
     whole = table_of(ROWS)
     partial = CodeTable(tuple(ROWS[1:3]), np.zeros((2, 2)), {"p00_ED": "holds no label"})

@@ -1,6 +1,7 @@
 """Codes of a folder: what the command writes, whom it leaves out, and what it refuses."""
 
 import csv
+import hashlib
 import shutil
 
 import numpy as np
@@ -45,13 +46,14 @@ def test_label_maps_get_the_encoders_codes(raw, prior, tmp_path, capsys):
 
     assert f"{output}: 10 cases, {CODE_SIZE} numbers each; 0 excluded" in capsys.readouterr().out
     header, *rows = rows_of(output)
-    assert header == ["case", "patient", "phase", "group", *(f"code_{k}" for k in range(CODE_SIZE))]
+    assert header == ["case", "patient", "phase", "group", *(f"code_{k}" for k in range(CODE_SIZE)), "prior"]
     assert rows[1][:4] == ["phantom_tr001", "phantom_tr001", "", "dilated"]
+    assert {row[-1] for row in rows} == {hashlib.sha256(prior.read_bytes()).hexdigest()[:16]}
     coder = load_coder(prior)
     maps = coder.load(raw / "labelsTr" / "phantom_tr009.nii.gz").maps
     with torch.no_grad():
         code = coder.prior.network.encoder(maps[None])[0]
-    np.testing.assert_allclose(np.array(rows[9][4:], dtype=float), code, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(np.array(rows[9][4:-1], dtype=float), code, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("around", [False, True])
@@ -183,3 +185,14 @@ def test_codes_go_on_where_they_were_stopped(raw, prior, tmp_path, monkeypatch):
 
     assert 0 < len(done) < 10
     assert (tmp_path / "codes.csv").read_bytes() == expected
+
+
+def test_codes_of_a_prior_that_was_trained_anew_are_no_run_to_go_on_with(raw, tmp_path, capsys):
+    own = write_phantom_prior(raw, tmp_path / "first", steps=0)
+    words = ["codes", str(raw / "labelsTr"), "--prior", str(own), "-o", str(tmp_path / "codes.csv")]
+    assert main(words) == 0
+    shutil.copy(write_phantom_prior(raw, tmp_path / "anew", steps=1), own)
+
+    assert main([*words, "--continue"]) == 1
+
+    assert "codes.csv.run holds a run with another prior" in capsys.readouterr().err

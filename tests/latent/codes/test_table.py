@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from acnn_nnunet.files.patients import CaseGroup
-from acnn_nnunet.latent.codes.table import CodeTable, KnownCases, collect_codes, read_codes, write_codes
+from acnn_nnunet.latent.codes.table import CodeTable, KnownCases, collect_codes, prior_mark, read_codes, write_codes
 
 GROUPS = [
     CaseGroup("patient001_ED", "patient001", "ED", "DCM"),
@@ -15,6 +15,7 @@ GROUPS = [
     CaseGroup("patient007_ES", "patient007_ES", "", "HCM"),
 ]
 HEADER = "case,patient,phase,group,code_0,code_1\n"
+PRIOR_HEADER = "case,patient,phase,group,code_0,code_1,prior\n"
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,17 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     assert not again.excluded
 
 
+@pytest.mark.parametrize("name", ["codes.csv", "codes.parquet"])
+def test_a_table_keeps_the_prior_that_made_it(name, tmp_path):
+    mark = prior_mark("00e7" * 16)  # digits that a spreadsheet or pandas takes for a number
+    table = CodeTable((CaseGroup("a", "p", "ED", ""),), np.array([[0.5, -2.0]], dtype=np.float32), prior=mark)
+
+    write_codes(tmp_path / name, table)
+    again = read_codes(tmp_path / name)
+
+    assert (again.prior, again.codes.tolist()) == ("00e700e700e700e7", [[0.5, -2.0]])
+
+
 def test_codes_that_are_not_finite_exclude_their_cases(tmp_path):
     (tmp_path / "codes.csv").write_text(f"{HEADER}a,,,,nan,0\nb,,,,1,2\nc,,,,inf,0\n")
 
@@ -74,6 +86,8 @@ def test_all_codes_may_be_excluded():
         (f"{HEADER},,,,1,2\n", r"line 2: the case has no name"),
         (f"{HEADER}a,,,,1,2\na,,,,1,2\n", r"line 3: case a is there already, in line 2"),
         (f"{HEADER}a,,,,1,two\n", r"line 2: a code holds what is no number"),
+        (f"{PRIOR_HEADER}a,,,,1,2,0fab\nb,,,,1,2,77cc\n", r"line 3: a code of the prior 77cc among those of 0fab"),
+        (f"{PRIOR_HEADER}a,,,,1,2,0fab\nb,,,,1,2,\n", r"line 3: a code of the prior \(none\) among those of 0fab"),
     ],
 )
 def test_what_is_no_table_is_refused(content, message, tmp_path):

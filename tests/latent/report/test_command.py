@@ -102,12 +102,23 @@ def test_interpolation_runs_from_one_case_to_the_other(report, table):
     np.testing.assert_allclose(path["steps"][-1]["code"], table.codes[position], rtol=1e-4)
 
 
+def test_a_table_of_this_prior_is_known_to_be_so(prior, table, tmp_path):
+    write_codes(tmp_path / "codes.csv", table)
+
+    text = latent_report(
+        tmp_path / "codes.csv", tmp_path / "report", LatentReportOptions(prior, dimensions=[], num_directions=0)
+    )
+
+    assert text.startswith("9 codes of 6 numbers, 0 cases excluded")
+
+
 def test_a_table_of_codes_is_enough(prior, table, tmp_path, capsys):
     source = write_table(tmp_path / "codes.csv", [*table.codes[:3], np.full(CODE_SIZE, np.nan)])
 
     text = latent_report(source, tmp_path / "report", LatentReportOptions(prior, dimensions=[], num_directions=0))
 
     content = json.loads((tmp_path / "report" / JSON_FILE).read_text())
+    assert text.startswith(f"{source} does not say which prior made its codes: taken to be {prior}.\n")
     assert "3 codes of 6 numbers, 1 cases excluded\n  case3: its code is not finite" in text
     assert (content["cases"], content["paths"], content["splits"]) == (["case0", "case1", "case2"], [], None)
     assert content["no_splits"].startswith("To split, codes of at least two groups are needed")
@@ -137,7 +148,11 @@ def test_tables_of_another_prior_or_of_one_case_are_refused(prior, tmp_path):
     other, single = tmp_path / "other.csv", tmp_path / "single.csv"
     write_table(other, np.zeros((4, 3)))
     write_table(single, np.zeros((1, CODE_SIZE)))
+    stranger = CodeTable((CaseGroup("a", "", "", ""), CaseGroup("b", "", "", "")), np.eye(2, CODE_SIZE), prior="0123")
+    write_codes(tmp_path / "stranger.csv", stranger)
 
+    with pytest.raises(ValueError, match=r"stranger.csv holds codes of another prior \(sha256 0123…\) than .*\.pth"):
+        latent_report(tmp_path / "stranger.csv", tmp_path / "report", LatentReportOptions(prior))
     with pytest.raises(
         ValueError, match=r"other.csv holds codes of 3 numbers, .* have 6: name the prior that made them"
     ):
