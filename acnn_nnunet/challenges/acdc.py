@@ -9,23 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from acnn_nnunet.challenges.challenge import Challenge, Patient, PatientFolder, PhaseImage, patient_folders
+from acnn_nnunet.evaluation.anatomy.presets import PRESETS
+from acnn_nnunet.evaluation.anatomy.rules import DATASET_KEY
 from acnn_nnunet.files.patients import PHASES
 from acnn_nnunet.files.safe_writes import read_text
 from acnn_nnunet.files.volumes import Volume, read_series, read_volume, write_volume
 
 LABELS = {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
 GROUPS = ("NOR", "MINF", "DCM", "HCM", "RV")
-# What a short-axis label map keeps to (docs/reference/anatomical_rules.md).
-ANATOMICAL_RULES = [
-    {"rule": "one_piece", "label": "RV"},
-    {"rule": "one_piece", "label": "MYO"},
-    {"rule": "one_piece", "label": "LV"},
-    {"rule": "no_holes", "label": "RV", "in_plane": True},
-    {"rule": "no_holes", "label": ["MYO", "LV"], "in_plane": True},
-    {"rule": "enclosed_by", "label": "LV", "other": "MYO", "in_plane": True},
-    {"rule": "touches", "label": "LV", "other": "MYO", "in_plane": True},
-    {"rule": "touches", "label": "RV", "other": "MYO", "in_plane": True},
-]
 
 
 def read_patient(folder: PatientFolder) -> Patient:
@@ -122,7 +113,7 @@ ACDC = Challenge(
         "description": "Automated Cardiac Diagnosis Challenge: short-axis cine-MR at end-diastole and end-systole",
         "reference": "Bernard et al., IEEE TMI 37(11), 2018, https://doi.org/10.1109/TMI.2018.2837502",
         "license": "CC BY-NC-SA 4.0",
-        "anatomical_rules": ANATOMICAL_RULES,
+        DATASET_KEY: PRESETS["acdc"],
     },
     _find_patients,
     read_patient,

@@ -10,7 +10,6 @@ from acnn_nnunet.evaluation.anatomy.declared import find_rules
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, parse_rules
 from acnn_nnunet.evaluation.masks.scores import PIECE_IOU
 from acnn_nnunet.files.folders import find_images, image_path
-from acnn_nnunet.nnunet.label_files import choose_reader, find_file_ending
 from acnn_nnunet.nnunet.labels import (
     DatasetLabels,
     label_key,
@@ -19,6 +18,7 @@ from acnn_nnunet.nnunet.labels import (
     read_dataset_json,
     values_of,
 )
+from acnn_nnunet.nnunet.readers import choose_reader, find_file_ending
 
 _PREDICTION_MARKS = ("predict_from_raw_data_args.json", "plans.json", "summary.json")
 _GROUND_TRUTH_FOLDERS = ("labelsTr", "labelsTs", "labelsVal", "gt_segmentations")  # as nnU-Net and its users name them
@@ -153,6 +153,7 @@ def plan_evaluation(
         reader_name=choose_reader(
             ending,
             asked_for=content.get("overwrite_image_reader_writer"),
+            asked_in=dataset_json or "dataset.json",
             examples=(image_path(reference, case, ending) for case in cases),
         ),
         tolerance_mm=float(tolerance_mm),
@@ -191,7 +192,7 @@ def _content_of(dataset_json: Path | None, *, may_be_bad: bool) -> tuple[dict[st
         if not isinstance(content.get("file_ending") or "", str):
             raise ValueError(f"{dataset_json} has the file_ending {content['file_ending']!r}: it is a text, '.nii.gz'.")
         if reader := content.get("overwrite_image_reader_writer"):
-            choose_reader("", asked_for=str(reader))
+            choose_reader("", asked_for=str(reader), asked_in=dataset_json)
     except ValueError as error:
         if not may_be_bad:
             raise

@@ -5,10 +5,12 @@ import math
 import re
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 from acnn_nnunet.files.headers import (
     GIPL_HEADER_BYTES,
+    TIFF_ENDINGS,
     ImageFileError,
     read_gipl_header,
     read_metaimage_header,
@@ -30,6 +32,8 @@ _NRRD_BYTES = {
 }
 _GIPL_BYTES = {7: 1, 8: 1, 15: 2, 16: 2, 31: 4, 32: 4, 64: 4, 65: 8}
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+# None, CCITT (1 bit), LZW, deflate, JBIG, PackBits, LZMA, PNG and Zstandard keep every value.
+_LOSSLESS = frozenset({1, 2, 3, 4, 5, 8, 9, 32773, 32946, 34661, 34715, 34925, 34926, 34933, 50000})
 _DEFLATE_AT_BEST = 1032  # times that deflate makes bytes fewer
 _ANY_AT_BEST = 100_000  # LZMA and Zstandard pack empty slices far better than deflate
 
@@ -187,6 +191,25 @@ def check_tiff(path: Path) -> None:
             file.filehandle.seek(last.offset + 2 + 12 * tags)
             if struct.unpack(file.byteorder + "I", file.filehandle.read(4)) != (0,):
                 raise OSError(f"it ends after {len(file.pages)} pages, although another one should follow")
+
+
+def check_lossless(path: Path) -> None:
+    """Raise ImageFileError for a TIFF whose compression may change values: those between two labels are labels too.
+
+    What is absent or no TIFF is left to the reader's own words.
+    """
+    if not path.name.lower().endswith(TIFF_ENDINGS):
+        return
+    import tifffile
+
+    compression = None
+    with suppress(tifffile.TiffFileError, OSError, ValueError, struct.error), tifffile.TiffFile(path) as file:
+        compression = next((page.compression for page in file.pages if page.compression not in _LOSSLESS), None)
+    if compression is not None:
+        raise ImageFileError(
+            f"{path} is compressed by {getattr(compression, 'name', compression)}, which may change labels: save the "
+            "label map uncompressed, or with LZW or deflate."
+        )
 
 
 def _shape(words: str, num_axes: int) -> list[int]:

@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.ndimage import find_objects
 
+from acnn_nnunet.files.completeness import check_lossless
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.headers import (
     ImageFileError,
@@ -29,6 +30,7 @@ from acnn_nnunet.files.volumes import (
     tilted,
     unreadable,
 )
+from acnn_nnunet.nnunet.readers import reader_class
 
 _LARGEST_LABEL = 65535  # what the host writes; far larger ones would cost a table of that length
 _MADE_UP_MM = 999  # thickness that the host gives to pictures
@@ -80,7 +82,7 @@ class LabelFileReader:
     """Reads files with one of the host's readers, by its name (`choose_reader`)."""
 
     def __init__(self, reader_name: str):
-        self._reader = _reader_class(reader_name)
+        self._reader = reader_class(reader_name)
 
     @property
     def host_reader(self) -> Any:
@@ -95,6 +97,8 @@ class LabelFileReader:
             ImageFileError: if the file is truncated or of another format, has several volumes or channels, a voxel that
                 is no whole number from 0 to 65535, or voxels without a size.
         """
+        with quiet():
+            check_lossless(Path(path))
         values, properties = self.read_image(path)
         if values.shape[0] != 1:
             raise ImageFileError(f"{path} {self._several(values.shape[0])}")
@@ -151,48 +155,6 @@ def image_grid(shape: tuple[int, ...], properties: dict[str, Any], path: Path) -
     return _flat_geometry(shape, properties, path)[0]
 
 
-def choose_reader(file_ending: str, *, asked_for: str | None = None, examples: Iterable[Path] = ()) -> str:
-    """Return the name of the host's reader for files, chosen as the host does.
-
-    Args:
-        file_ending: ".nii.gz" and the like.
-        asked_for: `overwrite_image_reader_writer` of the dataset.json, if it has one.
-        examples: files to try the readers on, where several know the ending; the first that can be read decides.
-
-    Raises:
-        ValueError: if the host has no reader for the ending or of that name; lists the endings that it reads.
-    """
-    from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
-
-    if asked_for and asked_for != "None":
-        return _reader_class(asked_for).__name__
-    readers = [reader for reader in LIST_OF_IO_CLASSES if file_ending.lower() in reader.supported_file_endings]
-    if not readers:
-        raise ValueError(f"nnU-Net reads no {file_ending}; it reads {', '.join(_known_endings())}.")
-    if len(readers) == 1:
-        return readers[0].__name__
-    able = (reader for example in examples for reader in readers if _can_read(reader, example))
-    return next(able, readers[0]).__name__
-
-
-def find_file_ending(files: Sequence[Path]) -> str:
-    """Return the ending, of those that the host reads, that the files have in common.
-
-    Raises:
-        ValueError: if there is none, or several; lists what was found.
-    """
-    endings = sorted({ending for path in files if (ending := _known_ending(path.name))})
-    if len(endings) == 1:
-        return endings[0]
-    folder = files[0].parent if files else "the folder"
-    known = ", ".join(_known_endings())
-    if endings:
-        raise ValueError(
-            f"{folder} holds files of several formats ({', '.join(endings)}): give a dataset.json that says which one."
-        )
-    raise ValueError(f"{folder} holds no file that nnU-Net reads: convert its label maps to one of {known}.")
-
-
 def _check_itk_reads(path: Path) -> None:
     """Raise ImageFileError if ITK would take the voxels of another file, leave them unscaled, or read nothing."""
     check_itk_knows(path)
@@ -216,16 +178,6 @@ def _check_no_colours(path: Path) -> None:
         raise ImageFileError(f"{path} is a colour image: save the label map as grey values.")
 
 
-def _known_endings() -> list[str]:
-    from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
-
-    return sorted({ending for reader in LIST_OF_IO_CLASSES for ending in reader.supported_file_endings})
-
-
-def _known_ending(name: str) -> str | None:
-    return next((ending for ending in _known_endings() if name.lower().endswith(ending)), None)
-
-
 def _whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
     low, high = values.min(), values.max()
     if not np.isfinite(low) or not np.isfinite(high):
@@ -240,28 +192,6 @@ def _whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
             f"{path} holds the value {values[wrong][0]!s}: label maps are whole numbers, not probabilities."
         )
     return labels
-
-
-@cache
-def _reader_class(name: str) -> Any:
-    from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES, recursive_find_reader_writer_by_name
-
-    try:
-        return recursive_find_reader_writer_by_name(name)
-    except RuntimeError as error:
-        known = ", ".join(reader.__name__ for reader in LIST_OF_IO_CLASSES)
-        raise ValueError(
-            f"dataset.json names the reader {name}, which nnU-Net does not have: it has {known}."
-        ) from error
-
-
-def _can_read(reader: Any, example: Path) -> bool:
-    try:
-        with quiet():
-            values, _ = reader().read_seg(str(example))
-    except Exception:  # as in `read_image`
-        return False
-    return len(values) == 1  # a .tif of three or four slices passes for colours
 
 
 def _correct_spacing(properties: dict[str, Any], told_mm: tuple[float, ...] | None) -> None:

@@ -20,8 +20,9 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 
 from acnn_nnunet.nnunet.devices import check_device
-from acnn_nnunet.nnunet.label_files import LabelFileReader, choose_reader
+from acnn_nnunet.nnunet.label_files import LabelFileReader
 from acnn_nnunet.nnunet.plans import check_has_configuration, find_plans, full_dataset_name, train_command
+from acnn_nnunet.nnunet.readers import choose_reader
 
 BUILDER = "build_own_network"
 """Trainers whose `build_network_architecture` refuses nnUNetv2_predict build the network with this class method."""
@@ -64,7 +65,8 @@ class ModelBundle:
     @cached_property
     def reader_name(self) -> str:
         """Name of the host's reader that training took."""
-        return choose_reader(self.file_ending, asked_for=self.plans.plans.get("image_reader_writer"))
+        asked_for = self.plans.plans.get("image_reader_writer")
+        return choose_reader(self.file_ending, asked_for=asked_for, asked_in=self.source / "plans.json")
 
     @cached_property
     def reader(self) -> LabelFileReader:

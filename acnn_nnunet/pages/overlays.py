@@ -37,7 +37,7 @@ def draw_overlay(
     *,
     image: np.ndarray | None = None,
     label_names: Mapping[int, str] | None = None,
-    line_names: tuple[str, str] = ("reference", "prediction"),
+    line_names: Sequence[str] = ("reference", "prediction"),
 ) -> str:
     """Draw one panel per prediction, with the outlines of both label maps, and return it as a `data:` address.
 
@@ -49,7 +49,7 @@ def draw_overlay(
         spacing_mm: voxel size in array order.
         image: intensities of the same shape; None leaves the ground dark.
         label_names: names for the legend by label.
-        line_names: what the legend calls solid and dashed outlines.
+        line_names: what the legend calls solid and dashed outlines; one where there is nothing to compare with.
     """
     index, spacing_mm = worst_slice(reference, list(predictions.values()), spacing_mm)
     slices = [label_map[index] for label_map in (reference, *predictions.values())]
@@ -173,11 +173,11 @@ def _labels_to_outline(label_maps: Sequence[np.ndarray], slices: Sequence[np.nda
     return sorted(sorted(differing, key=lambda label: -differing[label])[:_MOST_LABELS])
 
 
-def _add_legend(figure: Any, labels: Sequence[int], names: Mapping[int, str], line_names: tuple[str, str]) -> None:
+def _add_legend(figure: Any, labels: Sequence[int], names: Mapping[int, str], line_names: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], color=_colour(label), label=literal(names.get(label, str(label)))) for label in labels]
-    for style, name in zip(_LINE_STYLES, line_names, strict=True):
+    for style, name in zip(_LINE_STYLES, line_names, strict=False):
         handles.append(Line2D([], [], color="#777", linestyle=style, label=name))
     figure.legend(
         handles=handles,

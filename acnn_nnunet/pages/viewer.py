@@ -87,6 +87,8 @@ class ViewerCase:
         images: by key; an image without a spacing of its own has the shape of the label maps.
         label_names: for the legend.
         crop: to the foreground of the label maps with a margin around it.
+        number: of the slice across the longest voxels that is shown first, from 0; None takes the one where the label
+            maps differ most, or the middle.
     """
 
     name: str
@@ -95,6 +97,7 @@ class ViewerCase:
     images: Mapping[str, Image] = field(default_factory=dict)
     label_names: Mapping[int, str] = field(default_factory=dict)
     crop: bool = True
+    number: int | None = None
 
 
 def against_reference(
@@ -224,9 +227,14 @@ def _box(case: ViewerCase, shape: tuple[int, ...]) -> tuple[slice, ...]:
 def _start(case: ViewerCase, box: tuple[slice, ...]) -> list[int]:
     """Return the voxel that is shown first: where the maps differ most, or the middle of what is shown."""
     maps = _maps(case)
+    middle = [(each.start + each.stop) // 2 for each in box]
+    if case.number is not None:
+        across = int(np.argmax(case.spacing_mm))
+        middle[across] = int(np.clip(case.number, box[across].start, box[across].stop - 1))
+        return middle
     differing = np.logical_or.reduce([each != maps[0] for each in maps[1:]]) if len(maps) > 1 else np.zeros(0, bool)
     if not differing.any():
-        return [(each.start + each.stop) // 2 for each in box]
+        return middle
     across = int(np.argmax(case.spacing_mm))
     others = tuple(axis for axis in range(3) if axis != across)
     number = int(np.argmax(differing.sum(axis=others)))

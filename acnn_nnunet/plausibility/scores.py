@@ -1,5 +1,6 @@
 """Everything that is measured of one prediction: by its ensemble's members, the prior, the rules, and the reference."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acnn_nnunet.evaluation.anatomy.rules import rule_violations
+from acnn_nnunet.evaluation.anatomy.rules import RuleCheck, check_rules
 from acnn_nnunet.evaluation.masks.case_scores import score_case
 from acnn_nnunet.evaluation.masks.scores import MISSED, OK
 from acnn_nnunet.nnunet.label_files import LabelMap
 from acnn_nnunet.plausibility.members import MEMBERS_DICE, MEMBERS_DISTANCE, disagreement
-from acnn_nnunet.plausibility.slices import MEMBER, ComparedMaps, KeptSlice
+from acnn_nnunet.plausibility.slices import ALONE, MEMBER, ComparedMaps, KeptSlice
 from acnn_nnunet.plausibility.subject import Subject
 from acnn_nnunet.plausibility.table import EMPTY, SCORED, PlausibilityRow, Structure
 
@@ -97,7 +98,8 @@ class Scorer:
             row = self._with_truth(row, prediction, self.subject.read(files.reference))
         if missing := next((file for file in files.images if not file.is_file()), None):
             raise FileNotFoundError(f"{missing.parent} holds no image {missing.name}")
-        row, kept = self._with_rules(row, prediction), None
+        checks = self._checked(prediction)
+        row, kept = self._with_rules(row, checks), None
         if self.prior is not None:
             row, kept = self._with_prior(self.prior, row, prediction, files)
         if not any(each.present for each in row.structures.values()):
@@ -106,13 +108,17 @@ class Scorer:
             members = self._members(files, prediction)
             row = _with_scores(row, disagreement(members, self.subject.label_values))
             kept = self._compared_members(prediction, members, files.images).slice()
+        elif self.prior is None and row.status != EMPTY:
+            kept = self._alone(prediction, checks, files.images).slice()
         missing_labels = sum(not row.structures[name].present for name in self.subject.usual)
         row = replace(row, scores={**row.scores, MISSING_LABELS: float(missing_labels)})
         plausibility = 0.0 if row.status == EMPTY else None
         return replace(row, plausibility=plausibility, slice_number=None if kept is None else kept.number), kept
 
     def compare(self, files: Prediction) -> ComparedMaps | None:
-        """Return a prediction with the member that differs most from it, or with its reconstruction; None without both.
+        """Return a prediction with the member that differs most from it, with its reconstruction, or alone.
+
+        None for an empty prediction that no member is there for.
 
         Raises:
             FileNotFoundError, ValueError: as `score` does.
@@ -121,7 +127,8 @@ class Scorer:
         if self.with_members:
             return self._compared_members(prediction, self._members(files, prediction), files.images)
         if self.prior is None:
-            return None
+            held = any(box is not None for box in prediction.boxes)
+            return self._alone(prediction, self._checked(prediction), files.images) if held else None
         return self.prior.compared(self.prior.score(prediction, image_files=files.images))
 
     def _with_prior(
@@ -154,17 +161,20 @@ class Scorer:
         dice, hausdorff_mm = (float(np.mean([getattr(s, key) for s in applicable])) for key in ("dice", "hausdorff_mm"))
         return replace(row, structures=structures, dice=dice, hausdorff_mm=hausdorff_mm)
 
-    def _with_rules(self, row: PlausibilityRow, prediction: LabelMap) -> PlausibilityRow:
-        subject = self.subject
-        if not subject.rules:
-            return row
-        violations = rule_violations(
+    def _checked(self, prediction: LabelMap) -> list[RuleCheck]:
+        return check_rules(
             prediction.values,
-            subject.rules,
-            label_values=subject.label_values,
+            self.subject.rules,
+            label_values=self.subject.label_values,
             spacing_mm=prediction.geometry.spacing_mm,
             left_mm=prediction.geometry.left_mm,
         )
+
+    def _with_rules(self, row: PlausibilityRow, checks: Sequence[RuleCheck]) -> PlausibilityRow:
+        subject = self.subject
+        if not subject.rules:
+            return row
+        violations = {check.rule.name: check.violation for check in checks}
         broken = {
             name: sum(violations[rule.name] or 0.0 for rule in subject.rules_about(name)) for name in subject.names
         }
@@ -195,6 +205,18 @@ class Scorer:
         """Return the prediction and the member that differs most from it."""
         differing = [int(np.count_nonzero(prediction.values != each.values)) for each in members]
         other = members[int(np.argmax(differing))]
+        return ComparedMaps(prediction.values, other.values, *self._ground(prediction, image_files), MEMBER)
+
+    def _alone(self, prediction: LabelMap, checks: Sequence[RuleCheck], image_files: Sequence[Path]) -> ComparedMaps:
+        """Return the prediction with the slice that breaks most rules."""
+        broken = Counter(index for check in checks for index in check.slices)
+        number = max(broken, key=lambda index: (broken[index], -index), default=None)
+        return ComparedMaps(prediction.values, None, *self._ground(prediction, image_files), ALONE, number)
+
+    def _ground(
+        self, prediction: LabelMap, image_files: Sequence[Path]
+    ) -> tuple[Sequence[float], np.ndarray | None, dict[int, str]]:
+        """Return voxel size, image, if there is one, and names of the labels."""
         image = None
         if image_files:
             image = self.subject.reader.read_image(image_files[0])[0][0]
@@ -202,8 +224,7 @@ class Scorer:
                 raise ValueError(f"{image_files[0]} is of another size than the prediction")
             image = image.reshape(prediction.values.shape)
         names = {value: name for name, values in self.subject.label_values.items() for value in values[:1]}
-        spacing_mm = prediction.geometry.spacing_mm
-        return ComparedMaps(prediction.values, other.values, spacing_mm, image, names, MEMBER)
+        return prediction.geometry.spacing_mm, image, names
 
 
 def scores_of(source: str) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from acnn_nnunet.evaluation.anatomy.rules import slice_axis
 from acnn_nnunet.pages.overlays import draw_overlay, worst_slice
 
-RECONSTRUCTION, MEMBER = "autoencoder", "member"
+RECONSTRUCTION, MEMBER, ALONE = "autoencoder", "member", ""
 
 
 @dataclass(frozen=True)
@@ -18,32 +19,34 @@ class ComparedMaps:
     """A prediction and what it is compared with, on one grid.
 
     Attributes:
-        prediction, other: label maps (Z, Y, X) or (Y, X).
+        prediction, other: label maps (Z, Y, X) or (Y, X); no other where rules alone judge.
         spacing_mm: in array order.
         image: of the same shape, if there is one.
         label_names: by the values of the label maps.
         line: what the other map is: the autoencoder's reconstruction, or the member that differs most.
+        number: without another map, the slice to look at across the longest voxels, from 0; None for the largest one.
     """
 
     prediction: np.ndarray
-    other: np.ndarray
+    other: np.ndarray | None
     spacing_mm: Sequence[float]
     image: np.ndarray | None
     label_names: dict[int, str]
     line: str = RECONSTRUCTION
+    number: int | None = None
 
     def slice(self) -> "KeptSlice":
-        """Return the slice where they differ most."""
+        """Return the slice where they differ most, or the one to look at."""
         options: dict[str, Any] = {"image": self.image, "label_names": self.label_names, "line": self.line}
-        return KeptSlice.of(self.prediction, self.other, self.spacing_mm, **options)
+        return KeptSlice.of(self.prediction, self.other, self.spacing_mm, number=self.number, **options)
 
 
 @dataclass(frozen=True)
 class KeptSlice:
-    """One slice of a case: where the prediction and what it is compared with differ most.
+    """One slice of a case: where the prediction and what it is compared with differ most, or that breaks most rules.
 
     Attributes:
-        prediction, other: label maps (Y, X).
+        prediction, other: label maps (Y, X); no other where rules alone judge.
         image: (Y, X) in 0…255, if there is one.
         spacing_mm: of a pixel.
         label_names: by the values of the label maps.
@@ -53,7 +56,7 @@ class KeptSlice:
     """
 
     prediction: np.ndarray
-    other: np.ndarray
+    other: np.ndarray | None
     image: np.ndarray | None
     spacing_mm: tuple[float, ...]
     label_names: dict[int, str]
@@ -65,19 +68,23 @@ class KeptSlice:
     def of(
         cls,
         prediction: np.ndarray,
-        other: np.ndarray,
+        other: np.ndarray | None,
         spacing_mm: Sequence[float],
         *,
         image: np.ndarray | None = None,
         label_names: dict[int, str],
         line: str = RECONSTRUCTION,
+        number: int | None = None,
     ) -> "KeptSlice":
         """Cut the slice out of volumes `(Z, Y, X)` of one grid, or take images `(Y, X)` as they are."""
-        index, pixel_mm = worst_slice(prediction, [other], spacing_mm)
+        index, pixel_mm = worst_slice(prediction, [prediction if other is None else other], spacing_mm)
+        if number is not None and (across := slice_axis(spacing_mm)) is not None:
+            index = (slice(None),) * across + (number,)
+            pixel_mm = [mm for axis, mm in enumerate(spacing_mm) if axis != across]
         axis, number = (0, None) if index is ... else (len(index) - 1, int(index[-1]) + 1)
         return cls(
             prediction[index].astype(np.uint16),  # a copy: a view would keep the volume
-            other[index].astype(np.uint16),
+            None if other is None else other[index].astype(np.uint16),
             None if image is None else _grey(image[index]),
             tuple(float(mm) for mm in pixel_mm),
             label_names,
@@ -99,14 +106,15 @@ class KeptSlice:
         return replace(self, number=int(np.clip(round(low + share * (high - low)), 0, file.shape[axis] - 1)) + 1)
 
     def draw(self, title: str) -> str:
-        """Return the picture as a `data:` address: the prediction solid, the other dashed."""
+        """Return the picture as a `data:` address: the prediction solid, the other, if any, dashed."""
+        alone = self.other is None
         return draw_overlay(
             self.prediction,
-            {title: self.other},
+            {title: np.zeros_like(self.prediction) if self.other is None else self.other},
             self.spacing_mm,
             image=self.image,
             label_names=self.label_names,
-            line_names=("prediction", self.line),
+            line_names=("prediction",) if alone else ("prediction", self.line),
         )
 
     def as_plain(self) -> dict[str, Any]:

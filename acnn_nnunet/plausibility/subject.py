@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from acnn_nnunet.evaluation.anatomy.declared import find_rules
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule
-from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap, choose_reader
+from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap
 from acnn_nnunet.nnunet.labels import labels_of_dataset, read_dataset_json, values_of
+from acnn_nnunet.nnunet.readers import choose_reader
 
 if TYPE_CHECKING:
     from acnn_nnunet.fold_prior.coder import Coder
@@ -101,7 +102,7 @@ def subject_of_dataset(dataset_json: Path, rules_file: Path | None) -> Subject:
         raise ValueError(f"{dataset_json} has no `file_ending`: name another dataset.json with -djfile.")
     values = {labels.names[str(label)]: values_of(label) for label in labels.foreground}
     rules = find_rules(rules_file, content, names=tuple(values), where=str(dataset_json))
-    reader = choose_reader(ending, asked_for=content.get("overwrite_image_reader_writer"))
+    reader = choose_reader(ending, asked_for=content.get("overwrite_image_reader_writer"), asked_in=dataset_json)
     return Subject(values, labels.ignore, ending, LabelFileReader(reader), rules, frozenset(values))
 
 

@@ -99,12 +99,14 @@ class PlausibilityRow:
 def least_plausible_first(rows: Iterable[PlausibilityRow]) -> list[PlausibilityRow]:
     """Return rows in the order of looking at them: the less plausible the earlier, excluded ones last.
 
-    Without a calibration the smallest Dice of any structure with another member, or with its reconstruction, decides.
+    Without a calibration the smallest Dice of any structure with another member, or with its reconstruction, decides,
+    and with rules alone by how much they are broken.
     """
 
     def order(row: PlausibilityRow) -> tuple[bool, bool, float, str]:
         dice = [value for each in row.structures.values() for name, value in each.scores.items() if "_dice" in name]
-        value = row.plausibility if row.plausibility is not None else min(dice, default=0.0)
+        broken = sum(each or 0.0 for each in row.violations.values())
+        value = row.plausibility if row.plausibility is not None else min(dice, default=-broken)
         return row.status == EXCLUDED, row.status != EMPTY, value, row.case
 
     return sorted(rows, key=order)

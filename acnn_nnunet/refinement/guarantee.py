@@ -14,8 +14,9 @@ from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule
 from acnn_nnunet.files.folders import find_images
 from acnn_nnunet.files.safe_writes import make_output_folder, write_text
 from acnn_nnunet.fold_prior.coder import Coder
-from acnn_nnunet.nnunet.label_files import LabelFileReader, choose_reader, find_file_ending
+from acnn_nnunet.nnunet.label_files import LabelFileReader
 from acnn_nnunet.nnunet.labels import label_key, labels_of_dataset, read_dataset_json, values_of
+from acnn_nnunet.nnunet.readers import choose_reader, find_file_ending
 from acnn_nnunet.pages.overlays import draw_overlay
 from acnn_nnunet.pages.page import render_page
 from acnn_nnunet.refinement.anatomy_refiner import KEPT, LEFT, Refined
@@ -92,7 +93,10 @@ def repair_folder(source: Path, output: Path, guarantee: Guarantee, *, execution
     label_values = {labels.names[label_key(label)]: values_of(label) for label in labels.foreground}
     repairer = Repairer(_some(rules, str(dataset_json)), label_values, guarantee.most_changed)
     reader_name = choose_reader(
-        ending, asked_for=content.get("overwrite_image_reader_writer"), examples=list(cases.values())
+        ending,
+        asked_for=content.get("overwrite_image_reader_writer"),
+        asked_in=dataset_json,
+        examples=list(cases.values()),
     )
     make_output_folder(output, source=source)
     items = {case: (case, file, output / file.name) for case, file in cases.items()}

@@ -12,6 +12,7 @@ import SimpleITK
 
 from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.challenges.command import convert
+from acnn_nnunet.evaluation.anatomy.rules import parse_rules
 
 SIZE = (6, 5, 3)
 FRAMES = {"ED": 1, "ES": 4}
@@ -98,7 +99,10 @@ def test_dataset_has_every_case_its_label_and_nnunets_description(source, raw):
     description = json.loads((dataset / "dataset.json").read_text())
     assert description["labels"] == {"background": 0, "RV": 1, "MYO": 2, "LV": 3}
     assert description["channel_names"] == {"0": "cineMRI"}
-    assert {"rule": "one_piece", "label": "LV"} in description["anatomical_rules"]
+    rules = parse_rules(description["anatomical_rules"], names=description["labels"], where="dataset.json")
+    assert len(rules) == 16
+    assert all(rule.in_plane for rule in rules)
+    assert {rule.limit for rule in rules if rule.rule == "concavity"} == {4, 30, 0}  # VITALab's, of LV, RV, MYO
     assert (description["numTraining"], description["file_ending"]) == (20, ".nii.gz")
     assert (description["licence"], "Bernard" in description["reference"]) == ("CC BY-NC-SA 4.0", True)
     assert "10 training patients in 5 folds, 2 test patients, 0 left out" in text

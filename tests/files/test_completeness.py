@@ -4,14 +4,17 @@ import bz2
 import gzip
 import struct
 import zlib
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from acnn_nnunet.files.completeness import (
     check_bmp,
     check_gipl,
+    check_lossless,
     check_metaimage,
     check_nrrd,
     check_png,
@@ -241,6 +244,20 @@ def test_a_tiff_that_claims_far_more_than_it_holds(tmp_path):
         file.pages[0].tags["ImageLength"].overwrite(60_000)
     with pytest.raises(OSError, match="ends after 12 of 3600000000 bytes"):
         check_tiff(path)
+
+
+@pytest.mark.parametrize(("compression", "refused"), [("jpeg", True), ("tiff_deflate", False), ("packbits", False)])
+def test_a_tiff_that_may_have_changed_values(compression, refused, tmp_path):
+    path = tmp_path / "a.TIF"
+    Image.fromarray(np.eye(16, dtype=np.uint8)).save(path, format="TIFF", compression=compression)
+    found = pytest.raises(ImageFileError, match=r"a\.TIF is compressed by JPEG, which may change labels")
+    with found if refused else nullcontext():
+        check_lossless(path)
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.tif", b""), ("a.tif", b"II*\0\xff"), ("a.png", b""), (None, b"")])
+def test_what_is_no_tiff_is_left_to_its_reader(name, content, write, tmp_path):
+    check_lossless(tmp_path / "absent.tif" if name is None else write(name, content))
 
 
 def test_how_much_a_gzip_file_holds(write):

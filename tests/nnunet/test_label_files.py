@@ -13,7 +13,8 @@ from PIL import Image
 from skimage.io import imsave
 
 from acnn_nnunet.files.headers import ImageFileError
-from acnn_nnunet.nnunet.label_files import LabelFileReader, choose_reader, find_file_ending
+from acnn_nnunet.nnunet.label_files import LabelFileReader
+from acnn_nnunet.nnunet.readers import choose_reader
 
 LABELS = np.arange(2 * 3 * 4).reshape(2, 3, 4).astype(np.uint8) % 5
 
@@ -213,6 +214,16 @@ def test_pictures_have_no_spacing_file(tmp_path):
     )
 
 
+def test_a_label_map_that_jpeg_has_changed_is_refused_but_no_image(tmp_path):
+    Image.fromarray(np.full((16, 16), 3, np.uint8)).save(tmp_path / "a.tif", compression="jpeg")
+    Image.fromarray(np.full((16, 16), 3, np.uint8)).save(tmp_path / "b.tif", compression="tiff_lzw")
+
+    with pytest.raises(ImageFileError, match=r"a\.tif is compressed by JPEG, which may change labels: save the label"):
+        read(tmp_path / "a.tif", "NaturalImage2DIO")
+    assert LabelFileReader("NaturalImage2DIO").read_image(tmp_path / "a.tif")[0].shape == (1, 1, 16, 16)
+    assert read(tmp_path / "b.tif", "NaturalImage2DIO").values.tolist() == [[3] * 16] * 16
+
+
 def test_a_digest_knows_labels_and_places_alone(tmp_path):
     values = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
     digests = []
@@ -326,45 +337,6 @@ def test_tif_of_a_volume_with_its_spacing_beside_it(tmp_path, capfd):
     (tmp_path / "a.json").write_text(json.dumps({"spacing": [4, 0.5, 0.5]}))
     assert read(tmp_path / "a.tif", "Tiff3DIO").geometry.spacing_mm == (4, 0.5, 0.5)
     assert capfd.readouterr().out == ""
-
-
-def test_a_damaged_first_file_does_not_choose_the_reader(tmp_path):
-    (tmp_path / "a.tif").write_bytes(b"II*\0")
-    tifffile.imwrite(tmp_path / "b.tif", np.zeros((5, 6, 7), np.uint8))
-
-    assert choose_reader(".tif", examples=[tmp_path / "a.tif", tmp_path / "b.tif"]) == "Tiff3DIO"
-
-
-def test_a_tif_of_four_slices_is_no_picture_of_four_colours(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 6, 7), np.uint8), photometric="minisblack")
-    tifffile.imwrite(tmp_path / "flat.tif", np.zeros((6, 7), np.uint8))
-
-    assert choose_reader(".tif", examples=[tmp_path / "a.tif"]) == "Tiff3DIO"
-    assert choose_reader(".tif", examples=[tmp_path / "flat.tif"]) == "NaturalImage2DIO"
-
-
-def test_the_reader_that_the_dataset_asks_for(tmp_path):
-    assert choose_reader(".nii.gz", asked_for="NibabelIO") == "NibabelIO"
-    assert choose_reader(".nii.gz", asked_for="None") == "SimpleITKIO"
-    with pytest.raises(ValueError, match="names the reader NoIO, which nnU-Net does not have: it has "):
-        choose_reader(".nii.gz", asked_for="NoIO")
-
-
-def test_an_ending_that_the_host_does_not_read():
-    with pytest.raises(ValueError, match=r"nnU-Net reads no \.jpg; it reads .*\.mha.*\.nii\.gz"):
-        choose_reader(".jpg")
-
-
-def test_the_ending_of_a_folder(tmp_path):
-    found = [tmp_path / name for name in ("a.nii.gz", "b.nii.gz", "notes.txt", "dataset.json")]
-
-    assert find_file_ending(found) == ".nii.gz"
-    with pytest.raises(ValueError, match=r"files of several formats \(\.mha, \.nii\.gz\)"):
-        find_file_ending([*found, tmp_path / "c.mha"])
-    with pytest.raises(ValueError, match="no file that nnU-Net reads"):
-        find_file_ending(found[2:])
-    with pytest.raises(ValueError, match="no file that nnU-Net reads"):
-        find_file_ending([])
 
 
 def test_large_labels_keep_their_value(tmp_path):

@@ -11,8 +11,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - as everyone writes it
 from phantom_prior import SPACING_MM, misshapen, write_phantom_prior, write_raw
 from self_contained import assert_self_contained
+from short_axis import EIGHT_RULES
 
-from acnn_nnunet.challenges.acdc import ANATOMICAL_RULES
 from acnn_nnunet.cli import main
 from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.nnunet.label_files import LabelFileReader
@@ -38,7 +38,7 @@ def prior(raw, tmp_path_factory):
 @pytest.fixture(scope="module")
 def rules(tmp_path_factory):
     path = tmp_path_factory.mktemp("rules") / "rules.json"
-    path.write_text(json.dumps(ANATOMICAL_RULES))
+    path.write_text(json.dumps(EIGHT_RULES))
     return path
 
 
@@ -282,10 +282,10 @@ def test_a_table_of_groups_that_is_not_ours_costs_the_patients_only(tmp_path):
 def test_rules_are_those_of_the_priors_dataset(raw, prior, tmp_path):
     coder = load_coder(prior)
     assert subject_of_prior(coder, None).rules == ()
-    coder.bundle.dataset_json["anatomical_rules"] = ANATOMICAL_RULES
-    assert len(subject_of_prior(coder, None).rules) == len(ANATOMICAL_RULES)
+    coder.bundle.dataset_json["anatomical_rules"] = EIGHT_RULES
+    assert len(subject_of_prior(coder, None).rules) == len(EIGHT_RULES)
     declared = tmp_path / "dataset.json"
-    declared.write_text(json.dumps({"anatomical_rules": ANATOMICAL_RULES[:1]}))
+    declared.write_text(json.dumps({"anatomical_rules": EIGHT_RULES[:1]}))
     assert len(subject_of_prior(coder, declared).rules) == 1
 
 
@@ -353,6 +353,19 @@ def test_a_run_goes_on_where_it_stopped(raw, predictions, tmp_path, monkeypatch,
     words[2] = predictions
     assert run(*words, "--continue") == 1
     assert "another members" in capsys.readouterr().err
+
+
+def test_rules_alone_order_the_cases_and_let_them_be_scrolled_through(raw, rules, predictions, tmp_path):
+    folder = copy_some(predictions, tmp_path / "pred", 2)  # the second is misshapen
+    words = ["--rules", rules, "-djfile", raw / "dataset.json", "--images", raw / "imagesTr"]
+
+    assert run(folder, *words, "-o", tmp_path / "out") == 0
+
+    assert list(rows_of(tmp_path / "out")) == ["phantom_tr001", "phantom_tr000"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count('class="look" data-case="') == 2
+    assert "in the order of how much they break the rules" in " ".join(page.split())
+    assert_self_contained(page)
 
 
 def test_a_member_that_lacks_a_case_costs_that_case(raw, predictions, tmp_path, capsys):

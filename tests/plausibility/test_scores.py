@@ -1,5 +1,6 @@
 """Scores of single predictions without a prior, true ones among them, against figures worked out here."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from label_folders import DIAGONAL_MM, heart, write_dataset, write_labels
 
 from acnn_nnunet.casewise.recorded import stamp_of
 from acnn_nnunet.plausibility.scores import Prediction, Scorer
+from acnn_nnunet.plausibility.slices import KeptSlice
 from acnn_nnunet.plausibility.subject import subject_of_dataset
 
 RULES = [{"rule": "one_piece", "label": "LV"}, {"rule": "one_piece", "label": "RV"}]
@@ -44,6 +46,28 @@ def test_members_rules_and_truth_of_a_case(scorer, tmp_path):
     assert (row.status, row.scores, row.outside_share) == ("scored", {"missing_labels": 0}, None)
     # The prediction and the shifted member differ most; both slices differ, the first one by the piece as well.
     assert (row.slice_number, kept.line, kept.label_names) == (2, "member", {1: "RV", 2: "LV"})
+
+
+def test_rules_alone_show_the_slice_that_breaks_most_of_them(tmp_path):
+    in_plane = [{**rule, "in_plane": True} for rule in RULES]
+    alone = Scorer(subject_of_dataset(write_dataset(tmp_path, anatomical_rules=in_plane), None))
+    values = heart()
+    values[1, 0, 0] = values[2, 0, 0] = 2  # both slices break LV's rule, the second one RV's too
+    values[2, 11, 9] = 1
+    case = files(tmp_path, values)
+
+    row, kept = alone.score(case)
+    compared = alone.compare(case)
+
+    assert (row.slice_number, kept.number, kept.other, kept.line) == (3, 3, None, "")
+    assert np.array_equal(kept.prediction, values[2])
+    assert (compared.number, compared.other) == (2, None)
+    again = KeptSlice.from_plain(json.loads(json.dumps(kept.as_plain())))
+    assert again.other is None
+    assert again.draw("a").startswith("data:image/png")
+    empty = files(tmp_path, np.zeros_like(values))
+    assert alone.score(empty)[1] is None
+    assert alone.compare(empty) is None
 
 
 def test_a_missing_label_is_a_miss(scorer, tmp_path):

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 from label_folders import heart, write_dataset, write_labels
+from short_axis import EIGHT_RULES
 
-from acnn_nnunet.challenges.acdc import ANATOMICAL_RULES
 from acnn_nnunet.plausibility.subject import find_dataset_json, subject_of_dataset
 
 RULE = {"rule": "one_piece", "label": "LV"}
@@ -27,7 +27,7 @@ def test_rules_of_a_file_come_first(tmp_path):
     file.write_text(json.dumps([{"rule": "touches", "label": "LV", "other": "RV"}]))
     subject = subject_of_dataset(dataset, file)
     assert [len(subject.rules_about(name)) for name in ("LV", "RV")] == [1, 1]  # both may be at fault
-    file.write_text(json.dumps(ANATOMICAL_RULES))
+    file.write_text(json.dumps(EIGHT_RULES))
     with pytest.raises(ValueError, match=r"rules\.json, rule \d+: there is no label 'MYO'"):
         subject_of_dataset(dataset, file)
     file.write_text("{}")

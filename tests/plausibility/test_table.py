@@ -33,6 +33,12 @@ def test_rows_are_in_the_order_of_looking_at_them():
     assert [row.case for row in least_plausible_first(rows)] == ["d", "c", "e", "b", "a"]
 
 
+def test_with_rules_alone_those_that_break_most_come_first():
+    broken = {"a": {"one": 0.1, "two": None}, "b": {"one": 0.0, "two": 0.0}, "c": {"one": 0.05, "two": 0.2}}
+    rows = [PlausibilityRow(case, "scored", violations=each) for case, each in broken.items()]
+    assert [row.case for row in least_plausible_first(rows)] == ["c", "a", "b"]
+
+
 def test_cells_are_full_precision_and_empty_where_nothing_applies(tmp_path):
     rows = [
         PlausibilityRow("b", "scored", {"LV": JUDGED}, {"mahalanobis": 2.0}, {"a rule": None}, 0.25, 9.0, 3, 0.5, True),

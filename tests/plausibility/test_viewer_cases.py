@@ -34,6 +34,19 @@ def test_cases_whose_files_are_gone_are_left_out():
     assert panel["image"] == 0
 
 
+def test_a_prediction_that_rules_alone_judge_is_shown_alone_at_its_worst_slice():
+    class Alone:
+        def compare(self, files):
+            labels = np.zeros((9, 4, 5), np.uint8)
+            labels[:, 1:3, 1:3] = 1
+            return ComparedMaps(labels, None, (8.0, 1.0, 1.0), None, {1: "LV"}, "", 7)
+
+    packed = pack_shown_cases(Alone(), {"a": "a"}, ["a"])["a"]
+
+    assert [[each["name"] for each in panel["overlays"]] for panel in packed["panels"]] == [["prediction"]]
+    assert packed["at"][0] == 7
+
+
 def test_ten_cases_are_scored_once_more_and_no_others():
     scorer = StandIn()
     cases = [f"case{number}" for number in range(24)]

@@ -1,9 +1,20 @@
-"""A round short-axis heart: RV 1, MYO 2, LV 3."""
+"""A round short-axis heart, RV 1, MYO 2, LV 3, and rules for it."""
 
 import numpy as np
 
 NAMES = {"RV": (1,), "MYO": (2,), "LV": (3,)}
 SPACING_MM = (10.0, 1.5, 1.5)
+EIGHT_RULES = [
+    {"rule": "one_piece", "label": "RV"},
+    {"rule": "one_piece", "label": "MYO"},
+    {"rule": "one_piece", "label": "LV"},
+    {"rule": "no_holes", "label": "RV", "in_plane": True},
+    {"rule": "no_holes", "label": ["MYO", "LV"], "in_plane": True},
+    {"rule": "enclosed_by", "label": "LV", "other": "MYO", "in_plane": True},
+    {"rule": "touches", "label": "LV", "other": "MYO", "in_plane": True},
+    {"rule": "touches", "label": "RV", "other": "MYO", "in_plane": True},
+]
+"""Rules about volume and slices, as earlier versions declared them for ACDC."""
 
 
 def short_axis(slices=3):

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from short_axis import EIGHT_RULES
 
-from acnn_nnunet.challenges.acdc import ANATOMICAL_RULES, LABELS
+from acnn_nnunet.challenges.acdc import LABELS
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, check_rules, parse_rules, rule_violations, slice_axis
 
 NAMES = {"RV": (1,), "MYO": (2,), "LV": (3,)}
@@ -25,16 +26,16 @@ def measure(values, *, spacing_mm=THICK, **declared):
     return violation
 
 
-def test_a_whole_heart_keeps_all_rules_of_acdc():
-    rules = parse_rules(ANATOMICAL_RULES, names=LABELS, where="dataset.json")
+def test_a_whole_heart_keeps_all_eight_rules():
+    rules = parse_rules(EIGHT_RULES, names=LABELS, where="dataset.json")
     found = rule_violations(heart(), rules, label_values=NAMES, spacing_mm=THICK)
-    assert len(found) == len(ANATOMICAL_RULES)
+    assert len(found) == len(EIGHT_RULES)
     assert set(found.values()) == {0.0}
 
 
 @pytest.mark.parametrize("shape", [(3, 4, 5), (4, 5)])
 def test_no_rule_applies_to_an_empty_map(shape):
-    rules = parse_rules(ANATOMICAL_RULES, names=LABELS, where="dataset.json")
+    rules = parse_rules(EIGHT_RULES, names=LABELS, where="dataset.json")
     spacing_mm = THICK[-len(shape) :]
     found = rule_violations(np.zeros(shape, np.uint8), rules, label_values=NAMES, spacing_mm=spacing_mm)
     assert set(found.values()) == {None}
@@ -130,7 +131,7 @@ def test_slices_lie_across_the_longest_voxels():
 
 
 def test_rules_come_back_as_they_were_declared():
-    rules = parse_rules(ANATOMICAL_RULES, names=LABELS, where="dataset.json")
+    rules = parse_rules(EIGHT_RULES, names=LABELS, where="dataset.json")
     assert parse_rules([rule.as_plain() for rule in rules], names=LABELS, where="again") == rules
     assert rules[5].name == "LV enclosed_by MYO in_plane"
     assert rules[4] == AnatomicalRule("no_holes", ("MYO", "LV"), in_plane=True)
