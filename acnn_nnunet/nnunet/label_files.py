@@ -186,7 +186,11 @@ def _whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
         raise ImageFileError(f"{path} holds the negative label {low:g}: labels are 0 or more.")
     if high > _LARGEST_LABEL:
         raise ImageFileError(f"{path} holds the label {high:g}: labels are {_LARGEST_LABEL} or less.")
-    labels = np.rint(values).astype(np.uint8 if high < 256 else np.uint16)
+    dtype = np.uint8 if high < 256 else np.uint16
+    labels = values.astype(dtype)
+    if np.array_equal(labels, values):
+        return labels
+    labels = np.rint(values).astype(dtype)
     if (wrong := np.abs(labels - values) > _ROUNDING).any():
         raise ImageFileError(
             f"{path} holds the value {values[wrong][0]!s}: label maps are whole numbers, not probabilities."

@@ -34,13 +34,14 @@ def count_pieces(reference: np.ndarray, prediction: np.ndarray, *, least_iou: fl
     first, num_first = _label(reference)
     second, num_second = _label(prediction)
     both = (first > 0) & (second > 0)
-    pairs, overlaps = np.unique(np.stack([first[both], second[both]]), axis=1, return_counts=True)
+    numbers, overlaps = np.unique(first[both].astype(np.int64) * (num_second + 1) + second[both], return_counts=True)
+    pairs = np.divmod(numbers, num_second + 1)
     sizes = [np.bincount(pieces.ravel()) for pieces in (first, second)]
     unions = sizes[0][pairs[0]] + sizes[1][pairs[1]] - overlaps
     ious = overlaps / unions
     taken: tuple[set[int], set[int]] = (set(), set())
     for index in np.argsort(-ious, kind="stable"):
-        one, other = int(pairs[0, index]), int(pairs[1, index])
+        one, other = int(pairs[0][index]), int(pairs[1][index])
         if ious[index] >= least_iou and one not in taken[0] and other not in taken[1]:
             taken[0].add(one)
             taken[1].add(other)
