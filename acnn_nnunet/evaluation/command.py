@@ -15,6 +15,7 @@ from acnn_nnunet.casewise.status import MOST_NAMED, more_in_status, write_status
 from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.evaluation.anatomy.cases import ANATOMY_FILE, CaseAnatomy, summarise_anatomy, write_anatomy
 from acnn_nnunet.evaluation.anatomy.page import anatomy_section, anatomy_sentence
+from acnn_nnunet.evaluation.case_images import images_beside
 from acnn_nnunet.evaluation.cases import PRELOADED, evaluate_cases
 from acnn_nnunet.evaluation.clinical.indices import write_clinical
 from acnn_nnunet.evaluation.clinical.page import clinical_section
@@ -105,7 +106,7 @@ def evaluate(reference: Path, prediction: Path, output: Path, options: Evaluatio
         "command": COMMAND,
         **plan.header(),
         "groups": _path(options.groups or _existing(plan.reference.parent / GROUPS_FILE)),
-        "images": _path(options.images or _images_beside(plan.reference)),
+        "images": _path(options.images or images_beside(plan.reference)),
     }
     output = Path(output)
     with opened_journal(output, header, execution, may_change=_MAY_CHANGE, paths=_PATHS, own_folder=True) as journal:
@@ -143,7 +144,7 @@ class _Rows:
 
 
 def _write_results(plan: EvaluationPlan, header: dict[str, Any], entries: Entries, output: Path) -> Outcome:
-    summary = summarise(plan, entries)
+    summary = {**summarise(plan, entries), "images": header["images"]}
     num_cases, excluded = len(entries), summary["excluded"]
     if len(excluded) == num_cases:
         raise ValueError(f"None of the {num_cases} cases could be scored; the first: {excluded[0]['reason']}")
@@ -210,13 +211,6 @@ def _lines(plan: EvaluationPlan, summary: dict[str, Any], scores: Iterable[Label
 
 def _shortened(cases: list[str], limit: int = 5) -> str:
     return ", ".join(cases[:limit]) + (", …" if len(cases) > limit else "")
-
-
-def _images_beside(reference: Path) -> Path | None:
-    """Return `imagesTr` for `labelsTr` and the like."""
-    if not reference.name.startswith("labels"):
-        return None
-    return _existing(reference.parent / reference.name.replace("labels", "images", 1))
 
 
 def _existing(path: Path) -> Path | None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from acnn_nnunet import __version__
+from acnn_nnunet.evaluation.case_images import find_image, read_image
 from acnn_nnunet.evaluation.masks.scores import (
     BOTH_EMPTY,
     MEASURE_TITLES,
@@ -22,7 +23,6 @@ from acnn_nnunet.evaluation.masks.scores import (
     LabelScores,
 )
 from acnn_nnunet.evaluation.plan import EvaluationPlan
-from acnn_nnunet.files.folders import image_path
 from acnn_nnunet.files.safe_writes import write_text
 from acnn_nnunet.nnunet.label_files import LabelFileReader
 from acnn_nnunet.pages.overlays import draw_overlay
@@ -144,14 +144,6 @@ class _Columns:
         return np.array(self._values[label, metric])
 
 
-def find_image(images: Path | None, case: str, file_ending: str) -> Path | None:
-    """Return the first channel of a case's image, `<case>_0000` or `<case>`, if it is there."""
-    if images is None:
-        return None
-    candidates = (image_path(images, f"{case}{channel}", file_ending) for channel in ("_0000", ""))
-    return next((path for path in candidates if path.is_file()), None)
-
-
 def _digits(metric: str) -> int:
     return 2 if metric.endswith(("_mm", "_ml")) or metric.startswith("pieces_") else 3
 
@@ -202,7 +194,8 @@ def _look_at(
         prediction = reader.read(path).values if path.is_file() else np.zeros_like(reference.values)
     except (ValueError, OSError) as error:  # parts may be merged where the files are not
         return {"case": case, "source": "", "caption": f"{caption}, no picture: {error}", "viewer": ""}, None
-    image, about_image = _read_image(plan, case, reference.values.shape, images)
+    image_file = find_image(images, case, plan.file_ending)
+    image, about_image = read_image(image_file, plan.reader_name, reference.values.shape)
     spacing_mm = reference.geometry.spacing_mm
     label_names = {int(key): name for key, name in plan.labels.names.items() if key.isdigit()}
     source = draw_overlay(reference.values, {case: prediction}, spacing_mm, image=image, label_names=label_names)
@@ -211,19 +204,3 @@ def _look_at(
         against_reference(case, reference.values, {"": prediction}, spacing_mm, image=image, label_names=label_names)
     )
     return {"case": case, "source": source, "caption": caption + note, "viewer": case}, packed
-
-
-def _read_image(
-    plan: EvaluationPlan, case: str, shape: tuple[int, ...], images: Path | None
-) -> tuple[np.ndarray | None, str]:
-    """Return the first channel, or None and why: a picture is no result."""
-    path = find_image(images, case, plan.file_ending)
-    if path is None:
-        return None, ""
-    try:
-        values = LabelFileReader(plan.reader_name).read_image(path)[0][0]
-    except (ValueError, OSError) as error:
-        return None, f"; without its image: {error}"
-    if [size for size in values.shape if size > 1] != [size for size in shape if size > 1]:
-        return None, f"; without its image: {path} has {values.shape} voxels."
-    return values.reshape(shape), ""

@@ -9,7 +9,7 @@ from label_folders import evaluated, heart, make_folders, write_labels
 from self_contained import assert_self_contained
 
 from acnn_nnunet.evaluation.masks.scores import LabelScores
-from acnn_nnunet.evaluation.page import find_image, table_rows, worst_cases, write_report
+from acnn_nnunet.evaluation.page import table_rows, worst_cases, write_report
 from acnn_nnunet.evaluation.plan import plan_evaluation
 from acnn_nnunet.evaluation.summary import summarise
 
@@ -118,16 +118,6 @@ def test_pictures_lie_over_the_image_if_it_fits(tmp_path, folders, shape):
         assert f"case_3_0000.nii.gz has {shape} voxels" in page
     # The distributions, then cases 3, 2, 1 and 0; the image of case 1 cannot be read.
     assert changed == ([False, True, True, False, True] if shape[2] == 10 else [False] * 5)
-
-
-def test_where_images_are_looked_for(tmp_path):
-    for name in ("a_0000.nii.gz", "a.nii.gz", "b.nii.gz"):
-        (tmp_path / name).write_bytes(b"")
-
-    assert find_image(tmp_path, "a", ".nii.gz") == tmp_path / "a_0000.nii.gz"
-    assert find_image(tmp_path, "b", ".nii.gz") == tmp_path / "b.nii.gz"
-    assert find_image(tmp_path, "c", ".nii.gz") is None
-    assert find_image(None, "a", ".nii.gz") is None
 
 
 def test_a_row_of_the_table(folders):

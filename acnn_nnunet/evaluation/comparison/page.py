@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from acnn_nnunet import __version__
+from acnn_nnunet.evaluation.case_images import find_image, images_beside, read_image
 from acnn_nnunet.evaluation.comparison.comparisons import Comparison
 from acnn_nnunet.evaluation.comparison.plots import MOST_PANELS, draw_pairs
 from acnn_nnunet.evaluation.comparison.published import NOT_RUN_HERE, RUN_HERE, PublishedTable, sources
@@ -26,6 +27,7 @@ from acnn_nnunet.evaluation.comparison.tables import (
     table_title,
 )
 from acnn_nnunet.evaluation.masks.scores import METRIC_TITLES, METRICS
+from acnn_nnunet.files.folders import IMAGE_ENDINGS, image_ending
 from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap
 from acnn_nnunet.pages.overlays import draw_overlay
 from acnn_nnunet.pages.page import render_page
@@ -34,6 +36,7 @@ from acnn_nnunet.pages.viewer import CASE_BUDGET, against_reference, pack_case, 
 _RANKED = ("dice", "hausdorff_mm")
 _NUM_LOSSES, _NUM_PICTURES = 5, 6
 _MOST_CHARACTERS = 10 * CASE_BUDGET  # that all cases of the viewer may have
+_CASE_BUDGET = CASE_BUDGET // 3  # the page of two arms stays under 3 MB, plots of many labels included
 
 
 @dataclass(frozen=True)
@@ -139,11 +142,11 @@ def _look_at_cases(
         if maps is None:
             continue
         reference, predictions = maps
-        spacing_mm = reference.geometry.spacing_mm
-        source = draw_overlay(reference.values, predictions, spacing_mm, label_names=names)
+        spacing_mm, image = reference.geometry.spacing_mm, _read_image(scores, arm, case, reference)
+        source = draw_overlay(reference.values, predictions, spacing_mm, image=image, label_names=names)
         title = f"{case}: {arm} against {scores.arms[0]}"
-        shown = against_reference(title, reference.values, predictions, spacing_mm, label_names=names)
-        budget = min(CASE_BUDGET, _MOST_CHARACTERS // (len(cases) * (len(scores.arms) - 1)))
+        shown = against_reference(title, reference.values, predictions, spacing_mm, image=image, label_names=names)
+        budget = min(_CASE_BUDGET, _MOST_CHARACTERS // (len(cases) * (len(scores.arms) - 1)))
         yield (
             {"case": case, "source": source, "caption": case, "viewer": title},
             pack_case(shown, budget=budget),
@@ -168,6 +171,18 @@ def _read_maps(scores: PairedScores, arm: str, case: str) -> tuple[LabelMap, dic
     if any(prediction.shape != reference.values.shape for prediction in predictions.values()):
         return None
     return reference, predictions
+
+
+def _read_image(scores: PairedScores, arm: str, case: str, reference: LabelMap) -> np.ndarray | None:
+    """Return the image of a case from where either arm's evaluation found it, or from next to the references."""
+    for name in (scores.arms[0], arm):
+        file, folder = Path(scores.files[name][case][0]), scores.images[name]
+        images = images_beside(file.parent) if folder is None else Path(folder)
+        path = find_image(images, case, image_ending(file, (*IMAGE_ENDINGS, ".png", ".bmp")))
+        image, _ = read_image(path, str(scores.readers[name]), reference.values.shape)
+        if image is not None:
+            return image
+    return None
 
 
 def _render_published(table: PublishedTable, scores: PairedScores, comparisons: Sequence[Comparison]) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class PairedScores:
         excluded: arm to (case, reason) that `evaluate` left out.
         files: arm to case to (reference file, prediction file), where summary.json has them.
         readers: arm to the name of the host's reader of its files, where summary.json has it.
+        images: arm to the folder of the images, where summary.json has it.
         without_digests: arms of an earlier version, which noted less of the references.
     """
 
@@ -63,6 +64,7 @@ class PairedScores:
     excluded: dict[str, list[_Key]]
     files: dict[str, dict[str, tuple[str, str]]]
     readers: dict[str, str | None]
+    images: dict[str, str | None]
     without_digests: list[str] = field(default_factory=list)
 
     @property
@@ -144,6 +146,7 @@ def read_paired_scores(arms: Mapping[str, Path], *, groups: Path | None = None) 
         excluded=excluded,
         files={name: _read_files(summary) for name, summary in summaries.items()},
         readers={name: summary.get("reader") for name, summary in summaries.items()},
+        images={name: summary.get("images") for name, summary in summaries.items()},
         without_digests=without_digests,
     )
 

@@ -1,5 +1,6 @@
 """The page: what it names as losses, that it stands alone, and pictures where the files still are."""
 
+import json
 import re
 
 import numpy as np
@@ -111,6 +112,30 @@ class TestPage:
 
         assert page.count("<figcaption>bad</figcaption>") == page.count("<figcaption>gone</figcaption>") == 1
         assert "no longer where" not in page
+
+    @pytest.mark.parametrize("said", [True, False])
+    def test_pictures_and_viewer_lie_over_the_image_where_it_is_found(self, said, with_files, tmp_path):
+        plain = page_of(with_files)
+        images = tmp_path / ("shown" if said else "imagesTs")
+        images.mkdir()
+        for case in ("bad", "gone"):
+            values = np.arange(4 * 12 * 12, dtype=np.float32).reshape(4, 12, 12)
+            SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(images / f"{case}_0000.nii.gz"))
+        for arm in with_files.values():
+            summary = json.loads((arm / "summary.json").read_text())
+            if said:
+                summary["images"] = str(images)
+            else:  # an earlier version did not say where they are
+                for entry in summary["metric_per_case"]:
+                    entry["reference_file"] = entry["reference_file"].replace("/gt/", "/labelsTs/")
+            (arm / "summary.json").write_text(json.dumps(summary))
+        (tmp_path / "gt").rename(tmp_path / ("gt" if said else "labelsTs"))
+
+        page = page_of(with_files)
+
+        assert [page.count('"image":0'), plain.count('"image":0')] == [4, 0]  # two cases, a panel for each arm
+        assert plain.count('"image":null') == 4
+        assert re.findall(r'<img src="([^"]*)" alt="bad', page) != re.findall(r'<img src="([^"]*)" alt="bad', plain)
 
     @pytest.mark.parametrize("damage", ["deleted", "truncated", "another shape"])
     def test_a_page_without_the_picture_where_they_are_not(self, with_files, tmp_path, damage):
