@@ -2,8 +2,9 @@
 
 import contextlib
 import json
+import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
+from acnn_nnunet.nnunet.mirroring import Mirroring
 from acnn_nnunet.nnunet.models import ModelBundle, planned_bundle
 from acnn_nnunet.nnunet.settings import Settings
 from acnn_nnunet.nnunet.workarounds import stand_in
@@ -52,18 +54,32 @@ class FoldView:
         """Return the host's dataset, limited to some cases."""
         return infer_dataset_class(str(self.folder))(str(self.folder), list(cases))
 
-    def training_targets(self, num_batches: int, *, seed: int) -> Iterator[torch.Tensor]:
-        """Yield targets (B, 1, …), or (B, R[+1], …) with regions, cropped and augmented as the host trains on them."""
+    @property
+    def mirroring(self) -> Mirroring:
+        """How a prior's training mirrors."""
+        num_axes = len(self.bundle.configuration.patch_size)
+        return self.settings.plan_mirroring(with_prior=True, num_axes=num_axes, labels=self.label_names)
+
+    def training_targets(
+        self, num_batches: int, *, seed: int, adapt: Callable[[Any], None] | None = None
+    ) -> Iterator[torch.Tensor]:
+        """Yield targets (B, 1, …), or (B, R[+1], …) with regions, cropped and augmented as a prior trains on them.
+
+        Args:
+            num_batches: how many.
+            seed: of what is drawn.
+            adapt: changes the host's transforms in place, for what its own options do not offer.
+        """
         host = stand_in(self.bundle.configuration, self.bundle.labels)
-        rotation, dummy_2d, initial_size, mirror_axes = (
-            host.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        )
+        rotation, dummy_2d, initial_size, _ = host.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        if self.settings.rotation_deg is not None:
+            rotation = (-math.radians(self.settings.rotation_deg), math.radians(self.settings.rotation_deg))
         labels, configuration = self.bundle.labels, self.bundle.configuration
         transforms = host.get_training_transforms(
             configuration.patch_size,
             rotation,
             None,
-            mirror_axes,
+            self.mirroring.axes or None,
             dummy_2d,
             use_mask_for_norm=configuration.use_mask_for_norm,
             is_cascaded=False,
@@ -71,6 +87,8 @@ class FoldView:
             regions=labels.foreground_regions if labels.has_regions else None,
             ignore_label=labels.ignore_label,
         )
+        if adapt:
+            adapt(transforms)
         loader = nnUNetDataLoader(
             self.dataset(self.training_cases),
             configuration.batch_size,

@@ -3,12 +3,15 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from torch import Tensor, nn
 
+from acnn_nnunet.nnunet.folds import FoldView
 from acnn_nnunet.prior_report.subject import Subject, evenly_spaced
 from acnn_nnunet.shape_prior.code_statistics import (
     code_spread,
@@ -21,6 +24,7 @@ from acnn_nnunet.shape_prior.loss.distances import FeatureDistance
 from acnn_nnunet.shape_prior.loss.gradient_norms import example_logits, gradient_norms
 from acnn_nnunet.shape_prior.loss.prior_loss import choose_segmentation_loss
 from acnn_nnunet.shape_prior.loss.prior_term import make_prior_term
+from acnn_nnunet.shape_prior.training.augmentation import swap_mirrored_labels
 
 NUM_PATCHES = 200
 NUM_DEFECT_CASES = 8
@@ -38,11 +42,17 @@ def defect_cases(subject: Subject) -> tuple[str, ...]:
     return evenly_spaced(subject.view.validation_cases, NUM_DEFECT_CASES)
 
 
+def _swap(view: FoldView, transforms: ComposeTransforms) -> None:
+    """Make labels change places where the prior's training did."""
+    if view.mirroring.swap_axis is not None:
+        swap_mirrored_labels(transforms, axis=view.mirroring.swap_axis, swaps=view.mirroring.swaps)
+
+
 @torch.no_grad()
 def draw_patches(subject: Subject) -> tuple[dict[str, Any], Tensor, Tensor]:
     """Return how training patches hold the anatomy, codes of those that count, and the batch with most of these."""
     rows, codes, best, most = [], [], None, -1
-    for target in subject.view.training_targets(num_batches(subject), seed=0):
+    for target in subject.view.training_targets(num_batches(subject), seed=0, adapt=partial(_swap, subject.view)):
         maps = subject.labels.target_maps(target.to(subject.device))
         foreground = subject.labels.foreground(maps)
         view = subject.grid.around(foreground)

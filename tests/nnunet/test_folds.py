@@ -1,12 +1,17 @@
 """A fold as the host sees it, and where the raw images of its cases are."""
 
 import json
+import math
+from dataclasses import replace
 
 import pytest
 import torch
+from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from tiny_fold import CLASSES, SIZE, write_fold
 
 from acnn_nnunet.nnunet.folds import raw_images, view_fold
+from acnn_nnunet.nnunet.settings import Settings
 
 NAME = "Dataset005_Toy"
 
@@ -81,6 +86,18 @@ def test_targets_depend_on_the_seed_alone(preprocessed):
     assert first[0].shape == (2, 1, SIZE, SIZE, SIZE)
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], second[0])
+
+
+@pytest.mark.parametrize(("mirroring", "axes"), [(False, None), (True, (0, 1, 2)), ([0, 2], (0, 2)), ("auto", None)])
+def test_targets_are_mirrored_and_turned_as_the_settings_say(preprocessed, mirroring, axes):
+    fold = replace(view(), settings=Settings(mirroring=mirroring, rotation_deg=15))
+    seen = []
+    next(iter(fold.training_targets(1, seed=0, adapt=seen.append)))
+
+    transforms = seen[0].transforms
+    assert [each.allowed_axes for each in transforms if isinstance(each, MirrorTransform)] == ([axes] if axes else [])
+    (spatial,) = (each for each in transforms if isinstance(each, SpatialTransform))
+    assert spatial.rotation == pytest.approx((-math.pi / 12, math.pi / 12))
 
 
 def test_the_hosts_loss_is_lower_for_the_truth(preprocessed):

@@ -1,11 +1,15 @@
 """Measures of codes and patches by hand."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 
+from acnn_nnunet.nnunet.mirroring import Mirroring
 from acnn_nnunet.prior_report.measures import (
     _count_patches,
     _mean_dice,
@@ -79,6 +83,11 @@ def test_a_predictor_that_says_the_mean_is_as_wrong_as_the_codes_are_spread():
     assert judge_predictor(subject, torch.tensor([[1.0, 0], [1, 0]]), codes) == expected
 
 
+def training_targets(targets, num_batches, *, seed, adapt):
+    adapt(None)  # the fold's transforms
+    return iter(targets)
+
+
 def patches_of(*targets):
     """A subject whose code is the size of the anatomy, in the whole patch; those with an even size count."""
     steps = []
@@ -101,7 +110,7 @@ def patches_of(*targets):
         grid=SimpleNamespace(around=around),
         network=SimpleNamespace(encoder=lambda maps: maps[:, 1].flatten(1).sum(1, keepdim=True)),
         prior=SimpleNamespace(spec=SimpleNamespace(code_size=1)),
-        view=SimpleNamespace(training_targets=lambda batches, seed: iter(targets)),
+        view=SimpleNamespace(training_targets=partial(training_targets, targets), mirroring=Mirroring()),
         advance=lambda: steps.append(1),
     )
     return subject, steps
@@ -133,3 +142,21 @@ def test_patches_without_anatomy_have_no_codes():
     assert tuple(codes.shape) == (0, 1)
     assert best is nothing
     assert found["with_anatomy"] == 0
+
+
+def test_labels_of_training_patches_change_places_where_the_priors_training_mirrors_them():
+    nothing = torch.zeros(2, 1, 4)
+    subject, _ = patches_of(nothing)
+    subject.view.mirroring = Mirroring(axes=(0, 2), swap_axis=2, swaps={1: 2, 2: 1})
+    transforms = ComposeTransforms([MirrorTransform((0, 2))])
+
+    def adapted(num_batches, *, seed, adapt):
+        adapt(transforms)
+        return iter([nothing])
+
+    subject.view.training_targets = adapted
+    draw_patches(subject)
+    segmentation = torch.tensor([0, 1, 2])[None, None, None]  # (C, Z, Y, X)
+
+    (mirror,) = transforms.transforms
+    assert mirror.apply({"segmentation": segmentation}, axes=[2])["segmentation"].flatten().tolist() == [1, 2, 0]
