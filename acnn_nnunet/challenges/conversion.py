@@ -1,23 +1,24 @@
 """From a challenge's patient folders to an nnU-Net raw dataset: what ACDC and CETUS have in common.
 
 A patient whose files are bad is left out, counted and reported with the reason; the others are converted. The dataset
-is made beside its place and renamed when it is complete, so that an interrupted conversion leaves none.
+is made beside its place and renamed when it is complete: a run that was stopped leaves none, and can go on.
 """
 
-import hashlib
 import os
 import shutil
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from acnn_nnunet.casewise.execution import HERE, Execution
-from acnn_nnunet.casewise.run import run
+from acnn_nnunet.casewise.journal import Entries
+from acnn_nnunet.casewise.parts import part_done
+from acnn_nnunet.casewise.recorded import header_of
 from acnn_nnunet.casewise.work import Excluded, Outcome
-from acnn_nnunet.challenges.acdc_splits import PublishedSplit
-from acnn_nnunet.challenges.challenge import Challenge, Patient, PatientFolder
+from acnn_nnunet.challenges.acdc_splits import SPLITS, PublishedSplit
+from acnn_nnunet.challenges.challenge import Challenge, PatientFolder
+from acnn_nnunet.challenges.staging import StagedPatient, forget_stages, stage_patients, take_over
 from acnn_nnunet.files.patients import (
     GROUPS_FILE,
     PHASES,
@@ -28,8 +29,9 @@ from acnn_nnunet.files.patients import (
     write_conversion_report,
     write_groups,
 )
-from acnn_nnunet.files.safe_writes import replace_atomically, write_json
-from acnn_nnunet.files.volumes import check_labels, check_same_grid, write_volume
+from acnn_nnunet.files.safe_writes import write_json
+
+COMMAND = "convert"
 
 
 def convert_challenge(
@@ -37,7 +39,7 @@ def convert_challenge(
     source: Path,
     dataset_id: int,
     *,
-    split: PublishedSplit | None = None,
+    split: str | None = None,
     execution: Execution = HERE,
 ) -> Outcome:
     """Write the raw dataset `Dataset<id>_<name>` with splits, groups and report.
@@ -50,24 +52,72 @@ def convert_challenge(
         challenge: such as ACDC.
         source: its folder as it is unpacked.
         dataset_id: 1 to 999, not in use.
-        split: published folds to write; None deals the patients of each group out to five folds.
-        execution: where the patients are converted; one run does all of them.
+        split: name of published folds to write; None deals the patients of each group out to five folds.
+        execution: where the patients are converted, in which part, and whether a stopped run goes on.
 
     Raises:
         FileNotFoundError: if there are no patients in the source.
-        ValueError: if the id is in use or no number from 1 to 999, if nnUNet_raw is not set, or if no two training
-            patients can be used; the first reasons are named.
+        ValueError: if the id is in use or no number from 1 to 999, if nnUNet_raw is not set, if no two training
+            patients can be used (the first reasons are named), or if another conversion is under way.
         FileExistsError: if the dataset exists.
         OSError: if it cannot be written.
     """
-    folders = challenge.find_patients(Path(source))
+    source = Path(source)
+    folders = named_folders(challenge, source)
     target = _free_folder(challenge.name, dataset_id)
+    header = header_of(COMMAND, source, None, folders, challenge=challenge.name, dataset=target.name, split=split)
+    entries = stage_patients(challenge, folders, partial_folder(target), header, execution)
+    if execution.num_parts > 1:
+        return part_done(partial_folder(target), execution)
+    return finish_dataset(challenge, source, header, entries, target)
+
+
+def finish_dataset(
+    challenge: Challenge, source: Path, header: dict[str, Any], entries: Entries, target: Path
+) -> Outcome:
+    """Make the dataset of patients that are converted, and give it its name; without enough of them nothing is left.
+
+    Args:
+        challenge: whose patients they are.
+        source: folder that its patients come from.
+        header: of the conversion.
+        entries: of all patients.
+        target: folder of the dataset.
+
+    Raises:
+        ValueError: if no two training patients can be used, the split does not suit them, or others are there by now.
+        OSError: if a file cannot be written.
+    """
+    dataset = partial_folder(target)
+    split = None if header["split"] is None else SPLITS[header["split"]]()
+    folders = named_folders(challenge, source)
+    if set(folders) != set(header["cases"]):
+        raise ValueError(f"The patients in {source} are others than those that were converted: run --continue again.")
     report = ConversionReport(source=str(source))
-    with _built_beside(target) as dataset:
-        rows = _write_patients(dataset, challenge, folders, report, execution)
-        num_folds = _finish(dataset, target.name, challenge, rows, report, split)
+    patients, rows = _enter(folders, entries, report)
+    if len(report.training_patients) < 2:
+        shutil.rmtree(dataset)
+        reasons = "; ".join(f"{each.patient}: {each.reason}" for each in report.excluded[:3])
+        raise ValueError(
+            f"{len(report.training_patients)} training patients of {report.source} can be used, at least two are "
+            f"needed ({len(report.excluded)} left out{': ' if reasons else ''}{reasons})."
+        )
+    num_folds = _finish(dataset, target.name, challenge, rows, report, split)
+    for patient in patients:
+        take_over(patient, dataset)
+    dataset.rename(target)
+    forget_stages(target)
     excluded = tuple(Excluded(each.patient, each.reason) for each in report.excluded)
     return Outcome(_summary(report, target, num_folds, split), excluded)
+
+
+def named_folders(challenge: Challenge, source: Path) -> dict[str, PatientFolder]:
+    """Return the patients' folders by their path below the challenge's own, training ones first.
+
+    Raises:
+        FileNotFoundError: if there are none.
+    """
+    return {str(each.path.relative_to(source)): each for each in challenge.find_patients(source)}
 
 
 def nnunet_raw() -> Path:
@@ -131,79 +181,36 @@ def _free_folder(name: str, dataset_id: int) -> Path:
     return target
 
 
-@contextmanager
-def _built_beside(target: Path) -> Iterator[Path]:
-    """Give a folder to fill, which becomes `target` when all went well and is removed otherwise."""
-    # nnU-Net takes every folder that begins with Dataset for a dataset.
-    beside = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        yield beside
-        beside.rename(target)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+def partial_folder(target: Path) -> Path:
+    """Return where a dataset is filled: beside its place, under a name that nnU-Net does not take for a dataset."""
+    return target.with_name(f".{target.name}.partial")
 
 
-@dataclass(frozen=True)
-class _Converted:
-    """A patient whose files are written aside, and what shows whether the same image came before."""
-
-    patient: Patient
-    digests: tuple[bytes, ...]
-
-
-def _write_patients(
-    dataset: Path,
-    challenge: Challenge,
-    folders: Sequence[PatientFolder],
-    report: ConversionReport,
-    execution: Execution,
-) -> list[CaseGroup]:
-    """Write the cases of each patient, enter all patients into the report, and return the rows of groups.csv."""
-    known, rows = _Known(), []
-    stages = [dataset.absolute() / f".{index}" for index in range(len(folders))]
-    cases = {str(folder.path): (folder, stage) for folder, stage in zip(folders, stages, strict=True)}
-    description = f"converting {challenge.name}"
-    work = partial(_convert_patient, challenge)
-    results = run(work, cases, execution=execution, unit="patient", description=description)
-    for folder, stage, result in zip(folders, stages, results, strict=True):
+def _enter(
+    folders: Mapping[str, PatientFolder], entries: Entries, report: ConversionReport
+) -> tuple[list[StagedPatient], list[CaseGroup]]:
+    """Enter all patients into the report, and return those that are used and the rows of groups.csv."""
+    known, patients, rows = _Known(), [], []
+    found = {entry["case"]: entry for entry in entries}
+    for name, folder in folders.items():
+        entry = found[name]
         try:
-            if result.value is None:
-                raise ValueError(str(result.error))
-            patient, twin = result.value.patient, known.add(result.value, folder)
+            if entry["error"] is not None:
+                raise ValueError(entry["error"])
+            patient = StagedPatient(**entry["patient"])
+            twin = known.add(patient, folder)
         except ValueError as error:
             part = "training" if folder.training else "testing"
             report.excluded.append(Exclusion(folder.path.name, str(error), part))
-            shutil.rmtree(stage, ignore_errors=True)
             continue
-        _take_over(stage, dataset)
+        patients.append(patient)
         (report.training_patients if folder.training else report.test_patients).append(patient.name)
         if twin is not None:
             report.twins[patient.name] = twin
         if patient.notes:
             report.notes[patient.name] = list(patient.notes)
         rows += [CaseGroup(f"{patient.name}_{phase}", patient.name, phase, patient.group) for phase in PHASES]
-    return rows
-
-
-def _convert_patient(challenge: Challenge, item: tuple[PatientFolder, Path]) -> _Converted:
-    """Write the files of a patient into a folder of their own: only when all are there shows who comes twice."""
-    folder, stage = item
-    patient = challenge.read_patient(folder)
-    _check(patient, folder, challenge.labels.values())
-    digests = tuple(hashlib.sha256(each.volume.values.tobytes()).digest() for each in patient.images.values())
-    _write(patient, folder, stage)
-    return _Converted(replace(patient, images={}, labels={}), digests)
-
-
-def _take_over(stage: Path, dataset: Path) -> None:
-    for path in sorted(stage.glob("*/*")):
-        target = dataset / path.relative_to(stage)
-        target.parent.mkdir(exist_ok=True)
-        path.rename(target)
-    shutil.rmtree(stage)
+    return patients, rows
 
 
 class _Known:
@@ -211,9 +218,9 @@ class _Known:
 
     def __init__(self) -> None:
         self._by_number: dict[int, PatientFolder] = {}
-        self._by_image: dict[bytes, tuple[str, PatientFolder]] = {}
+        self._by_image: dict[str, tuple[str, PatientFolder]] = {}
 
-    def add(self, converted: _Converted, folder: PatientFolder) -> str | None:
+    def add(self, patient: StagedPatient, folder: PatientFolder) -> str | None:
         """Remember a patient; return the name of another training patient who has the same image, if there is one.
 
         Raises:
@@ -221,38 +228,17 @@ class _Known:
         """
         if first := self._by_number.get(folder.number):
             raise ValueError(f"has the same number as {_short(first)}, which is kept")
-        twin = next((self._by_image[each] for each in converted.digests if each in self._by_image), None)
+        twin = next((self._by_image[each] for each in patient.digests if each in self._by_image), None)
         if twin is not None and not (folder.training and twin[1].training):
             raise ValueError(f"has the same image as {_short(twin[1])}, which is kept")
         self._by_number[folder.number] = folder
-        for each in converted.digests:
-            self._by_image.setdefault(each, (converted.patient.name, folder))
+        for each in patient.digests:
+            self._by_image.setdefault(each, (patient.name, folder))
         return None if twin is None else twin[0]
 
 
 def _short(folder: PatientFolder) -> str:
     return "/".join(folder.path.parts[-2:])
-
-
-def _check(patient: Patient, folder: PatientFolder, allowed: Collection[int]) -> None:
-    for phase, label in patient.labels.items():
-        image = patient.images[phase]
-        check_labels(label.volume.values, label.name, allowed)
-        check_same_grid(label.volume.geometry, label.name, image.volume.geometry, image.name)
-    if folder.training and not patient.labels:
-        raise ValueError("has no labels")
-
-
-def _write(patient: Patient, folder: PatientFolder, dataset: Path) -> None:
-    suffix = "Tr" if folder.training else "Ts"
-    for images, kind, ending in ((patient.images, "images", "_0000.nii.gz"), (patient.labels, "labels", ".nii.gz")):
-        for phase, image in images.items():
-            path = dataset / f"{kind}{suffix}" / f"{patient.name}_{phase}{ending}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if image.file is not None:
-                replace_atomically(path, partial(shutil.copyfile, image.file))
-            else:
-                write_volume(path, image.volume)
 
 
 def _finish(
@@ -267,12 +253,6 @@ def _finish(
     from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
 
     training = [row for row in rows if row.patient in set(report.training_patients)]
-    if len(report.training_patients) < 2:
-        reasons = "; ".join(f"{each.patient}: {each.reason}" for each in report.excluded[:3])
-        raise ValueError(
-            f"{len(report.training_patients)} training patients of {report.source} can be used, at least two are "
-            f"needed ({len(report.excluded)} left out{': ' if reasons else ''}{reasons})."
-        )
     if split is not None:
         cases_of: dict[str, list[str]] = {}
         for row in training:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from acnn_nnunet.commands.options import add_output, add_processes, add_scheduler, execution_of
+from acnn_nnunet.commands.options import add_execution, add_output, execution_of
 
 
 def add_parsers(commands: argparse._SubParsersAction) -> None:
@@ -23,8 +23,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
         help="folds that published ACDC results are on: nnU-Net's own (seed 1234), or SSL4MIS's 7 / 10 / 20 patients; "
         "default: five folds balanced by group",
     )
-    add_processes(parser, num_processes=1)
-    add_scheduler(parser)
+    add_execution(parser, num_processes=1)
     parser.set_defaults(run=_convert)
 
 

@@ -63,7 +63,7 @@ def _evaluate(arguments: argparse.Namespace) -> tuple[str, int]:
 
 def _add_merge(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("merge", help="results of a command that was run in parts")
-    parser.add_argument("output", type=Path, help="what the parts were given with -o")
+    parser.add_argument("output", type=Path, help="what the parts were given with -o, or named at their end")
     parser.set_defaults(run=_merge)
 
 
@@ -92,6 +92,10 @@ def _merger_of(command: str) -> Callable[[Path], Any]:
         from acnn_nnunet.refinement import command as refine
 
         return refine.merge_parts
+    if command == "convert":
+        from acnn_nnunet.challenges.command import merge_parts as merge_conversion
+
+        return merge_conversion
     if command == "codes":
         from acnn_nnunet.latent.codes.command import merge_parts
 

@@ -9,48 +9,12 @@ from collections import Counter
 import numpy as np
 import pytest
 import SimpleITK
+from acdc_folders import FRAMES, acdc_image, acdc_label, write_acdc, write_acdc_patient
 
 from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.challenges.command import convert
+from acnn_nnunet.challenges.staging import _write as write
 from acnn_nnunet.evaluation.anatomy.rules import parse_rules
-
-SIZE = (6, 5, 3)
-FRAMES = {"ED": 1, "ES": 4}
-
-
-def _image(seed, size=SIZE):
-    image = SimpleITK.GetImageFromArray(np.random.default_rng(seed).integers(0, 999, size[::-1]).astype(np.int16))
-    image.SetSpacing((1.5, 1.25, 10.0))
-    image.SetOrigin((-7.0, 3.0, 11.0))
-    image.SetDirection((-1, 0, 0, 0, -1, 0, 0, 0, 1))
-    return image
-
-
-def _label(image, dtype=np.uint8):
-    array = np.zeros(image.GetSize()[::-1], dtype)
-    array[1, 1:4, 1:5] = [1, 2, 3, 0]
-    label = SimpleITK.GetImageFromArray(array)
-    label.CopyInformation(image)
-    return label
-
-
-def _write_patient(part, number, *, group="DCM", labels=True, series=False):
-    """A patient's folder as ACDC has it; with `series`, frames are only in the _4d file."""
-    name = f"patient{number:03d}"
-    folder = part / name
-    folder.mkdir(parents=True)
-    group_line = f"Group: {group}\n" if group else ""
-    (folder / "Info.cfg").write_text(f"ED: 1\nES: 4\n{group_line}Height: 170.0\nNbFrame: 5\nWeight: 70.0\n")
-    frames = [_image((number, frame)) for frame in range(1, 6)]
-    if series:
-        SimpleITK.WriteImage(SimpleITK.JoinSeries(frames), str(folder / f"{name}_4d.nii.gz"))
-    for frame in FRAMES.values():
-        stem = folder / f"{name}_frame{frame:02d}"
-        if not series:
-            SimpleITK.WriteImage(frames[frame - 1], f"{stem}.nii.gz")
-        if labels:
-            SimpleITK.WriteImage(_label(frames[frame - 1]), f"{stem}_gt.nii.gz")
-    return folder
 
 
 @pytest.fixture
@@ -63,12 +27,7 @@ def raw(tmp_path, monkeypatch):
 @pytest.fixture
 def source(tmp_path):
     """Ten training patients of two groups and two test patients, all good."""
-    source = tmp_path / "ACDC"
-    for number in range(1, 11):
-        _write_patient(source / "training", number, group="DCM" if number % 2 else "NOR")
-    for number in (101, 102):
-        _write_patient(source / "testing", number, group="", labels=False)
-    return source
+    return write_acdc(tmp_path / "ACDC")
 
 
 def _rows(dataset):
@@ -126,26 +85,26 @@ def test_groups_and_folds_are_the_patients(source, raw):
 
 def test_frames_without_a_file_come_out_of_the_series_in_place(tmp_path, raw):
     for number in (1, 2):
-        folder = _write_patient(tmp_path / "ACDC" / "training", number, series=True)
-    SimpleITK.WriteImage(_image((2, 1)), str(folder / "patient002_frame01.nii.gz"))  # one has a file, one has not
+        folder = write_acdc_patient(tmp_path / "ACDC" / "training", number, series=True)
+    SimpleITK.WriteImage(acdc_image((2, 1)), str(folder / "patient002_frame01.nii.gz"))  # one has a file, one has not
     convert("acdc", tmp_path / "ACDC", 3)
     for phase, frame in FRAMES.items():
         written = SimpleITK.ReadImage(str(raw / "Dataset003_ACDC" / "imagesTr" / f"patient002_{phase}_0000.nii.gz"))
-        expected = _image((2, frame))
+        expected = acdc_image((2, frame))
         np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(written), SimpleITK.GetArrayFromImage(expected))
         for what in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
             assert getattr(written, what)() == pytest.approx(getattr(expected, what)())
 
 
 def test_series_that_ends_before_the_frame_leaves_the_patient_out(source, raw):
-    folder = _write_patient(source / "training", 20, series=True)
+    folder = write_acdc_patient(source / "training", 20, series=True)
     (folder / "Info.cfg").write_text("ED: 1\nES: 6\nGroup: DCM\n")
     convert("acdc", source, 1)
     assert _exclusions(raw / "Dataset001_ACDC")["patient020"] == "patient020_4d.nii.gz has 5 frames, Info.cfg says 6"
 
 
 def test_test_labels_of_later_releases_go_to_labelsts(source, raw):
-    _write_patient(source / "testing", 103, group="RV")
+    write_acdc_patient(source / "testing", 103, group="RV")
     convert("acdc", source, 27)
     labels = raw / "Dataset027_ACDC" / "labelsTs"
     assert sorted(path.name for path in labels.iterdir()) == ["patient103_ED.nii.gz", "patient103_ES.nii.gz"]
@@ -193,7 +152,7 @@ BAD = {
     ),
     "no image": (lambda f: (f / ED).write_bytes(gzip.compress(b"text")), f"{ED} cannot be read"),
     "2D": (
-        lambda f: SimpleITK.WriteImage(_image(1)[:, :, 1], str(f / ED)),
+        lambda f: SimpleITK.WriteImage(acdc_image(1)[:, :, 1], str(f / ED)),
         f"{ED} has 2 axes (5, 6): one volume of three axes",
     ),
     "float labels": (lambda f: _relabel(f / GT, 1.5, np.float32), f"{GT} is of type float32"),
@@ -204,7 +163,7 @@ BAD = {
         f"{GT} lies on another grid than {ED}: origin (-5.0, 5.0, 13.0) against (-7.0, 3.0, 11.0)",
     ),
     "smaller label": (
-        lambda f: SimpleITK.WriteImage(_label(_image(1, (6, 5, 2))), str(f / GT)),
+        lambda f: SimpleITK.WriteImage(acdc_label(acdc_image(1, (6, 5, 2))), str(f / GT)),
         f"{GT} lies on another grid than {ED}: size (2, 5, 6) against (3, 5, 6)",
     ),
 }
@@ -227,7 +186,7 @@ def test_bad_patient_is_left_out_by_name_and_the_others_are_kept(source, raw, de
 
 
 def test_patient_in_training_and_testing_is_not_tested_on(source, raw):
-    _write_patient(source / "testing", 3, labels=False)
+    write_acdc_patient(source / "testing", 3, labels=False)
     text = convert("acdc", source, 27).text
     assert _exclusions(raw / "Dataset027_ACDC") == {
         "patient003": "has the same number as training/patient003, which is kept"
@@ -271,7 +230,7 @@ def test_one_person_under_two_training_numbers_stays_in_one_fold(source, raw):
 
 
 def test_number_spelt_in_two_ways_is_one_patient(source, raw):
-    folder = _write_patient(source / "training", 30)
+    folder = write_acdc_patient(source / "training", 30)
     other = folder.with_name("Patient30")
     shutil.copytree(folder, other)
     for path in other.glob("patient030*"):
@@ -305,7 +264,7 @@ def test_group_that_acdc_does_not_have_is_kept_and_said(source, raw):
 
 
 def test_group_with_one_member_is_no_obstacle(source, raw):
-    _write_patient(source / "training", 11, group="HCM")
+    write_acdc_patient(source / "training", 11, group="HCM")
     assert "11 training patients in 5 folds" in convert("acdc", source, 27).text
 
 
@@ -319,7 +278,7 @@ def test_source_without_training_patients_is_refused(source, raw, tmp_path, name
 
 def test_nothing_usable_is_an_error_with_the_reasons_and_leaves_nothing(tmp_path, raw):
     for number in (1, 2, 3):
-        _write_patient(tmp_path / "training", number, labels=number == 1)
+        write_acdc_patient(tmp_path / "training", number, labels=number == 1)
     message = (
         r"1 training patients of .* can be used, at least two .* \(2 left out: patient002: .*_gt.nii.gz does not exist"
     )
@@ -352,7 +311,8 @@ def test_unset_raw_folder_is_one_clear_error(source, monkeypatch):
         convert("acdc", source, 27)
 
 
-def test_interruption_leaves_no_dataset_and_the_next_run_starts_afresh(source, raw, monkeypatch):
+@pytest.mark.parametrize("go_on", [False, True])
+def test_interruption_leaves_no_dataset_and_the_next_run_starts_afresh_or_goes_on(go_on, source, raw, monkeypatch):
     with monkeypatch.context() as patch:
 
         def interrupt(*_, **__):
@@ -361,12 +321,19 @@ def test_interruption_leaves_no_dataset_and_the_next_run_starts_afresh(source, r
         patch.setattr("acnn_nnunet.challenges.conversion.split_by_patient", interrupt)
         with pytest.raises(KeyboardInterrupt):
             convert("acdc", source, 27)
-    assert list(raw.iterdir()) == []
-    (raw / ".Dataset027_ACDC.partial" / "imagesTr").mkdir(parents=True)  # what a kill leaves behind
-    (raw / ".Dataset027_ACDC.partial" / "imagesTr" / "old_0000.nii.gz").touch()
-    convert("acdc", source, 27)
+    assert [path.name for path in raw.iterdir()] == [".Dataset027_ACDC.partial"]  # which is no dataset to nnU-Net
+    if not go_on:
+        (raw / ".Dataset027_ACDC.partial" / "imagesTr").mkdir(parents=True)  # what a kill leaves behind
+        (raw / ".Dataset027_ACDC.partial" / "imagesTr" / "old_0000.nii.gz").touch()
+    read = []
+    monkeypatch.setattr(
+        "acnn_nnunet.challenges.staging._write", lambda *each: read.append(each[0].name) or write(*each)
+    )
+    convert("acdc", source, 27, execution=Execution(go_on=go_on))
+    assert len(read) == (0 if go_on else 12)
     assert [path.name for path in raw.iterdir()] == ["Dataset027_ACDC"]
     assert not (raw / "Dataset027_ACDC" / "imagesTr" / "old_0000.nii.gz").exists()
+    assert not [path for path in (raw / "Dataset027_ACDC").iterdir() if path.name in ("parts", ".patients")]
 
 
 def test_torch_is_not_imported(source, raw):
@@ -421,7 +388,7 @@ def test_real_patients_74_and_76_share_their_images_and_their_fold(real_dataset)
 
 def test_two_processes_make_the_dataset_of_one(raw, tmp_path):
     for number in range(1, 5):
-        _write_patient(tmp_path / "src" / "training", number)
+        write_acdc_patient(tmp_path / "src" / "training", number)
     shutil.copytree(tmp_path / "src" / "training" / "patient001", tmp_path / "src" / "training" / "patient0001")
     (tmp_path / "src" / "training" / "patient003" / "Info.cfg").unlink()
 
