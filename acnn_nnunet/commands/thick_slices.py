@@ -9,6 +9,7 @@ from acnn_nnunet.commands.options import (
     add_model,
     add_output,
     add_plans,
+    add_processes,
     execution_of,
     options_from,
 )
@@ -42,13 +43,18 @@ def _add_plan_hr(commands: argparse._SubParsersAction) -> None:
     add_plans(parser)
     parser.add_argument("-n", dest="name", help="name of the new configuration; default: 3d_hr_xK")
     _add_axis(parser)
+    parser.add_argument(
+        "--register", action="store_true", help="align the real pairs (imagesTr_lr) rigidly, shown in pairs.html"
+    )
+    add_processes(parser, num_processes=1)
     parser.set_defaults(run=_plan_hr)
 
 
 def _plan_hr(arguments: argparse.Namespace) -> tuple[str, int]:
     from acnn_nnunet.sr.planning.command import PlanHROptions, plan_hr
 
-    return plan_hr(arguments.dataset, options_from(PlanHROptions, arguments)), 0
+    outcome = plan_hr(arguments.dataset, options_from(PlanHROptions, arguments))
+    return outcome.text, outcome.exit_code
 
 
 def _add_degrade(commands: argparse._SubParsersAction) -> None:

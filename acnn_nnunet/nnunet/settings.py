@@ -216,6 +216,12 @@ class Settings:
     clean_share: float = setting(
         0.5, "prior", "share of label maps that reach the autoencoder without swaps and noise", high=1.0
     )
+    pair_share: float = setting(
+        0.5,
+        "thick slices",
+        "share of the samples that are real pairs, where `plan-hr` found some; the others are simulated",
+        high=1.0,
+    )
     slice_motion_mm: float = setting(0.0, "thick slices", "largest shift of a simulated slice along each in-plane axis")
     slice_rotation_deg: float = setting(
         0.0, "thick slices", "largest in-plane rotation of a simulated slice", high=180.0

@@ -1,5 +1,8 @@
 """The places where nnU-Net leaves no straight way, each with its reason."""
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -49,3 +52,18 @@ def as_dice_counts(explained: Tensor, missed: Tensor) -> dict[str, Any]:
     """
     counts = {"tp_hard": explained / 2, "fp_hard": missed, "fn_hard": torch.zeros_like(missed)}
     return {name: count.cpu().numpy() for name, count in counts.items()}
+
+
+@contextlib.contextmanager
+def data_loader_class(kind: type) -> Iterator[None]:
+    """Let the host's trainer make its loaders of a class of ours, which inherits its own, while the context lasts.
+
+    nnU-Net 2.8.1 names `nnUNetDataLoader` inside `get_dataloaders`, which builds, wraps and starts them in one go.
+    """
+    module: Any = sys.modules[nnUNetTrainer.__module__]
+    before = module.nnUNetDataLoader
+    module.nnUNetDataLoader = kind
+    try:
+        yield
+    finally:
+        module.nnUNetDataLoader = before

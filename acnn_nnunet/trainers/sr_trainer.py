@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from acnn_nnunet.nnunet.workarounds import as_dice_counts
 from acnn_nnunet.sr.inference.validation import SimulatedValidation, score_images
+from acnn_nnunet.sr.pairs.finding import PairFiles
+from acnn_nnunet.sr.pairs.validation import RealValidation
 from acnn_nnunet.sr.srcnn import SRCNN, features_for
 from acnn_nnunet.sr.stack_geometry import ThroughPlane
 from acnn_nnunet.sr.training.image_loss import HuberLoss, ImageTarget
@@ -83,10 +85,8 @@ class SRTrainer(ThickSliceTrainer):
         return HuberLoss()
 
     def _with_stacks(self, batch: dict) -> dict[str, Any]:
-        image = batch["data"].to(self.device, non_blocking=True)
-        scale, offset = self._units.of(batch["keys"], like=image)
-        stacks = super()._with_stacks({**batch, "data": image})
-        return {**stacks, "target": [ImageTarget(image, scale, offset)]}
+        made = self._stacks_of(batch)
+        return {**batch, "data": made.stack, "target": [ImageTarget(made.image, made.scale, made.offset)]}
 
     def _score(self, validation: SimulatedValidation, images: Mapping[str, Sequence[Path]]) -> None:
         pairs = [
@@ -94,11 +94,18 @@ class SRTrainer(ThickSliceTrainer):
             for case, references in images.items()
             for reference, prediction in zip(references, validation.targets(case, references), strict=True)
         ]
-        summary = score_images(pairs, validation.predictions)
+        self._log_scores(score_images(pairs, validation.predictions))
+
+    def _score_real(self, real: RealValidation, pairs: Sequence[tuple[str, PairFiles]]) -> None:
+        names = [name for case, files in pairs for name in real.targets(case, files)]
+        compared = [(real.references / name, real.predictions / name) for name in names]
+        self._log_scores(score_images(compared, real.predictions), of="real_stacks_")
+
+    def _log_scores(self, summary: Mapping[str, Any], *, of: str = "") -> None:
         for name, measured in summary["metrics"].items():
             if measured["mean"] is not None:
-                self.logger.log_summary(f"final_val/{name}", measured["mean"])
-                self.print_to_log_file(f"Mean Validation {name}: ", measured["mean"], also_print_to_console=True)
+                self.logger.log_summary(f"final_val/{of}{name}", measured["mean"])
+                self.print_to_log_file(f"Mean Validation {of}{name}: ", measured["mean"], also_print_to_console=True)
 
 
 def _squares(values: Tensor) -> Tensor:

@@ -17,10 +17,16 @@ from torch._dynamo import OptimizedModule
 from acnn_nnunet.nnunet.folds import raw_images
 from acnn_nnunet.nnunet.models import ModelBundle
 from acnn_nnunet.nnunet.plans import dataset_id
-from acnn_nnunet.sr.degradation.acquisition import Acquisition, acquire
+from acnn_nnunet.nnunet.workarounds import data_loader_class
+from acnn_nnunet.sr.degradation.acquisition import Acquisition
 from acnn_nnunet.sr.inference.command import Inference
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.inference.validation import SimulatedValidation, score_labels
+from acnn_nnunet.sr.pairs.batches import StackBatch, StackBatches
+from acnn_nnunet.sr.pairs.dataset import PairedDataset, PairLoader
+from acnn_nnunet.sr.pairs.finding import PairFiles, find_pairs
+from acnn_nnunet.sr.pairs.store import PairRecord, pairs_folder, records_of
+from acnn_nnunet.sr.pairs.validation import RealValidation
 from acnn_nnunet.sr.stack_geometry import ThroughPlane
 from acnn_nnunet.sr.training.stack_units import StackUnits
 from acnn_nnunet.trainers.own_network_trainer import OwnNetworkTrainer
@@ -32,10 +38,12 @@ class ThickSliceTrainer(OwnNetworkTrainer):
     Attributes:
         predicts_image: whether the network puts out images, not labels.
         through_plane: factor and axis of the stacks.
-        acquisition: of the stacks, in training and validation.
+        acquisition: of the simulated stacks, in training and validation.
+        pairs: of the dataset, real stacks and HR images, by case; none with `pair_share=0`.
 
     Raises:
         ValueError: if the configuration was not made by plan-hr.
+        FileNotFoundError: if its pairs are gone.
     """
 
     predicts_image = False
@@ -61,7 +69,16 @@ class ThickSliceTrainer(OwnNetworkTrainer):
             motion_mm=self.settings.slice_motion_mm,
             rotation_deg=self.settings.slice_rotation_deg,
         )
-        self._units = StackUnits(self._load_case, manager, self.through_plane)
+        self._pairs_folder = pairs_folder(manager.configuration, Path(self.preprocessed_dataset_folder_base))
+        self.pairs = self._read_pairs()
+        self._batches = StackBatches(
+            self.acquisition,
+            StackUnits(self._load_case, manager, self.through_plane),
+            manager.spacing,
+            self.through_plane.axis,
+            len(manager.normalization_schemes),
+            self.pairs,
+        )
 
     @classmethod
     def build_own_network(
@@ -81,9 +98,30 @@ class ThickSliceTrainer(OwnNetworkTrainer):
             num_output_channels,
         )
 
+    def get_tr_and_val_datasets(self):
+        """Return the host's datasets, each with the pairs of its cases."""
+        training, validation = super().get_tr_and_val_datasets()
+        return self._with_pairs(training), self._with_pairs(validation)
+
+    def get_dataloaders(self):
+        """Return the host's loaders; where there are pairs, they cut patches between the slices."""
+        if not self.pairs:
+            return super().get_dataloaders()
+        with data_loader_class(PairLoader):
+            return super().get_dataloaders()
+
     def on_train_start(self):
-        """Say before training, not after it, that `--val` will lack its images."""
+        """Say how many pairs there are, and before training, not after it, that `--val` will lack its images."""
         super().on_train_start()
+        if self.pairs:
+            training, _ = self.do_split()
+            count = len(set(training) & set(self.pairs))
+            self.print_to_log_file(
+                f"pairs: {count} of {len(training)} training cases have a real stack; {self.settings.pair_share:g} of "
+                f"the samples are pairs (setting pair_share)."
+                if count
+                else f"WARNING: none of the {len(training)} training cases has a real stack: all samples are simulated."
+            )
         try:
             self._validation_images()
         except FileNotFoundError as error:
@@ -100,7 +138,8 @@ class ThickSliceTrainer(OwnNetworkTrainer):
     def perform_actual_validation(self, save_probabilities: bool = False):
         """Run predict-hr's code on stacks simulated from the fold's validation images; write `validation/` and scores.
 
-        The stacks lie in `validation_stacks/` beside it. They move as the settings say, the same in every run.
+        The stacks lie in `validation_stacks/` beside it. They move as the settings say, the same in every run. Real
+        stacks of validation cases are predicted into `validation_pairs/`, and scored there.
 
         Raises:
             FileNotFoundError: if nnUNet_raw lacks the images.
@@ -110,15 +149,16 @@ class ThickSliceTrainer(OwnNetworkTrainer):
         if save_probabilities:
             self.print_to_log_file("WARNING: --npz is left out: predictions for thick slices are written without it.")
         images = self._validation_images()
-        validation = self._simulated_validation()
-        ours = list(images)
-        if self.is_ddp:
-            ours = ours[self.local_rank :: dist.get_world_size()]
-        validation.run({case: images[case] for case in ours})
+        validation, real, pairs = self._simulated_validation(), self._real_validation(), self._validation_pairs()
+        validation.run({case: images[case] for case in self._share_of(images)})
+        if pairs:
+            real.run({case: pairs[case] for case in self._share_of(pairs)})
         if self.is_ddp:
             dist.barrier()
         if self.local_rank == 0:
             self._score(validation, images)
+            if pairs:
+                self._score_real(real, [(case, files) for case, (files, _) in pairs.items()])
             self.print_to_log_file("Validation complete", also_print_to_console=True)
 
     def _check_configuration(self) -> None:
@@ -140,12 +180,55 @@ class ThickSliceTrainer(OwnNetworkTrainer):
         self.logger.log_summary("final_val/foreground_dice", metrics["foreground_mean"]["Dice"])
         self.print_to_log_file("Mean Validation Dice: ", metrics["foreground_mean"]["Dice"], also_print_to_console=True)
 
+    def _score_real(self, real: RealValidation, pairs: Sequence[tuple[str, PairFiles]]) -> None:
+        """Score what was predicted for real stacks, and write `summary.json`."""
+        metrics = score_labels(real.model, real.predictions, real.references, num_processes=default_num_processes)
+        self.logger.log_summary("final_val/real_stacks_dice", metrics["foreground_mean"]["Dice"])
+        dice = metrics["foreground_mean"]["Dice"]
+        self.print_to_log_file(f"Mean Validation Dice on {len(pairs)} real stacks: ", dice, also_print_to_console=True)
+
     def _with_stacks(self, batch: dict) -> dict[str, Any]:
         """Return a batch of the host's loader with stacks in the place of HR patches, as predict-hr normalises them."""
-        image = batch["data"].to(self.device, non_blocking=True)
-        scale, offset = self._units.of(batch["keys"], like=image)
-        stack = acquire(image, self.acquisition, self.configuration_manager.spacing, axis=self.through_plane.axis)
-        return {**batch, "data": (stack - offset) / scale}
+        return {**batch, "data": self._stacks_of(batch).stack}
+
+    def _stacks_of(self, batch: dict) -> StackBatch:
+        return self._batches.of(batch["data"].to(self.device, non_blocking=True), batch["keys"])
+
+    def _read_pairs(self) -> dict[str, PairRecord]:
+        """Return the pairs that training may use, of all folds."""
+        if self._pairs_folder is None or self.settings.pair_share == 0:
+            return {}
+        return {record.case: record for record in records_of(self._pairs_folder)}
+
+    def _with_pairs(self, cases: Any) -> Any:
+        if not self.pairs or self._pairs_folder is None:
+            return cases
+        return PairedDataset(
+            cases,
+            self._pairs_folder,
+            [case for case in cases.identifiers if case in self.pairs],
+            pair_share=self.settings.pair_share,
+            factor=self.through_plane.factor,
+            axis=self.through_plane.axis,
+            num_channels=len(self.configuration_manager.normalization_schemes),
+            change_intensities=not self.predicts_image,
+        )
+
+    def _share_of(self, cases: Mapping[str, Any]) -> list[str]:
+        """Return the cases of this process."""
+        names = list(cases)
+        return names[self.local_rank :: dist.get_world_size()] if self.is_ddp else names
+
+    def _validation_pairs(self) -> dict[str, tuple[PairFiles, PairRecord]]:
+        """Return files and record of each pair of the fold's validation cases, whatever `pair_share` is."""
+        if self._pairs_folder is None:
+            return {}
+        _, cases = self.do_split()
+        references = Path(self.preprocessed_dataset_folder_base) / "gt_segmentations"
+        channels = len(self.configuration_manager.normalization_schemes)
+        files, _ = find_pairs(self.plans_manager.dataset_name, self.dataset_json, references, num_channels=channels)
+        records = {record.case: record for record in records_of(self._pairs_folder, cases)}
+        return {case: (files[case], record) for case, record in records.items() if case in files}
 
     def _load_case(self, case: str) -> tuple[np.ndarray, np.ndarray]:
         dataset_class = self.dataset_class or infer_dataset_class(self.preprocessed_dataset_folder)
@@ -157,6 +240,25 @@ class ThickSliceTrainer(OwnNetworkTrainer):
         return raw_images(self.plans_manager.dataset_name, self.dataset_json, cases)
 
     def _simulated_validation(self) -> SimulatedValidation:
+        return SimulatedValidation(
+            self._model(),
+            self.acquisition,
+            Inference(device=str(self.device)),
+            predictions=Path(self.output_folder) / "validation",
+            stacks=Path(self.output_folder) / "validation_stacks",
+            log=self.print_to_log_file,
+        )
+
+    def _real_validation(self) -> RealValidation:
+        return RealValidation(
+            self._model(),
+            Inference(device=str(self.device)),
+            predictions=Path(self.output_folder) / "validation_pairs",
+            references=Path(self.output_folder) / "validation_pairs_references",
+            log=self.print_to_log_file,
+        )
+
+    def _model(self) -> HRModel:
         network = self.network.module if self.is_ddp else self.network
         if isinstance(network, OptimizedModule):
             network = network._orig_mod
@@ -169,14 +271,7 @@ class ThickSliceTrainer(OwnNetworkTrainer):
             fold_weights=[network.state_dict()],
             mirror_axes=tuple(self.inference_allowed_mirroring_axes or ()),
         )
-        return SimulatedValidation(
-            HRModel(bundle, self.predicts_image),
-            self.acquisition,
-            Inference(device=str(self.device)),
-            predictions=Path(self.output_folder) / "validation",
-            stacks=Path(self.output_folder) / "validation_stacks",
-            log=self.print_to_log_file,
-        )
+        return HRModel(bundle, self.predicts_image)
 
 
 class SubPixelSegTrainer(ThickSliceTrainer):

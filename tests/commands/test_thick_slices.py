@@ -27,7 +27,9 @@ def called(monkeypatch):
     for function in ("degradation.command.degrade_folder", "inference.command.predict_hr"):
         monkeypatch.setattr(f"acnn_nnunet.sr.{function}", record)
     monkeypatch.setattr("acnn_nnunet.sr.inference.interpolation.interpolate_folder", record)
-    monkeypatch.setattr("acnn_nnunet.sr.planning.command.plan_hr", lambda *words: (record(*words), "planned")[1])
+    monkeypatch.setattr(
+        "acnn_nnunet.sr.planning.command.plan_hr", lambda *words: (record(*words), Outcome("planned"))[1]
+    )
     return calls
 
 

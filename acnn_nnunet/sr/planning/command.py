@@ -1,4 +1,4 @@
-"""`acnn-nnunet plan-hr`: a configuration that takes thick slices and returns thin ones, written into the plans."""
+"""`acnn-nnunet plan-hr`: a configuration that takes thick slices and returns thin ones, and the dataset's pairs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,12 @@ from typing import Any
 import numpy as np
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.nnunet.plans import HR_KEY, check_configuration_name, check_has_configuration, find_plans
+from acnn_nnunet.sr.pairs.command import PairOptions, prepare_pairs
+from acnn_nnunet.sr.pairs.finding import stacks_folder
+from acnn_nnunet.sr.pairs.store import FOLDER_KEY, prepared_cases
 from acnn_nnunet.sr.planning.configuration import MIN_EDGE, hr_configuration
 from acnn_nnunet.sr.stack_geometry import ThroughPlane, check_factor
 
@@ -26,6 +30,8 @@ class PlanHROptions:
         name: of the new configuration; None is `3d_hr_xK`.
         axis: the through-plane axis of the NIfTI files; None is the axis of the largest spacing, and the last one where
             all are equal.
+        register: align each real pair of the dataset rigidly.
+        num_processes: that prepare pairs.
     """
 
     factor: int
@@ -33,21 +39,24 @@ class PlanHROptions:
     plans_identifier: str = "nnUNetPlans"
     name: str | None = None
     axis: int | None = None
+    register: bool = False
+    num_processes: int = 1
 
 
-def plan_hr(dataset: str, options: PlanHROptions) -> str:
+def plan_hr(dataset: str, options: PlanHROptions) -> Outcome:
     """Write the configuration `3d_hr_xK` into the plans: it inherits the HR one and shares its preprocessed data.
 
     The patch is the base's where K divides it, or else the nearest larger one that the network can halve; the network's
     topology is planned for the LR patch and spacing, its widths are the base's; the batch takes as much memory as the
-    base's. A configuration that plan-hr wrote from the same base is replaced.
+    base's. A configuration that plan-hr wrote from the same base is replaced. Where the raw dataset has `imagesTr_lr`,
+    its pairs are prepared for the configuration.
 
     Args:
         dataset: id or name.
         options: of the configuration.
 
     Returns:
-        A sentence that says what was written.
+        What was written; not complete if a stack of `imagesTr_lr` was refused.
 
     Raises:
         ValueError: for an unknown dataset or configuration, a base, factor or axis that cannot work, or a taken name.
@@ -76,7 +85,22 @@ def plan_hr(dataset: str, options: PlanHROptions) -> str:
     )
     if patch != list(configuration["patch_size"]):
         sentence += f". The patch is not {base}'s: a prior for it is trained on {name} itself"
-    return sentence
+    if stacks_folder(dataset_name) is None:
+        return Outcome(sentence)
+    pairs = _add_pairs(dataset_name, plans_file, name, options)
+    return Outcome(f"{sentence}\n{pairs.text}", pairs.excluded)
+
+
+def _add_pairs(dataset: str, plans_file: Path, name: str, options: PlanHROptions) -> Outcome:
+    """Prepare the dataset's pairs, and name their folder in the configuration if there is one of them at least."""
+    folder = plans_file.parent / f"{options.plans_identifier}_{name}_pairs"
+    pair_options = PairOptions(name, options.plans_identifier, options.register, options.num_processes)
+    outcome = prepare_pairs(dataset, folder, pair_options)
+    if prepared_cases(folder):
+        plans = json.loads(plans_file.read_text())
+        plans["configurations"][name][HR_KEY][FOLDER_KEY] = folder.name
+        write_json(plans_file, plans)
+    return outcome
 
 
 def _through_plane_axis(

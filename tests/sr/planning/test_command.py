@@ -11,7 +11,7 @@ from acnn_nnunet.sr.stack_geometry import ThroughPlane
 
 
 def test_a_patch_that_the_factor_divides(plans):
-    sentence = plan_hr("5", PlanHROptions(factor=4))
+    sentence = plan_hr("5", PlanHROptions(factor=4)).text
     assert sentence == (
         "Dataset005_Toy: wrote configuration 3d_hr_x4 (from 3d_fullres; every 4 slices along NIfTI axis 2 are one; "
         f"patch 4×16×16 in, 16×16×16 out; batch size 22) to {plans.file}"
@@ -53,7 +53,7 @@ def test_a_patch_that_the_factor_divides(plans):
 )
 def test_the_patch_grows_only_where_the_factor_does_not_divide_it(plans, length, planned, deepest):
     plans.change(patch_size=[length, 32, 32])
-    sentence = plan_hr("5", PlanHROptions(factor=4))
+    sentence = plan_hr("5", PlanHROptions(factor=4)).text
     configuration = plans.written("3d_hr_x4")
     assert configuration["patch_size"] == [planned, 32, 32]
     assert configuration["architecture"]["arch_kwargs"]["strides"] == [[1, 1, 1], [1, 2, 2], [1, 2, 2], deepest]
@@ -74,7 +74,7 @@ def test_the_patch_grows_only_where_the_factor_does_not_divide_it(plans, length,
 def test_the_through_plane_axis(plans, spacing, transpose, axis, plans_axis, nifti_axis):
     plans.content["transpose_forward"] = transpose
     plans.change(spacing=spacing)
-    sentence = plan_hr("5", PlanHROptions(factor=2, axis=axis))
+    sentence = plan_hr("5", PlanHROptions(factor=2, axis=axis)).text
     assert f"along NIfTI axis {nifti_axis} are" in sentence
     configuration = plans.written("3d_hr_x2")
     assert configuration["acnn_hr"]["axis"] == configuration["architecture"]["arch_kwargs"]["axis"] == plans_axis

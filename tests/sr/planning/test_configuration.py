@@ -25,7 +25,7 @@ def test_memory_is_the_hosts_estimate_with_any_number_of_loader_workers(plans, m
     )
     monkeypatch.setenv("nnUNet_n_proc_DA", "0")  # as many threads, to the host
     assert configuration._memory([16, 16, 16], (1, 3), architecture) == expected
-    assert "wrote configuration 3d_hr_x4" in plan_hr("5", PlanHROptions(factor=4))
+    assert "wrote configuration 3d_hr_x4" in plan_hr("5", PlanHROptions(factor=4)).text
 
 
 def test_the_hosts_limits(plans, tmp_path):
