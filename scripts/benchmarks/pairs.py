@@ -103,12 +103,12 @@ def page_of(rows: list[dict[str, str]]) -> str:
     lines = [
         "# Registration of pairs",
         "",
-        "How far `plan-hr --register` misses a known rigid motion. Real volumes are moved, become thick slices with 5 %",
-        "noise, and are registered against the volume at rest. Errors at the stack's centre: median and worst case.",
+        "How far `plan-hr --register` misses a known rigid motion. Real volumes are moved, become thick slices with",
+        "5 % noise, and are registered against the volume at rest. Errors at the stack's centre: median, worst.",
         f"Target: {TARGET_MM:g} mm and {TARGET_DEG:g}°. Written by `python -m scripts.benchmarks.pairs --page`.",
         "",
-        "| data | motion up to, per axis | stacks | before, mm | before, ° | median, mm | median, ° | worst, mm | worst, ° "
-        "| within the target |",
+        "| data | motion up to, per axis | stacks | before, mm | before, ° | median, mm | median, ° | worst, mm "
+        "| worst, ° | within the target |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for data in dict.fromkeys(row["data"] for row in rows):
