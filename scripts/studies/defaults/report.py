@@ -17,10 +17,12 @@ SETS = {"clean": (CLEAN,), "study's kinds": STUDY_KINDS, "TorchIO's kinds": TORC
 # What a row of the first table is called: the one thing that its arm has and its baseline has not.
 STEPS = {
     "none_unmirrored": "not mirroring",
-    "none_unmirrored_hidden": "hidden parts",
+    "none_unmirrored_hidden": "hidden parts, in half of the images",
+    "none_unmirrored_hidden_quarter": "hidden parts, in a quarter of them",
     "roi_0.3_decoded_unmirrored": "the prior",
     "roi_0.3_decoded_unmirrored_hidden": "the prior, on top of hidden parts",
 }
+HIDDEN_PARTS = {0.5: "none_unmirrored_hidden", 0.25: "none_unmirrored_hidden_quarter"}
 PRIORS_OF_PAPER = {
     "paper_unmirrored": "the paper's prior, λ1 = .01",
     "hybrid_pc_unmirrored": "the hybrid prior, ratio 0.3",
@@ -126,15 +128,20 @@ def choice_table(images: pd.DataFrame, pairs: dict[tuple[str, str], str]) -> str
 
 
 def choice(images: pd.DataFrame) -> str:
-    """Return what the rule of `arms.py` says of hidden parts on a dataset, in one sentence."""
+    """Return what the rule of `arms.py` says of both shares of hidden parts on a dataset, in one sentence each."""
+    found = {share: _choice(images, arm, share) for share, arm in HIDDEN_PARTS.items()}
+    return "\n".join(filter(None, found.values())) or "The rule for `hidden_parts` has no run to judge."
+
+
+def _choice(images: pd.DataFrame, arm: str, share: float) -> str:
     selection = images[images["part"] == SELECTION]
     clean, bad = selection["kind"] == CLEAN, selection["kind"].isin(DECIDING) & (selection["kind"] != CLEAN)
-    pair = ("none_unmirrored_hidden", "none_unmirrored")
     found = [
-        compare(selection[rows], *pair, score) for rows, score in ((bad, HAUSDORFF), (clean, DICE), (clean, HAUSDORFF))
+        compare(selection[rows], arm, BASELINES[arm], score)
+        for rows, score in ((bad, HAUSDORFF), (clean, DICE), (clean, HAUSDORFF))
     ]
     if found[0] is None:
-        return "The rule for `hidden_parts` has no run to judge."
+        return ""
     conditions = {
         "shorter Hausdorff distances on deciding kinds": found[0].interval[1] < 0,
         "no loss of Dice on clean images": found[1].interval[0] > -0.002,
@@ -144,7 +151,7 @@ def choice(images: pd.DataFrame) -> str:
     seeds = len(found[0].seeds)
     few = "" if seeds >= SEEDS else f" This is {seeds} of {SEEDS} seeds, so nothing is decided yet."
     said = f"does not hold: not shown are {', '.join(failed)}" if failed else "holds"
-    return f"The rule for `hidden_parts` as a default {said}.{few}"
+    return f"The rule for `hidden_parts={share:g}` as a default {said}.{few}"
 
 
 def targets_section(images: pd.DataFrame) -> str:

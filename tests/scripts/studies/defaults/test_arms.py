@@ -32,6 +32,7 @@ def test_an_arm_has_a_prior_where_it_weighs_one(arm):
 _ONE_THING = {
     "none_unmirrored": {"mirroring"},
     "none_unmirrored_hidden": {"hidden_parts"},
+    "none_unmirrored_hidden_quarter": {"hidden_parts"},
     "roi_0.3_decoded_unmirrored": {"prior_weight"},
     "roi_0.3_decoded_unmirrored_hidden": {"prior_weight"},
     "hybrid_pc_unmirrored": {"prior_weight"},

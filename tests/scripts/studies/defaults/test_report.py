@@ -36,7 +36,7 @@ def test_a_page_says_what_each_step_brings(tmp_path, monkeypatch):
     page = (tmp_path / "defaults.md").read_text()
     assert "| `none` itself | 4 | 0.800 | 4.00 | 0.800 | 8.00 |" in page
     assert "| not mirroring | 4 | +0.020 [+0.020, +0.020] | +0.00 [+0.00, +0.00] (+0 %) |" in page
-    assert "| hidden parts | 4 | +0.010 [+0.010, +0.010] | +0.00 [+0.00, +0.00] (+0 %) " in page
+    assert "| hidden parts, in half of the images | 4 | +0.010 [+0.010, +0.010] | +0.00 [+0.00, +0.00] (+0 %) " in page
     assert "-4.00 [-4.00, -4.00] (-50 %)" in page
     assert "Not run yet: the prior; the prior, on top of hidden parts; all together: `roi_0.3" in page
     assert "## Hearts (ACDC)\n\nNo run of this version yet." in page
@@ -93,7 +93,12 @@ def test_without_a_run_the_page_stands(tmp_path, monkeypatch):
 )
 def test_the_rule_for_hidden_parts(hidden, seeds, said):
     rows = scores({"none_unmirrored": 0.82, "none_unmirrored_hidden": hidden}, seeds=seeds)
+    assert report.choice(rows).startswith("The rule for `hidden_parts=0.5`")
     assert report.choice(rows).endswith(said)
+    quarter = rows.replace({"arm": {"none_unmirrored_hidden": "none_unmirrored_hidden_quarter"}})
+    assert report.choice(pd.concat([rows, quarter]).drop_duplicates()) == (
+        report.choice(rows) + "\n" + report.choice(rows).replace("=0.5", "=0.25")
+    )
     # Confirmation cases choose nothing.
     confirmed = rows.assign(part="confirmation")
     assert report.choice(confirmed) == "The rule for `hidden_parts` has no run to judge."
