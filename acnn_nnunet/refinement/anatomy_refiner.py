@@ -1,19 +1,20 @@
 """One prediction, corrected by the learnt anatomy: on the prior's grid, and back on the image's."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
-import cc3d
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from acnn_nnunet.evaluation.masks.scores import largest_component
 from acnn_nnunet.fold_prior.coder import Coder
 from acnn_nnunet.fold_prior.held_out import as_target
 from acnn_nnunet.nnunet.cases import main_pieces
 from acnn_nnunet.refinement.completion import Completion
+from acnn_nnunet.refinement.main_part import TOO_LARGE, Explained, MainPart, count_pieces, find_main_part
 from acnn_nnunet.refinement.mending import ROUNDS, AnatomyOf, Proposal, propose
 from acnn_nnunet.refinement.placement import Placement, place_grid
 from acnn_nnunet.refinement.predictions import Prediction, decided
@@ -26,8 +27,6 @@ REFINED, KEPT, LEFT = "refined", "kept", "left"
 PROJECT, COMPLETE, BOTH = "project", "complete", "complete+project"
 LEAST_RESEMBLANCE = 0.35
 """Dice of a prediction's anatomy and its reconstruction below which nothing in the prior resembles it."""
-
-_OBJECT_SHARE = 0.5  # of the largest piece: what is smaller, far from it, is no object of its own
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,35 @@ class Refined:
 
 
 @dataclass(frozen=True)
+class Opinion:
+    """What a prior says of a prediction.
+
+    Attributes:
+        values: the prediction's label map without debris, axes in the plans' order.
+        measures: by name.
+        proposals: what each method would change.
+    """
+
+    values: np.ndarray
+    measures: dict[str, float]
+    proposals: dict[str, Proposal]
+
+    @property
+    def resembles(self) -> bool:
+        """Whether anything in the prior resembles the prediction."""
+        return self.measures["resemblance"] >= LEAST_RESEMBLANCE
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A prediction on the prior's grid, and its reconstruction; maps (1, C, …) on the CPU."""
+
+    maps: Tensor
+    code: Tensor
+    anatomy: Tensor
+
+
+@dataclass(frozen=True)
 class AnatomyRefiner:
     """Corrects predictions with a prior.
 
@@ -65,13 +93,13 @@ class AnatomyRefiner:
     def single(self) -> tuple[int, ...]:
         """Channels whose label is one piece, islands aside, in the prior's mean shape."""
         mean = self.coder.mean_shape.numpy() > 0.5
-        return tuple(channel for channel in self.coder.names if _pieces(main_pieces(mean[channel]))[1] == 1)
+        return tuple(channel for channel in self.coder.names if count_pieces(main_pieces(mean[channel])) == 1)
 
     @cached_property
     def is_one_piece(self) -> bool:
         """Whether all of the anatomy is one piece in the prior's mean shape."""
         anatomy = self.coder.labels.foreground(self.coder.mean_shape[None])[0, 0].numpy()
-        return _pieces(main_pieces(anatomy))[1] == 1
+        return count_pieces(main_pieces(anatomy)) == 1
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -80,21 +108,32 @@ class AnatomyRefiner:
 
     def refine(self, prediction: Prediction) -> Refined:
         """Return the corrected label map of a prediction, or the prediction with the reason why it is left."""
-        found = self.propose(prediction, by_recipe=True)
-        if isinstance(found, str):
-            return Refined(prediction.values, LEFT, found)
-        proposals, measures = found
-        if measures["resemblance"] < LEAST_RESEMBLANCE:
+        opinion = self.propose(prediction, by_recipe=True)
+        if isinstance(opinion, str):
+            return self._left(prediction, opinion)
+        measures = opinion.measures
+        if not opinion.resembles:
             reason = f"nothing in the prior resembles it (Dice with its reconstruction {measures['resemblance']:.2f})"
             return Refined(prediction.values, LEFT, reason, measures)
         step = self.recipe.step_for(measures)
         if step is None:
             return Refined(prediction.values, KEPT, "the calibration expects no gain", measures)
-        return Refined(self.written_back(prediction, proposals[step.method], step), REFINED, "", measures)
+        return Refined(self.written_back(prediction, opinion, step), REFINED, "", measures)
+
+    def _left(self, prediction: Prediction, reason: str) -> Refined:
+        """Return a prediction as it is, one that is too large without islands of labels that are one piece."""
+        values = prediction.values.copy()
+        for channel in self.single if reason == TOO_LARGE and not self.coder.labels.regions else ():
+            mask = values == channel
+            if mask.any():
+                values[mask & ~largest_component(mask)] = 0
+        if (values == prediction.values).all():
+            return Refined(prediction.values, LEFT, reason)
+        return Refined(values, LEFT, f"{reason}; its islands are removed")
 
     def propose(
         self, prediction: Prediction, methods: Collection[str] = (), *, by_recipe: bool = False
-    ) -> tuple[dict[str, Proposal], dict[str, float]] | str:
+    ) -> Opinion | str:
         """Return what methods would change and measures of a prediction, or why it is left.
 
         Args:
@@ -104,85 +143,91 @@ class AnatomyRefiner:
         """
         values = prediction.values.transpose(self.order)
         spacing_mm = tuple(prediction.spacing_mm[axis] for axis in self.order)
-        main = self._main_part(values, spacing_mm)
-        if isinstance(main, str):
-            return main
-        placement = self._place(main, spacing_mm)
+        part = self._main_part(values, spacing_mm)
+        if isinstance(part, str):
+            return part
+        values = np.where(part.debris, 0, values)
+        placement = self._place(part.anatomy, spacing_mm)
         box = self._reach(placement, values.shape)
-        soft = self._soft(prediction, values, box)
-        measures, rounds, proposals = self._measures(soft, main[box], spacing_mm), ROUNDS, {}
+        soft = self._soft(prediction, values, box, part.debris[box])
+        look = self._look(soft, self._place(part.anatomy[box], spacing_mm))
+        measures, rounds, proposals = self._measures(look), ROUNDS, {}
         methods = methods or self.methods
         if by_recipe:
             step = self.recipe.step_for(measures)
             methods, rounds = ((), 0) if step is None else ((step.method,), ROUNDS if step.mends else 0)
         for method in methods:
-            place, anatomy_of, grid_mm = self._tools(method, spacing_mm)
+            place, anatomy_of, grid_mm = self._tools(method, spacing_mm, look)
             proposals[method] = propose(
                 soft,
                 box,
+                main=part.anatomy[box],
                 place=place,
                 anatomy_of=anatomy_of,
                 labels=self.coder.labels,
                 spacing_mm=grid_mm,
                 rounds=rounds,
             )
-        return proposals, measures
+        return Opinion(values, measures, proposals)
 
-    def lay(self, prediction: Prediction) -> tuple[Tensor, Placement] | str:
-        """Return soft maps (1, C, …) of a prediction on the prior's grid and where that lies, or why there is none."""
-        values = prediction.values.transpose(self.order)
-        spacing_mm = tuple(prediction.spacing_mm[axis] for axis in self.order)
-        main = self._main_part(values, spacing_mm)
-        if isinstance(main, str):
-            return main
-        placement = self._place(main, spacing_mm)
-        soft = self._soft(prediction, values, placement.box)
-        return placement.onto_grid(soft, beyond=self.coder.labels.background), placement
-
-    def written_back(self, prediction: Prediction, proposal: Proposal, step: Step) -> np.ndarray:
+    def written_back(self, prediction: Prediction, opinion: Opinion, step: Step) -> np.ndarray:
         """Return the prediction's label map with the mixture of its probabilities and a proposed anatomy in it."""
+        proposal = opinion.proposals[step.method]
         mixed = proposal.mixed(*self._shares(step))
-        refined = prediction.values.transpose(self.order).astype(np.int32)
+        refined = opinion.values.astype(np.int32)
         refined[proposal.box] = decided(mixed[0].numpy(), self.coder)
-        spacing_mm = tuple(prediction.spacing_mm[axis] for axis in self.order)
-        tidied = self._tidied(refined, spacing_mm).transpose(np.argsort(self.order))
-        return tidied.astype(prediction.values.dtype)
+        return self._tidied(refined).transpose(np.argsort(self.order)).astype(prediction.values.dtype)
 
-    def _main_part(self, values: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray | str:
-        """Return the mask of the anatomy without islands, or the reason why it is not of the prior's kind."""
+    def _main_part(self, values: np.ndarray, spacing_mm: tuple[float, ...]) -> MainPart | str:
+        """Return the anatomy in a label map, or the reason why it is not of the prior's kind."""
         ignore = self.coder.labels.ignore_label
         foreground = values > 0 if ignore is None else (values > 0) & (values != ignore)
         if not foreground.any():
             return "nothing is predicted"
-        main = main_pieces(foreground)
-        if self._place(main, spacing_mm).fits:
-            return main
-        objects = _largest_pieces(main, _OBJECT_SHARE)
-        if self.is_one_piece and self._place(objects, spacing_mm).fits:
-            return objects
-        pieces, count = _pieces(objects)
-        if count > 1 and self._place(pieces == np.bincount(pieces[objects]).argmax(), spacing_mm).fits:
-            return f"there are {count} objects, further apart than the prior's grid is long"
-        return "the anatomy is larger than the prior's grid"
+
+        def explain(mask: np.ndarray) -> Explained:
+            return self._explained(np.where(mask, values, 0), spacing_mm)
+
+        place = partial(self._place, spacing_mm=spacing_mm)
+        return find_main_part(foreground, place=place, explain=explain if self.is_one_piece else None)
+
+    def _explained(self, values: np.ndarray, spacing_mm: tuple[float, ...]) -> Explained:
+        """Return how a part of a label map agrees with its reconstruction."""
+        labels, placement = self.coder.labels, self._place(values > 0, spacing_mm)
+        look = self._look(self._hard(values[placement.box]), replace(placement, box=(slice(None),) * values.ndim))
+        anatomy, same = labels.foreground(look.maps), labels.hardened(look.maps) == labels.hardened(look.anatomy)
+        voxels = int((anatomy & same.all(1, keepdim=True)).sum())
+        return Explained(voxels, int(anatomy.sum()), _overlap(anatomy, labels.foreground(look.anatomy)))
 
     def _tools(
-        self, method: str, spacing_mm: tuple[float, ...]
+        self, method: str, spacing_mm: tuple[float, ...], look: _Look
     ) -> tuple[Callable[[np.ndarray], Placement], AnatomyOf, tuple[float, ...]]:
         """Return how a method lays its grid, what anatomy it finds there, and the spacing of the grid's voxels."""
         completion = self.completion
         if method == PROJECT or completion is None:
-            return lambda mask: self._place(mask, spacing_mm), self._reconstructed, self.coder.geometry.spacing_mm
+            known = partial(self._reconstructed, known=look)
+            return lambda mask: self._place(mask, spacing_mm), known, self.coder.geometry.spacing_mm
         grid_mm = tuple(float(mm) for mm in completion.bundle.configuration.spacing)
         if method == COMPLETE:
             return lambda mask: completion.place(mask, spacing_mm), lambda maps, _: completion.complete(maps), grid_mm
         return lambda mask: completion.place(mask, spacing_mm), self._completed_and_reconstructed, grid_mm
 
-    def _reconstructed(self, maps: Tensor, _: Placement | None = None) -> Tensor:
-        """Return the reconstruction g(f(maps)), soft, on the CPU."""
+    def _reconstructed(self, maps: Tensor, _: Placement | None = None, *, known: _Look | None = None) -> Tensor:
+        """Return the reconstruction g(f(maps)), soft, on the CPU: the known one, if it is of the same maps."""
+        if known is not None and torch.equal(maps, known.maps):
+            return known.anatomy
+        return self._coded(maps)[1]
+
+    @torch.no_grad()
+    def _coded(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return code and reconstruction of maps, on the CPU."""
         network = self.coder.prior.network
-        with torch.no_grad():
-            logits = network.decoder(network.encoder(maps.to(self.coder.device)))
-        return self.coder.labels.probabilities(logits.float()).cpu()
+        code = network.encoder(maps.to(self.coder.device))
+        return code.cpu(), self.coder.labels.probabilities(network.decoder(code).float()).cpu()
+
+    def _look(self, soft: Tensor, placement: Placement) -> _Look:
+        maps = placement.onto_grid(soft[placement.of_maps], beyond=self.coder.labels.background)
+        return _Look(maps, *self._coded(maps))
 
     def _completed_and_reconstructed(self, maps: Tensor, _: Placement) -> Tensor:
         """Return the reconstruction of what the completion makes of maps of its patch, on that patch."""
@@ -198,16 +243,12 @@ class AnatomyRefiner:
         completed[inner.of_maps] += inner.onto_box(change, beyond=(0.0,) * completed.shape[1])
         return completed
 
-    def _measures(self, soft: Tensor, main: np.ndarray, spacing_mm: tuple[float, ...]) -> dict[str, float]:
+    def _measures(self, look: _Look) -> dict[str, float]:
         """Return how like its reconstruction a prediction is, and how far its code lies from the training codes."""
         network, foreground = self.coder.prior.network, self.coder.labels.foreground
-        placement = self._place(main, spacing_mm)
-        maps = placement.onto_grid(soft[placement.of_maps], beyond=self.coder.labels.background)
-        with torch.no_grad():
-            code = network.encoder(maps.to(self.coder.device)).cpu()
-        distance = WhitenedDistance(network.code_covariance.cpu())(code, network.code_mean[None].cpu())
+        distance = WhitenedDistance(network.code_covariance.cpu())(look.code, network.code_mean[None].cpu())
         return {
-            "resemblance": _overlap(foreground(maps), foreground(self._reconstructed(maps))),
+            "resemblance": _overlap(foreground(look.maps), foreground(look.anatomy)),
             "mahalanobis": float(distance.sqrt()) / len(network.code_mean) ** 0.5,
         }
 
@@ -229,28 +270,35 @@ class AnatomyRefiner:
             thin[0], thick[0] = thin[1:].mean(), thick[1:].any()
         return thin, thick
 
-    def _tidied(self, values: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
+    def _tidied(self, values: np.ndarray) -> np.ndarray:
         """Return a label map without islands, where the prior's mean shape is one piece and where its labels are."""
         if self.coder.labels.regions:
             return values
-        main = self._main_part(values, spacing_mm)
-        if self.is_one_piece and not isinstance(main, str):
-            values[~main] = 0
+        if self.is_one_piece:
+            values[~main_pieces(values > 0)] = 0
         for channel in self.single:
             mask = values == channel
             if mask.any():
                 values[mask & ~main_pieces(mask)] = 0
         return values
 
-    def _soft(self, prediction: Prediction, values: np.ndarray, box: tuple[slice, ...]) -> Tensor:
+    def _soft(self, prediction: Prediction, values: np.ndarray, box: tuple[slice, ...], debris: np.ndarray) -> Tensor:
         """Return probabilities (1, C, …) of a box: the prediction's, or those that a label map stands for."""
+        if prediction.probabilities is None:
+            return softened(self._hard(values[box]))
+        index = (slice(None), *box)
+        turned = prediction.probabilities.transpose(0, *(1 + axis for axis in self.order))[index]
+        soft = torch.from_numpy(np.ascontiguousarray(turned)).float()[None]
+        if debris.any():
+            background = soft.new_tensor(self.coder.labels.background).view(1, -1, *(1,) * debris.ndim)
+            soft = torch.where(torch.from_numpy(debris), background, soft)
+        return soft
+
+    def _hard(self, values: np.ndarray) -> Tensor:
+        """Return hard maps (1, C, …) of a label map."""
         coder = self.coder
-        if prediction.probabilities is not None:
-            index = (slice(None), *box)
-            turned = prediction.probabilities.transpose(0, *(1 + axis for axis in self.order))[index]
-            return torch.from_numpy(np.ascontiguousarray(turned)).float()[None]
-        cut = values[box][None].astype(np.int16)
-        return softened(coder.labels.target_maps(as_target(cut, coder.prior.spec.labels, coder.labels)[None]))
+        target = as_target(values[None].astype(np.int16), coder.prior.spec.labels, coder.labels)
+        return coder.labels.target_maps(target[None])
 
     def _place(self, mask: np.ndarray, spacing_mm: Sequence[float]) -> Placement:
         size, grid_mm = self.coder.geometry.size, self.coder.geometry.spacing_mm
@@ -265,19 +313,6 @@ class AnatomyRefiner:
 def softened(maps: Tensor) -> Tensor:
     """Return what hard maps (1, C, Z, Y, X) say of probabilities: half of it themselves, half their neighbourhood."""
     return 0.5 * (maps + F.avg_pool3d(maps, 3, stride=1, padding=1, count_include_pad=False))
-
-
-def _largest_pieces(mask: np.ndarray, share: float) -> np.ndarray:
-    """Return the pieces of a mask with at least a share of the largest one's voxels."""
-    pieces, _ = _pieces(mask)
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return mask & (sizes >= share * sizes.max())[pieces]
-
-
-def _pieces(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    pieces, count = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=26, return_N=True)
-    return pieces, int(count)
 
 
 def _overlap(first: Tensor, second: Tensor) -> float:

@@ -1,9 +1,10 @@
-"""How much of the anatomy to mix in, and when, learnt from predictions with known truth.
+"""What a fold's validation predictions say about refining: which predictions, by which method, and how much.
 
-Predictions are divided by their resemblance with their reconstruction. Among the fold's validation predictions hardly
-one is bad, so that each is also spoilt in the ways that bad images spoil predictions: the copies tell what to do where
-the resemblance is lower than it is on clean images. In each band and for each label, method and mix are those that
-gain most. A band without a gain is left alone.
+A prediction falls into one of three bands of resemblance with its reconstruction. Among the fold's validation
+predictions hardly one is bad, so that each is also spoilt in the ways that bad images spoil predictions: the copies
+tell what to do where the resemblance is lower than it is on clean images. In each band the careful default stays,
+unless another method or mix, for all labels or for one, has gained more for sure. Where nothing gains, predictions are
+left alone. What is chosen was tried as it is: no combination is guessed.
 """
 
 from collections.abc import Sequence
@@ -12,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from acnn_nnunet.refinement.choices import DEFAULT, LEAVE, Choice, choices_of
 from acnn_nnunet.refinement.recipe import Band, Mix, Recipe, Step
 
 FORMAT_VERSION = 1
-MIXES = (Mix(), Mix(0.25), Mix(0.5), Mix(0.25, thick=True), Mix(0.5, thick=True), Mix(1.0, thick=True))
-"""What is tried for a label; the first is the prediction itself."""
 MIN_CASES = 10
 _FOLDS = 5
 _BAND_QUANTILES = (0.02, 0.25)
@@ -24,18 +24,18 @@ _BAND_QUANTILES = (0.02, 0.25)
 _HAUSDORFF_SHARE = 0.05
 """What halving the Hausdorff distance is worth, in Dice, is half of this."""
 _STANDARD_ERRORS = 1.0
-"""A gain counts less this many standard errors over patients: what is not sure to help is not done."""
+"""What an alternative gains beyond the default counts less this many standard errors over patients."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What each method and mix makes of one prediction.
+    """What each method and choice makes of one prediction.
 
     Attributes:
         unit: patient, or case where there are none.
         spoilt: whether it is a spoilt copy.
         resemblance: with its reconstruction, a Dice.
-        dice: (labels, methods, mixes) true Dice.
+        dice: (labels, methods, choices) true Dice; the first choice is the prediction itself.
         hausdorff_mm: in the same order.
     """
 
@@ -47,7 +47,7 @@ class Trial:
 
     @property
     def gains(self) -> np.ndarray:
-        """(labels, methods, mixes): Dice gained, and a share of the Hausdorff distance that is taken off."""
+        """(labels, methods, choices): Dice gained, and a share of the Hausdorff distance that is taken off."""
         before = self.hausdorff_mm[..., :1]
         shorter = np.clip((before - self.hausdorff_mm) / np.maximum(before, 1e-6), -1, 1)
         return self.dice - self.dice[..., :1] + _HAUSDORFF_SHARE * shorter
@@ -137,20 +137,18 @@ def calibrate(
 
 
 def choose_recipe(trials: Sequence[Trial], *, labels: Sequence[str], methods: Sequence[str]) -> Recipe:
-    """Return the bands of resemblance and the best mixture in each of them.
-
-    A label's mix is the one with the largest mean gain, less its standard error over patients; a method is the one
-    whose labels gain most together; a band in which no label gains is left alone.
-    """
+    """Return the bands of resemblance and the best choice in each of them."""
     clean = np.array([trial.resemblance for trial in trials if not trial.spoilt])
     limits = [*np.quantile(clean, _BAND_QUANTILES).tolist(), 1.0]
-    bands, low = [], -np.inf
+    bands: list[Band] = []
+    low = -np.inf
     for limit in limits:
         inside = [trial for trial in trials if low < trial.resemblance <= limit]
         if limit == limits[-1]:
             # What an image of usual quality costs or gains is for clean images to say.
             inside = [trial for trial in inside if not trial.spoilt]
-        bands.append(Band(limit, _best_step(inside, labels=labels, methods=methods)))
+        method, choice = _best(inside, labels=labels, methods=methods)
+        bands += choice.bands(method, low, limit)
         low = limit
     return Recipe(tuple(bands))
 
@@ -163,30 +161,30 @@ def outcome_of_recipe(
     if step is None:
         return 0.0, 0.0, False
     method = list(methods).index(step.method)
-    changes = []
-    for label, name in enumerate(labels):
-        mix = MIXES.index(step.mix_of(name))
-        of_label = (
-            values[label, method, mix] - values[label, method, 0] for values in (trial.dice, trial.hausdorff_mm)
-        )
-        changes.append(tuple(of_label))
-    dice, hausdorff = np.nanmean(changes, axis=0)
-    return float(dice), float(hausdorff), True
+    tried = [choice.step(step.method, trial.resemblance) for choice in choices_of(labels)].index(step)
+    dice, hausdorff = (
+        float(np.nanmean(values[:, method, tried] - values[:, method, 0]))
+        for values in (trial.dice, trial.hausdorff_mm)
+    )
+    return dice, hausdorff, True
 
 
-def _best_step(trials: Sequence[Trial], *, labels: Sequence[str], methods: Sequence[str]) -> Step | None:
+def _best(trials: Sequence[Trial], *, labels: Sequence[str], methods: Sequence[str]) -> tuple[str, Choice]:
+    """Return the method and choice that gain most: the default of the first method unless another is surely better."""
+    choices = choices_of(labels)
     if not trials:
-        return None
-    gains = np.stack([trial.gains for trial in trials])  # (trials, labels, methods, mixes)
+        return methods[0], DEFAULT
+    gains = np.stack([np.nanmean(trial.gains, axis=0) for trial in trials])  # (trials, methods, choices)
     units = np.unique([trial.unit for trial in trials], return_inverse=True)[1]
-    per_unit = np.stack([np.nanmean(gains[units == unit], axis=0) for unit in range(units.max() + 1)])
-    error = np.nanstd(per_unit, axis=0, ddof=1) / len(per_unit) ** 0.5 if len(per_unit) > 1 else np.inf
-    sure = np.nanmean(per_unit, axis=0) - _STANDARD_ERRORS * error
+    per_unit = np.stack([gains[units == unit].mean(axis=0) for unit in range(units.max() + 1)])
+    beyond = per_unit - per_unit[:, :1, choices.index(DEFAULT)][..., None]
+    error = beyond.std(axis=0, ddof=1) / len(per_unit) ** 0.5 if len(per_unit) > 1 else np.inf
+    sure = beyond.mean(axis=0) - _STANDARD_ERRORS * error
     sure = np.where(np.isfinite(sure), sure, -np.inf)
-    sure[..., 0] = 0.0  # the prediction itself
-    method = int(sure.max(-1).sum(0).argmax())
-    mixes = {name: MIXES[int(sure[label, method].argmax())] for label, name in enumerate(labels)}
-    return None if all(mix.does_nothing for mix in mixes.values()) else Step(methods[method], mixes=mixes)
+    sure[0, choices.index(DEFAULT)] = 0.0
+    method, choice = (int(index) for index in np.unravel_index(int(sure.argmax()), sure.shape))
+    gain = per_unit.mean(axis=0)[method, choice]
+    return methods[method], choices[choice] if gain > 0 else LEAVE
 
 
 def _measure(results: Sequence[tuple[Trial, float, float, bool]]) -> dict[str, float | int]:

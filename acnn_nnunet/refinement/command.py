@@ -17,12 +17,13 @@ from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker, excluded_of
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json, write_text
 from acnn_nnunet.fold_prior.case_files import list_labels
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
+from acnn_nnunet.nnunet.label_files import LabelMap
 from acnn_nnunet.plausibility.command import patients_of_cases
 from acnn_nnunet.refinement.anatomy_refiner import BOTH, COMPLETE, LEFT, PROJECT, AnatomyRefiner
 from acnn_nnunet.refinement.calibration import Calibration, Trial, calibrate
 from acnn_nnunet.refinement.changes import find_changes, values_of_labels
 from acnn_nnunet.refinement.completion import COMPLETION_TRAINER, load_completion
-from acnn_nnunet.refinement.guarantee import Guarantee, guarded, load_guard, repair_folder
+from acnn_nnunet.refinement.guarantee import Guarantee, guarded, load_guard, repair_folder, write_repairs
 from acnn_nnunet.refinement.page import draw_changes, render_calibration_page, render_refinement_page
 from acnn_nnunet.refinement.predictions import PredictionFiles, list_predictions, read_prediction, write_label_map
 from acnn_nnunet.refinement.recipe import Recipe
@@ -93,7 +94,7 @@ def refine(source: Path, output: Path, options: RefineOptions) -> Outcome:
     if options.references is not None:
         return calibrate_folder(source, output, load_anatomy_refiner(options), options)
     if options.guarantee is not None and options.prior_file is None:
-        return repair_folder(source, output, options.guarantee, execution=options.execution)
+        return repair_folder(source, output, options.guarantee, options=options, execution=options.execution)
     execution = options.execution
     refiner = PerWorker(partial(load_anatomy_refiner, replace(options, execution=HERE)))
     guard = PerWorker(partial(_load_guard, options.guarantee, refiner))
@@ -126,9 +127,13 @@ def merge_parts(output: Path) -> Outcome:
     """
     header, entries = joined_parts(output, paths=("source",))
     told = header["options"]
+    guarantee = None if told["guarantee"] is None else Guarantee.of_header(told["guarantee"])
+    if told["prior_file"] is None:
+        assert guarantee is not None
+        return write_repairs(Path(header["source"]), output, entries, guarantee)
     calibration = None if told["calibration_file"] is None else Path(told["calibration_file"])
-    options = RefineOptions(told["method"], Path(told["prior_file"]), calibration_file=calibration)
-    coder = load_anatomy_refiner(options).coder
+    options = RefineOptions(told["method"], Path(told["prior_file"]), calibration_file=calibration, guarantee=guarantee)
+    coder = load_coder(Path(told["prior_file"]))
     return _write_results(output, entries, list_predictions(Path(header["source"]), coder), coder, options)
 
 
@@ -204,7 +209,12 @@ def calibrate_folder(source: Path, output: Path, refiner: AnatomyRefiner, option
     )
     make_output_folder(output, source=source)
     write_json(output / CALIBRATION_FILE, calibration.as_plain())
-    write_text(output / PAGE_FILE, render_calibration_page(calibration, trials, prior=coder.prior, folder=source))
+    write_text(
+        output / PAGE_FILE,
+        render_calibration_page(
+            calibration, trials, labels=list(coder.names.values()), prior=coder.prior, folder=source
+        ),
+    )
     excluded = excluded_of(results)
     lines = [f"{output / CALIBRATION_FILE}: {calibration.summary}", *filter(None, [remark])]
     lines += [f"  left out: {each.case}: {each.reason}" for each in excluded]
@@ -254,9 +264,23 @@ def _write_results(
 ) -> Outcome:
     rows = [row_of(entry) for entry in entries]
     write_table(output / TABLE_FILE, rows, label_names=list(coder.names.values()))
-    pictures = draw_changes(rows, cases, output, coder)
+
+    def read(case: str) -> tuple[LabelMap, LabelMap]:
+        label = cases[case].label
+        return coder.reader.read(label), coder.reader.read(output / label.name)
+
+    names = {value: name for name, value in coder.prior.spec.labels.items() if isinstance(value, int)}
+    pictures, packed = draw_changes(rows, read, label_names=names)
     assumptions = "" if options.calibration_file is not None else ASSUMPTIONS
-    page = render_refinement_page(rows, pictures, prior=coder.prior, method=options.method, assumptions=assumptions)
+    page = render_refinement_page(
+        rows,
+        pictures,
+        packed,
+        prior=coder.prior,
+        method=options.method,
+        assumptions=assumptions,
+        guarantee=options.guarantee,
+    )
     write_text(output / PAGE_FILE, page)
     write_status(output, entries)
     return _outcome(rows, output, assumptions)

@@ -1,36 +1,40 @@
 """`acnn-nnunet refine --guarantee RULES` without a prior: every label map of a folder keeps its dataset's rules."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from acnn_nnunet import __version__
 from acnn_nnunet.casewise.execution import HERE, Execution
-from acnn_nnunet.casewise.run import run
-from acnn_nnunet.casewise.work import Excluded, Outcome, excluded_of
+from acnn_nnunet.casewise.journal import Entries, cases_of_part
+from acnn_nnunet.casewise.parts import part_done
+from acnn_nnunet.casewise.recorded import CaseWork, header_of, opened_journal, record_cases
+from acnn_nnunet.casewise.status import write_status
+from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.evaluation.anatomy.declared import find_rules
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule
 from acnn_nnunet.files.folders import find_images
 from acnn_nnunet.files.safe_writes import make_output_folder, write_text
 from acnn_nnunet.fold_prior.coder import Coder
-from acnn_nnunet.nnunet.label_files import LabelFileReader
+from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap
 from acnn_nnunet.nnunet.labels import label_key, labels_of_dataset, read_dataset_json, values_of
 from acnn_nnunet.nnunet.readers import choose_reader, find_file_ending
-from acnn_nnunet.pages.overlays import draw_overlay
 from acnn_nnunet.pages.page import render_page
+from acnn_nnunet.pages.viewer import viewer_block
 from acnn_nnunet.refinement.anatomy_refiner import KEPT, LEFT, Refined
 from acnn_nnunet.refinement.changes import find_changes, values_of_labels
 from acnn_nnunet.refinement.code_path import decoded_label_maps
+from acnn_nnunet.refinement.page import draw_changes, most_changed_first
 from acnn_nnunet.refinement.predictions import write_label_map_with
 from acnn_nnunet.refinement.repair.volumes import MOST_CHANGED, Repair, Repairer
-from acnn_nnunet.refinement.table import EXCLUDED, RefinedRow, write_table
+from acnn_nnunet.refinement.table import EXCLUDED, RefinedRow, row_of, write_table
 
 REPAIRED = "repaired"
 """Mended, and within the limit."""
 
 TABLE_FILE, PAGE_FILE = "refined.csv", "refined.html"
-_NUM_PICTURES = 24
 
 
 @dataclass(frozen=True)
@@ -52,31 +56,86 @@ class Guarantee:
         if not 0 <= self.most_changed <= 1:
             raise ValueError(f"--most-changed {self.most_changed} is no share: give a number from 0 to 1.")
 
+    @classmethod
+    def of_header(cls, told: Mapping[str, Any]) -> "Guarantee":
+        """Return the guarantee of a run's header."""
+        return cls(None if told["rules_file"] is None else Path(told["rules_file"]), told["most_changed"])
+
+    def __str__(self) -> str:
+        rules = "the rules that its dataset declares" if self.rules_file is None else f"the rules {self.rules_file}"
+        return f"{rules} (limit of a repair: {self.most_changed:.0%} of the anatomy's voxels)"
+
 
 @dataclass(frozen=True)
-class _Work:
-    """How a folder's label maps are repaired and written."""
+class _Folder:
+    """Label maps to repair, and what that takes."""
 
+    cases: dict[str, Path]
     reader_name: str
     repairer: Repairer
 
 
-def repair_folder(source: Path, output: Path, guarantee: Guarantee, *, execution: Execution = HERE) -> Outcome:
+def repair_folder(
+    source: Path, output: Path, guarantee: Guarantee, *, options: Any = None, execution: Execution = HERE
+) -> Outcome:
     """Write each label map of a folder, repaired where it breaks a rule, with `refined.csv` and `refined.html`.
 
     Args:
         source: folder of label maps with their dataset.json in or above it.
         output: folder to write; not the source.
         guarantee: what they have to keep.
-        execution: where the cases are repaired; in one part.
+        options: of the command, for the journal.
+        execution: where the cases are repaired.
 
     Raises:
         FileNotFoundError: if there are no label maps, no dataset.json or no such rules.
         ValueError: if source and output are one, or no rules are declared or named.
         OSError: if the output cannot be written.
     """
-    if execution.num_parts > 1:
-        raise ValueError("Without a prior --guarantee repairs a folder in one go: leave out -num_parts.")
+    folder = _find_folder(source, guarantee)
+    make_output_folder(output, source=source)
+    header = header_of("refine", source, options, folder.cases)
+    work = CaseWork(partial(_repair_case, folder.reader_name, folder.repairer), _sources, _targets)
+    with opened_journal(output, header, execution, may_change=("cases",), paths=("source",)) as journal:
+        part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
+        mine = {case: (case, folder.cases[case], output / folder.cases[case].name) for case in part}
+        record_cases(work, mine, journal, execution=execution, description="repairing")
+        if execution.num_parts > 1:
+            return part_done(output, execution)
+        return write_repairs(source, output, journal.entries_of(part), guarantee)
+
+
+def write_repairs(source: Path, output: Path, entries: Entries, guarantee: Guarantee) -> Outcome:
+    """Write table and page of a folder's repaired label maps.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError: as `repair_folder`.
+    """
+    folder = _find_folder(source, guarantee)
+    rows = [row_of(entry) for entry in entries]
+    write_table(output / TABLE_FILE, rows, label_names=list(folder.repairer.label_values))
+    reader = LabelFileReader(folder.reader_name)
+
+    def read(case: str) -> tuple[LabelMap, LabelMap]:
+        return reader.read(folder.cases[case]), reader.read(output / folder.cases[case].name)
+
+    names = {value: name for name, (value, *_) in folder.repairer.label_values.items()}
+    pictures, packed = draw_changes(rows, read, label_names=names, words=("prediction", "repaired"))
+    page = render_page(
+        "repair.html",
+        version=__version__,
+        rows=most_changed_first(rows),
+        rules=folder.repairer.rules,
+        pictures=pictures,
+        viewer=viewer_block(packed),
+        guarantee=guarantee,
+    )
+    write_text(output / PAGE_FILE, page)
+    write_status(output, entries)
+    return _outcome(rows, output)
+
+
+def _find_folder(source: Path, guarantee: Guarantee) -> _Folder:
     files = sorted(path for path in source.iterdir() if path.is_file()) if source.is_dir() else []
     dataset_json = next(
         (path for folder in (source, source.parent) if (path := folder / "dataset.json").is_file()), None
@@ -98,16 +157,7 @@ def repair_folder(source: Path, output: Path, guarantee: Guarantee, *, execution
         asked_in=dataset_json,
         examples=list(cases.values()),
     )
-    make_output_folder(output, source=source)
-    items = {case: (case, file, output / file.name) for case, file in cases.items()}
-    work = partial(_repair_case, _Work(reader_name, repairer))
-    results = run(work, items, execution=execution, description="repairing")
-    rows = [result.value or RefinedRow(result.case, EXCLUDED, reason=str(result.error)) for result in results]
-    write_table(output / TABLE_FILE, rows, label_names=list(label_values))
-    pictures = _draw(rows, cases, output, LabelFileReader(reader_name))
-    page = render_page("repair.html", version=__version__, rows=rows, rules=rules, pictures=pictures)
-    write_text(output / PAGE_FILE, page)
-    return _outcome(rows, output, excluded_of(results))
+    return _Folder(cases, reader_name, repairer)
 
 
 def load_guard(guarantee: Guarantee | None, coder: Callable[[], Coder]) -> Repairer | None:
@@ -150,46 +200,34 @@ def _some(rules: tuple[AnatomicalRule, ...], where: str) -> tuple[AnatomicalRule
     return rules
 
 
-def _repair_case(work: _Work, item: tuple[str, Path, Path]) -> RefinedRow:
+def _sources(item: tuple[str, Path, Path]) -> list[Path]:
+    return [item[1]]
+
+
+def _targets(item: tuple[str, Path, Path]) -> list[Path]:
+    return [item[2]]
+
+
+def _repair_case(reader_name: str, repairer: Repairer, item: tuple[str, Path, Path]) -> dict[str, Any]:
     case, file, target = item
-    reader = LabelFileReader(work.reader_name)
+    reader = LabelFileReader(reader_name)
     label_map = reader.read(file)
     _, properties = reader.read_image(file)
-    repair = work.repairer.repair(
-        label_map.values, spacing_mm=label_map.geometry.spacing_mm, left_mm=label_map.geometry.left_mm
-    )
-    repaired = type(label_map)(repair.values, label_map.geometry, label_map.slice_axis).volume
+    geometry = label_map.geometry
+    repair = repairer.repair(label_map.values, spacing_mm=geometry.spacing_mm, left_mm=geometry.left_mm)
+    repaired = replace(label_map, values=repair.values).volume
     write_label_map_with(reader.host_reader, repaired, properties, target)
-    voxel_ml = label_map.geometry.voxel_ml or 0.0
-    label_values = dict(work.repairer.label_values)
-    changes = find_changes(label_map.volume, repaired, labels=label_values, voxel_ml=voxel_ml)
+    changes = find_changes(
+        label_map.volume, repaired, labels=dict(repairer.label_values), voxel_ml=geometry.voxel_ml or 0.0
+    )
     status = LEFT if repair.reason else REPAIRED if repair.broken_before else KEPT
-    return RefinedRow(case, status, repair_said(repair), changes=asdict(changes))
+    return {"row": asdict(RefinedRow(case, status, repair_said(repair), changes=asdict(changes)))}
 
 
-def _draw(
-    rows: Sequence[RefinedRow], cases: dict[str, Path], output: Path, reader: LabelFileReader
-) -> list[dict[str, str]]:
-    """Draw the slice of each of the most changed cases where prediction and repaired label map differ most."""
-    changed = sorted((row for row in rows if row.changes.get("voxels")), key=lambda row: row.changes["dice"])
-    pictures = []
-    for row in changed[:_NUM_PICTURES]:
-        before, after = (reader.read(path) for path in (cases[row.case], output / cases[row.case].name))
-        source = draw_overlay(
-            before.volume,
-            {row.case: after.volume},
-            before.volume_spacing_mm,
-            label_names={},
-            line_names=("prediction", "repaired"),
-        )
-        caption = f"{row.case}: {row.changes['voxels']} voxels, {row.reason}"
-        pictures.append({"case": row.case, "source": source, "caption": caption})
-    return pictures
-
-
-def _outcome(rows: Sequence[RefinedRow], output: Path, excluded: tuple[Excluded, ...]) -> Outcome:
+def _outcome(rows: Sequence[RefinedRow], output: Path) -> Outcome:
     counts = {status: sum(row.status == status for row in rows) for status in (REPAIRED, KEPT, LEFT, EXCLUDED)}
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     lines = [f"{output}: {told} (of {len(rows)})"]
     lines += [f"  {row.status}: {row.case}: {row.reason}" for row in rows if row.status in (LEFT, EXCLUDED)]
+    excluded = tuple(Excluded(row.case, row.reason) for row in rows if row.status == EXCLUDED)
     return Outcome("\n".join([*lines, f"page: {output / PAGE_FILE}"]), excluded)

@@ -17,6 +17,9 @@ from acnn_nnunet.nnunet.cases import main_pieces
 from acnn_nnunet.refinement.placement import Placement
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 
+SURE = 0.95
+"""Probability from which on an anatomy takes away or relabels what is predicted. What is missing it adds at any."""
+
 ROUNDS = 3
 """Rounds of thick changes: what is mended lets the next look see more, and the grid lies better."""
 
@@ -55,6 +58,7 @@ def propose(
     soft: Tensor,
     box: tuple[slice, ...],
     *,
+    main: np.ndarray,
     place: Callable[[np.ndarray], Placement],
     anatomy_of: AnatomyOf,
     labels: LabelSpace,
@@ -66,6 +70,7 @@ def propose(
     Args:
         soft: (1, C, …) of the box.
         box: where it lies in the image.
+        main: mask of the anatomy there.
         place: lays the grid around an anatomy, mask of the box.
         anatomy_of: the anatomy on a placed grid.
         labels: what the channels mean.
@@ -77,7 +82,7 @@ def propose(
         foreground = labels.foreground(mended)[0, 0].numpy()
         if not foreground.any():
             break
-        placement = place(main_pieces(foreground))
+        placement = place(main_pieces(foreground) | (main & foreground))
         maps = placement.onto_grid(mended[placement.of_maps], beyond=labels.background)
         anatomy = anatomy_of(maps, placement)
         changes.append(_on_whole(anatomy - maps, placement, soft))
@@ -91,12 +96,16 @@ def propose(
 def thick_differences(maps: Tensor, anatomy: Tensor, labels: LabelSpace, spacing_mm: Sequence[float]) -> Tensor:
     """Return the mask (1, 1, …) around differences of two soft maps that have a voxel's margin on all sides.
 
-    The margin is asked for along the axes of short voxels: across thick slices one slice is enough.
+    The margin is asked for along the axes of short voxels: across thick slices one slice is enough. What the prediction
+    has is in doubt only where the anatomy is sure of something else: an anatomy that the prior knows little of has
+    unsure parts.
     """
-    different = (labels.hardened(maps) != labels.hardened(anatomy)).any(1, keepdim=True)
+    predicted = labels.foreground(maps)
+    free = ~predicted | (torch.maximum(anatomy, 1 - anatomy).amin(1, keepdim=True) > SURE)
+    different = (labels.hardened(maps) != labels.hardened(anatomy)).any(1, keepdim=True) & free
     axes = [axis for axis, mm in enumerate(spacing_mm) if mm < _THICK_AXES * min(spacing_mm)]
     core = _spread(different, axes, torch.logical_and)
-    return _spread(_spread(core, axes, torch.logical_or), axes, torch.logical_or)
+    return _spread(_spread(core, axes, torch.logical_or), axes, torch.logical_or) & free
 
 
 def _spread(mask: Tensor, axes: Sequence[int], join: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

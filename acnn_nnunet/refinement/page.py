@@ -1,18 +1,20 @@
 """The page of `refine`: what changed, the most changed cases first, with pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from acnn_nnunet import __version__
-from acnn_nnunet.fold_prior.coder import Coder
+from acnn_nnunet.nnunet.label_files import LabelMap
 from acnn_nnunet.pages.overlays import draw_overlay
 from acnn_nnunet.pages.page import render_page
+from acnn_nnunet.pages.viewer import CASE_BUDGET, against_reference, pack_case, viewer_block
 from acnn_nnunet.refinement.calibration import Calibration, Trial
-from acnn_nnunet.refinement.predictions import PredictionFiles
 from acnn_nnunet.refinement.table import RefinedRow
 
 _NUM_PICTURES = 24
+_BUDGET = 10 * CASE_BUDGET // _NUM_PICTURES  # characters per case of the viewer
+WORDS = ("prediction", "refined")
 
 
 def most_changed_first(rows: Sequence[RefinedRow]) -> list[RefinedRow]:
@@ -21,39 +23,51 @@ def most_changed_first(rows: Sequence[RefinedRow]) -> list[RefinedRow]:
 
 
 def draw_changes(
-    rows: Sequence[RefinedRow], cases: Mapping[str, PredictionFiles], output: Path, coder: Coder
-) -> list[dict[str, str]]:
-    """Draw the slice of each of the most changed cases where prediction and refined label map differ most.
+    rows: Sequence[RefinedRow],
+    read: Callable[[str], tuple[LabelMap, LabelMap]],
+    *,
+    label_names: Mapping[int, str],
+    words: tuple[str, str] = WORDS,
+) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
+    """Return pictures of the most changed cases, in the slice where both label maps differ most, and viewer cases.
 
     Args:
         rows: of all cases.
-        cases: the predictions' files.
-        output: folder of the refined label maps.
-        coder: whose reader reads them.
+        read: from a case to prediction and result.
+        label_names: by value.
+        words: what prediction and result are called.
     """
-    pictures = []
+    pictures, packed = [], []
     changed = [row for row in most_changed_first(rows) if row.changes.get("voxels")]
     for row in changed[:_NUM_PICTURES]:
-        before = coder.reader.read(cases[row.case].label)
-        after = coder.reader.read(output / cases[row.case].label.name)
-        source = draw_overlay(
-            before.volume,
-            {row.case: after.volume},
-            before.volume_spacing_mm,
-            label_names={value: name for name, value in coder.prior.spec.labels.items() if isinstance(value, int)},
-            line_names=("prediction", "refined"),
+        try:
+            before, after = read(row.case)
+        except (ValueError, OSError) as error:  # parts may be merged where the files are not
+            pictures.append({"case": row.case, "source": "", "caption": f"{row.case}: no picture: {error}"})
+            continue
+        volumes, spacing_mm = (before.volume, after.volume), before.volume_spacing_mm
+        source = draw_overlay(volumes[0], {row.case: volumes[1]}, spacing_mm, label_names=label_names, line_names=words)
+        case = against_reference(
+            row.case, volumes[0], {"": volumes[1]}, spacing_mm, label_names=label_names, words=words
         )
-        pictures.append({"case": row.case, "source": source, "caption": _caption(row)})
-    return pictures
+        packed.append(pack_case(case, budget=_BUDGET))
+        pictures.append({"case": row.case, "source": source, "caption": _caption(row), "viewer": row.case})
+    return pictures, packed
 
 
-def render_refinement_page(rows: Sequence[RefinedRow], pictures: Sequence[Mapping[str, str]], **about: Any) -> str:
+def render_refinement_page(
+    rows: Sequence[RefinedRow],
+    pictures: Sequence[Mapping[str, str]],
+    packed: Sequence[dict[str, Any]],
+    **about: Any,
+) -> str:
     """Return the self-contained page.
 
     Args:
         rows: of all cases.
         pictures: as `draw_changes` gives them.
-        about: `prior`, `method` and `assumptions`, a sentence, or empty.
+        packed: the viewer's cases.
+        about: `prior`, `method` and `assumptions`, a sentence, or empty; `guarantee`, what is guaranteed, or None.
     """
     counts: dict[str, int] = {}
     for row in rows:
@@ -64,12 +78,15 @@ def render_refinement_page(rows: Sequence[RefinedRow], pictures: Sequence[Mappin
         rows=most_changed_first(rows),
         counts=counts,
         pictures=pictures,
+        viewer=viewer_block(packed),
         num_changed=sum(bool(row.changes.get("voxels")) for row in rows),
         **about,
     )
 
 
-def render_calibration_page(calibration: Calibration, trials: Sequence[Trial], *, prior: Any, folder: Path) -> str:
+def render_calibration_page(
+    calibration: Calibration, trials: Sequence[Trial], *, labels: Sequence[str], prior: Any, folder: Path
+) -> str:
     """Return the self-contained page of a calibration: its recipe, and what it gains on patients it has not seen."""
     return render_page(
         "refinement_calibration.html",
@@ -79,7 +96,7 @@ def render_calibration_page(calibration: Calibration, trials: Sequence[Trial], *
             (band, sum(t.resemblance <= band.resemblance and not t.spoilt for t in trials))
             for band in calibration.recipe.bands
         ],
-        labels=sorted({label for band in calibration.recipe.bands if band.step for label in band.step.mixes}),
+        labels=labels,
         prior=prior,
         folder=folder,
     )
@@ -89,4 +106,5 @@ def _caption(row: RefinedRow) -> str:
     added, removed = row.changes["added_ml"], row.changes["removed_ml"]
     per_label = [f"{name} +{added[name]:.2f} −{removed[name]:.2f} ml" for name in added if added[name] or removed[name]]
     slices = f"slices {row.changes['first_slice']} to {row.changes['last_slice']}"
-    return f"{row.case}: {row.changes['voxels']} voxels, {slices}; {', '.join(per_label)}"
+    told = [f"{row.case}: {row.changes['voxels']} voxels, {slices}", ", ".join(per_label), row.reason]
+    return "; ".join(filter(None, told))

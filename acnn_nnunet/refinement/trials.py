@@ -1,4 +1,4 @@
-"""Trials for a calibration: what every method and mix makes of a prediction whose truth is known."""
+"""Trials for a calibration: what every method and choice makes of a prediction whose truth is known."""
 
 import zlib
 from dataclasses import replace
@@ -8,11 +8,11 @@ import torch
 
 from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, score_masks
 from acnn_nnunet.files.geometry import Geometry
-from acnn_nnunet.refinement.anatomy_refiner import LEAST_RESEMBLANCE, AnatomyRefiner
-from acnn_nnunet.refinement.calibration import MIXES, Trial
+from acnn_nnunet.refinement.anatomy_refiner import AnatomyRefiner
+from acnn_nnunet.refinement.calibration import Trial
 from acnn_nnunet.refinement.changes import values_of_labels
+from acnn_nnunet.refinement.choices import choices_of
 from acnn_nnunet.refinement.predictions import Prediction, decided
-from acnn_nnunet.refinement.recipe import Step
 from acnn_nnunet.refinement.structural_errors import spoil
 
 
@@ -30,18 +30,21 @@ def make_trials(
     """
     made = []
     for spoilt, each in ((False, prediction), (True, spoilt_copy(prediction, refiner, seed=zlib.crc32(case.encode())))):
-        found = refiner.propose(each)
-        if isinstance(found, str) or found[1]["resemblance"] < LEAST_RESEMBLANCE:
+        opinion = refiner.propose(each)
+        if isinstance(opinion, str) or not opinion.resembles:
             continue
-        proposals, measures = found
         labels = list(refiner.coder.names.values())
-        scores = np.full((2, len(labels), len(refiner.methods), len(MIXES)), np.nan)
+        resemblance, choices = opinion.measures["resemblance"], choices_of(labels)
+        scores = np.full((2, len(labels), len(refiner.methods), len(choices)), np.nan)
+        known: dict[str, np.ndarray] = {}  # several choices may come to the same
         for m, method in enumerate(refiner.methods):
-            for k, mix in enumerate(MIXES):
-                step = Step(method, mix)
-                refined = each.values if mix.does_nothing else refiner.written_back(each, proposals[method], step)
-                scores[:, :, m, k] = score_labels(truth, refined, each.spacing_mm, refiner)
-        made.append(Trial(unit, spoilt, measures["resemblance"], scores[0], scores[1]))
+            for k, choice in enumerate(choices):
+                step = choice.step(method, resemblance)
+                if str(step) not in known:
+                    refined = each.values if step is None else refiner.written_back(each, opinion, step)
+                    known[str(step)] = score_labels(truth, refined, each.spacing_mm, refiner)
+                scores[:, :, m, k] = known[str(step)]
+        made.append(Trial(unit, spoilt, resemblance, scores[0], scores[1]))
     return made
 
 

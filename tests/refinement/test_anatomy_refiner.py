@@ -93,6 +93,29 @@ def test_what_is_larger_than_the_grid_is_left(coder, values):
     np.testing.assert_array_equal(refined.values, large)
 
 
+def test_debris_far_away_is_dropped_and_the_heart_is_kept(coder, values):
+    wide = np.concatenate([values, np.zeros_like(values), np.zeros_like(values)], axis=2)
+    spoilt = wide.copy()
+    spoilt[3:6, 2:14, -12:-2] = 1  # a block of one label, larger than half of the heart
+
+    refined = refiner(coder, 0.0).refine(Prediction(spoilt, SPACING_MM, soft(spoilt)))
+
+    assert refined.status == REFINED
+    np.testing.assert_array_equal(refined.values, wide)
+
+
+def test_what_is_too_large_loses_islands_alone_and_says_so(coder, values):
+    large = np.kron(values, np.ones((1, 3, 3), dtype=values.dtype))
+    spoilt = large.copy()
+    spoilt[0, 0, 0] = 2
+
+    refined = refiner(coder).refine(Prediction(spoilt, SPACING_MM))
+
+    assert refined.status == LEFT
+    assert refined.reason == "the anatomy is larger than the prior's grid; its islands are removed"
+    np.testing.assert_array_equal(refined.values, large)
+
+
 def test_several_objects_are_left(coder, values):
     two = np.concatenate([values, np.zeros_like(values), values], axis=2)
 

@@ -5,14 +5,25 @@ import json
 import numpy as np
 import pytest
 
-from acnn_nnunet.refinement.calibration import MIXES, Calibration, Trial, calibrate, choose_recipe
+from acnn_nnunet.refinement.calibration import Calibration, Trial, calibrate, choose_recipe
+from acnn_nnunet.refinement.choices import DEFAULT, LEAVE, MIXES, Choice, choices_of
 
 LABELS, METHODS = ("a", "b"), ("project", "complete")
+CHOICES = choices_of(LABELS)
 
 
-def trial(unit, resemblance, gain, *, spoilt=False):
-    """One trial: `gain` (labels, methods) is what the last mix adds to a Dice of .8, the others in proportion."""
-    dice = 0.8 + np.asarray(gain, dtype=float)[..., None] * np.linspace(0, 1, len(MIXES))
+def trial(unit, resemblance, gain, *, spoilt=False, default=0.0):
+    """One trial: `gain` (labels, methods) is what the last mix adds to a Dice of .8, the others in proportion.
+
+    `default` is what the default adds; where one label differs from it, only that label's own gain comes on top.
+    """
+    gain = np.asarray(gain, dtype=float)
+    dice = np.empty((*gain.shape, len(CHOICES)))
+    for index, choice in enumerate(CHOICES):
+        share = MIXES.index(choice.mix) / (len(MIXES) - 1) if choice.mix is not None else 0.0
+        own = np.array([choice.label in (None, label) for label in LABELS])[:, None]
+        of_default = 0.0 if choice.leave or (choice.mix is not None and choice.label is None) else default
+        dice[..., index] = 0.8 + gain * own * share + of_default
     return Trial(str(unit), spoilt, resemblance, dice, np.full_like(dice, 5.0))
 
 
@@ -53,38 +64,54 @@ def test_clean_images_are_left_and_bad_ones_refined_by_the_better_method():
 
     assert calibration.recipe.step_for({"resemblance": 0.95}) is None
     step = calibration.recipe.step_for({"resemblance": 0.5})
-    assert (step.method, dict(step.mixes)) == ("complete", {"a": MIXES[-1], "b": MIXES[-1]})
+    assert step == Choice(MIXES[-1]).step("complete", 0.5)
     assert calibration.measured["spoilt"]["refined"] == 12
     assert calibration.measured["spoilt"]["dice_gain"] == pytest.approx(0.075)
     assert "12 of 12 refined, Dice +0.0750" in calibration.summary
 
 
-def test_each_label_has_its_own_mix():
-    trials = [trial(i, 0.9 + 0.001 * i, [[0.05, 0], [-0.05, 0]]) for i in range(12)]
+def test_one_label_may_differ_from_the_default():
+    trials = [trial(i, 0.9 + 0.001 * i, [[0.05, 0], [-0.05, 0]], default=0.01) for i in range(12)]
 
     step = choose_recipe(trials, labels=LABELS, methods=METHODS).step_for({"resemblance": 1.0})
 
-    assert dict(step.mixes) == {"a": MIXES[-1], "b": MIXES[0]}
+    assert step == Choice(MIXES[-1], "a").step("project", 1.0)
+    assert (step.mix_of("a"), step.mix_of("b")) == (MIXES[-1], DEFAULT.step("project", 1.0).usual)
 
 
-def test_a_gain_that_is_not_sure_is_left():
+def test_the_default_stays_unless_another_gains_more_for_sure():
     # One patient in twelve gains .1 and the others lose .005: a mean of +.00375 with a standard error of .00875.
-    trials = [trial(i, 0.9 + 0.001 * i, np.full((2, 2), 0.1 if i == 11 else -0.005)) for i in range(12)]
+    gains = [0.1 if i == 11 else -0.005 for i in range(12)]
+    trials = [trial(i, 0.9 + 0.001 * i, np.full((2, 2), gain), default=0.001) for i, gain in enumerate(gains)]
 
     recipe = choose_recipe(trials, labels=LABELS, methods=METHODS)
 
-    assert recipe.step_for({"resemblance": 1.0}) is None
+    assert recipe.step_for({"resemblance": 1.0}) == DEFAULT.step("project", 1.0)
+
+
+def test_a_default_that_gains_nothing_is_left_out():
+    trials = [trial(i, 0.9 + 0.001 * i, HARMS, default=-1e-4 if i else 1e-3) for i in range(12)]
+
+    # A mean of −1e-5 with a standard error of 9e-5: nothing is surely better, and no gain is expected.
+    assert choose_recipe(trials, labels=LABELS, methods=METHODS).step_for({"resemblance": 1.0}) is None
+
+
+def test_the_measured_gain_is_that_of_the_recipe_as_it_is_applied():
+    trials = [trial(i, 0.9, [[0.05, 0], [-0.05, 0]], default=0.01) for i in range(12)]
+
+    measured = calibrate(trials, labels=LABELS, methods=METHODS, prior_sha256="p").measured["clean"]
+
+    assert measured["dice_gain"] == pytest.approx((0.05 + 0.01 + 0.01) / 2)
 
 
 def test_a_shorter_hausdorff_distance_is_a_gain_too():
     trials = clean([[0.0, 0.0], [0.0, 0.0]])
     for each in trials:
-        each.hausdorff_mm[:, 0, 1:] = 2.5
+        each.hausdorff_mm[:, 0, [i for i, choice in enumerate(CHOICES) if choice != LEAVE]] = 2.5
 
     step = choose_recipe(trials, labels=LABELS, methods=METHODS).step_for({"resemblance": 1.0})
 
-    assert step.method == "project"
-    assert not any(mix.does_nothing for mix in step.mixes.values())
+    assert step == DEFAULT.step("project", 1.0)
 
 
 def test_a_file_of_it_reads_back_and_others_are_refused():

@@ -43,6 +43,25 @@ def test_every_case_keeps_the_rules_or_is_named(tmp_path, folder, capsys):
     assert "holed" in (out / "refined.html").read_text()
 
 
+def test_parts_and_going_on_give_what_one_run_gives(tmp_path, folder, capsys):
+    words = ["refine", str(folder), "--guarantee", "acdc", "-o"]
+    assert main([*words, str(tmp_path / "one")]) == 0
+    for part_id in "01":
+        assert main([*words, str(tmp_path / "parts"), "-num_parts", "2", "-part_id", part_id]) == 0
+    assert main(["merge", str(tmp_path / "parts")]) == 0
+
+    names = ["refined.csv", "refined.html", "status.csv", "torn.nii.gz"]
+    one, parts = ([(tmp_path / run / name).read_bytes() for name in names] for run in ("one", "parts"))
+    assert one == parts
+    page = one[1].decode()
+    assert "the rules acdc (limit of a repair: " in page
+    assert '<button type="button" class="look" data-case="holed">' in page
+
+    (tmp_path / "one" / "torn.nii.gz").unlink()
+    assert main([*words, str(tmp_path / "one"), "--continue"]) == 0
+    assert [(tmp_path / "one" / name).read_bytes() for name in names] == parts
+
+
 def refused(capsys, *words):
     assert main(["refine", *map(str, words)]) == 1
     return capsys.readouterr().err

@@ -36,6 +36,17 @@ def test_a_shell_is_thin_and_a_block_is_thick():
     assert not thick[:, :, :5].any()  # one voxel beyond the difference, no more
 
 
+def test_what_is_missing_is_added_and_what_is_predicted_goes_only_for_a_sure_anatomy():
+    body, left = maps(BODY, certainty=0.98), ((2, 8), (2, 12), (2, 6))
+
+    assert not thick_differences(body, maps(left, certainty=0.8), LABELS, CUBES).any()
+    gone = thick_differences(body, maps(left, certainty=0.98), LABELS, CUBES)[0, 0]
+    assert gone[4:6, 4:10, 7:11].all()
+    added = thick_differences(maps(left, certainty=0.98), maps(BODY, certainty=0.8), LABELS, CUBES)[0, 0]
+    assert added[4:6, 4:10, 7:11].all()
+    assert not added[:, :, 2:6].any()  # what is predicted stays, next to what is added too
+
+
 def test_a_single_thick_slice_that_is_missing_counts():
     gap = maps(((2, 4), (2, 12), (2, 12)), ((5, 8), (2, 12), (2, 12)))
 
@@ -50,7 +61,8 @@ def proposal(soft, anatomy):
         return place_grid(mask, CUBES, kind="patch", size=soft.shape[2:], grid_spacing_mm=CUBES)
 
     box = tuple(slice(0, n) for n in soft.shape[2:])
-    return propose(soft, box, place=place, anatomy_of=lambda *_: anatomy, labels=LABELS, spacing_mm=CUBES)
+    main = (soft[0, 1] > 0.5).numpy()
+    return propose(soft, box, main=main, place=place, anatomy_of=lambda *_: anatomy, labels=LABELS, spacing_mm=CUBES)
 
 
 def mixed(found, thin, *, thick=True):

@@ -7,7 +7,7 @@ from phantom_prior import SPACING_MM, write_phantom_prior, write_raw
 from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.nnunet.label_files import LabelFileReader
 from acnn_nnunet.refinement.anatomy_refiner import AnatomyRefiner
-from acnn_nnunet.refinement.calibration import MIXES
+from acnn_nnunet.refinement.choices import choices_of
 from acnn_nnunet.refinement.predictions import Prediction
 from acnn_nnunet.refinement.recipe import Recipe
 from acnn_nnunet.refinement.trials import make_trials, score_labels, spoilt_copy
@@ -34,7 +34,7 @@ def test_a_right_prediction_cannot_gain(refiner):
     clean, *_ = make_trials(refiner, Prediction(values, SPACING_MM), values, case="a", unit="patient")
 
     assert (clean.unit, clean.spoilt) == ("patient", False)
-    assert clean.dice.shape == (3, 1, len(MIXES))
+    assert clean.dice.shape == (3, 1, len(choices_of("abc")))
     np.testing.assert_array_equal(clean.dice[..., 0], 1)
     np.testing.assert_array_equal(clean.hausdorff_mm[..., 0], 0)
     assert (clean.gains <= 0).all()

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
@@ -11,8 +12,8 @@ from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, check_rules
 from acnn_nnunet.refinement.repair.moves import propose
 
 _MARGIN = 8  # voxels around the anatomy that a repair may reach
-_MOST_SLICES = 250  # that the search looks at
-_PRICE, _LEAST_PRICE = 0.03, 10  # of a broken rule, in voxels: a share of the anatomy's, and at least these
+_MOST_SLICES = 100  # that a search looks at
+_PRICES, _LEAST_PRICE = (0.03, 0.3), 10  # of a broken rule, in voxels: shares of the anatomy's, and at least these
 
 
 def repair_plane(
@@ -26,7 +27,8 @@ def repair_plane(
     """Return the slice nearest to a given one, in changed voxels, that keeps all rules; None if none is found.
 
     The search goes on, by the moves for broken rules, from the slice with the fewest changed voxels so far, where a
-    rule that is still broken counts like 3 % of the anatomy's.
+    rule that is still broken counts like 3 % of the anatomy's. If it finds nothing, a second search makes for the
+    fewest broken rules: there each counts like 30 %.
 
     Args:
         plane: labels `(Y, X)`.
@@ -37,35 +39,63 @@ def repair_plane(
     """
     others = list(others)
     box = _box([plane, *others])
-    start = plane[box]
-    price = max(_LEAST_PRICE, round(_PRICE * np.count_nonzero(start)))
-    order = count()
-    queue: list[tuple[int, int, np.ndarray, list[AnatomicalRule]]] = []
-    seen: set[bytes] = set()
-
-    def add(candidate: np.ndarray) -> None:
-        if len(seen) >= _MOST_SLICES or (key := candidate.tobytes()) in seen:
-            return
-        seen.add(key)
-        checks = check_rules(
-            candidate, rules, label_values=label_values, spacing_mm=spacing_mm, slice_voxels=plane.size
-        )
-        broken = [check.rule for check in checks if check.violation]
-        cost = int(np.count_nonzero(candidate != start)) + price * len(broken)
-        heapq.heappush(queue, (cost, next(order), candidate, broken))
-
-    for candidate in (start, *(other[box] for other in others)):
-        add(candidate)
-    while queue:
-        _, _, current, broken = heapq.heappop(queue)
-        if not broken:
+    search = _Search(rules, label_values, spacing_mm, plane.size)
+    for price in _PRICES:
+        found = search.run(plane[box], [other[box] for other in others], price)
+        if found is not None:
             repaired = plane.copy()
-            repaired[box] = current
+            repaired[box] = found
             return repaired
-        for rule in broken:
-            for move in propose(current, rule, label_values=label_values, spacing_mm=spacing_mm):
-                add(move)
     return None
+
+
+@dataclass
+class _Search:
+    """A best-first search; what it has learnt of a slice's broken rules serves the next one."""
+
+    rules: Sequence[AnatomicalRule]
+    label_values: Mapping[str, tuple[int, ...]]
+    spacing_mm: tuple[float, ...]
+    slice_voxels: int
+    known: dict[bytes, list[AnatomicalRule]] = field(default_factory=dict)
+
+    def run(self, start: np.ndarray, others: Sequence[np.ndarray], price: float) -> np.ndarray | None:
+        """Return the nearest slice that keeps all rules, None if none is among those that are looked at."""
+        voxels = max(_LEAST_PRICE, round(price * np.count_nonzero(start)))
+        order = count()
+        queue: list[tuple[int, int, np.ndarray, list[AnatomicalRule]]] = []
+        seen: set[bytes] = set()
+
+        def add(candidate: np.ndarray) -> None:
+            if len(seen) >= _MOST_SLICES or (key := candidate.tobytes()) in seen:
+                return
+            seen.add(key)
+            broken = self._broken(candidate, key)
+            cost = int(np.count_nonzero(candidate != start)) + voxels * len(broken)
+            heapq.heappush(queue, (cost, next(order), candidate, broken))
+
+        for candidate in (start, *others):
+            add(candidate)
+        while queue:
+            _, _, current, broken = heapq.heappop(queue)
+            if not broken:
+                return current
+            for rule in broken:
+                for move in propose(current, rule, label_values=self.label_values, spacing_mm=self.spacing_mm):
+                    add(move)
+        return None
+
+    def _broken(self, candidate: np.ndarray, key: bytes) -> list[AnatomicalRule]:
+        if key not in self.known:
+            checks = check_rules(
+                candidate,
+                self.rules,
+                label_values=self.label_values,
+                spacing_mm=self.spacing_mm,
+                slice_voxels=self.slice_voxels,
+            )
+            self.known[key] = [check.rule for check in checks if check.violation]
+        return self.known[key]
 
 
 def _box(planes: Sequence[np.ndarray]) -> tuple[slice, ...]:

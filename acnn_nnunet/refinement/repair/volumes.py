@@ -8,6 +8,7 @@ import numpy as np
 
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, RuleCheck, check_rules, slice_axis
 from acnn_nnunet.evaluation.masks.scores import largest_component
+from acnn_nnunet.refinement.repair.islands import without_islands
 from acnn_nnunet.refinement.repair.planes import repair_plane
 
 _ROUNDS = 4
@@ -23,7 +24,7 @@ class Repair:
         values: the label map that keeps the rules, or the given one where none was found within the limit.
         broken_before: names of the rules that were broken.
         slices: indices of the slices that changed.
-        share: changed voxels, of the anatomy's.
+        share: changed voxels, of the anatomy's; dropped islands count to neither.
         reason: why it is left as it was; empty where it keeps the rules.
     """
 
@@ -70,7 +71,8 @@ class Repairer:
         before = tuple(check.rule.name for check in checks if check.violation)
         if not before:
             return Repair(values)
-        repaired = values.copy()
+        start = without_islands(values, self.rules, label_values=self.label_values, spacing_mm=job.spacing_mm)
+        repaired, checks = start, job.check(start)
         for _ in range(_ROUNDS):
             mended = job.repair_volume(job.repair_slices(repaired, checks), checks)
             if (mended == repaired).all():
@@ -79,7 +81,7 @@ class Repairer:
             checks = job.check(repaired)
             if not any(check.violation for check in checks):
                 break
-        share = int(np.count_nonzero(repaired != values)) / max(1, int(np.count_nonzero(values)))
+        share = int(np.count_nonzero(repaired != start)) / max(1, int(np.count_nonzero(start)))
         remaining = [check.rule.name for check in checks if check.violation]
         if remaining:
             return Repair(values, before, reason=f"no repair was found for {', '.join(remaining)}")
@@ -118,7 +120,10 @@ class _Job:
         )
 
     def repair_slices(self, values: np.ndarray, checks: Sequence[RuleCheck]) -> np.ndarray:
-        """Return the label map with its broken slices mended, where that is possible."""
+        """Return the label map with its broken slices mended.
+
+        A slice of a volume for which no mending is found becomes what the next one is, or empty, whichever is nearer.
+        """
         rules = [rule for rule in self.repairer.rules if rule.in_plane]
         if values.ndim == 2:
             flat = (
@@ -129,11 +134,17 @@ class _Job:
             return values if flat is None else flat
         repaired = values.copy()
         stack = np.moveaxis(repaired, self.axis or 0, 0)
-        for index in sorted({index for check in checks for index in check.slices}):
+        broken = sorted({index for check in checks for index in check.slices})
+        lost = []
+        for index in broken:
             others = [np.moveaxis(other, self.axis or 0, 0)[index] for other in self.others]
             plane = self._plane(stack[index].copy(), rules, others)
-            if plane is not None:
+            if plane is None:
+                lost.append(index)
+            else:
                 stack[index] = plane
+        for index in lost:
+            stack[index] = _nearest_of_stack(stack, index, without=lost)
         return repaired
 
     def repair_volume(self, values: np.ndarray, checks: Sequence[RuleCheck]) -> np.ndarray:
@@ -160,6 +171,14 @@ class _Job:
             spacing_mm=tuple(size for i, size in enumerate(self.spacing_mm) if i != axis),
             others=others,
         )
+
+
+def _nearest_of_stack(stack: np.ndarray, index: int, *, without: Sequence[int]) -> np.ndarray:
+    """Return the slice with the fewest other voxels among the next ones that were not lost, and an empty one."""
+    kept = [other for other in range(len(stack)) if other not in without]
+    beside = [max((k for k in kept if k < index), default=None), min((k for k in kept if k > index), default=None)]
+    candidates = [np.zeros_like(stack[index]), *(stack[k].copy() for k in beside if k is not None)]
+    return min(candidates, key=lambda each: int(np.count_nonzero(each != stack[index])))
 
 
 def _on_their_side(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,11 @@ import pandas as pd
 from acnn_nnunet.evaluation.masks.scores import largest_component
 from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
 from acnn_nnunet.fold_prior.coder import load_coder
-from acnn_nnunet.refinement.anatomy_refiner import BOTH, COMPLETE, LEAST_RESEMBLANCE, PROJECT, AnatomyRefiner
+from acnn_nnunet.refinement.anatomy_refiner import PROJECT, AnatomyRefiner
 from acnn_nnunet.refinement.calibration import Calibration, calibrate
 from acnn_nnunet.refinement.completion import load_completion
 from acnn_nnunet.refinement.predictions import Prediction
-from acnn_nnunet.refinement.recipe import Recipe, Step
+from acnn_nnunet.refinement.recipe import Recipe
 from acnn_nnunet.refinement.trials import make_trials, score_labels
 from scripts.studies.defaults.workplace import Workplace
 from scripts.studies.refinement.predictions import file_of, load
@@ -71,32 +72,15 @@ class Evaluation:
         for label in np.unique(prediction.values[prediction.values > 0]):
             cleaned[largest_component(prediction.values == label)] = label
         yield LARGEST, cleaned
-        start = time.perf_counter()
-        found = self.refiner.propose(prediction, (PROJECT,))
-        proposals, measures = ({}, {}) if isinstance(found, str) else found
-        if measures.get("resemblance", 0.0) < LEAST_RESEMBLANCE:
-            proposals = {}
-        yield (
-            PROJECT,
-            self._done(prediction, proposals, Recipe.careful(PROJECT).step_for(measures) if proposals else None),
-        )
-        self.seconds.append(time.perf_counter() - start)
-        if self.refiner.completion is not None:
-            more = self.refiner.propose(prediction, (COMPLETE, BOTH)) if proposals else ""
-            proposals = proposals if isinstance(more, str) else {**proposals, **more[0]}
-            for method in (COMPLETE, BOTH):
-                yield (
-                    method,
-                    self._done(prediction, proposals, Recipe.careful(method).step_for(measures) if proposals else None),
-                )
+        start = time.process_time()
+        refined = self.refiner.refine(prediction).values
+        self.seconds.append(time.process_time() - start)
+        yield PROJECT, refined
+        recipes = {method: Recipe.careful(method) for method in self.refiner.methods if method != PROJECT}
         if calibration is not None:
-            step = calibration.recipe.step_for(measures) if proposals else None
-            yield CALIBRATED, self._done(prediction, proposals, step)
-
-    def _done(self, prediction: Prediction, proposals: dict, step: Step | None) -> np.ndarray:
-        if step is None or step.method not in proposals:
-            return prediction.values
-        return self.refiner.written_back(prediction, proposals[step.method], step)
+            recipes[CALIBRATED] = calibration.recipe
+        for arm, recipe in recipes.items():
+            yield arm, replace(self.refiner, recipe=recipe).refine(prediction).values
 
     def prediction(self, case: str, kind: str) -> Prediction | None:
         """Return the prediction of an image, None where there is none yet."""
