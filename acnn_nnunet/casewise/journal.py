@@ -198,6 +198,12 @@ class Entries:
         whole._places.sort()
         return whole
 
+    def in_order(self, order: Sequence[int]) -> "Entries":
+        """Return the same entries in the order of their places here, some of them or all."""
+        ordered = Entries([])
+        ordered._journals, ordered._places = self._journals, [self._places[place] for place in order]
+        return ordered
+
     def __len__(self) -> int:
         return len(self._places)
 

@@ -143,6 +143,18 @@ class _Rows:
                 yield LabelScores(**values)
 
 
+class _Anatomies:
+    """What the rules say of each prediction in the entries, made anew each time too."""
+
+    def __init__(self, entries: Entries) -> None:
+        self._entries = entries
+
+    def __iter__(self) -> Iterator[CaseAnatomy]:
+        for entry in self._entries:
+            if entry["error"] is None and entry.get("anatomy"):
+                yield CaseAnatomy(**entry["anatomy"])
+
+
 def _write_results(plan: EvaluationPlan, header: dict[str, Any], entries: Entries, output: Path) -> Outcome:
     summary = {**summarise(plan, entries), "images": header["images"]}
     num_cases, excluded = len(entries), summary["excluded"]
@@ -152,14 +164,14 @@ def _write_results(plan: EvaluationPlan, header: dict[str, Any], entries: Entrie
     table = write_scores(output / CASES_FILE, scores, num_cases=num_cases)
     write_scores(output / LARGEST_COMPONENT_FILE, cleaned, num_cases=num_cases)
     write_status(output, entries)
-    anatomy = [CaseAnatomy(**entry["anatomy"]) for entry in entries if entry["error"] is None and entry.get("anatomy")]
+    anatomy = _Anatomies(entries)
     if plan.rules:
-        write_anatomy(output / ANATOMY_FILE, anatomy)
+        write_anatomy(output / ANATOMY_FILE, anatomy, plan.rules)
         summary["anatomy"] = summarise_anatomy(anatomy, plan.rules)
     write_summary(output / SUMMARY_FILE, summary)
     images = None if header["images"] is None else Path(header["images"])
     clinical, note = _clinical_section(plan, header, excluded, scores, output)
-    more = anatomy_section(anatomy, plan.rules) + clinical
+    more = anatomy_section(anatomy, summary.get("anatomy")) + clinical
     write_report(output / REPORT_FILE, plan, summary, scores, cleaned, images=images, more=more)
     results = f"Results: {table}, {SUMMARY_FILE}, {REPORT_FILE}"
     lines = [*_lines(plan, summary, scores), plan.note, note, results]

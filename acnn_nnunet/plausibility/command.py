@@ -1,6 +1,7 @@
 """`acnn-nnunet plausibility`: which predictions of a folder should be looked at, without ground truth."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.journal import Entries, cases_of_part
 from acnn_nnunet.casewise.parts import joined_parts, part_done
 from acnn_nnunet.casewise.recorded import as_json, opened_journal
-from acnn_nnunet.casewise.status import write_status
+from acnn_nnunet.casewise.status import MOST_NAMED, more_in_status, write_status
 from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule
 from acnn_nnunet.files.folders import existing_folder
@@ -19,21 +20,14 @@ from acnn_nnunet.files.safe_writes import refuse_file, write_json, write_text
 from acnn_nnunet.fold_prior.case_files import list_images, list_labels
 from acnn_nnunet.plausibility.calibrate import calibrate
 from acnn_nnunet.plausibility.calibration import Calibration
-from acnn_nnunet.plausibility.cases import rows_of, score_cases
+from acnn_nnunet.plausibility.cases import JudgedRows, rows_of, score_cases
 from acnn_nnunet.plausibility.estimates import check_level
 from acnn_nnunet.plausibility.members import find_members
 from acnn_nnunet.plausibility.page import PageParts, cases_to_show, render_plausibility_page
 from acnn_nnunet.plausibility.scores import Prediction, Scorer
 from acnn_nnunet.plausibility.slices import KeptSlice
 from acnn_nnunet.plausibility.subject import find_dataset_json, read_json, subject_of_dataset, subject_of_prior
-from acnn_nnunet.plausibility.table import (
-    EMPTY,
-    EXCLUDED,
-    SCORED,
-    PlausibilityRow,
-    least_plausible_first,
-    write_table,
-)
+from acnn_nnunet.plausibility.table import EMPTY, EXCLUDED, SCORED, PlausibilityRow, least_plausible_first, write_table
 from acnn_nnunet.plausibility.viewer_cases import pack_shown_cases
 
 COMMAND = "plausibility"
@@ -144,12 +138,11 @@ def _write_results(
     predictions: Path, output: Path, scorer: Scorer, entries: Entries, options: PlausibilityOptions
 ) -> Outcome:
     calibration, patient_of, remark = _read_tables(scorer, options)
-    rows = rows_of(entries)
+    rows: Iterable[PlausibilityRow] = JudgedRows(entries, calibration)
     _refuse_all_excluded(rows, predictions, calibrating=options.references is not None)
     if options.references is not None:
-        calibration, rows = learn(scorer, rows, patient_of, options)
-    elif calibration is not None:
-        rows = calibration.judged(rows)
+        calibration, learnt = learn(scorer, rows_of(entries), patient_of, options)
+        rows = least_plausible_first(learnt)
     _write(predictions, output, scorer, rows, calibration, entries, options)
     write_status(output, entries)
     excluded = tuple(Excluded(row.case, row.reason) for row in rows if row.status == EXCLUDED)
@@ -292,7 +285,7 @@ def _write(
     predictions: Path,
     output: Path,
     scorer: Scorer,
-    rows: Sequence[PlausibilityRow],
+    rows: Iterable[PlausibilityRow],
     calibration: Calibration | None,
     entries: Entries,
     options: PlausibilityOptions,
@@ -321,21 +314,26 @@ def _write(
     write_text(output / PAGE_FILE, page)
 
 
-def _refuse_all_excluded(rows: Sequence[PlausibilityRow], folder: Path, *, calibrating: bool) -> None:
+def _refuse_all_excluded(rows: Iterable[PlausibilityRow], folder: Path, *, calibrating: bool) -> None:
     usable, wanted = ((SCORED,), "calibrated on") if calibrating else ((SCORED, EMPTY), "scored")
     if not any(row.status in usable for row in rows):
         reason = next((f"; the first: {row.case}: {row.reason}" for row in rows if row.reason), "")
         raise ValueError(f"No prediction of {folder} can be {wanted}{reason}")
 
 
-def _summary(rows: Sequence[PlausibilityRow], calibration: Calibration | None, output: Path, remark: str) -> str:
-    counts = {status: sum(row.status == status for row in rows) for status in (SCORED, EMPTY, EXCLUDED)}
+def _summary(rows: Iterable[PlausibilityRow], calibration: Calibration | None, output: Path, remark: str) -> str:
+    counts, excluded, flagged = Counter[str](), [], []
+    for row in rows:
+        counts[row.status] += 1
+        if row.status == EXCLUDED:
+            excluded.append(f"  left out: {row.case}: {row.reason}")
+        elif row.flagged:
+            flagged.append(row.case)
     lines = [f"{counts[SCORED]} predictions scored, {counts[EMPTY]} empty, {counts[EXCLUDED]} left out"]
-    lines += [f"  left out: {row.case}: {row.reason}" for row in rows if row.status == EXCLUDED]
+    lines += excluded[:MOST_NAMED] + more_in_status(len(excluded))
     if remark:
         lines.append(remark)
     if calibration is not None:
-        flagged = [row.case for row in least_plausible_first(rows) if row.flagged]
         more = ", …" if len(flagged) > 10 else ""
         lines.append(f"{len(flagged)} flagged{': ' if flagged else ''}{', '.join(flagged[:10])}{more}")
         lines += [f"no expectation for {name}: {reason}" for name, reason in calibration.left_out.items()]

@@ -1,7 +1,9 @@
 """The page of `plausibility`: which case, structure and slice to look at, why, and what a review brings."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ from acnn_nnunet.plausibility.table import (
     EXCLUDED,
     Estimate,
     PlausibilityRow,
-    least_plausible_first,
 )
 
 SCORE_TITLES = {
@@ -59,15 +60,18 @@ class PageParts:
     rule_names: Sequence[str]
 
 
-def cases_to_show(rows: Sequence[PlausibilityRow], calibration: Calibration | None) -> list[str]:
-    """Return the cases that the page has pictures of, worst first: flagged ones, or without a calibration the first."""
-    ordered = [row for row in least_plausible_first(rows) if row.status != EXCLUDED]
-    shown = ordered[:_NUM_UNCALIBRATED] if calibration is None else [row for row in ordered if row.flagged]
-    return [row.case for row in shown[:_NUM_PICTURES]]
+def cases_to_show(rows: Iterable[PlausibilityRow], calibration: Calibration | None) -> list[str]:
+    """Return the cases that the page has pictures of, of rows in the order of looking at them.
+
+    These are the first flagged ones, or without a calibration the first of all.
+    """
+    scored = (row for row in rows if row.status != EXCLUDED)
+    shown = scored if calibration is None else (row for row in scored if row.flagged)
+    return [row.case for row in islice(shown, _NUM_UNCALIBRATED if calibration is None else _NUM_PICTURES)]
 
 
 def render_plausibility_page(
-    rows: Sequence[PlausibilityRow],
+    rows: Iterable[PlausibilityRow],
     slices: Mapping[str, KeptSlice],
     calibration: Calibration | None,
     parts: PageParts,
@@ -77,26 +81,38 @@ def render_plausibility_page(
     """Return the self-contained page.
 
     Args:
-        rows: of all predictions.
+        rows: of all predictions, in the order of looking at them; iterated over several times.
         slices: of the cases to draw.
         calibration: that they were judged by, if any.
         parts: of the run.
         packed: cases for the viewer, by name.
     """
-    ordered = least_plausible_first(rows)
-    scored = [row for row in ordered if row.status != EXCLUDED]
-    by_case = {row.case: row for row in scored}
     num_columns = 4 + len(parts.structure_names) * (1 + len(parts.score_names)) + len(parts.case_score_names)
-    listed = scored[: max(1, _MOST_CELLS // num_columns)]
+    most_listed = max(1, _MOST_CELLS // num_columns)
+    cases, counts = set(cases_to_show(rows, calibration)), Counter[str]()
+    listed: list[PlausibilityRow] = []
+    shown, excluded = [], []
+    for row in rows:
+        if row.status == EXCLUDED:
+            excluded.append(row)
+            continue
+        counts["scored"] += 1
+        counts["flagged"] += bool(row.flagged)
+        counts["empty"] += row.status == EMPTY
+        counts["known"] += row.dice is not None
+        if len(listed) < most_listed:
+            listed.append(row)
+        if row.case in cases:
+            shown.append(_shown(row, slices.get(row.case)))
     return render_page(
         "plausibility.html",
         version=__version__,
         rows=listed,
-        num_rows=len(scored),
-        num_flagged=sum(bool(row.flagged) for row in scored),
-        excluded=[row for row in ordered if row.status == EXCLUDED],
-        num_empty=sum(row.status == EMPTY for row in rows),
-        with_truth=any(row.dice is not None for row in rows),
+        num_rows=counts["scored"],
+        num_flagged=counts["flagged"],
+        excluded=excluded,
+        num_empty=counts["empty"],
+        with_truth=bool(counts["known"]),
         calibration=calibration,
         recommendation="" if calibration is None else recommendation(calibration),
         scatter=_draw_truth(rows, calibration) if calibration is not None and parts.calibrated_here else None,
@@ -104,7 +120,7 @@ def render_plausibility_page(
         source_titles=SOURCE_TITLES,
         digits=DIGITS,
         broken={row.case: _broken(row) for row in listed},
-        shown=[_shown(by_case[case], slices.get(case)) for case in cases_to_show(rows, calibration)],
+        shown=shown,
         viewer=viewer_block(list((packed or {}).values())),
         in_viewer=set(packed or {}),
         parts=parts,
@@ -177,7 +193,7 @@ def _broken(row: PlausibilityRow) -> str:
     return ", ".join(f"{name} ({value:.1%})" for value, name in broken)
 
 
-def _draw_truth(rows: Sequence[PlausibilityRow], calibration: Calibration) -> str:
+def _draw_truth(rows: Iterable[PlausibilityRow], calibration: Calibration) -> str:
     """Draw the true Dice of every case over its plausibility, and the risk-coverage curve."""
     known = [(row.plausibility, row.dice) for row in rows if row.plausibility is not None and row.dice is not None]
     points = np.array(known, dtype=np.float64)

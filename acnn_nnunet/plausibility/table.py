@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from acnn_nnunet.files import tables
 
 SCORED, EMPTY, EXCLUDED = "scored", "empty", "excluded"
+_EXPECTED = ("expected_dice", "expected_hausdorff_mm")
 
 
 class Estimate(NamedTuple):
@@ -102,54 +103,62 @@ def least_plausible_first(rows: Iterable[PlausibilityRow]) -> list[PlausibilityR
     Without a calibration the smallest Dice of any structure with another member, or with its reconstruction, decides,
     and with rules alone by how much they are broken.
     """
+    return sorted(rows, key=order_of)
 
-    def order(row: PlausibilityRow) -> tuple[bool, bool, float, str]:
-        dice = [value for each in row.structures.values() for name, value in each.scores.items() if "_dice" in name]
-        broken = sum(each or 0.0 for each in row.violations.values())
-        value = row.plausibility if row.plausibility is not None else min(dice, default=-broken)
-        return row.status == EXCLUDED, row.status != EMPTY, value, row.case
 
-    return sorted(rows, key=order)
+def order_of(row: PlausibilityRow) -> tuple[bool, bool, float, str]:
+    """Return what rows are sorted by in `least_plausible_first`."""
+    dice = [value for each in row.structures.values() for name, value in each.scores.items() if "_dice" in name]
+    broken = sum(each or 0.0 for each in row.violations.values())
+    value = row.plausibility if row.plausibility is not None else min(dice, default=-broken)
+    return row.status == EXCLUDED, row.status != EMPTY, value, row.case
 
 
 def write_table(
     path: Path,
-    rows: Sequence[PlausibilityRow],
+    rows: Iterable[PlausibilityRow],
     *,
     structure_names: Sequence[str],
     score_names: Sequence[str],
     case_score_names: Sequence[str],
     rule_names: Sequence[str],
 ) -> None:
-    """Write the table atomically, least plausible first, floats with full precision; empty where nothing applies.
+    """Write the table atomically, floats with full precision; empty where nothing applies.
+
+    Args:
+        path: file to write.
+        rows: in the order of looking at them; iterated over twice.
+        structure_names: that have columns.
+        score_names: of each structure.
+        case_score_names: of the whole case.
+        rule_names: of the rules.
 
     Raises:
         OSError: if it cannot be written.
     """
-    rows = least_plausible_first(rows)
     truth = ("dice", "hausdorff_mm") if any(row.dice is not None for row in rows) else ()
-    columns = tables.columns_of(rows, ("case", "status", "plausibility", "flagged", "worst_structure", "slice_number"))
-    columns |= tables.columns_of(rows, truth)
-    for name in structure_names:
-        each = [row.structures.get(name) for row in rows]
-        columns |= _columns_of_structure(name, each, truth=truth, score_names=score_names)
-    columns |= {name: [row.scores.get(name) for row in rows] for name in case_score_names}
-    columns |= tables.columns_of(rows, ("outside_share",))
-    columns |= {name: [row.violations.get(name) for row in rows] for name in rule_names}
-    columns |= tables.columns_of(rows, ("reason",))
-    tables.write_table(path, columns)
+    columns = ["case", "status", "plausibility", "flagged", "worst_structure", "slice_number", *truth]
+    of_structure = [f"{measure}{end}" for measure in _EXPECTED for end in ("", "_low", "_high")]
+    of_structure += ["flagged", *truth, *score_names]
+    columns += [f"{name}_{each}" for name in structure_names for each in of_structure]
+    columns += [*case_score_names, "outside_share", *rule_names, "reason"]
+
+    def cells(row: PlausibilityRow) -> list[Any]:
+        found = [row.case, row.status, row.plausibility, row.flagged, row.worst_structure, row.slice_number]
+        found += [getattr(row, name) for name in truth]
+        for name in structure_names:
+            found += _cells_of_structure(row.structures.get(name), truth=truth, score_names=score_names)
+        found += [row.scores.get(name) for name in case_score_names]
+        return [*found, row.outside_share, *(row.violations.get(name) for name in rule_names), row.reason]
+
+    tables.write_rows(path, dict.fromkeys(columns, str), map(cells, rows))
 
 
-def _columns_of_structure(
-    name: str, structures: Sequence[Structure | None], *, truth: Sequence[str], score_names: Sequence[str]
-) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {}
-    for measure in ("expected_dice", "expected_hausdorff_mm"):
-        estimates = [None if each is None else getattr(each, measure) for each in structures]
-        for index, ending in enumerate(("", "_low", "_high")):
-            columns[f"{name}_{measure}{ending}"] = [None if each is None else each[index] for each in estimates]
-    for attribute in ("flagged", *truth):
-        columns[f"{name}_{attribute}"] = [None if each is None else getattr(each, attribute) for each in structures]
-    for score in score_names:
-        columns[f"{name}_{score}"] = [None if each is None else each.scores.get(score) for each in structures]
-    return columns
+def _cells_of_structure(structure: Structure | None, *, truth: Sequence[str], score_names: Sequence[str]) -> list[Any]:
+    if structure is None:
+        return [None] * (3 * len(_EXPECTED) + 1 + len(truth) + len(score_names))
+    found: list[Any] = []
+    for measure in _EXPECTED:
+        found += getattr(structure, measure) or [None] * 3
+    found += [getattr(structure, name) for name in ("flagged", *truth)]
+    return found + [structure.scores.get(name) for name in score_names]

@@ -12,7 +12,7 @@ from acnn_nnunet.casewise.journal import Entries, cases_of_part
 from acnn_nnunet.casewise.parts import joined_parts, part_done
 from acnn_nnunet.casewise.recorded import CaseWork, header_of, opened_journal, record_cases
 from acnn_nnunet.casewise.run import run
-from acnn_nnunet.casewise.status import write_status
+from acnn_nnunet.casewise.status import MOST_NAMED, write_status
 from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker, excluded_of
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json, write_text
 from acnn_nnunet.fold_prior.case_files import list_labels
@@ -292,6 +292,9 @@ def _outcome(rows: Sequence[RefinedRow], output: Path, assumptions: str) -> Outc
         counts[row.status] = counts.get(row.status, 0) + 1
     told = ", ".join(f"{count} {status}" for status, count in counts.items())
     lines = [f"{output}: {told} (of {len(rows)})", *filter(None, [assumptions])]
-    lines += [f"  {row.status}: {row.case}: {row.reason}" for row in rows if row.status in (LEFT, EXCLUDED)]
+    named = [f"  {row.status}: {row.case}: {row.reason}" for row in rows if row.status in (LEFT, EXCLUDED)]
+    lines += named[:MOST_NAMED]
+    if len(named) > MOST_NAMED:
+        lines.append(f"… and {len(named) - MOST_NAMED} more: see {TABLE_FILE}.")
     lines.append(f"page: {output / PAGE_FILE}")
     return Outcome("\n".join(lines), tuple(Excluded(r.case, r.reason) for r in rows if r.status == EXCLUDED))

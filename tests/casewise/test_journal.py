@@ -199,3 +199,16 @@ def test_paths_without_links(tmp_path):
         "other": str(tmp_path / "link"),
     }
     assert without_links(header, []) == header
+
+
+def test_entries_are_read_in_another_order(tmp_path):
+    journal = Journal.of_part(tmp_path, num_parts=1, part_id=0)
+    journal.start({})
+    for number, case in enumerate("bac"):
+        journal.append({"case": case, "error": None, "number": number})
+
+    entries = journal.entries_of(["a", "b", "c"])
+
+    assert [entry["number"] for entry in entries] == [1, 0, 2]  # a, b, c
+    assert [entry["case"] for entry in entries.in_order([2, 0])] == ["c", "a"]
+    assert len(entries.in_order([2, 0])) == 2

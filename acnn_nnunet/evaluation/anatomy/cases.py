@@ -1,6 +1,7 @@
 """Plausible or not: the slices and cases of a folder by its dataset's rules, and their table `anatomy.csv`."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, check_rules, slice_axis
 from acnn_nnunet.files.geometry import Geometry
-from acnn_nnunet.files.tables import read_table, write_table
+from acnn_nnunet.files.tables import read_table, write_rows
 
 ANATOMY_FILE = "anatomy.csv"
 COLUMNS = ("case", "slices", "implausible_slices", "implausible")
@@ -60,16 +61,16 @@ def judge_case(
     return CaseAnatomy(case, slices, broken, implausible, {check.rule.name: check.violation for check in checks})
 
 
-def write_anatomy(path: Path, cases: Sequence[CaseAnatomy]) -> None:
+def write_anatomy(path: Path, cases: Iterable[CaseAnatomy], rules: Sequence[AnatomicalRule]) -> None:
     """Write one row per case and a column per rule; a cell is empty where a rule does not apply.
 
     Raises:
         OSError: if it cannot be written.
     """
-    columns: dict[str, list[object]] = {name: [getattr(case, name) for case in cases] for name in COLUMNS}
-    for rule in cases[0].violations if cases else ():
-        columns[rule] = [case.violations[rule] for case in cases]
-    write_table(path, columns)
+    names = [rule.name for rule in rules]
+    columns: dict[str, type] = {"case": str, **dict.fromkeys(COLUMNS[1:], int), **dict.fromkeys(names, float)}
+    rows = ([*(getattr(case, name) for name in COLUMNS), *(case.violations[name] for name in names)] for case in cases)
+    write_rows(path, columns, rows)
 
 
 def read_anatomy(path: Path) -> dict[str, CaseAnatomy]:
@@ -94,13 +95,21 @@ def read_anatomy(path: Path) -> dict[str, CaseAnatomy]:
     return found
 
 
-def summarise_anatomy(cases: Sequence[CaseAnatomy], rules: Sequence[AnatomicalRule]) -> dict[str, Any]:
-    """Return what `summary.json` says: how many cases and slices are implausible, how many cases break each rule."""
+def summarise_anatomy(cases: Iterable[CaseAnatomy], rules: Sequence[AnatomicalRule]) -> dict[str, Any]:
+    """Return what `summary.json` says: how many cases and slices are implausible, how many cases break each rule.
+
+    `cases_it_applies_to` counts the cases to which each rule applies.
+    """
+    total: Counter[str] = Counter()
+    broken, applies = Counter({rule.name: 0 for rule in rules}), Counter({rule.name: 0 for rule in rules})
+    for case in cases:
+        total.update(cases=1, implausible_cases=case.implausible)
+        total.update(slices=case.slices, implausible_slices=case.implausible_slices)
+        broken.update(name for name, value in case.violations.items() if value)
+        applies.update(name for name, value in case.violations.items() if value is not None)
     return {
         "rules": [rule.as_plain() for rule in rules],
-        "cases": len(cases),
-        "implausible_cases": sum(case.implausible for case in cases),
-        "slices": sum(case.slices for case in cases),
-        "implausible_slices": sum(case.implausible_slices for case in cases),
-        "cases_that_break": {rule.name: sum(bool(case.violations[rule.name]) for case in cases) for rule in rules},
+        **{key: total[key] for key in ("cases", "implausible_cases", "slices", "implausible_slices")},
+        "cases_that_break": dict(broken),
+        "cases_it_applies_to": dict(applies),
     }

@@ -1,11 +1,11 @@
 """What a page says of implausible slices and cases."""
 
-from collections.abc import Mapping, Sequence
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from acnn_nnunet.evaluation.anatomy.cases import CaseAnatomy, summarise_anatomy
-from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule
+from acnn_nnunet.evaluation.anatomy.cases import CaseAnatomy
 
 _MOST_CASES = 20
 
@@ -18,21 +18,27 @@ def anatomy_sentence(summary: Mapping[str, Any]) -> str:
     return f"{cases}; {summary['implausible_slices']} of {summary['slices']} slices are implausible."
 
 
-def anatomy_section(cases: Sequence[CaseAnatomy], rules: Sequence[AnatomicalRule]) -> str:
-    """Return the section of a page as HTML: a table of rules and one of the worst cases; empty without rules."""
-    if not rules or not cases:
+def anatomy_section(cases: Iterable[CaseAnatomy], summary: Mapping[str, Any] | None) -> str:
+    """Return the section of a page as HTML: a table of rules and one of the worst cases; empty without cases.
+
+    Args:
+        cases: iterated over once.
+        summary: of them, by `summarise_anatomy`; None without rules.
+    """
+    if summary is None or not summary["cases"]:
         return ""
-    summary = summarise_anatomy(cases, rules)
-    applies = {rule.name: sum(case.violations[rule.name] is not None for case in cases) for rule in rules}
+    applies = summary["cases_it_applies_to"]
     rows = [[name, str(summary["cases_that_break"][name]), str(applies[name])] for name in applies]
-    worst = sorted(cases, key=lambda case: (-case.implausible_slices, -case.implausible, case.case))
+    worst = heapq.nsmallest(
+        _MOST_CASES, cases, key=lambda case: (-case.implausible_slices, -case.implausible, case.case)
+    )
     shown = [
         [
             case.case,
             f"{case.implausible_slices} of {case.slices}",
             ", ".join(k for k, v in case.violations.items() if v),
         ]
-        for case in worst[:_MOST_CASES]
+        for case in worst
         if case.implausible
     ]
     parts = ["<h2>Anatomical rules</h2>", f"<p>{escape(anatomy_sentence(summary))}</p>"]

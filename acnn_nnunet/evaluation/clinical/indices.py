@@ -3,8 +3,11 @@
 Everything follows from the volumes in `cases.csv` and from `groups.csv`, which says whose and of which phase a case is.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from acnn_nnunet.evaluation.clinical.agreement import LIMITS_IN_SD, Agreement, m
 from acnn_nnunet.evaluation.masks.scores import LabelScores
 from acnn_nnunet.files.patients import PHASES, CaseGroup, Exclusion
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.files.tables import columns_of, write_table
+from acnn_nnunet.files.tables import write_rows
 
 TABLE_FILE = "clinical.csv"
 SUMMARY_FILE = "clinical.json"
@@ -45,7 +48,29 @@ class Index:
         return f"{self.key}_{side}_{self.unit}"
 
 
-@dataclass(frozen=True)
+class Values(Mapping[str, float | None]):
+    """Numbers by key, eight bytes each; None where one is undefined. Cohorts have tens of thousands of patients."""
+
+    __slots__ = ("_keys", "_numbers")
+
+    def __init__(self, keys: tuple[str, ...], numbers: Iterable[float | None]) -> None:
+        self._keys = keys
+        self._numbers = array("d", (math.nan if number is None else number for number in numbers))
+
+    def __getitem__(self, key: str) -> float | None:
+        if key not in self._keys:
+            raise KeyError(key)
+        number = self._numbers[self._keys.index(key)]
+        return None if math.isnan(number) else number
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+@dataclass(frozen=True, slots=True)
 class Patient:
     """The indices of one patient, by key; None where one is undefined (an ejection fraction of nothing).
 
@@ -59,8 +84,8 @@ class Patient:
 
     patient: str
     group: str
-    reference: dict[str, float | None]
-    prediction: dict[str, float | None]
+    reference: Mapping[str, float | None]
+    prediction: Mapping[str, float | None]
     missed: frozenset[str] = frozenset()
 
 
@@ -122,7 +147,7 @@ def write_clinical(
     if not result.indices or not (result.patients or result.excluded):
         return None
     Path(output).mkdir(parents=True, exist_ok=True)
-    write_table(Path(output) / TABLE_FILE, _table_columns(result))
+    _write_table(Path(output) / TABLE_FILE, result)
     write_json(Path(output) / SUMMARY_FILE, _summary(result))
     return result
 
@@ -144,10 +169,8 @@ def measure_patients(
         excluded_cases: cases that could not be evaluated, with reasons; they exclude their patients.
     """
     excluded_cases = dict(excluded_cases or {})
-    volumes: dict[str, dict[str, LabelScores]] = {}
-    for score in scores:
-        volumes.setdefault(score.case, {})[score.label] = score
     structures = {name: label for name in (*CAVITIES, MYOCARDIUM) if (label := _label_of(name, label_names))}
+    volumes = _volumes_of(scores, list(structures.values()))
     phases = _phases_by_patient(groups)
     patients, excluded = [], []
     for name, (group, cases) in phases.items():
@@ -155,7 +178,7 @@ def measure_patients(
         if not known:
             continue  # another fold's patient
         try:
-            ed, es = (_scores_of_phase(cases, phase, volumes, excluded_cases, structures) for phase in PHASES)
+            ed, es = (_volumes_of_phase(cases, phase, volumes, excluded_cases, structures) for phase in PHASES)
         except ValueError as error:
             excluded.append(Exclusion(name, str(error)))
             continue
@@ -168,6 +191,18 @@ def measure_patients(
         excluded=(*excluded, *_undefined(patients, indices)),
         unassigned_cases=tuple(case for case in volumes if case not in assigned),
     )
+
+
+def _volumes_of(scores: Iterable[LabelScores], labels: Sequence[str]) -> dict[str, "array[float]"]:
+    """Return of each case the volume in reference and prediction, of each label in turn; NaN where there is none."""
+    volumes: dict[str, array[float]] = {}
+    for score in scores:
+        of_case = volumes.setdefault(score.case, array("d", [math.nan] * 2 * len(labels)))
+        if score.label in labels:
+            place = 2 * labels.index(score.label)
+            for side, volume in enumerate((score.volume_reference_ml, score.volume_prediction_ml)):
+                of_case[place + side] = math.nan if volume is None else volume
+    return volumes
 
 
 def _label_of(name: str, label_names: Mapping[str, str]) -> str | None:
@@ -184,14 +219,18 @@ def _phases_by_patient(groups: Iterable[CaseGroup]) -> dict[str, tuple[str, dict
     return patients
 
 
-def _scores_of_phase(
+def _volumes_of_phase(
     cases: Mapping[str, list[str]],
     phase: str,
-    volumes: Mapping[str, Mapping[str, LabelScores]],
+    volumes: Mapping[str, "array[float]"],
     excluded_cases: Mapping[str, str],
-    structures: Mapping[str, str],
-) -> dict[str, LabelScores]:
-    """Return the scores of a patient's case in a phase by structure, or raise ValueError with the reason to exclude."""
+    structures: Iterable[str],
+) -> dict[str, tuple[float, float]]:
+    """Return the volumes of a patient's case in a phase, (reference, prediction) in ml by structure.
+
+    Raises:
+        ValueError: with the reason to exclude the patient.
+    """
     if len(cases[phase]) != 1:
         several = f"several cases are {phase}: {', '.join(cases[phase])}"
         raise ValueError(several if cases[phase] else f"no {phase} case")
@@ -200,14 +239,11 @@ def _scores_of_phase(
         raise ValueError(f"the {phase} case {case} was excluded: {excluded_cases[case]}")
     if case not in volumes:
         raise ValueError(f"the {phase} case {case} was not evaluated")
-    without = [
-        name
-        for name, label in structures.items()
-        if label not in volumes[case] or volumes[case][label].volume_reference_ml is None
-    ]
-    if without:
+    numbers = volumes[case].tolist()
+    found = {name: (numbers[2 * place], numbers[2 * place + 1]) for place, name in enumerate(structures)}
+    if without := [name for name, (reference, _) in found.items() if math.isnan(reference)]:
         raise ValueError(f"the {phase} case {case} has no volume of {', '.join(without)}")
-    return {name: volumes[case][label] for name, label in structures.items()}
+    return found
 
 
 def _indices(structures: Iterable[str]) -> Iterable[Index]:
@@ -222,13 +258,14 @@ def _indices(structures: Iterable[str]) -> Iterable[Index]:
             yield Index(f"{key}_mass", f"{structure} mass at end-diastole", "g")
 
 
-def _measure(patient: str, group: str, ed: Mapping[str, LabelScores], es: Mapping[str, LabelScores]) -> Patient:
+def _measure(
+    patient: str, group: str, ed: Mapping[str, tuple[float, float]], es: Mapping[str, tuple[float, float]]
+) -> Patient:
     sides: dict[str, dict[str, float | None]] = {side: {} for side in SIDES}
     missed: set[str] = set()
     for structure in ed:
         key = structure.lower()
-        for side, values in sides.items():
-            edv, esv = (getattr(scores[structure], f"volume_{side}_ml") for scores in (ed, es))
+        for edv, esv, values in zip(ed[structure], es[structure], sides.values(), strict=True):
             if structure in CAVITIES:
                 stroke = edv - esv
                 values |= {f"{key}_edv": edv, f"{key}_esv": esv, f"{key}_sv": stroke}
@@ -239,11 +276,20 @@ def _measure(patient: str, group: str, ed: Mapping[str, LabelScores], es: Mappin
             missed |= {f"{key}_{index}" for index in ("edv", "sv", "ef", "mass")}
         if _is_missed(es[structure]):
             missed |= {f"{key}_{index}" for index in ("esv", "sv", "ef")}
-    return Patient(patient, group, sides[REFERENCE], sides[PREDICTION], frozenset(missed & sides[REFERENCE].keys()))
+    keys = _shared(tuple(sides[REFERENCE]))
+    reference, prediction = (Values(keys, values.values()) for values in sides.values())
+    return Patient(patient, group, reference, prediction, frozenset(missed & set(keys)))
 
 
-def _is_missed(score: LabelScores) -> bool:
-    return bool(score.volume_reference_ml) and not score.volume_prediction_ml
+@cache
+def _shared(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Return one and the same tuple for equal keys: every patient has them."""
+    return keys
+
+
+def _is_missed(volumes: tuple[float, float]) -> bool:
+    reference, prediction = volumes
+    return reference > 0 and not prediction > 0
 
 
 def _undefined(patients: Iterable[Patient], indices: Sequence[Index]) -> Iterable[Exclusion]:
@@ -255,12 +301,14 @@ def _undefined(patients: Iterable[Patient], indices: Sequence[Index]) -> Iterabl
                 yield Exclusion(patient.patient, reason, index.key)
 
 
-def _table_columns(result: ClinicalResult) -> dict[str, list[Any]]:
-    columns = columns_of(result.patients, ("patient", "group"))
-    for index in result.indices:
-        for side in SIDES:
-            columns[index.column(side)] = [getattr(patient, side)[index.key] for patient in result.patients]
-    return columns
+def _write_table(path: Path, result: ClinicalResult) -> None:
+    columns: dict[str, type] = {"patient": str, "group": str}
+    columns |= {index.column(side): float for index in result.indices for side in SIDES}
+    rows = (
+        [each.patient, each.group, *(getattr(each, side)[index.key] for index in result.indices for side in SIDES)]
+        for each in result.patients
+    )
+    write_rows(path, columns, rows)
 
 
 def _summary(result: ClinicalResult) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`acnn-nnunet evaluate-sr`: reconstructed images against their references, in parallel."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.journal import Entries, cases_of_part
 from acnn_nnunet.casewise.parts import joined_parts, part_done
 from acnn_nnunet.casewise.recorded import CaseWork, header_of, opened_journal, record_cases
-from acnn_nnunet.casewise.status import write_status
+from acnn_nnunet.casewise.status import MOST_NAMED, more_in_status, write_status
 from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.evaluation.images import image_quality
 from acnn_nnunet.evaluation.images.pairs import ImagePair, pair_images
@@ -26,7 +26,7 @@ from acnn_nnunet.evaluation.images.scores import (
     summarise,
 )
 from acnn_nnunet.files.safe_writes import write_json, write_text
-from acnn_nnunet.files.tables import columns_of, write_table
+from acnn_nnunet.files.tables import write_rows
 from acnn_nnunet.pages.page import format_number
 
 COMMAND = "evaluate-sr"
@@ -116,7 +116,7 @@ def _write_results(
 ) -> Outcome:
     from acnn_nnunet.evaluation.images.page import render_report
 
-    scores = [_score_of(entry) for entry in entries]
+    scores = _Scores(entries)
     summary = {
         "reference": header["source"],
         "prediction": header["prediction"],
@@ -124,13 +124,14 @@ def _write_results(
         **summarise(scores, extra),
         "settings": _settings(header["options"]["data_range"]),
     }
-    write_table(output / TABLE_FILE, columns_of(scores, COLUMNS))
+    kinds = {name: str if name in ("case", "status", "reason") else float for name in COLUMNS}
+    write_rows(output / TABLE_FILE, kinds, ([getattr(score, name) for name in COLUMNS] for score in scores))
     write_json(output / SUMMARY_FILE, summary)
     write_status(output, entries)
     if not summary["num_scored"]:
         first = summary["excluded"][0]
         raise ValueError(
-            f"None of the {len(scores)} cases could be scored: {first['case']}, {first['reason']}; "
+            f"None of the {len(entries)} cases could be scored: {first['case']}, {first['reason']}; "
             f"{output / TABLE_FILE} says why of the others."
         )
     write_text(output / REPORT_FILE, render_report(summary, scores, pairs))
@@ -142,6 +143,16 @@ def _recorded_score(score: Callable[[ImagePair], ImageScore], pair: ImagePair) -
     if pair.prediction is None:
         return {"score": asdict(ImageScore(pair.case, status=MISSING, reason="there is no prediction"))}
     return {"score": asdict(score(pair))}
+
+
+class _Scores:
+    """The score of each entry, made anew each time they are iterated over: never all in memory."""
+
+    def __init__(self, entries: Entries) -> None:
+        self._entries = entries
+
+    def __iter__(self) -> Iterator[ImageScore]:
+        return map(_score_of, self._entries)
 
 
 def _score_of(entry: dict[str, Any]) -> ImageScore:
@@ -172,7 +183,9 @@ def _text(summary: dict[str, Any], output: Path) -> str:
         numbers = "".join(f"{format_number(row[name], 4):>10}" for name in ("mean", "sd", "median"))
         lines.append(f"{title:24}{numbers}{row['n']:>8}")
     lines.append(f"{summary['num_scored']} of {summary['num_cases']} images scored; results in {output}")
-    lines += [f"Not scored: {each['case']}: {each['reason']}" for each in summary["excluded"]]
+    excluded = summary["excluded"]
+    lines += [f"Not scored: {each['case']}: {each['reason']}" for each in excluded[:MOST_NAMED]]
+    lines += more_in_status(len(excluded))
     if summary["extra_predictions"]:
         lines.append(f"Predictions without a reference: {', '.join(summary['extra_predictions'])}")
     if summary["num_negative"]:

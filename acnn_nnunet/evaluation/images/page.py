@@ -1,6 +1,7 @@
 """The page of `evaluate-sr`: the table, and the worst images with their differences."""
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from acnn_nnunet.pages.page import figure_data_uri, format_number, new_figure, r
 _NUM_WORST = 5
 
 
-def render_report(summary: dict[str, Any], scores: Sequence[ImageScore], pairs: Sequence[ImagePair]) -> str:
+def render_report(summary: dict[str, Any], scores: Iterable[ImageScore], pairs: Sequence[ImagePair]) -> str:
     """Return a self-contained page.
 
     Args:
@@ -23,9 +24,10 @@ def render_report(summary: dict[str, Any], scores: Sequence[ImageScore], pairs: 
         scores: rows of `images.csv`.
         pairs: the files of every case; those of the worst are read again.
     """
-    files = {pair.case: pair for pair in pairs}
+    worst = worst_scores(scores)
+    files = {pair.case: pair for pair in pairs if pair.case in {score.case for score in worst}}
     pictures = []
-    for score in worst_scores(scores):
+    for score in worst:
         volumes = read_pair(files[score.case])
         index = worst_slice(volumes, data_range=score.data_range or 1.0)
         caption = f"{score.case}, slice {index + 1} of {volumes.reference.shape[volumes.slice_axis]}: SSIM "
@@ -43,14 +45,14 @@ def render_report(summary: dict[str, Any], scores: Sequence[ImageScore], pairs: 
     )
 
 
-def worst_scores(scores: Sequence[ImageScore]) -> list[ImageScore]:
+def worst_scores(scores: Iterable[ImageScore]) -> list[ImageScore]:
     """Return the cases with the lowest slice-wise SSIM, worst first; by PSNR where no slice holds a window."""
-    different = [score for score in scores if score.status == OK]
+    different = (score for score in scores if score.status == OK)
 
     def quality(score: ImageScore) -> tuple[float, float]:
         return (1.0 if score.ssim_slices is None else score.ssim_slices, score.psnr_db or 0.0)
 
-    return sorted(different, key=quality)[:_NUM_WORST]
+    return heapq.nsmallest(_NUM_WORST, different, key=quality)
 
 
 def worst_slice(volumes: ImageVolumes, *, data_range: float) -> int:

@@ -1,6 +1,9 @@
 """Scores of reconstructed images, one record per case, and their means."""
 
-from collections.abc import Sequence
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -77,26 +80,32 @@ def score_pair(pair: ImagePair, *, data_range: float | None = None) -> ImageScor
     )
 
 
-def summarise(scores: Sequence[ImageScore], extra: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what `summary.json` says of scores; `extra` names predictions without a reference."""
-    scored = [score for score in scores if score.status in (OK, IDENTICAL)]
+def summarise(scores: Iterable[ImageScore], extra: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what `summary.json` says of scores, iterated over once; `extra` names predictions without a reference."""
+    columns = {metric: array("d") for metric in METRICS}
+    statuses, num_negative, excluded = Counter[str](), 0, []
+    for score in scores:
+        statuses[score.status] += 1
+        num_negative += score.negative
+        if score.status in (MISSING, EXCLUDED):
+            excluded.append({"case": score.case, "status": score.status, "reason": score.reason})
+            continue
+        for metric, column in columns.items():
+            value = getattr(score, metric)
+            column.append(math.nan if value is None else value)
     mean = {}
-    for metric in METRICS:
-        values = np.array([getattr(score, metric) for score in scored], dtype=float)  # None becomes NaN
+    for metric, column in columns.items():
+        values = np.array(column)
         average, deviation, median = describe(values)
         mean[metric] = {"mean": average, "sd": deviation, "median": median, "n": int(np.isfinite(values).sum())}
     return {
-        "num_cases": len(scores),
-        "num_scored": len(scored),
-        "num_identical": sum(score.status == IDENTICAL for score in scores),
-        "num_missing": sum(score.status == MISSING for score in scores),
-        "num_excluded": sum(score.status == EXCLUDED for score in scores),
-        "num_negative": sum(score.negative for score in scores),
+        "num_cases": statuses.total(),
+        "num_scored": statuses[OK] + statuses[IDENTICAL],
+        "num_identical": statuses[IDENTICAL],
+        "num_missing": statuses[MISSING],
+        "num_excluded": statuses[EXCLUDED],
+        "num_negative": num_negative,
         "metrics": mean,
-        "excluded": [
-            {"case": score.case, "status": score.status, "reason": score.reason}
-            for score in scores
-            if score.status in (MISSING, EXCLUDED)
-        ],
+        "excluded": excluded,
         "extra_predictions": list(extra),
     }

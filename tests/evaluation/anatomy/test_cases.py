@@ -64,12 +64,13 @@ def test_the_table_comes_back_as_it_was(tmp_path):
     values = heart()
     values[2:, 4:6, 4:6] = 0
     cases = [judge(heart()), judge(values, case="b"), judge(np.zeros_like(values), case="c")]
-    write_anatomy(tmp_path / "anatomy.csv", cases)
+    write_anatomy(tmp_path / "anatomy.csv", iter(cases), RULES)
     assert read_anatomy(tmp_path / "anatomy.csv") == {case.case: case for case in cases}
     summary = summarise_anatomy(cases, RULES)
     assert (summary["cases"], summary["implausible_cases"]) == (3, 1)
     assert (summary["slices"], summary["implausible_slices"]) == (6, 2)
     assert summary["cases_that_break"]["MYO no_pockets LV in_plane"] == 1
+    assert summary["cases_it_applies_to"] == dict.fromkeys((rule.name for rule in RULES), 2)  # none to the empty map
 
 
 def test_a_table_edited_by_hand_is_named(tmp_path):

@@ -1,6 +1,6 @@
 """What the page says of rules."""
 
-from acnn_nnunet.evaluation.anatomy.cases import CaseAnatomy
+from acnn_nnunet.evaluation.anatomy.cases import CaseAnatomy, summarise_anatomy
 from acnn_nnunet.evaluation.anatomy.page import anatomy_section, anatomy_sentence
 from acnn_nnunet.evaluation.anatomy.rules import parse_rules
 
@@ -16,9 +16,9 @@ def test_without_slices_only_cases_are_told():
 
 def test_names_are_escaped_and_only_implausible_cases_are_listed():
     cases = [CaseAnatomy("good", 0, 0, 0, {"L<V one_piece": 0.0}), CaseAnatomy("bad", 0, 0, 1, {"L<V one_piece": 0.5})]
-    section = anatomy_section(cases, RULES)
+    section = anatomy_section(cases, summarise_anatomy(cases, RULES))
     assert "L&lt;V one_piece" in section
     assert "L<V" not in section
     assert "bad" in section
     assert "good" not in section
-    assert anatomy_section([], RULES) == "" == anatomy_section(cases, ())
+    assert anatomy_section([], summarise_anatomy([], RULES)) == "" == anatomy_section([], None)

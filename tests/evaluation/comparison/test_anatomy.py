@@ -4,6 +4,7 @@ import pytest
 from compared_folders import score, write_evaluation
 
 from acnn_nnunet.evaluation.anatomy.cases import CaseAnatomy, write_anatomy
+from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule
 from acnn_nnunet.evaluation.comparison.anatomy import compare_anatomy
 from acnn_nnunet.evaluation.comparison.scores import read_paired_scores
 from acnn_nnunet.evaluation.comparison.tables import table_cells
@@ -22,7 +23,8 @@ def arms(tmp_path):
 
 def write(folder, rule="LV one_piece in_plane", **slices):
     rows = [CaseAnatomy(case, 5, count, int(count > 0), {rule: count / 5}) for case, count in slices.items()]
-    write_anatomy(folder / "anatomy.csv", rows)
+    label, name, _ = rule.split()
+    write_anatomy(folder / "anatomy.csv", rows, [AnatomicalRule(name, (label,), in_plane=True)])
 
 
 def test_cases_that_an_arm_does_not_predict_are_left_out_of_all(arms):
