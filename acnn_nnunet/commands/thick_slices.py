@@ -35,6 +35,16 @@ def _add_axis(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_thickness(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--thickness",
+        dest="thickness_mm",
+        metavar="MM",
+        type=float,
+        help="of a thick slice, where that is not the slices' spacing: less leaves gaps, more overlaps",
+    )
+
+
 def _add_plan_hr(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("plan-hr", help="plan a configuration that takes thick slices and returns thin ones")
     add_dataset(parser)
@@ -43,6 +53,7 @@ def _add_plan_hr(commands: argparse._SubParsersAction) -> None:
     add_plans(parser)
     parser.add_argument("-n", dest="name", help="name of the new configuration; default: 3d_hr_xK")
     _add_axis(parser)
+    _add_thickness(parser)
     parser.add_argument(
         "--register", action="store_true", help="align the real pairs (imagesTr_lr) rigidly, shown in pairs.html"
     )
@@ -64,9 +75,8 @@ def _add_degrade(commands: argparse._SubParsersAction) -> None:
     _add_factor(parser)
     _add_axis(parser)
     parser.add_argument("--profile", choices=["gaussian", "boxcar"], default="gaussian", help="profile of a slice")
-    parser.add_argument(
-        "--sigma-mm", type=float, help="σ of the Gaussian; default: 0.4 times the thick slices' spacing"
-    )
+    parser.add_argument("--sigma-mm", type=float, help="σ of the Gaussian; default: 0.4 times the slices' thickness")
+    _add_thickness(parser)
     parser.add_argument("--motion-mm", type=float, default=0.0, help="largest in-plane shift of a slice")
     parser.add_argument("--rotation-deg", type=float, default=0.0, help="largest in-plane turn of a slice")
     parser.add_argument("--noise", type=float, default=0.0, help="Gaussian noise, as a share of the stack's SD")

@@ -126,3 +126,44 @@ def setting(default: Any, concerns: str, meaning: str, **limits: Any) -> Any:
 def spell(value: Any) -> str:
     """Return a value as `acnn-nnunet configure` takes it."""
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def read_factors(value: Any) -> tuple[int, ...]:
+    """Return the factors of a setting, sorted: a number, a list of them, or a string such as "4,5,6".
+
+    Raises:
+        ValueError: if it is anything else, or a factor is below 2 or comes twice.
+    """
+    numbers = _read_numbers(value)
+    factors = sorted(int(number) for number in numbers)
+    if any(number != int(number) for number in numbers):
+        raise ValueError("a factor is a whole number")
+    if factors[0] < 2:
+        raise ValueError("a factor is 2 or more")
+    if len(set(factors)) < len(factors):
+        raise ValueError("a factor comes twice")
+    return tuple(factors)
+
+
+def read_range(value: Any) -> tuple[float, float]:
+    """Return the ends of a range: a number twice, or two numbers in a list or a string such as "0,2".
+
+    Raises:
+        ValueError: if it is anything else.
+    """
+    numbers = _read_numbers(value)
+    if len(numbers) > 2:
+        raise ValueError("at most two numbers")
+    if numbers[0] > numbers[-1]:
+        raise ValueError("the smaller one comes first")
+    return numbers[0], numbers[-1]
+
+
+def _read_numbers(value: Any) -> list[float]:
+    words = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
+    if not words or any(isinstance(word, bool) or not isinstance(word, (int, float, str)) for word in words):
+        raise ValueError
+    numbers = [float(word) for word in words]
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError
+    return numbers

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from acnn_nnunet.nnunet.mirroring import Mirroring, plan_mirroring, read_axes, read_pairs
-from acnn_nnunet.nnunet.setting_rule import RULE, Form, SettingRule, setting
+from acnn_nnunet.nnunet.setting_rule import RULE, Form, SettingRule, read_factors, read_range, setting
 
 PLANS_KEY = "acnn"
 HIDDEN_PARTS_OF_AUTO = 0.5
@@ -222,6 +222,21 @@ class Settings:
         "share of the samples that are real pairs, where `plan-hr` found some; the others are simulated",
         high=1.0,
     )
+    factors: int | str | Sequence[int] | None = setting(
+        None,
+        "thick slices",
+        "how many thin slices make a thick one, drawn for each batch, so that one network serves stacks of several "
+        "spacings; `predict-hr` takes the nearest",
+        form=Form("whole numbers such as 4,5,6", read_factors),
+        unset="the factor of `plan-hr`",
+    )
+    slice_gap_mm: float | str | Sequence[float] = setting(
+        0.0,
+        "thick slices",
+        "distance of simulated slices' spacing from their thickness: a gap, or below 0 an overlap; of two numbers, "
+        "each sample draws one between them",
+        form=Form("one length or two such as 0,2", read_range),
+    )
     slice_motion_mm: float = setting(0.0, "thick slices", "largest shift of a simulated slice along each in-plane axis")
     slice_rotation_deg: float = setting(
         0.0, "thick slices", "largest in-plane rotation of a simulated slice", high=180.0
@@ -266,6 +281,11 @@ class Settings:
         if isinstance(self.hidden_parts, str):
             return HIDDEN_PARTS_OF_AUTO if self.prior_weight > 0 else 0.0
         return self.hidden_parts
+
+    @property
+    def gap_range_mm(self) -> tuple[float, float]:
+        """The smallest and the largest gap between simulated slices; overlaps are below 0."""
+        return read_range(self.slice_gap_mm)
 
     @classmethod
     def from_configuration(cls, configuration: Mapping[str, Any], *, where: str = "the plans") -> "Settings":

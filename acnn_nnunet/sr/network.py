@@ -6,6 +6,7 @@ leads to HR space. nnU-Net builds it from the plans (`architecture`) as it does 
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -35,6 +36,27 @@ _LAYERS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _SLOPE = 0.01  # of the leaky ReLU, as in nnU-Net
 
 
+@dataclass
+class HROutput:
+    """How many HR slices the next call of a network puts out for an LR slice, and where it ends.
+
+    Attributes:
+        factor: K, the planned one unless a trainer of several, or predict-hr, chooses another.
+        slices: of the output; None leaves it as it is.
+    """
+
+    factor: int
+    slices: int | None = None
+
+    def choose(self, factor: int, slices: int | None = None) -> None:
+        """Let the next calls have this factor and number of slices."""
+        self.factor, self.slices = factor, slices
+
+    def cut(self, prediction: Tensor, *, axis: int) -> Tensor:
+        """Return (B, C, …) without the slices beyond the end."""
+        return prediction if self.slices is None else prediction.narrow(2 + axis, 0, self.slices)
+
+
 class SubPixelUNet(nn.Module):
     """A U-Net on an LR stack that predicts on the HR grid.
 
@@ -48,7 +70,7 @@ class SubPixelUNet(nn.Module):
     Args:
         input_channels: of the LR stack.
         num_classes: channels of the output: logits in segmentation, the image's channels in super-resolution.
-        factor: K, HR slices in an LR slice.
+        factor: K, HR slices in an LR slice; `output` chooses another for the next calls.
         axis: the through-plane axis among the spatial ones.
         features_per_stage: channels of each stage, as many as stages; the first is also the width in HR space.
         kernel_sizes: of each stage's convolutions, odd, one number per axis; their count says 2D or 3D.
@@ -90,6 +112,7 @@ class SubPixelUNet(nn.Module):
         if residual and input_channels != num_classes:
             raise ValueError(f"A residual needs as many channels out ({num_classes}) as in ({input_channels}).")
         self.factor, self.axis, self.residual = factor, axis, residual
+        self.output = HROutput(factor)
         self.strides = tuple(tuple(stride) for stride in strides)
 
         dimensions, width = len(strides[0]), features_per_stage[0]
@@ -124,11 +147,11 @@ class SubPixelUNet(nn.Module):
             ValueError: if the strides do not divide the stack's size.
         """
         self._check_size(stack.shape[2:])
-        features = self.through_plane_upsampling(self._lr_features(stack))
+        features = self.through_plane_upsampling(self._lr_features(stack), self.output.factor)
         prediction = self.head(self.to_hr(features))
         if self.residual:
-            prediction = prediction + interpolate_slices(stack, self.factor, axis=self.axis)
-        return prediction
+            prediction = prediction + interpolate_slices(stack, self.output.factor, axis=self.axis)
+        return self.output.cut(prediction, axis=self.axis)
 
     def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
         """Return how many values all convolutions put out for one LR stack of this size: what the host budgets with."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from acnn_nnunet.sr.network import HROutput
 from acnn_nnunet.sr.upsampling import INTERPOLATIONS, interpolate_slices
 
 NUM_LAYERS = 7
@@ -36,7 +37,7 @@ class SRCNN(nn.Module):
         super().__init__()
         if interpolation not in INTERPOLATIONS:
             raise ValueError(f"There is no interpolation {interpolation!r}; there are {', '.join(INTERPOLATIONS)}.")
-        self.factor, self.axis, self.interpolation = factor, axis, interpolation
+        self.output, self.axis, self.interpolation = HROutput(factor), axis, interpolation
         widths = [channels, *(features,) * (NUM_LAYERS - 1), channels]
         layers: list[Any] = []
         for wide_in, wide_out in itertools.pairwise(widths):
@@ -50,8 +51,8 @@ class SRCNN(nn.Module):
 
     def forward(self, stack: Tensor) -> Tensor:
         """Return the HR image of an LR stack (B, C, Z, Y, X) or (B, C, Y, X), K times as long along the axis."""
-        image = interpolate_slices(stack, self.factor, axis=self.axis, method=self.interpolation)
-        return image + self.layers(image)
+        image = interpolate_slices(stack, self.output.factor, axis=self.axis, method=self.interpolation)
+        return self.output.cut(image + self.layers(image), axis=self.axis)
 
 
 def features_for(num_parameters: int, *, channels: int, dimensions: int = 3) -> int:

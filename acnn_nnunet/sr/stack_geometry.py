@@ -4,7 +4,8 @@ LR slice k is centred on the block of its K HR slices, at HR index K·k + (K −
 `(Z, Y, X)`; NIfTI files count the other way round, so array axis a is NIfTI axis 2 − a.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,6 +48,25 @@ class ThroughPlane:
         )
 
 
+def stack_patch(patch_size: Sequence[int], through_plane: ThroughPlane, strides: Sequence[Sequence[int]]) -> list[int]:
+    """Return the LR patch whose HR slices cover an HR patch, and that a network can halve as often as it does.
+
+    Args:
+        patch_size: the HR patch.
+        through_plane: factor and axis of the stack.
+        strides: of the network's stages; none where nothing is halved.
+    """
+    factor, axis = through_plane.factor, through_plane.axis
+    divisor = math.prod(stride[axis] for stride in strides)
+    slices = divisor * math.ceil(patch_size[axis] / (factor * divisor))
+    return [slices if i == axis else int(n) for i, n in enumerate(patch_size)]
+
+
+def nearest_factor(ratio: float, factors: Sequence[int]) -> int:
+    """Return the factor that is nearest to a stack's spacing over the HR spacing, on a logarithmic scale."""
+    return min(factors, key=lambda factor: (abs(math.log(ratio / factor)), factor))
+
+
 @dataclass(frozen=True)
 class AxisOrder:
     """How an array as it is in a file becomes the array that one of the host's readers gives.
@@ -84,8 +104,13 @@ def to_lr(hr: Geometry, factor: int, *, axis: int) -> Geometry:
 
 def to_hr(lr: Geometry, factor: int, *, axis: int) -> Geometry:
     """Return the grid of the volume that has K slices for each of a stack."""
-    spacing_mm = lr.spacing_mm[axis] / factor
-    return _along(lr, axis, lr.size[axis] * factor, spacing_mm, -(factor - 1) / 2 * spacing_mm)
+    return resliced(lr, lr.size[axis] * factor, axis=axis)
+
+
+def resliced(grid: Geometry, slices: int, *, axis: int) -> Geometry:
+    """Return the grid with another number of slices between the same outer edges."""
+    spacing_mm = grid.spacing_mm[axis] * grid.size[axis] / slices
+    return _along(grid, axis, slices, spacing_mm, (spacing_mm - grid.spacing_mm[axis]) / 2)
 
 
 def with_slices(grid: Geometry, slices: int, *, axis: int) -> Geometry:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 INTERPOLATIONS = ("linear", "bspline")
 _LINEAR_MODES = {3: "linear", 4: "bilinear", 5: "trilinear"}
 _TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_TRANSPOSE: dict[int, Any] = {2: F.conv_transpose2d, 3: F.conv_transpose3d}
 
 
 def interpolate_slices(stack: Tensor, factor: int, *, axis: int = 0, method: str = "linear") -> Tensor:
@@ -45,8 +46,7 @@ def linear_taps(factor: int) -> Tensor:
     Tap t reaches the HR slice t − K + 1/2 from the LR slice's centre for even K, and t − K for odd K, where tap 0 lies
     a whole LR slice away and is 0: the other 2K − 1 are centred.
     """
-    offset = torch.arange(2 * factor, dtype=torch.float64) - factor + (0.5 if factor % 2 == 0 else 0)
-    return 1 - offset.abs() / factor
+    return 1 - _tap_places(factor).abs()
 
 
 class ThroughPlaneUpsampling(nn.Module):
@@ -59,7 +59,7 @@ class ThroughPlaneUpsampling(nn.Module):
 
     def __init__(self, channels: int, factor: int, *, axis: int, dimensions: int = 3):
         super().__init__()
-        self.axis = axis
+        self.axis, self.factor, self.dimensions = axis, factor, dimensions
         along = functools.partial(_along, axis=axis, dimensions=dimensions)
         self.transposed = _TRANSPOSED[dimensions](
             channels,
@@ -75,11 +75,56 @@ class ThroughPlaneUpsampling(nn.Module):
             self.transposed.weight[range(channels), range(channels)] = taps
             self.transposed.bias.zero_()
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return (B, C, …) with the axis K times as long."""
+    def forward(self, features: Tensor, factor: int | None = None) -> Tensor:
+        """Return (B, C, …) with the axis K times as long, or as many times as `factor` says.
+
+        The learnt kernel is a function of the distance from an LR slice, in LR spacings. For another factor it is read
+        at that one's distances: linear interpolation stays exact, and what was learnt beyond it is interpolated.
+        """
         dim = 2 + self.axis
         first, last = features.narrow(dim, 0, 1), features.narrow(dim, features.shape[dim] - 1, 1)
-        return self.transposed(torch.cat([first, features, last], dim))
+        padded = torch.cat([first, features, last], dim)
+        if factor is None or factor == self.factor:
+            return self.transposed(padded)
+        along = functools.partial(_along, axis=self.axis, dimensions=self.dimensions)
+        return _TRANSPOSE[self.dimensions](
+            padded,
+            self._weight_of(factor),
+            self.transposed.bias,
+            stride=along(factor, 1),
+            padding=along(factor + (factor + 1) // 2, 0),
+            output_padding=along(factor % 2, 0),
+        )
+
+    def _weight_of(self, factor: int) -> Tensor:
+        weight = self.transposed.weight
+        shape = _along(-1, 1, axis=self.axis, dimensions=self.dimensions)
+        linear = torch.eye(len(weight), device=weight.device, dtype=weight.dtype)
+        linear = linear.view(len(weight), len(weight), *(1,) * self.dimensions)
+        learnt = weight - linear * linear_taps(self.factor).to(weight).view(shape)
+        read = _taps_read_at(self.factor, factor).to(weight)
+        learnt = (learnt.movedim(2 + self.axis, -1) @ read.T).movedim(-1, 2 + self.axis)
+        return learnt + linear * linear_taps(factor).to(weight).view(shape)
+
+
+def _tap_places(factor: int) -> Tensor:
+    """Return where the taps lie, in LR spacings from the slice's centre, float64."""
+    offset = torch.arange(2 * factor, dtype=torch.float64) - factor + (0.5 if factor % 2 == 0 else 0)
+    return offset / factor
+
+
+@torch.compiler.disable
+@functools.lru_cache(maxsize=64)
+def _taps_read_at(known: int, wanted: int) -> Tensor:
+    """Return (2·wanted, 2·known), float64: linear interpolation between the taps of a factor, to 0 at ±1 spacing."""
+    import numpy as np
+
+    places = _tap_places(known).numpy()
+    ends = np.array([-1.0, *places[places > -1], 1.0])
+    columns = np.eye(len(places))[places > -1]
+    table = np.vstack([np.zeros(len(places)), columns, np.zeros(len(places))])
+    at = _tap_places(wanted).numpy()
+    return torch.from_numpy(np.stack([np.interp(at, ends, column) for column in table.T], axis=1))
 
 
 def _along(value: int, elsewhere: int, *, axis: int, dimensions: int) -> tuple[int, ...]:

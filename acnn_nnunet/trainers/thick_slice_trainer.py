@@ -17,6 +17,7 @@ from torch._dynamo import OptimizedModule
 from acnn_nnunet.nnunet.folds import raw_images
 from acnn_nnunet.nnunet.models import ModelBundle
 from acnn_nnunet.nnunet.plans import dataset_id
+from acnn_nnunet.nnunet.setting_rule import read_factors
 from acnn_nnunet.nnunet.workarounds import data_loader_class
 from acnn_nnunet.sr.degradation.acquisition import Acquisition
 from acnn_nnunet.sr.inference.command import Inference
@@ -27,6 +28,7 @@ from acnn_nnunet.sr.pairs.dataset import PairedDataset, PairLoader
 from acnn_nnunet.sr.pairs.finding import PairFiles, find_pairs
 from acnn_nnunet.sr.pairs.store import PairRecord, pairs_folder, records_of
 from acnn_nnunet.sr.pairs.validation import RealValidation
+from acnn_nnunet.sr.slice_thickness import check_thickness
 from acnn_nnunet.sr.stack_geometry import ThroughPlane
 from acnn_nnunet.sr.training.stack_units import StackUnits
 from acnn_nnunet.trainers.own_network_trainer import OwnNetworkTrainer
@@ -66,6 +68,7 @@ class ThickSliceTrainer(OwnNetworkTrainer):
         self.through_plane = ThroughPlane.from_configuration(manager.configuration)
         self.acquisition = Acquisition(
             self.through_plane.factor,
+            thickness_mm=self._middle_thickness_mm(),
             motion_mm=self.settings.slice_motion_mm,
             rotation_deg=self.settings.slice_rotation_deg,
         )
@@ -78,6 +81,9 @@ class ThickSliceTrainer(OwnNetworkTrainer):
             self.through_plane.axis,
             len(manager.normalization_schemes),
             self.pairs,
+            strides=manager.configuration["architecture"]["arch_kwargs"].get("strides", []),
+            factors=self._factors(),
+            gap_mm=self.settings.gap_range_mm,
         )
 
     @classmethod
@@ -192,7 +198,40 @@ class ThickSliceTrainer(OwnNetworkTrainer):
         return {**batch, "data": self._stacks_of(batch).stack}
 
     def _stacks_of(self, batch: dict) -> StackBatch:
-        return self._batches.of(batch["data"].to(self.device, non_blocking=True), batch["keys"])
+        """Return the batch's stacks, and let the network put out the HR patch for their factor."""
+        made = self._batches.of(batch["data"].to(self.device, non_blocking=True), batch["keys"])
+        if len(self._batches.factors) > 0 and self.was_initialized:
+            network: Any = self._bare_network()
+            network.output.choose(made.factor, made.image.shape[2 + self.through_plane.axis])
+        return made
+
+    def _middle_thickness_mm(self) -> float | None:
+        """Return how thick slices are in validation: in the middle of what training draws; None without gaps."""
+        gap_mm = sum(self.settings.gap_range_mm) / 2
+        return self._spacing_mm(self.through_plane.factor) - gap_mm if gap_mm else None
+
+    def _spacing_mm(self, factor: int) -> float:
+        return factor * float(self.configuration_manager.spacing[self.through_plane.axis])
+
+    def _factors(self) -> tuple[int, ...]:
+        """Return the factors of the setting, checked against gaps and pairs; none without it."""
+        chosen = () if self.settings.factors is None else read_factors(self.settings.factors)
+        where = f"{self.configuration_name} of {self.plans_manager.dataset_name}"
+        for factor in chosen or (self.through_plane.factor,):
+            spacing_mm = self._spacing_mm(factor)
+            for gap_mm in self.settings.gap_range_mm:
+                if gap_mm >= spacing_mm:
+                    raise ValueError(
+                        f"slice_gap_mm={self.settings.slice_gap_mm} leaves no slice of the {spacing_mm:g} mm between "
+                        f"two of {where}: configure a smaller one."
+                    )
+                check_thickness(spacing_mm - gap_mm, spacing_mm, what=f"slice_gap_mm of {where} makes slices of")
+        if chosen and self.pairs:
+            raise ValueError(
+                f"factors={self.settings.factors} simulates stacks of several spacings, and the pairs of {where} have "
+                "one: configure it with pair_share=0, or leave out factors."
+            )
+        return chosen
 
     def _read_pairs(self) -> dict[str, PairRecord]:
         """Return the pairs that training may use, of all folds."""
@@ -249,6 +288,10 @@ class ThickSliceTrainer(OwnNetworkTrainer):
             log=self.print_to_log_file,
         )
 
+    def _bare_network(self) -> nn.Module:
+        network = self.network.module if self.is_ddp else self.network
+        return network._orig_mod if isinstance(network, OptimizedModule) else network
+
     def _real_validation(self) -> RealValidation:
         return RealValidation(
             self._model(),
@@ -259,9 +302,7 @@ class ThickSliceTrainer(OwnNetworkTrainer):
         )
 
     def _model(self) -> HRModel:
-        network = self.network.module if self.is_ddp else self.network
-        if isinstance(network, OptimizedModule):
-            network = network._orig_mod
+        network = self._bare_network()
         bundle = ModelBundle(
             self.plans_manager,
             self.configuration_manager,

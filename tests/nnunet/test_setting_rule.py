@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import pytest
 
-from acnn_nnunet.nnunet.setting_rule import Form, SettingRule, setting, spell
+from acnn_nnunet.nnunet.setting_rule import Form, SettingRule, read_factors, read_range, setting, spell
 
 NUMBER = SettingRule("loss", "", high=1.0)
 COUNT = SettingRule("loss", "", whole=True, low=1, unset="as many as nnU-Net")
@@ -82,3 +82,29 @@ def test_a_field_carries_its_rule():
 
 def test_words_of_the_command_line():
     assert [spell(value) for value in (None, True, 5e-6, "ce")] == ["none", "true", "5e-06", "ce"]
+
+
+@pytest.mark.parametrize(
+    ("value", "factors"), [("4,5,6", (4, 5, 6)), ([6, 4], (4, 6)), (5, (5,)), ("8", (8,)), ("5, 4", (4, 5))]
+)
+def test_factors(value, factors):
+    assert read_factors(value) == factors
+
+
+@pytest.mark.parametrize("value", ["", "4,,5", "4;5", 1, "1,2", "4,4", [4.5], True, None, {}, "nan", []])
+def test_no_factors(value):
+    with pytest.raises(ValueError, match=r"^|factor"):
+        read_factors(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.0, (0, 0)), (2, (2, 2)), ("0,2", (0, 2)), ([-1.0, 2.0], (-1, 2)), ("-2", (-2, -2))]
+)
+def test_ranges(value, expected):
+    assert read_range(value) == expected
+
+
+@pytest.mark.parametrize("value", ["", "a", "1,2,3", "2,1", True, None, "inf", []])
+def test_no_ranges(value):
+    with pytest.raises(ValueError, match=r"^|smaller|two"):
+        read_range(value)

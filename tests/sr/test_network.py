@@ -198,3 +198,14 @@ def test_arguments_that_do_not_fit(changes, message):
 def test_a_stack_of_the_wrong_size():
     with pytest.raises(ValueError, match=r"size \(3, 8, 8\) has to be padded to a multiple of \(2, 4, 4\)"):
         SubPixelUNet(1, 3, **SMALL)(torch.rand(1, 1, 3, 8, 8))
+
+
+def test_another_factor_and_an_end():
+    network = SubPixelUNet(1, 1, **{**FIGURE_2, "features_per_stage": (2, 2, 2, 2)}, residual=True).eval()
+    stack = torch.rand(1, 1, 3, 8, 8)
+    assert network(stack).shape == (1, 1, 15, 8, 8)
+    network.output.choose(4, slices=10)
+    # The head starts at 0: the interpolated stack alone, cut where the HR patch ends.
+    torch.testing.assert_close(network(stack), interpolate_slices(stack, 4)[:, :, :10])
+    network.output.choose(5)
+    assert network(stack).shape == (1, 1, 15, 8, 8)

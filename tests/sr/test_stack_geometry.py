@@ -14,7 +14,10 @@ from acnn_nnunet.sr.stack_geometry import (
     ThroughPlane,
     check_factor,
     find_slice_axis,
+    nearest_factor,
     reader_axes,
+    resliced,
+    stack_patch,
     to_hr,
     to_lr,
     with_slices,
@@ -161,3 +164,26 @@ def test_axes_turned_and_flipped_by_hand():
 
     assert turned.tolist() == [[[[3], [6]], [[2], [5]], [[1], [4]]]]
     np.testing.assert_array_equal(order.to_file(turned), array)
+
+
+def test_a_stack_that_covers_an_hr_patch():
+    strides = [(1, 1, 1), (1, 2, 2), (2, 2, 2)]
+    assert stack_patch((40, 56, 40), ThroughPlane(5, 0), strides) == [8, 56, 40]
+    assert stack_patch((40, 56, 40), ThroughPlane(4, 0), strides) == [10, 56, 40]
+    # 40 / 6 = 6.7 slices, which is 8 where the network halves them once.
+    assert stack_patch((40, 56, 40), ThroughPlane(6, 0), strides) == [8, 56, 40]
+    assert stack_patch((40, 56, 40), ThroughPlane(6, 0), []) == [7, 56, 40]
+
+
+@pytest.mark.parametrize(("ratio", "factor"), [(3.0, 4), (4.4, 4), (4.6, 5), (5.47, 5), (5.49, 6), (9.0, 6)])
+def test_the_nearest_factor(ratio, factor):
+    # Between 5 and 6 the border is √30 = 5.477.
+    assert nearest_factor(ratio, (4, 5, 6)) == factor
+
+
+def test_other_slices_between_the_same_edges():
+    grid = Geometry((4, 3, 3), (5.0, 1.0, 1.0), (0.0, 0.0, 10.0), tuple(np.eye(3).ravel()))
+    again = resliced(grid, 10, axis=0)
+    # 20 mm from z = 7.5 on: slices of 2 mm, the first one's middle at 8.5.
+    assert (again.size, again.spacing_mm) == ((10, 3, 3), (2.0, 1.0, 1.0))
+    assert again.origin_mm == pytest.approx((0, 0, 8.5))

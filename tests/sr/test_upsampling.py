@@ -123,3 +123,32 @@ def test_the_bspline_keeps_its_precision_under_autocast():
 def test_an_unknown_interpolation():
     with pytest.raises(ValueError, match="no interpolation 'cubic'; there are linear, bspline"):
         interpolate_slices(torch.zeros(1, 1, 2, 2, 2), 2, method="cubic")
+
+
+@pytest.mark.parametrize("planned", [4, 5])
+@pytest.mark.parametrize("factor", FACTORS)
+def test_another_factor_starts_as_linear_interpolation_too(planned, factor):
+    upsampling = ThroughPlaneUpsampling(2, planned, axis=0).double()
+    stack = torch.rand(1, 2, 4, 3, 3, dtype=torch.float64)
+    expected = interpolate_slices(stack, factor)
+    torch.testing.assert_close(upsampling(stack, factor), expected, atol=1e-6, rtol=0)
+
+
+def test_what_was_learnt_is_read_at_the_other_factors_distances():
+    upsampling = ThroughPlaneUpsampling(1, 4, axis=0).double()
+    # On top of the interpolation: 1 at the taps ±1/8 of a spacing from the slice's centre, 0 elsewhere.
+    with torch.no_grad():
+        upsampling.transposed.weight[0, 0, [3, 4]] += 1
+    impulse = torch.zeros(1, 1, 3, 1, 1, dtype=torch.float64)
+    impulse[:, :, 1] = 1
+    # Factor 2 has taps at ±1/4 and ±3/4: halfway from 1 at 1/8 to 0 at 3/8, and 0. Its linear taps are 3/4 and 1/4.
+    found = upsampling(impulse, 2).flatten().tolist()
+    assert found == pytest.approx([0, 0.25, 0.75 + 0.5, 0.75 + 0.5, 0.25, 0])
+    torch.testing.assert_close(upsampling(impulse, 4), upsampling(impulse))
+
+
+def test_all_factors_train_the_same_weights():
+    upsampling = ThroughPlaneUpsampling(2, 5, axis=1)
+    upsampling(torch.rand(1, 2, 3, 4, 3), 4).sum().backward()
+    assert upsampling.transposed.weight.grad.abs().max() > 0
+    assert upsampling.transposed.bias.grad is not None

@@ -142,3 +142,9 @@ def test_validation_predicts_the_real_stacks_of_held_out_cases(paired_workspace,
         assert ours.GetOrigin() == pytest.approx(theirs.GetOrigin())
         assert reference.GetSize() == theirs.GetSize() == ours.GetSize()
         np.testing.assert_array_equal(*(SimpleITK.GetArrayFromImage(image) for image in (ours, theirs)))
+
+
+def test_several_factors_go_without_pairs(paired_workspace):
+    with pytest.raises(ValueError, match=r"factors=2,4 simulates stacks of several spacings.*pair_share=0"):
+        make(paired_workspace, SubPixelSegTrainer, factors="2,4")
+    assert make(paired_workspace, SubPixelSegTrainer, factors="2,4", pair_share=0).pairs == {}

@@ -179,3 +179,32 @@ def test_what_trains_is_what_predicts(make_hr_trainer):
         axis=model.through_plane.axis,
     )
     torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_one_network_for_several_factors_and_gaps(make_hr_trainer):
+    trainer = start(make_hr_trainer(SubPixelSegTrainer, block={"factors": "2,4", "slice_gap_mm": "0,1"}))
+    target = tuple(trainer.configuration_manager.patch_size)
+    seen = set()
+    for _ in range(8):
+        batch = next(trainer.dataloader_train)
+        made = trainer._stacks_of(batch)
+        seen.add(made.factor)
+        assert trainer.network(made.stack).shape == (2, 4, *target)
+    assert seen == {2, 4}
+    assert np.isfinite(steps(trainer, 2)).all()
+    model = trainer._simulated_validation().model
+    assert model.factors == (2, 4)
+    assert trainer.acquisition.thickness_mm == pytest.approx(2 * trainer.configuration_manager.spacing[0] - 0.5)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"slice_gap_mm": 50}, r"slice_gap_mm=50 leaves no slice of the .* mm between two of 3d_hr_x2 of Dataset077"),
+        ({"slice_gap_mm": -50}, r"slice_gap_mm of 3d_hr_x2 of .* makes slices of .* more than twice their spacing"),
+        ({"factors": "1,2"}, r"factors must be whole numbers such as 4,5,6, got '1,2' \(a factor is 2 or more\)"),
+    ],
+)
+def test_gaps_and_factors_that_cannot_be(make_hr_trainer, block, message):
+    with pytest.raises(ValueError, match=message):
+        make_hr_trainer(SubPixelSegTrainer, block=block)

@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from acnn_nnunet.sr.degradation.motion import draw_motion, drop_slices, move_slices
+from acnn_nnunet.sr.slice_thickness import check_thickness
 from acnn_nnunet.sr.stack_geometry import check_factor
 
 PROFILES = ("gaussian", "boxcar")
-SIGMA_PER_FACTOR = 0.4  # the paper's 4 mm for slices of 10 mm
+SIGMA_PER_THICKNESS = 0.4  # the paper's 4 mm for slices of 10 mm
 _TRUNCATE = 3.0  # the Gaussian ends at this many σ
 
 
@@ -29,7 +30,9 @@ class Acquisition:
     Attributes:
         factor: K, HR slices in a thick one.
         profile: of a slice, "gaussian" or "boxcar".
-        sigma_mm: of the Gaussian; None is 0.4·K HR spacings.
+        sigma_mm: of the Gaussian; None is 0.4 times the slices' thickness.
+        thickness_mm: of the slices: thinner ones than their spacing leave gaps that nothing sees, thicker ones overlap;
+            None is their spacing, K HR spacings.
         motion_mm: each slice's translation is drawn within ± this, along each in-plane axis.
         rotation_deg: each slice's rotation is drawn within ± this.
         noise: standard deviation of Gaussian noise, as a share of the stack's own standard deviation.
@@ -42,6 +45,7 @@ class Acquisition:
     factor: int
     profile: str = "gaussian"
     sigma_mm: float | None = None
+    thickness_mm: float | None = None
     motion_mm: float = 0.0
     rotation_deg: float = 0.0
     noise: float = 0.0
@@ -53,6 +57,8 @@ class Acquisition:
             raise ValueError(f"There is no slice profile {self.profile!r}; there are {', '.join(PROFILES)}.")
         if self.sigma_mm is not None and not 0 < self.sigma_mm < math.inf:
             raise ValueError(f"--sigma-mm is positive, not {self.sigma_mm}.")
+        if self.thickness_mm is not None and not 0 < self.thickness_mm < math.inf:
+            raise ValueError(f"--thickness is positive, not {self.thickness_mm}.")
         for option in ("motion_mm", "rotation_deg", "noise"):
             if not 0 <= getattr(self, option) < math.inf:
                 raise ValueError(f"--{option.replace('_', '-')} is 0 or more, not {getattr(self, option)}.")
@@ -84,11 +90,23 @@ def acquire(
         The volumes with the axis K times shorter.
 
     Raises:
-        ValueError: if K does not divide the axis.
+        ValueError: if K does not divide the axis, or the slices are more than twice as thick as they are apart.
     """
-    sigma_mm = acquisition.sigma_mm
-    sigma_voxels = None if sigma_mm is None else sigma_mm / spacing_mm[axis]
-    stack = degrade(volume, acquisition.factor, axis=axis, profile=acquisition.profile, sigma_voxels=sigma_voxels)
+    if acquisition.thickness_mm is not None:
+        check_thickness(
+            acquisition.thickness_mm, acquisition.factor * spacing_mm[axis], what="--thickness makes slices of"
+        )
+    sigma, thickness = (
+        None if mm is None else mm / spacing_mm[axis] for mm in (acquisition.sigma_mm, acquisition.thickness_mm)
+    )
+    stack = degrade(
+        volume,
+        acquisition.factor,
+        axis=axis,
+        profile=acquisition.profile,
+        sigma_voxels=sigma,
+        thickness_voxels=thickness,
+    )
     if acquisition.motion_mm or acquisition.rotation_deg:
         limits = {"translation_mm": acquisition.motion_mm, "rotation_deg": acquisition.rotation_deg}
         motion = draw_motion(len(stack), stack.shape[2 + axis], **limits, generator=generator)
@@ -102,7 +120,13 @@ def acquire(
 
 
 def degrade(
-    volume: Tensor, factor: int, *, axis: int = 0, profile: str = "gaussian", sigma_voxels: float | None = None
+    volume: Tensor,
+    factor: int,
+    *,
+    axis: int = 0,
+    profile: str = "gaussian",
+    sigma_voxels: float | None = None,
+    thickness_voxels: float | None = None,
 ) -> Tensor:
     """Return the LR stack of an HR volume; differentiable in the volume.
 
@@ -110,8 +134,9 @@ def degrade(
         volume: (B, C, Z, Y, X) or (B, C, Y, X), floating point; beyond its ends the outermost slice goes on.
         factor: K, HR slices in an LR slice.
         axis: the through-plane axis among the spatial ones.
-        profile: "gaussian", or "boxcar" for the plain mean of the block.
-        sigma_voxels: of the Gaussian, in HR voxels; None is 0.4·K.
+        profile: "gaussian", or "boxcar" for the plain mean over the thickness.
+        sigma_voxels: of the Gaussian, in HR voxels; None is 0.4 times the thickness.
+        thickness_voxels: of a slice, in HR voxels; None is K.
 
     Returns:
         The volume with the axis K times shorter.
@@ -122,7 +147,8 @@ def degrade(
     length = volume.shape[2 + axis]
     if factor < 1 or length % factor:
         raise ValueError(f"The factor {factor} does not divide the {length} slices of the volume.")
-    kernel = slice_profile(factor, profile=profile, sigma_voxels=sigma_voxels).to(volume)
+    form = {"sigma_voxels": sigma_voxels, "thickness_voxels": thickness_voxels}
+    kernel = slice_profile(factor, profile=profile, **form).to(volume)
     lines = volume.movedim(2 + axis, -1)
     flat = lines.reshape(-1, 1, length)
     reach = (kernel.numel() - factor) // 2
@@ -131,22 +157,34 @@ def degrade(
     return stack.reshape(*lines.shape[:-1], length // factor).movedim(-1, 2 + axis)
 
 
-def slice_profile(factor: int, *, profile: str = "gaussian", sigma_voxels: float | None = None) -> Tensor:
+def slice_profile(
+    factor: int,
+    *,
+    profile: str = "gaussian",
+    sigma_voxels: float | None = None,
+    thickness_voxels: float | None = None,
+) -> Tensor:
     """Return the weights of the HR slices around a block's centre, float64: factor + 2·reach of them, their sum 1.
 
     Raises:
-        ValueError: for an unknown profile or a σ that is not positive.
+        ValueError: for an unknown profile, or a σ or thickness that is not positive.
     """
+    thickness = factor if thickness_voxels is None else thickness_voxels
+    if not thickness > 0:
+        raise ValueError(f"The slices are {thickness} voxels thick; the thickness has to be positive.")
     if profile not in PROFILES:
         raise ValueError(f"There is no slice profile {profile!r}; there are {', '.join(PROFILES)}.")
     if profile == "boxcar":
-        return torch.full((factor,), 1 / factor, dtype=torch.float64)
-    sigma = SIGMA_PER_FACTOR * factor if sigma_voxels is None else sigma_voxels
+        reach = max(0, math.ceil((thickness - factor) / 2))
+        # Of each HR slice, the part that lies inside the thick one.
+        inside = thickness / 2 - _offsets(factor, reach).abs() + 0.5
+        weights = inside.clamp(0, min(1.0, thickness))
+        return weights / weights.sum()
+    sigma = SIGMA_PER_THICKNESS * thickness if sigma_voxels is None else sigma_voxels
     if not sigma > 0:
         raise ValueError(f"σ of the slice profile is {sigma} voxels; it has to be positive.")
     reach = max(0, math.ceil(_TRUNCATE * sigma - factor / 2))
-    offsets = torch.arange(factor + 2 * reach, dtype=torch.float64) - (factor - 1) / 2 - reach
-    weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    weights = torch.exp(-0.5 * (_offsets(factor, reach) / sigma) ** 2)
     return weights / weights.sum()
 
 
@@ -169,3 +207,8 @@ def pad_slices(volume: np.ndarray, factor: int, *, axis: int) -> np.ndarray:
     widths = [(0, 0)] * volume.ndim
     widths[1 + axis] = (0, missing)
     return np.pad(volume, widths, mode="edge") if missing else volume
+
+
+def _offsets(factor: int, reach: int) -> Tensor:
+    """Return how far the HR slices of a block, and so many beyond either end, lie from its centre, in HR slices."""
+    return torch.arange(factor + 2 * reach, dtype=torch.float64) - (factor - 1) / 2 - reach

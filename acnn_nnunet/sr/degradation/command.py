@@ -16,9 +16,10 @@ from acnn_nnunet.casewise.run import outcome_of, run
 from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.files.folders import find_images, image_name
 from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
-from acnn_nnunet.files.safe_writes import make_output_folder
+from acnn_nnunet.files.safe_writes import make_output_folder, write_json
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.degradation.acquisition import Acquisition, acquire
+from acnn_nnunet.sr.slice_thickness import check_thickness, sidecar_content, sidecar_of
 from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_lr
 
 COMMAND = "degrade"
@@ -45,7 +46,8 @@ class DegradeOptions:
 def degrade_folder(source: Path, output: Path, options: DegradeOptions) -> Outcome:
     """Write the thick-slice stack of a NIfTI file, or of each in a folder, under the same name, float32.
 
-    The random numbers of a file depend on the seed and its name alone.
+    The random numbers of a file depend on the seed and its name alone. Where the slices' thickness is given, a JSON
+    file of the same name tells it, as dcm2niix does.
 
     Args:
         source: NIfTI file or folder of HR images.
@@ -108,8 +110,14 @@ def _degrade_file(files: tuple[Path, Path], *, options: DegradeOptions) -> None:
     volume = read_volume(source, dtype=np.float32)
     axis = find_slice_axis(volume.geometry, options.axis)
     _check_slices(source, volume.geometry.size[axis], options.acquisition.factor, nifti_axis=2 - axis)
+    thickness_mm, spacing_mm = options.acquisition.thickness_mm, volume.geometry.spacing_mm[axis]
+    spacing_mm *= options.acquisition.factor
+    if thickness_mm is not None:
+        check_thickness(thickness_mm, spacing_mm, what=f"--thickness gives the stack of {source} slices of")
     generator = generator_of(image_name(source), seed=options.seed)
     write_volume(target, degrade_volume(volume, options.acquisition, axis=axis, generator=generator))
+    if thickness_mm is not None:
+        write_json(sidecar_of(target), sidecar_content(thickness_mm, spacing_mm))
 
 
 def _check_slices(source: Path, num_slices: int, factor: int, *, nifti_axis: int) -> None:

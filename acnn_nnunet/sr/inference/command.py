@@ -27,7 +27,8 @@ from acnn_nnunet.sr.inference.stack_preprocessing import (
     restore_labels,
     slice_spacing_complaint,
 )
-from acnn_nnunet.sr.stack_geometry import to_hr
+from acnn_nnunet.sr.network import HROutput
+from acnn_nnunet.sr.slice_thickness import told_thickness_mm
 
 COMMAND = "predict-hr"
 
@@ -123,11 +124,13 @@ def predict_stack(
         any_spacing: take slices of any spacing, though the model is planned for another one.
 
     Returns:
-        (1, Z, Y, X) labels or (C, Z, Y, X) images in the stack's own intensities, K times as many slices.
+        (1, Z, Y, X) labels or (C, Z, Y, X) images in the stack's own intensities, K times as many slices; of a network
+        of several factors as many as the planned HR spacing takes.
 
     Raises:
         ValueError: if the stack does not fit the model; the rest of a sentence that begins with the file.
     """
+    model = model.for_stack(geometry)
     axes = model.reader_axes(geometry)
     spacing_mm = tuple(geometry.spacing_mm[axis] for axis in axes.axes)
     prepared = prepare_stack(axes.from_file(values), spacing_mm, model)
@@ -138,14 +141,16 @@ def predict_stack(
         result = restore_image(prediction, prepared, model)
     else:
         result = restore_labels(prediction, prepared, model)[None]
-    return axes.to_file(result), to_hr(geometry, model.through_plane.factor, axis=model.slice_axis(geometry))
+    return axes.to_file(result), model.hr_grid(geometry)
 
 
 def predict_patches(model: HRModel, stack: torch.Tensor, inference: Inference) -> torch.Tensor:
     """Return the mean over the folds of probabilities, or of normalised images, for a preprocessed stack (C, …)."""
     total: torch.Tensor | None = None
     for network in model.bundle.networks():
-        output = predict_sliding_window(
+        if isinstance(output := getattr(network, "output", None), HROutput):
+            output.choose(model.through_plane.factor)
+        prediction = predict_sliding_window(
             network,
             stack,
             patch_size=model.lr_patch_size,
@@ -157,8 +162,8 @@ def predict_patches(model: HRModel, stack: torch.Tensor, inference: Inference) -
             show_progress=inference.show_progress,
         )
         if not model.predicts_image:
-            output = torch.as_tensor(model.bundle.labels.apply_inference_nonlin(output))
-        total = output if total is None else total + output
+            prediction = torch.as_tensor(model.bundle.labels.apply_inference_nonlin(prediction))
+        total = prediction if total is None else total + prediction
     assert total is not None
     return total / len(model.bundle.fold_weights)
 
@@ -220,6 +225,7 @@ def _predict_case(case: tuple[list[Path], list[Path]], *, model: PerWorker[HRMod
             raise ValueError(
                 f"{path} is not on the grid of {files[0].name}: {'; '.join(differences)}: resample it to that grid."
             )
+    told_thickness_mm(files[0], geometry.spacing_mm[model().slice_axis(geometry)])
     try:
         result, hr_geometry = predict_stack(model(), np.stack([v.values for v in volumes]), geometry, inference)
     except ValueError as error:

@@ -1,12 +1,14 @@
 """A trained LR-in/HR-out model as nnU-Net leaves it on disk."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.nnunet.models import ModelBundle, trained_bundle
-from acnn_nnunet.sr.stack_geometry import AxisOrder, ThroughPlane, reader_axes
+from acnn_nnunet.nnunet.setting_rule import read_factors
+from acnn_nnunet.nnunet.settings import PLANS_KEY
+from acnn_nnunet.sr.stack_geometry import AxisOrder, ThroughPlane, nearest_factor, reader_axes, resliced, stack_patch
 
 IMAGE_ATTRIBUTE = "predicts_image"
 """A trainer class whose network puts out images says so with this attribute, True; others put out labels."""
@@ -19,15 +21,51 @@ class HRModel:
     Attributes:
         bundle: network, weights of its folds, plans and dataset.json.
         predicts_image: whether the network puts out an image, not labels.
+        chosen: the factor of the stack at hand; None is the planned one.
     """
 
     bundle: ModelBundle
     predicts_image: bool
+    chosen: int | None = None
 
     @cached_property
     def through_plane(self) -> ThroughPlane:
         """Factor and axis; raises ValueError if the configuration was not planned for thick slices."""
-        return ThroughPlane.from_configuration(self.bundle.configuration.configuration)
+        planned = ThroughPlane.from_configuration(self.bundle.configuration.configuration)
+        return planned if self.chosen is None else replace(planned, factor=self.chosen)
+
+    @cached_property
+    def factors(self) -> tuple[int, ...]:
+        """The factors that the network was trained for."""
+        configured = self.bundle.configuration.configuration.get(PLANS_KEY, {}).get("factors")
+        return (self.through_plane.factor,) if configured is None else read_factors(configured)
+
+    def for_stack(self, geometry: Geometry) -> "HRModel":
+        """Return the model with that one of its factors that is nearest to a stack's spacing."""
+        if len(self.factors) == 1 and self.factors[0] == self.through_plane.factor:
+            return self
+        hr_mm = float(self.bundle.configuration.spacing[self.through_plane.axis])
+        ratio = geometry.spacing_mm[self.slice_axis(geometry)] / hr_mm
+        return replace(self, chosen=nearest_factor(ratio, self.factors))
+
+    def hr_slices(self, slices: int, spacing_mm: float) -> int:
+        """Return how many slices are put out for a stack: K times as many.
+
+        A network of several factors puts out the planned HR spacing, so that all stacks of a folder come to one.
+
+        Args:
+            slices: of the stack.
+            spacing_mm: of the stack.
+        """
+        if len(self.factors) == 1:
+            return self.through_plane.factor * slices
+        hr_mm = float(self.bundle.configuration.spacing[self.through_plane.axis])
+        return max(1, round(slices * spacing_mm / hr_mm))
+
+    def hr_grid(self, stack: Geometry) -> Geometry:
+        """Return the grid of what is put out for a stack."""
+        axis = self.slice_axis(stack)
+        return resliced(stack, self.hr_slices(stack.size[axis], stack.spacing_mm[axis]), axis=axis)
 
     def reader_axes(self, geometry: Geometry) -> AxisOrder:
         """Return how the plans' reader orders the axes of an image."""
@@ -40,8 +78,9 @@ class HRModel:
     @property
     def lr_patch_size(self) -> list[int]:
         """The patch that the network takes, in its own order of axes."""
-        factor, axis = self.through_plane.factor, self.through_plane.axis
-        return [n // factor if i == axis else n for i, n in enumerate(self.bundle.configuration.patch_size)]
+        configuration = self.bundle.configuration
+        strides = configuration.configuration["architecture"]["arch_kwargs"].get("strides", [])
+        return stack_patch(configuration.patch_size, self.through_plane, strides)
 
 
 def load_hr_model(

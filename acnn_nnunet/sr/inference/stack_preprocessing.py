@@ -117,9 +117,8 @@ def restore_image(image: np.ndarray, prepared: PreparedStack, model: HRModel) ->
     Raises:
         ValueError: if a normalisation cannot be undone; the rest of a sentence that begins with the file.
     """
-    factor, axis = model.through_plane.factor, model.through_plane.axis
     on_grid = _to_stacks_plane(image, prepared, model, model.bundle.configuration.resampling_fn_data)
-    outside = np.repeat(prepared.outside, factor, axis=axis)
+    outside = _on_hr_slices(prepared.outside, on_grid.shape[1:], model)
     restored = np.empty_like(on_grid, dtype=np.float32)
     for channel, use_mask in enumerate(model.bundle.configuration.use_mask_for_norm):
         inside = ~prepared.outside if use_mask else np.ones_like(prepared.outside)
@@ -171,22 +170,31 @@ def _check(stack: np.ndarray, spacing_mm: tuple[float, ...], model: HRModel, ord
 def _to_stacks_plane(
     values: np.ndarray, prepared: PreparedStack, model: HRModel, resample: Callable[..., Any]
 ) -> np.ndarray:
-    """Return HR values (C, …) resampled in plane to the cropped stack's own pixels."""
+    """Return HR values (C, …) resampled to the cropped stack's own pixels, and to the slices that are put out.
+
+    These are the network's own unless it is one of several factors.
+    """
     factor, axis = model.through_plane.factor, model.through_plane.axis
     current, target = list(model.bundle.configuration.spacing), list(prepared.spacing_mm)
-    current[axis] = target[axis] = prepared.spacing_mm[axis] / factor
     shape = list(prepared.raw.shape[1:])
-    shape[axis] *= factor
+    slices, spacing_mm = shape[axis], prepared.spacing_mm[axis]
+    shape[axis] = model.hr_slices(slices, spacing_mm)
+    current[axis], target[axis] = spacing_mm / factor, spacing_mm * slices / shape[axis]
     return np.asarray(resample(values, shape, current, target))
+
+
+def _on_hr_slices(mask: np.ndarray, shape: tuple[int, ...], model: HRModel) -> np.ndarray:
+    """Return a stack's mask with each slice repeated for the HR slices whose middle it holds."""
+    axis = model.through_plane.axis
+    middles = (np.arange(shape[axis]) + 0.5) * mask.shape[axis] / shape[axis]
+    return np.take(mask, middles.astype(int), axis=axis)
 
 
 def _uncrop(values: np.ndarray, prepared: PreparedStack, model: HRModel) -> np.ndarray:
     """Return HR values (C, …) with zeros around the crop, axes as the plans' reader gives them."""
-    factor, axis = model.through_plane.factor, model.through_plane.axis
-    zooms = [factor if i == axis else 1 for i in range(3)]
-    whole = np.zeros(
-        (len(values), *(n * zoom for n, zoom in zip(prepared.shape, zooms, strict=True))), dtype=values.dtype
-    )
-    box = (slice(None), *(slice(s.start * z, s.stop * z) for s, z in zip(prepared.box[1:], zooms, strict=True)))
+    axis = model.through_plane.axis  # along which nothing was cut off
+    shape = [values.shape[1 + i] if i == axis else n for i, n in enumerate(prepared.shape)]
+    whole = np.zeros((len(values), *shape), dtype=values.dtype)
+    box = (slice(None), *(slice(None) if i == axis else cut for i, cut in enumerate(prepared.box[1:])))
     whole[box] = values
     return np.transpose(whole, (0, *(1 + axis for axis in model.bundle.plans.transpose_backward)))

@@ -14,7 +14,7 @@ from nnunetv2.preprocessing.cropping.cropping import create_nonzero_mask
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.volumes import Volume, read_volume
 from acnn_nnunet.pages.overlays import box_around
-from acnn_nnunet.sr.degradation.acquisition import SIGMA_PER_FACTOR, degrade
+from acnn_nnunet.sr.degradation.acquisition import degrade
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.inference.stack_preprocessing import prepare_stack
 from acnn_nnunet.sr.inference.validation import read_channels
@@ -129,8 +129,8 @@ def prepare_pair(pair: Pair, motion: RigidMotion, model: HRModel) -> PreparedPai
 def simulate(image: np.ndarray, thickness_mm: float | None, grid: Geometry, model: HRModel) -> np.ndarray:
     """Return the stack (C, slices, …) that slices of this thickness would make of an HR image on a pair's grid."""
     factor, axis = model.through_plane.factor, model.through_plane.axis
-    sigma = None if thickness_mm is None else SIGMA_PER_FACTOR * thickness_mm / grid.spacing_mm[axis]
-    return degrade(torch.from_numpy(image)[None], factor, axis=axis, sigma_voxels=sigma)[0].numpy()
+    thickness = None if thickness_mm is None else thickness_mm / grid.spacing_mm[axis]
+    return degrade(torch.from_numpy(image)[None], factor, axis=axis, thickness_voxels=thickness)[0].numpy()
 
 
 def misalignment_mm(prepared: PreparedPair, thickness_mm: float | None, model: HRModel) -> float:

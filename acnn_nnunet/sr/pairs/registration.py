@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK
 
 from acnn_nnunet.files.volumes import Volume, quiet
-from acnn_nnunet.sr.degradation.acquisition import SIGMA_PER_FACTOR
+from acnn_nnunet.sr.degradation.acquisition import SIGMA_PER_THICKNESS
 from acnn_nnunet.sr.pairs.grids import RigidMotion, affine_of, image_of
 
 LARGEST_SHIFT_MM, LARGEST_ROTATION_DEG = 50.0, 30.0
@@ -49,7 +49,7 @@ def register(stack: Volume, image: Volume, *, axis: int, thickness_mm: float) ->
         thickness_mm: of the stack's slices.
     """
     fixed, sharp = image_of(stack), image_of(image)
-    moving = SimpleITK.RecursiveGaussian(sharp, SIGMA_PER_FACTOR * thickness_mm, False, 0, 2 - axis)
+    moving = SimpleITK.RecursiveGaussian(sharp, SIGMA_PER_THICKNESS * thickness_mm, False, 0, 2 - axis)
     method = _method(int(np.prod(stack.values.shape)))
     centre = _centre(stack)
     with quiet():

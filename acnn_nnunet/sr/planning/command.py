@@ -12,10 +12,12 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.nnunet.plans import HR_KEY, check_configuration_name, check_has_configuration, find_plans
+from acnn_nnunet.nnunet.settings import PLANS_KEY
 from acnn_nnunet.sr.pairs.command import PairOptions, prepare_pairs
 from acnn_nnunet.sr.pairs.finding import stacks_folder
-from acnn_nnunet.sr.pairs.store import FOLDER_KEY, prepared_cases
+from acnn_nnunet.sr.pairs.store import FOLDER_KEY, records_of
 from acnn_nnunet.sr.planning.configuration import MIN_EDGE, hr_configuration
+from acnn_nnunet.sr.slice_thickness import check_thickness
 from acnn_nnunet.sr.stack_geometry import ThroughPlane, check_factor
 
 
@@ -30,6 +32,7 @@ class PlanHROptions:
         name: of the new configuration; None is `3d_hr_xK`.
         axis: the through-plane axis of the NIfTI files; None is the axis of the largest spacing, and the last one where
             all are equal.
+        thickness_mm: of the slices in training; None is their spacing, or what the pairs tell.
         register: align each real pair of the dataset rigidly.
         num_processes: that prepare pairs.
     """
@@ -39,6 +42,7 @@ class PlanHROptions:
     plans_identifier: str = "nnUNetPlans"
     name: str | None = None
     axis: int | None = None
+    thickness_mm: float | None = None
     register: bool = False
     num_processes: int = 1
 
@@ -74,6 +78,10 @@ def plan_hr(dataset: str, options: PlanHROptions) -> Outcome:
     nifti_axis, plans_axis = _through_plane_axis(configuration["spacing"], plans["transpose_forward"], options.axis)
     _check_slices(configuration, factor, plans_axis, base=base, nifti_axis=nifti_axis)
     entry = hr_configuration(plans, configuration, dataset_json, ThroughPlane(factor, plans_axis))
+    spacing_mm = factor * float(configuration["spacing"][plans_axis])
+    if options.thickness_mm is not None:
+        gaps = _gaps([options.thickness_mm], spacing_mm)
+        entry[PLANS_KEY] = {**configuration.get(PLANS_KEY, {}), "slice_gap_mm": gaps}
     plans["configurations"][name] = {"inherits_from": base, **entry}
     write_json(plans_file, plans)
 
@@ -96,11 +104,27 @@ def _add_pairs(dataset: str, plans_file: Path, name: str, options: PlanHROptions
     folder = plans_file.parent / f"{options.plans_identifier}_{name}_pairs"
     pair_options = PairOptions(name, options.plans_identifier, options.register, options.num_processes)
     outcome = prepare_pairs(dataset, folder, pair_options)
-    if prepared_cases(folder):
+    records = records_of(folder)
+    if records:
         plans = json.loads(plans_file.read_text())
-        plans["configurations"][name][HR_KEY][FOLDER_KEY] = folder.name
+        entry = plans["configurations"][name]
+        entry[HR_KEY][FOLDER_KEY] = folder.name
+        told = [record.thickness_mm for record in records if record.thickness_mm is not None]
+        if told and options.thickness_mm is None:
+            resolved = PlansManager(plans).get_configuration(name).configuration
+            spacing_mm = options.factor * float(resolved["spacing"][entry[HR_KEY]["axis"]])
+            entry[PLANS_KEY] = {**resolved.get(PLANS_KEY, {}), "slice_gap_mm": _gaps(told, spacing_mm)}
         write_json(plans_file, plans)
     return outcome
+
+
+def _gaps(thicknesses_mm: Sequence[float], spacing_mm: float) -> list[float]:
+    """Return the smallest and the largest gap between slices of these thicknesses; overlaps are below 0."""
+    for thickness_mm in thicknesses_mm:
+        if not thickness_mm > 0:
+            raise ValueError(f"--thickness is positive, not {thickness_mm}.")
+        check_thickness(thickness_mm, spacing_mm, what="--thickness gives the stacks slices of")
+    return [round(spacing_mm - thickness_mm, 6) for thickness_mm in (max(thicknesses_mm), min(thicknesses_mm))]
 
 
 def _through_plane_axis(

@@ -18,6 +18,7 @@ from acnn_nnunet.sr.stack_geometry import ThroughPlane
 # nnU-Net's other schemes have one scale for all images, which a weighted mean of slices does not change.
 SCHEMES_OF_THE_IMAGE = ("ZScoreNormalization", "RescaleTo01Normalization")
 _AFFINE_TOLERANCE = 1e-3  # of the intensities' range: normalisations compute in float32
+_THICKNESS_STEP = 0.25  # HR slices: within it a stack's standard deviation hardly changes
 _OUTSIDE = 1e-6  # of the profile's weight: less of a slice is rounding
 
 
@@ -40,37 +41,56 @@ class StackUnits:
         self._schemes = configuration.normalization_schemes
         self._use_mask = configuration.use_mask_for_norm
         self._through_plane = through_plane
-        self._units: dict[str, tuple[list[float], list[float]]] = {}
+        self._units: dict[tuple[str, int, float], tuple[list[float], list[float]]] = {}
 
-    def of(self, cases: Sequence[str], *, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scale and offset (B, C, 1, 1, 1) of a batch's cases; each is measured once, on the whole case."""
-        units = [self._of_case(str(case)) for case in cases]
+    def of(
+        self,
+        cases: Sequence[str],
+        *,
+        like: Tensor,
+        factor: int | None = None,
+        thicknesses_voxels: Sequence[float] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return scale and offset (B, C, 1, 1, 1) of a batch's cases; each is measured once, on the whole case.
+
+        Args:
+            cases: identifiers.
+            like: a tensor of the wanted type and device.
+            factor: of the batch's stacks; None is the planned one.
+            thicknesses_voxels: of each sample's slices, in HR slices; None is K. They are rounded to a quarter.
+        """
+        factor = self._through_plane.factor if factor is None else factor
+        thick = [float(factor)] * len(cases) if thicknesses_voxels is None else thicknesses_voxels
+        forms = [(factor, max(1, round(each / _THICKNESS_STEP)) * _THICKNESS_STEP) for each in thick]
+        units = [self._of_case(str(case), form) for case, form in zip(cases, forms, strict=True)]
         scale, offset = (
             torch.tensor(values, dtype=like.dtype, device=like.device) for values in zip(*units, strict=True)
         )
         return scale[..., None, None, None], offset[..., None, None, None]
 
-    def _of_case(self, case: str) -> tuple[list[float], list[float]]:
-        if case not in self._units:
+    def _of_case(self, case: str, form: tuple[int, float]) -> tuple[list[float], list[float]]:
+        key = (case, *form)
+        if key not in self._units:
             channels = range(len(self._schemes))
             if any(scheme in SCHEMES_OF_THE_IMAGE for scheme in self._schemes):
                 image, labels = self._load_case(case)
-                units = self._measure(np.asarray(image[:], dtype=np.float32), np.asarray(labels[:]) >= 0)
+                units = self._measure(np.asarray(image[:], dtype=np.float32), np.asarray(labels[:]) >= 0, form)
             else:
                 units = [(1.0, 0.0) for _ in channels]
-            self._units[case] = [scale for scale, _ in units], [offset for _, offset in units]
-        return self._units[case]
+            self._units[key] = [scale for scale, _ in units], [offset for _, offset in units]
+        return self._units[key]
 
-    def _measure(self, image: np.ndarray, inside: np.ndarray) -> list[tuple[float, float]]:
-        stack, share = self._stack_of(image), self._stack_of(inside.astype(np.float32))[0]
+    def _measure(self, image: np.ndarray, inside: np.ndarray, form: tuple[int, float]) -> list[tuple[float, float]]:
+        stack, share = self._stack_of(image, form), self._stack_of(inside.astype(np.float32), form)[0]
         return [
             _unit(values[share > _OUTSIDE] if use_mask else values, scheme)
             for values, scheme, use_mask in zip(stack, self._schemes, self._use_mask, strict=True)
         ]
 
-    def _stack_of(self, volume: np.ndarray) -> np.ndarray:
-        factor, axis = self._through_plane.factor, self._through_plane.axis
-        return degrade(torch.from_numpy(pad_slices(volume, factor, axis=axis))[None], factor, axis=axis)[0].numpy()
+    def _stack_of(self, volume: np.ndarray, form: tuple[int, float]) -> np.ndarray:
+        (factor, thickness), axis = form, self._through_plane.axis
+        padded = torch.from_numpy(pad_slices(volume, factor, axis=axis))[None]
+        return degrade(padded, factor, axis=axis, thickness_voxels=thickness)[0].numpy()
 
 
 def intensity_scale(raw: np.ndarray, normalised: np.ndarray) -> tuple[float, float]:

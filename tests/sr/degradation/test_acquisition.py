@@ -116,3 +116,45 @@ def test_the_last_slice_goes_on_until_the_factor_divides(slices, expected):
 def test_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         Acquisition(**{"factor": 2, **options})
+
+
+@pytest.mark.parametrize(
+    ("factor", "thickness", "expected"),
+    [
+        # A slice of 2 HR slices every 4: the outer two are a gap that nobody sees.
+        (4, 2.0, [0, 0.5, 0.5, 0]),
+        # 3 of 4: half of the outer ones.
+        (4, 3.0, [1 / 6, 1 / 3, 1 / 3, 1 / 6]),
+        # 5 of 4: half an HR slice on either side overlaps with the neighbours.
+        (4, 5.0, [0.1, 0.2, 0.2, 0.2, 0.2, 0.1]),
+        # Thinner than an HR slice: the middle one.
+        (3, 0.5, [0, 1, 0]),
+    ],
+)
+def test_a_slice_is_as_thick_as_told(factor, thickness, expected):
+    profile = slice_profile(factor, profile="boxcar", thickness_voxels=thickness)
+    assert profile.tolist() == pytest.approx(expected)
+
+
+def test_the_gaussian_follows_the_thickness():
+    told = slice_profile(5, thickness_voxels=4)
+    assert torch.equal(told, slice_profile(5, sigma_voxels=1.6))  # 0.4 · 4
+    assert torch.equal(slice_profile(5, thickness_voxels=5), slice_profile(5))
+
+
+def test_what_lies_between_slices_is_unseen():
+    # Slices of 8 mm every 10, HR slices of 2 mm: the first and the last mm of each block.
+    volume = torch.zeros(1, 1, 20, 2, 2)
+    volume[:, :, [4, 5]] = 7.0  # the last HR slice of the first block, and the first one of the second
+    acquisition = Acquisition(5, profile="boxcar", thickness_mm=6.0)
+    assert acquire(volume, acquisition, (2.0, 1.0, 1.0), axis=0).abs().max() == 0
+    assert acquire(volume, Acquisition(5, profile="boxcar"), (2.0, 1.0, 1.0), axis=0).max() > 1
+
+
+def test_slices_more_than_twice_as_thick_as_apart():
+    with pytest.raises(ValueError, match=r"--thickness makes slices of 21 mm, more than twice their spacing of 10 mm"):
+        acquire(torch.zeros(1, 1, 10, 2, 2), Acquisition(5, thickness_mm=21.0), (2.0, 1.0, 1.0), axis=0)
+    with pytest.raises(ValueError, match=r"--thickness is positive, not 0\.0"):
+        Acquisition(5, thickness_mm=0.0)
+    with pytest.raises(ValueError, match=r"slices are -1 voxels thick"):
+        slice_profile(5, thickness_voxels=-1)

@@ -1,5 +1,7 @@
 """degrade on files: where stacks lie, what is drawn, and what is refused."""
 
+import json
+
 import numpy as np
 import pytest
 import SimpleITK
@@ -162,3 +164,16 @@ def test_what_is_drawn_depends_on_name_and_seed_alone():
 
     assert draw("a", 0) == draw("a", 0)
     assert len({tuple(draw(name, seed)) for name in ("a", "b", "") for seed in (0, 1)}) == 6
+
+
+def test_a_thickness_is_told_beside_the_stack(tmp_path):
+    image = write(image_of(np.zeros((10, 3, 3), np.float32), spacing=(1, 1, 2)), tmp_path / "hr" / "a_0000.nii.gz")
+    options = DegradeOptions(Acquisition(5, thickness_mm=8.0))
+    assert degrade_folder(image.parent, tmp_path / "lr", options).complete
+    told = json.loads((tmp_path / "lr" / "a_0000.json").read_text())
+    assert told == {"SliceThickness": 8.0, "SpacingBetweenSlices": 10.0}
+    assert degrade_folder(image.parent, tmp_path / "plain", DegradeOptions(Acquisition(5))).complete
+    assert not (tmp_path / "plain" / "a_0000.json").exists()
+    outcome = degrade_folder(image.parent, tmp_path / "no", DegradeOptions(Acquisition(5, thickness_mm=25.0)))
+    assert "a_0000.nii.gz slices of 25 mm, more than twice their spacing of 10 mm" in outcome.text
+    assert not outcome.complete

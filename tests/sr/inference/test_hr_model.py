@@ -2,11 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
-from tiny_hr_models import host_environment, plans_of, write_model
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from stack_files import volume_of, world_ramp
+from tiny_hr_models import dataset_of, host_environment, plans_of, write_model
 
-from acnn_nnunet.sr.inference.hr_model import load_hr_model
+from acnn_nnunet.nnunet.models import ModelBundle
+from acnn_nnunet.sr.inference.command import Inference, predict_stack
+from acnn_nnunet.sr.inference.hr_model import HRModel, load_hr_model
+from acnn_nnunet.sr.network import SubPixelUNet
 
 
 @pytest.fixture
@@ -41,3 +47,55 @@ def test_a_configuration_without_factor(model_folder):
     (model_folder / "plans.json").write_text(json.dumps(plans))
     with pytest.raises(ValueError, match=r"The configuration 3d_hr of .* has no valid entry 'acnn_hr'"):
         load()
+
+
+def mixed_model(*, factors="4,5,6", planned=5) -> HRModel:
+    """A network of several factors that interpolates linearly: its head is 0, and a residual is added."""
+    content = plans_of(factor=planned, patch=(4, 6, 6), normalization="NoNormalization")
+    content["configurations"]["3d_hr"]["acnn"] = {"factors": factors}
+    plans = PlansManager(content)
+    widths = {"features_per_stage": (2, 2), "kernel_sizes": ((1, 3, 3),) * 2, "strides": ((1, 1, 1), (1, 2, 2))}
+    network = SubPixelUNet(1, 1, factor=planned, axis=0, residual=True, **widths)
+    bundle = ModelBundle(
+        plans,
+        plans.get_configuration("3d_hr"),
+        dataset_of(),
+        "3d_hr",
+        network=network,
+        fold_weights=[network.state_dict()],
+    )
+    return HRModel(bundle, predicts_image=True)
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "factor", "slices"),
+    # 6 slices; 1 mm HR slices wanted: 4.6 mm · 6 = 27.6 mm, 28 of 0.986 mm.
+    [(5.0, 5, 30), (4.0, 4, 24), (6.0, 6, 36), (4.6, 5, 28), (5.5, 6, 33), (3.5, 4, 21)],
+)
+def test_the_nearest_factor_and_the_planned_spacing(spacing_mm, factor, slices):
+    model = mixed_model()
+    image = world_ramp((6, 6, 6), 2, spacing=(1.0, 1.0, spacing_mm))
+    stack = volume_of(image)
+    assert model.for_stack(stack.geometry).through_plane.factor == factor
+    result, grid = predict_stack(model, stack.values[None], stack.geometry, Inference())
+    assert result.shape == (1, slices, 6, 6)
+    assert grid.spacing_mm[0] == pytest.approx(6 * spacing_mm / slices)
+    # Between the outermost slices' centres every voxel holds its own place in the world.
+    places = grid.origin_mm[2] + np.arange(slices) * grid.spacing_mm[0]
+    first, last = image.GetOrigin()[2], image.GetOrigin()[2] + 5 * spacing_mm
+    inside = (places > first + 1) & (places < last - 1)
+    np.testing.assert_allclose(result[0, :, 3, 3][inside], places[inside], atol=0.05)
+
+
+def test_one_factor_keeps_the_stacks_own_slices():
+    model = mixed_model(factors=5)
+    stack = volume_of(world_ramp((6, 6, 6), 2, spacing=(1.0, 1.0, 4.6)))
+    result, grid = predict_stack(model, stack.values[None], stack.geometry, Inference())
+    assert result.shape == (1, 30, 6, 6)
+    assert grid.spacing_mm[0] == pytest.approx(0.92)
+
+
+def test_a_spacing_that_no_factor_fits():
+    stack = volume_of(world_ramp((6, 6, 6), 2, spacing=(1.0, 1.0, 12.0)))
+    with pytest.raises(ValueError, match=r"a slice every 12 mm .* planned for one every 6 mm"):
+        predict_stack(mixed_model(), stack.values[None], stack.geometry, Inference())

@@ -146,3 +146,21 @@ def test_an_unknown_dataset(plans):
 def test_missing_plans(plans):
     with pytest.raises(FileNotFoundError, match=r"Other\.json: make them with nnUNetv2_plan_and_preprocess -d 5"):
         plan_hr("5", PlanHROptions(factor=2, plans_identifier="Other"))
+
+
+def test_the_slices_thickness_becomes_a_gap(plans):
+    plan_hr("5", PlanHROptions(factor=4, base="3d_fullres_short", thickness_mm=3.0))
+    assert plans.written("3d_hr_x4")["acnn"] == {"num_epochs": 3, "slice_gap_mm": [1.0, 1.0]}
+    plan_hr("5", PlanHROptions(factor=4, thickness_mm=6.0, name="overlapping"))
+    assert plans.written("overlapping")["acnn"] == {"slice_gap_mm": [-2.0, -2.0]}
+
+
+@pytest.mark.parametrize(
+    ("thickness_mm", "message"),
+    [(9.0, r"--thickness gives the stacks slices of 9 mm, more than twice their spacing of 4 mm"), (0.0, "positive")],
+)
+def test_a_thickness_that_cannot_be(plans, thickness_mm, message):
+    before = plans.file.read_text()
+    with pytest.raises(ValueError, match=message):
+        plan_hr("5", PlanHROptions(factor=4, thickness_mm=thickness_mm))
+    assert plans.file.read_text() == before
