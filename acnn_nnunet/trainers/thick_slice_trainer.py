@@ -66,14 +66,15 @@ class ThickSliceTrainer(OwnNetworkTrainer):
         super().__init__(plans, configuration, fold, dataset_json, device)
         manager = self.configuration_manager
         self.through_plane = ThroughPlane.from_configuration(manager.configuration)
+        self._pairs_folder = pairs_folder(manager.configuration, Path(self.preprocessed_dataset_folder_base))
+        self.pairs = self._read_pairs()
+        factors = self._factors()
         self.acquisition = Acquisition(
             self.through_plane.factor,
             thickness_mm=self._middle_thickness_mm(),
             motion_mm=self.settings.slice_motion_mm,
             rotation_deg=self.settings.slice_rotation_deg,
         )
-        self._pairs_folder = pairs_folder(manager.configuration, Path(self.preprocessed_dataset_folder_base))
-        self.pairs = self._read_pairs()
         self._batches = StackBatches(
             self.acquisition,
             StackUnits(self._load_case, manager, self.through_plane),
@@ -82,7 +83,7 @@ class ThickSliceTrainer(OwnNetworkTrainer):
             len(manager.normalization_schemes),
             self.pairs,
             strides=manager.configuration["architecture"]["arch_kwargs"].get("strides", []),
-            factors=self._factors(),
+            factors=factors,
             gap_mm=self.settings.gap_range_mm,
         )
 

@@ -9,12 +9,29 @@ Resumable: a run that `benchmarks/thick_slices/runs.json` lists is not done agai
 checkpoint. Fold 0's validation cases are the test; their 5 mm stacks, one set with slice motion and one without, are
 made once and are the same for all arms. Every training is a process of one thread that also loads its data, and gets
 `--budget` seconds of CPU time: as many iterations as `calibrate` found to fit.
+
+With `--protocol converged` the arms of Table I are trained until validation Dice is flat, under both losses:
+
+    python -m scripts.studies.thick_slices prepare --protocol converged --work /scratch/converged --raw RAW
+    python -m scripts.studies.thick_slices run --protocol converged --work /scratch/converged --minutes 600
+    python -m scripts.studies.thick_slices report --protocol converged
+
+`run` takes `--seeds 0 1 2`; `report` writes docs/evidence/thick_slices_converged.md.
 """
 
 import argparse
+import time
 from pathlib import Path
 
 from scripts.studies.thick_slices.arms import ARMS
+from scripts.studies.thick_slices.converged import (
+    ARMS_OF_TABLE_1,
+    CONVERGED_PAGE,
+    CONVERGED_RESULTS,
+    LOSSES,
+    ConvergedWorkplace,
+    write_converged_report,
+)
 from scripts.studies.thick_slices.workplace import BUDGET_S, PAGE, RESULTS, Workplace
 
 
@@ -22,32 +39,58 @@ def main() -> None:
     """Run one step of the study."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=["prepare", "calibrate", "run", "report"])
+    parser.add_argument(
+        "--protocol", choices=["time", "converged"], default="time", help="equal CPU time, or until flat"
+    )
+    parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES), help="of the protocol converged")
     parser.add_argument("--work", type=Path, help="scratch folder, outside of the repository")
     parser.add_argument("--raw", type=Path, help="nnUNet_raw that holds the dataset, for prepare")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the runs' JSON")
-    parser.add_argument("--page", type=Path, default=PAGE, help="what report writes")
+    parser.add_argument("--results", type=Path, help="folder of the runs' JSON")
+    parser.add_argument("--page", type=Path, help="what report writes")
     parser.add_argument("--budget", type=float, default=BUDGET_S, help="CPU seconds of a training, for calibrate")
     parser.add_argument("--minutes", type=float, default=60, help="start no run after this long")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--arms", nargs="+", choices=ARMS, help="default: all of the protocol")
     parser.add_argument("--cases", type=int, help="test only so many cases, to try the script")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, of one thread each")
     parser.add_argument("--prior-epochs", type=int, help="shorten the prior's training, to try the script")
     arguments = parser.parse_args()
+    if arguments.protocol == "converged":
+        _converged(parser, arguments)
+        return
+    arms, results = arguments.arms or list(ARMS), arguments.results or RESULTS
     if arguments.step == "report":
         from scripts.studies.thick_slices.report import write_report
 
-        write_report(arguments.results, arguments.page)
+        write_report(results, arguments.page or PAGE)
         return
     if arguments.work is None:
         parser.error("--work is needed")
-    place = Workplace(arguments.work.absolute(), arguments.results.absolute(), prior_epochs=arguments.prior_epochs)
+    place = Workplace(arguments.work.absolute(), results.absolute(), prior_epochs=arguments.prior_epochs)
     if arguments.step == "prepare":
         place.prepare(arguments.raw.absolute(), num_cases=arguments.cases)
     elif arguments.step == "calibrate":
-        place.calibrate(arguments.arms, arguments.budget)
+        place.calibrate(arms, arguments.budget)
     else:
-        place.run(arguments.arms, arguments.seeds, minutes=arguments.minutes, jobs=arguments.jobs)
+        place.run(arms, arguments.seeds, minutes=arguments.minutes, jobs=arguments.jobs)
+
+
+def _converged(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    results = arguments.results or CONVERGED_RESULTS
+    if arguments.step == "report":
+        write_converged_report(results, arguments.page or CONVERGED_PAGE)
+        return
+    if arguments.work is None or arguments.step == "calibrate":
+        parser.error("--work is needed, and calibrate is of the protocol time")
+    started = time.monotonic()
+    for loss in arguments.losses:
+        folders = arguments.work.absolute() / loss, results.absolute() / loss
+        place = ConvergedWorkplace(*folders, loss, prior_epochs=arguments.prior_epochs)
+        if arguments.step == "prepare":
+            place.prepare(arguments.raw.absolute(), num_cases=arguments.cases)
+        else:
+            left = arguments.minutes - (time.monotonic() - started) / 60
+            place.run(arguments.arms or list(ARMS_OF_TABLE_1), arguments.seeds, minutes=left, jobs=arguments.jobs)
 
 
 if __name__ == "__main__":

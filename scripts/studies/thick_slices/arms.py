@@ -117,5 +117,7 @@ ARMS = {
     "tl_decoding": Arm("T-L network, g(p(x)) of linear interpolation", None, "decoded"),
     "ae_seg": Arm("AE-Seg: 3D-Seg, then an autoencoder", "ae", "refined", source="sub_pixel"),
     "ae_seg_m": Arm("AE-Seg-M: its larger autoencoder", "ae_m", "refined", source="sub_pixel"),
+    "ae_seg_b2": Arm("AE-Seg on 3D-Seg in batches of two", "ae", "refined", source="sub_pixel_b2"),
+    "ae_seg_m_b2": Arm("AE-Seg-M on 3D-Seg in batches of two", "ae_m", "refined", source="sub_pixel_b2"),
 }
 SEEDLESS = tuple(name for name, arm in ARMS.items() if arm.kind in ("interpolation", "decoded"))

@@ -29,6 +29,7 @@ from scripts.studies.thick_slices.arms import (
     THICK_IN_TWOS,
     TRAININGS,
     Arm,
+    Training,
 )
 from scripts.studies.thick_slices.images import (
     FACTOR,
@@ -221,12 +222,17 @@ class Workplace(HostFolders):
         training = TRAININGS[name]
         settings = {**COMMON_SETTINGS, **training.settings, "seed": seed, "num_epochs": NUM_EPOCHS}
         settings |= {"num_iterations_per_epoch": iterations, "num_val_iterations_per_epoch": 1}
-        if training.prior:
-            settings |= {"prior": str(self.trained_prior(training.prior)), "grid": GRIDS[training.prior]}
-            settings |= {key: PRIOR_SETTINGS[key] for key in ("architecture", "code_size")}
+        settings |= self.prior_of(training)
         configuration = self.configuration_of(name, seed)
         self.configure(training.dataset_id, training.configuration, configuration, settings)
         return configuration
+
+    def prior_of(self, training: Training) -> dict:
+        """Return the settings that name a training's prior, trained now if it is not there; none without one."""
+        if not training.prior:
+            return {}
+        named = {"prior": str(self.trained_prior(training.prior)), "grid": GRIDS[training.prior]}
+        return named | {key: PRIOR_SETTINGS[key] for key in ("architecture", "code_size")}
 
     def configuration_of(self, training: str, seed: int) -> str:
         """Return the name of a training's configuration."""
@@ -248,6 +254,10 @@ class Workplace(HostFolders):
     def train(self, dataset_id: int, configuration: str, trainer: str) -> dict:
         """Train in a process of its own, going on from a checkpoint if there is one; return the time it took."""
         resumed = (self.host_folder(dataset_id, trainer, configuration) / "checkpoint_latest.pth").is_file()
+        return self.train_here(dataset_id, configuration, trainer, resumed=resumed)
+
+    def train_here(self, dataset_id: int, configuration: str, trainer: str, *, resumed: bool) -> dict:
+        """Train in a process of its own; return the time it took."""
         arguments = {"dataset": dataset_id, "configuration": configuration, "trainer": trainer}
         return self.child("train", {**arguments, "fold": FOLD, "resumed": resumed}, configuration)
 

@@ -1,0 +1,82 @@
+"""Trainings go on together until all are flat, and one that failed is repeated with the remedy."""
+
+import json
+import time
+
+import pytest
+
+from scripts.studies.thick_slices import arms, converged
+from scripts.studies.thick_slices.converged import ARMS_OF_TABLE_1, ConvergedWorkplace, convergence_table
+
+FLAT = [*[0.5] * 4, 0.8, 0.8]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A workplace whose trainings take no time; `curves` says what each of them logs, by configuration."""
+    made = ConvergedWorkplace(tmp_path, tmp_path / "out", "ce_per_class", lengths=(10, 20, 40))
+    made.make()
+    plans = {"configurations": {arms.THICK_IN_TWOS: {"batch_size": 2}}}
+    made.preprocessed(arms.HR_ID).mkdir(parents=True)
+    (made.preprocessed(arms.HR_ID) / "nnUNetPlans.json").write_text(json.dumps(plans))
+    made.configured_with, made.curves = [], {}
+
+    def log_of(checkpoint):
+        name = checkpoint.parents[1].name.split("__")[2]
+        dice = made.curves.get((name, made.configured_with[-1][2]["num_epochs"]), FLAT)
+        return {"mean_fg_dice": dice, "dice_per_class_or_region": [[value, value] for value in dice]}
+
+    monkeypatch.setattr(made, "configure", lambda *words: made.configured_with.append(words[1:]))
+    monkeypatch.setattr(made, "train_here", lambda *words, **kwargs: {"cpu_s": 5.0, "parameters": 7, **kwargs})
+    monkeypatch.setattr(converged, "read_log", log_of)
+    return made
+
+
+def converge(place, names=("sub_pixel_b2", "sub_pixel_motion_b2"), ends=None):
+    return place.converged(list(names), 0, ends=time.monotonic() + 60 if ends is None else ends, jobs=1)
+
+
+def test_arms_of_table_1_are_arms():
+    assert set(ARMS_OF_TABLE_1) <= set(arms.ARMS)
+
+
+def test_all_go_on_until_all_are_flat(place):
+    name = place.configuration_of("sub_pixel_b2", 0)
+    place.curves[name, 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    assert converge(place)
+    for training in ("sub_pixel_b2", "sub_pixel_motion_b2"):
+        known = place.trained(training, 0)
+        assert (known["num_epochs"], known["flat"], known["unlearnt"], known["remedy"]) == (20, True, [], False)
+        assert known["cpu_s"] == 10.0  # of both lengths
+    assert {settings["segmentation_loss"] for *_, settings in place.configured_with} == {"ce_per_class"}
+
+
+def test_the_last_length_ends_it(place):
+    name = place.configuration_of("sub_pixel_b2", 0)
+    for epochs in place.lengths:
+        place.curves[name, epochs] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    assert converge(place)
+    assert place.trained("sub_pixel_b2", 0)["num_epochs"] == 40
+    assert not place.trained("sub_pixel_b2", 0)["flat"]
+
+
+def test_a_failed_label_gets_the_remedy_and_the_run_says_so(place):
+    name = place.configuration_of("sub_pixel_b2", 0)
+    place.curves[name, 10] = [0.1] * 6
+    assert converge(place)
+    known = place.trained("sub_pixel_b2", 0)
+    assert (known["remedy"], known["failed_before"], known["unlearnt"]) == (True, [1, 2], [])
+    assert known["configuration"] == place.configuration_of("sub_pixel_b2", 0) == f"{name}_remedy"
+    plans = json.loads((place.preprocessed(arms.HR_ID) / "nnUNetPlans.json").read_text())
+    doubled = plans["configurations"][f"{arms.THICK_IN_TWOS}_doubled"]
+    assert doubled == {"inherits_from": arms.THICK_IN_TWOS, "batch_size": 4}
+    assert "| sub_pixel_b2 | 7 | 500 | yes | 1, 2 | none |" in convergence_table([known])
+
+
+def test_when_time_is_over_it_stops_and_goes_on_later(place):
+    assert not converge(place, ends=time.monotonic() - 1)
+    assert not place.configured_with
+    assert converge(place)
+    count = len(place.configured_with)
+    assert converge(place)  # nothing is done twice
+    assert len(place.configured_with) == count
