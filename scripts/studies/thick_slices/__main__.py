@@ -16,7 +16,7 @@ With `--protocol converged` the arms of Table I are trained until validation Dic
     python -m scripts.studies.thick_slices run --protocol converged --work /scratch/converged --minutes 600
     python -m scripts.studies.thick_slices report --protocol converged
 
-`run` takes `--seeds 0 1 2`; `report` writes docs/evidence/thick_slices_converged.md.
+`run` takes `--seeds 0 1 2`; `report` writes a page of its own beside the other, and says where.
 """
 
 import argparse

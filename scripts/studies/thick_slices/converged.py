@@ -175,6 +175,7 @@ def write_converged_report(results: Path, page: Path) -> None:
         parts += [f"## {loss}", convergence_table([run.training for run in runs.values() if run.training])]
         parts += [label_table(runs, "motion"), pair_table(runs, "motion")]
     write_text(page, "\n\n".join(parts) + "\n")
+    print(page)
 
 
 def convergence_table(trainings: list[dict]) -> str:
