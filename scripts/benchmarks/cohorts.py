@@ -8,10 +8,12 @@ of everything together, processor seconds per case. `throughput`: one Dask worke
 processes against two Dask workers. `kills`: SIGKILL of a worker, the driver or the scheduler at random moments, then
 `--continue`. `broken`: 1 % of the inputs broken in eight ways. The maps are phantom hearts of 16×20×20 voxels under
 many names; a small prior is trained on them once. Each step writes one JSON file; what is there is not measured again.
+A step that was stopped goes on: each of its runs is kept under FOLDER/measured (delete that folder to measure anew).
 Times against the clock want an idle machine: the load is written down beside them.
 """
 
 import argparse
+import json
 import os
 import platform
 import random
@@ -20,6 +22,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -79,10 +82,7 @@ def scale(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
         taken: dict[int, dict[str, Any]] = {}
         few, many = sizes.few, sizes.maps
         for size in (few, many):
-            with cluster(work) as made:
-                output = fresh(work / f"out_{name}_{size}")
-                watched = watch(start(work, [*words(work, size, output), "--scheduler", str(made.file)]), made)
-            taken[size] = {**vars(watched), "cpu_ms_per_case": watched.per_case_ms(size)}
+            taken[size] = remembered(work, f"scale_{name}_{size}", partial(_watched_run, work, name, words, size))
         extra = (taken[many]["cpu_s"] - taken[few]["cpu_s"]) / (many - few) * 1000  # without the start of everything
         found[name] = {
             "sizes": {str(size): values for size, values in taken.items()},
@@ -92,6 +92,23 @@ def scale(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
             "cpu_ms_per_further_case": extra,
         }
     return {**found, "targets": {"memory ratios": "≤ 1.10", "cost per case": "within 10 %"}}
+
+
+def _watched_run(work: Path, name: str, words: Callable[[Path, int, Path], list[str]], size: int) -> dict[str, Any]:
+    with cluster(work) as made:
+        output = fresh(work / f"out_{name}_{size}")
+        watched = watch(start(work, [*words(work, size, output), "--scheduler", str(made.file)]), made)
+    return {**vars(watched), "cpu_ms_per_case": watched.per_case_ms(size)}
+
+
+def remembered(work: Path, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return a run's numbers: those that are kept in the work folder, or measured now and kept."""
+    file = work / "measured" / f"{name}.json"
+    if not file.is_file():
+        found = measure()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, found)
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def throughput(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
@@ -133,9 +150,11 @@ def kills(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
     for what, count in zip(VICTIMS, sizes.kills, strict=True):
         moments = [rng.uniform(0.05, 0.95) * taken.wall_s for _ in range(count)]
         trials = []
-        for moment in moments:
-            trials.append(kill_once(work, what, moment, expected, sizes.killed_maps))
-            print(f"{what} killed at {moment:.1f} s: {'equal' if trials[-1]['equal'] else 'DIFFERENT'}", flush=True)
+        for number, moment in enumerate(moments):
+            trial = partial(kill_once, work, what, moment, expected, sizes.killed_maps)
+            trials.append(remembered(work, f"kill_{what}_{sizes.killed_maps}_{number}", trial))
+            outcome = "equal" if trials[-1]["equal"] else "DIFFERENT"
+            print(f"{what} killed at {trials[-1]['moment_s']} s: {outcome}", flush=True)
         equal = sum(trial["equal"] for trial in trials)
         found[what] = {"moments": count, "equal": equal, "trials": trials}
     return {**found, "target": "every case exactly once, tables equal byte for byte"}

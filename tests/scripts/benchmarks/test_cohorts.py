@@ -1,5 +1,10 @@
 """Counting what a run has written down."""
 
+import argparse
+
+import pytest
+
+from scripts.benchmarks import cohorts
 from scripts.benchmarks.cohorts import cases_in, tables_of
 
 
@@ -17,3 +22,39 @@ def test_tables_that_are_not_there_differ(tmp_path):
     (tmp_path / "cases.csv").write_text("case\n")
 
     assert tables_of(tmp_path) == {"cases.csv": b"case\n"}
+
+
+def test_a_run_that_was_measured_is_not_measured_again(tmp_path):
+    measured = []
+
+    def measure():
+        measured.append(1)
+        return {"wall_s": 1.5, "exit_code": 0}
+
+    found = [cohorts.remembered(tmp_path, "scale_codes_20", measure) for _ in range(2)]
+
+    assert found == [{"wall_s": 1.5, "exit_code": 0}] * 2
+    assert len(measured) == 1
+    cohorts.remembered(tmp_path, "scale_codes_40", measure)
+    assert len(measured) == 2
+
+
+def test_a_step_that_was_stopped_goes_on_with_the_runs_that_are_missing(tmp_path, monkeypatch):
+    runs = []
+
+    def run(work, name, words, size):
+        runs.append((name, size))
+        if runs == [("evaluate", 2), ("evaluate", 20), ("codes", 2)]:
+            raise KeyboardInterrupt
+        return {"cpu_s": 1.0 + size / 10, "peak_all_mib": 100.0, "peak_driver_mib": 50.0, "cpu_ms_per_case": 100.0}
+
+    monkeypatch.setattr(cohorts, "_watched_run", run)
+    sizes = argparse.Namespace(few=2, maps=20)
+    with pytest.raises(KeyboardInterrupt):
+        cohorts.scale(tmp_path, sizes)
+
+    found = cohorts.scale(tmp_path, sizes)
+
+    assert runs[3:] == [("codes", 2), ("codes", 20)]
+    assert found["evaluate"]["cpu_ms_per_further_case"] == pytest.approx(100.0)
+    assert found["codes"]["memory_of_all_ratio"] == 1
