@@ -10,7 +10,7 @@ r"""Which predictions to trust: an ensemble's disagreement, a shape prior and ru
 `--defaults` is the scratch folder of the study of defaults, with the trained networks and the prior. Networks and prior
 are trained on its few cases; calibrations are made of cases that nothing was trained on, and measured on fold 0's
 held-out patients. Resumable: predictions and scores that are there are kept; remove WORK/NAME/ensemble and
-WORK/NAME/scores to take other members.
+WORK/NAME/scores to take other members or rules.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def main() -> None:
             arguments.dataset,
             folder,
             prior_file=arguments.prior or place.prior_file(PRIOR),
-            rules_file=place.raw / "dataset.json" if arguments.dataset == "acdc" else None,
+            rules_file=Path("acdc") if arguments.dataset == "acdc" else None,  # the sixteen criteria
             grouped=place.study.grouped,
         )
         run.run()

@@ -113,7 +113,8 @@ class Run:
             for key, each in self.cases.items()
         }
         journal = Journal.of_part(folder / "scores", num_parts=1, part_id=0)
-        header = {"prior": self.scorer.prior.coder.prior.sha256, "models": self.models}
+        rules = [rule.as_plain() for rule in self.scorer.subject.rules]
+        header = {"prior": self.scorer.prior.coder.prior.sha256, "models": self.models, "rules": rules}
         journal.go_on(header, may_change=())
         score_cases(PerWorker(lambda: self.scorer), found, journal)
         return rows_of(journal.entries_of(list(found)))
