@@ -99,9 +99,9 @@ def _add_refine(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--most-changed",
         type=float,
-        default=0.1,
+        default=0.2,
         metavar="SHARE",
-        help="with --guarantee: share of the anatomy's voxels that a repair may change, default 0.1",
+        help="with --guarantee: share of the anatomy's voxels that a repair may change, default 0.2",
     )
     add_execution(parser, num_processes=1, also="--continue_prediction")
     parser.add_argument(

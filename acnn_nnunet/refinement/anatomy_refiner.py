@@ -197,7 +197,7 @@ class AnatomyRefiner:
         look = self._look(self._hard(values[placement.box]), replace(placement, box=(slice(None),) * values.ndim))
         anatomy, same = labels.foreground(look.maps), labels.hardened(look.maps) == labels.hardened(look.anatomy)
         voxels = int((anatomy & same.all(1, keepdim=True)).sum())
-        return Explained(voxels, int(anatomy.sum()), _overlap(anatomy, labels.foreground(look.anatomy)))
+        return Explained(voxels, _overlap(anatomy, labels.foreground(look.anatomy)))
 
     def _tools(
         self, method: str, spacing_mm: tuple[float, ...], look: _Look

@@ -12,8 +12,7 @@ from acnn_nnunet.refinement.placement import Placement
 TOO_LARGE = "the anatomy is larger than the prior's grid"
 _OBJECT_SHARE = 0.5  # of the best piece's explained voxels, from which on another piece may be an object of its own
 _AS_WELL = 0.05  # Dice by which an object of its own may resemble its reconstruction less than the best piece does
-_LARGE, _SMALL = 0.25, 0.1  # of the largest piece, and of the best: what is looked at, and what is not
-_ADDED = 0.5  # share of a piece's voxels that have to be explained for it to join the best
+_LARGE = 0.25  # of the largest piece: what is smaller is an island
 
 
 @dataclass(frozen=True)
@@ -22,12 +21,10 @@ class Explained:
 
     Attributes:
         voxels: whose label both have.
-        total: of the part.
         resemblance: Dice of the two anatomies.
     """
 
     voxels: int
-    total: int
     resemblance: float
 
 
@@ -52,9 +49,9 @@ def find_main_part(
 ) -> MainPart | str:
     """Return the anatomy in a prediction, or the reason why it is not of the prior's kind.
 
-    Where the training labels are one piece, the anatomy is the piece of which the prior explains most voxels, with the
-    pieces near it that the prior explains too. The rest is debris, unless it is explained as well as the anatomy: then
-    there are several objects.
+    Where the training labels are one piece, and the pieces together do not fit on the prior's grid, the anatomy is the
+    piece of which the prior explains most voxels, with those that fit on the grid next to it. The rest is debris,
+    unless it is explained as well as the anatomy: then there are several objects.
 
     Args:
         foreground: bool (Z, Y, X) with at least one voxel.
@@ -100,36 +97,30 @@ def _explained_part(
     pieces: _Pieces, place: Callable[[np.ndarray], Placement], explain: Callable[[np.ndarray], Explained]
 ) -> MainPart | str:
     large = pieces.from_share(_LARGE)
-    judged = {each: explain(pieces.mask([each])) for each in large} if len(large) > 1 else {}
-    best = max(judged, key=lambda each: judged[each].voxels, default=large[0])
+    best = large[0]
+    if len(large) > 1 and not place(pieces.mask(large)).fits:
+        judged = {each: explain(pieces.mask([each])) for each in large}
+        best = max(large, key=lambda each: judged[each].voxels)
+        objects = [
+            each
+            for each, found in judged.items()
+            if found.voxels >= _OBJECT_SHARE * judged[best].voxels
+            and found.resemblance >= judged[best].resemblance - _AS_WELL
+            and (each == best or not place(pieces.mask([best, each])).fits)
+        ]
+        if len(objects) > 1 and place(pieces.mask([best])).fits:
+            return _several(len(objects))
     if not place(pieces.mask([best])).fits:
         return TOO_LARGE
-    objects = [
-        each
-        for each, found in judged.items()
-        if found.voxels >= _OBJECT_SHARE * judged[best].voxels
-        and found.resemblance >= judged[best].resemblance - _AS_WELL
-        and (each == best or not place(pieces.mask([best, each])).fits)
-    ]
-    if len(objects) > 1:
-        return _several(len(objects))
     chosen = [best]
-    for each in pieces.order:
-        if each == best or pieces.sizes[each] < _SMALL * pieces.sizes[best]:
-            continue
-        if place(pieces.mask([*chosen, each])).fits:
-            before, after = judged.get(best) or explain(pieces.mask([best])), explain(pieces.mask([*chosen, each]))
-            judged[best] = before
-            if after.voxels - before.voxels >= _ADDED * (after.total - before.total):
-                chosen.append(each)
-                judged[best] = after
+    chosen += [each for each in large if each != best and place(pieces.mask([*chosen, each])).fits]
     return MainPart(anatomy := pieces.mask(chosen), _debris(pieces, chosen, place(anatomy)))
 
 
 def _debris(pieces: _Pieces, chosen: Sequence[int], placement: Placement) -> np.ndarray:
     """Return the mask of the pieces that were not chosen, without the small ones that reach into the grid."""
     near = set(np.unique(pieces.numbers[placement.box]).tolist())
-    limit = _SMALL * pieces.sizes[chosen[0]]
+    limit = _LARGE * pieces.sizes[chosen[0]]
     return pieces.mask(
         [each for each in pieces.order if each not in chosen and (each not in near or pieces.sizes[each] >= limit)]
     )

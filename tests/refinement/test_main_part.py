@@ -28,7 +28,7 @@ def prior(*known, resemblance=0.9):
 
     def explain(mask):
         voxels = int((mask & explained).sum())
-        return Explained(voxels, int(mask.sum()), resemblance if voxels else 0.2)
+        return Explained(voxels, resemblance if voxels else 0.2)
 
     return explain
 
@@ -45,14 +45,15 @@ def test_the_explained_piece_is_kept_and_larger_debris_is_not():
     np.testing.assert_array_equal(found.debris, blocks((40, 55)))
 
 
-def test_pieces_near_each_other_join_if_the_prior_explains_them():
+def test_pieces_that_fit_on_the_grid_together_are_one_anatomy():
     halves = blocks((2, 8), (12, 16))
-    joined = find_main_part(halves, place=place, explain=prior((2, 8), (12, 16)))
-    alone = find_main_part(halves, place=place, explain=prior((2, 8)))
-    np.testing.assert_array_equal(joined.anatomy, halves)
-    assert not joined.debris.any()
-    np.testing.assert_array_equal(alone.anatomy, blocks((2, 8)))
-    np.testing.assert_array_equal(alone.debris, blocks((12, 16)))
+    found = find_main_part(halves, place=place, explain=pytest.fail)
+    np.testing.assert_array_equal(found.anatomy, halves)
+    assert not found.debris.any()
+
+    with_debris = find_main_part(blocks((2, 8), (12, 16), (40, 55)), place=place, explain=prior((2, 8), (12, 16)))
+    np.testing.assert_array_equal(with_debris.anatomy, halves)
+    np.testing.assert_array_equal(with_debris.debris, blocks((40, 55)))
 
 
 def test_small_islands_are_debris_only_far_away():

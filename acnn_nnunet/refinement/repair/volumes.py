@@ -12,7 +12,7 @@ from acnn_nnunet.refinement.repair.islands import without_islands
 from acnn_nnunet.refinement.repair.planes import repair_plane
 
 _ROUNDS = 4
-MOST_CHANGED = 0.1
+MOST_CHANGED = 0.2
 """Share of the anatomy's voxels that a repair may change, unless the user says otherwise."""
 
 
