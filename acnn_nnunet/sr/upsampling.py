@@ -124,7 +124,7 @@ def _taps_read_at(known: int, wanted: int) -> Tensor:
     columns = np.eye(len(places))[places > -1]
     table = np.vstack([np.zeros(len(places)), columns, np.zeros(len(places))])
     at = _tap_places(wanted).numpy()
-    return torch.from_numpy(np.stack([np.interp(at, ends, column) for column in table.T], axis=1))
+    return _kept(np.stack([np.interp(at, ends, column) for column in table.T], axis=1))
 
 
 def _along(value: int, elsewhere: int, *, axis: int, dimensions: int) -> tuple[int, ...]:
@@ -140,4 +140,10 @@ def _bspline_weights(num_slices: int, factor: int) -> Tensor:
 
     # grid_mode keeps the voxels' outer edges where they are, which is the block-centred phase.
     weights = zoom(np.eye(num_slices), (factor, 1), order=3, mode="nearest", grid_mode=True)
-    return torch.from_numpy(weights)
+    return _kept(weights)
+
+
+@torch.inference_mode(False)
+def _kept(values: Any) -> Tensor:
+    """Return a tensor of an array that training can use too, if a prediction was the first to ask for it."""
+    return torch.from_numpy(values)

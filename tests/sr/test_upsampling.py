@@ -134,6 +134,18 @@ def test_another_factor_starts_as_linear_interpolation_too(planned, factor):
     torch.testing.assert_close(upsampling(stack, factor), expected, atol=1e-6, rtol=0)
 
 
+def test_what_a_prediction_computed_serves_training():
+    upsampling = ThroughPlaneUpsampling(1, 4, axis=0).double()
+    stack = torch.rand(1, 1, 11, 3, 3, dtype=torch.float64)  # a size of which nothing is kept yet
+    with torch.inference_mode():
+        upsampling(stack, 7)
+        interpolate_slices(stack, 7, method="bspline")
+
+    (upsampling(stack, 7) * interpolate_slices(stack.requires_grad_(), 7, method="bspline")).sum().backward()
+
+    assert upsampling.transposed.weight.grad.abs().sum() > 0
+
+
 def test_what_was_learnt_is_read_at_the_other_factors_distances():
     upsampling = ThroughPlaneUpsampling(1, 4, axis=0).double()
     # On top of the interpolation: 1 at the taps ±1/8 of a spacing from the slice's centre, 0 elsewhere.
