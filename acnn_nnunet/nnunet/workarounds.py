@@ -1,11 +1,12 @@
 """The places where nnU-Net leaves no straight way, each with its reason."""
 
-import contextlib
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
+from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
@@ -54,16 +55,20 @@ def as_dice_counts(explained: Tensor, missed: Tensor) -> dict[str, Any]:
     return {name: count.cpu().numpy() for name, count in counts.items()}
 
 
-@contextlib.contextmanager
-def data_loader_class(kind: type) -> Iterator[None]:
-    """Let the host's trainer make its loaders of a class of ours, which inherits its own, while the context lasts.
+def exchange_loader(
+    batches: SingleThreadedAugmenter | NonDetMultiThreadedAugmenter,
+    make: Callable[[nnUNetDataLoader], nnUNetDataLoader],
+) -> None:
+    """Let what the host's `get_dataloaders` returned draw from another loader; its workers start anew.
 
-    nnU-Net 2.8.1 names `nnUNetDataLoader` inside `get_dataloaders`, which builds, wraps and starts them in one go.
+    The host builds, wraps and starts its loaders in one method, and offers no place to choose their class.
+
+    Args:
+        batches: one of the two that the host returned.
+        make: gives the loader to draw from, of the host's.
     """
-    module: Any = sys.modules[nnUNetTrainer.__module__]
-    before = module.nnUNetDataLoader
-    module.nnUNetDataLoader = kind
-    try:
-        yield
-    finally:
-        module.nnUNetDataLoader = before
+    if isinstance(batches, SingleThreadedAugmenter):
+        batches.data_loader = make(batches.data_loader)
+    else:
+        batches.generator = make(batches.generator)
+        batches.restart()

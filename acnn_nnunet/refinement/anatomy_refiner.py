@@ -9,12 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acnn_nnunet.evaluation.masks.scores import largest_component
 from acnn_nnunet.fold_prior.coder import Coder
 from acnn_nnunet.fold_prior.held_out import as_target
 from acnn_nnunet.nnunet.cases import main_pieces
 from acnn_nnunet.refinement.completion import Completion
-from acnn_nnunet.refinement.main_part import TOO_LARGE, Explained, MainPart, count_pieces, find_main_part
+from acnn_nnunet.refinement.main_part import Explained, MainPart, count_pieces, find_main_part
 from acnn_nnunet.refinement.mending import ROUNDS, AnatomyOf, Proposal, propose
 from acnn_nnunet.refinement.placement import Placement, place_grid
 from acnn_nnunet.refinement.predictions import Prediction, decided
@@ -110,7 +109,7 @@ class AnatomyRefiner:
         """Return the corrected label map of a prediction, or the prediction with the reason why it is left."""
         opinion = self.propose(prediction, by_recipe=True)
         if isinstance(opinion, str):
-            return self._left(prediction, opinion)
+            return Refined(prediction.values, LEFT, opinion)
         measures = opinion.measures
         if not opinion.resembles:
             reason = f"nothing in the prior resembles it (Dice with its reconstruction {measures['resemblance']:.2f})"
@@ -119,17 +118,6 @@ class AnatomyRefiner:
         if step is None:
             return Refined(prediction.values, KEPT, "the calibration expects no gain", measures)
         return Refined(self.written_back(prediction, opinion, step), REFINED, "", measures)
-
-    def _left(self, prediction: Prediction, reason: str) -> Refined:
-        """Return a prediction as it is, one that is too large without islands of labels that are one piece."""
-        values = prediction.values.copy()
-        for channel in self.single if reason == TOO_LARGE and not self.coder.labels.regions else ():
-            mask = values == channel
-            if mask.any():
-                values[mask & ~largest_component(mask)] = 0
-        if (values == prediction.values).all():
-            return Refined(prediction.values, LEFT, reason)
-        return Refined(values, LEFT, f"{reason}; its islands are removed")
 
     def propose(
         self, prediction: Prediction, methods: Collection[str] = (), *, by_recipe: bool = False

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from nnunetv2.configuration import default_num_processes
+from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
@@ -18,7 +19,7 @@ from acnn_nnunet.nnunet.folds import raw_images
 from acnn_nnunet.nnunet.models import ModelBundle
 from acnn_nnunet.nnunet.plans import dataset_id
 from acnn_nnunet.nnunet.setting_rule import read_factors
-from acnn_nnunet.nnunet.workarounds import data_loader_class
+from acnn_nnunet.nnunet.workarounds import exchange_loader
 from acnn_nnunet.sr.degradation.acquisition import Acquisition
 from acnn_nnunet.sr.inference.command import Inference
 from acnn_nnunet.sr.inference.hr_model import HRModel
@@ -105,17 +106,13 @@ class ThickSliceTrainer(OwnNetworkTrainer):
             num_output_channels,
         )
 
-    def get_tr_and_val_datasets(self):
-        """Return the host's datasets, each with the pairs of its cases."""
-        training, validation = super().get_tr_and_val_datasets()
-        return self._with_pairs(training), self._with_pairs(validation)
-
     def get_dataloaders(self):
-        """Return the host's loaders; where there are pairs, they cut patches between the slices."""
-        if not self.pairs:
-            return super().get_dataloaders()
-        with data_loader_class(PairLoader):
-            return super().get_dataloaders()
+        """Return the host's loaders; where there are pairs, they draw these too, and cut patches between the slices."""
+        loaders = super().get_dataloaders()
+        if self.pairs:
+            for batches in loaders:
+                exchange_loader(batches, self._pair_loader)
+        return loaders
 
     def on_train_start(self):
         """Say how many pairs there are, and before training, not after it, that `--val` will lack its images."""
@@ -240,10 +237,11 @@ class ThickSliceTrainer(OwnNetworkTrainer):
             return {}
         return {record.case: record for record in records_of(self._pairs_folder)}
 
-    def _with_pairs(self, cases: Any) -> Any:
-        if not self.pairs or self._pairs_folder is None:
-            return cases
-        return PairedDataset(
+    def _pair_loader(self, host: nnUNetDataLoader) -> PairLoader:
+        """Return a loader of the host's cases and their pairs, the same in all else."""
+        assert self._pairs_folder is not None
+        cases = host._data
+        dataset = PairedDataset(
             cases,
             self._pairs_folder,
             [case for case in cases.identifiers if case in self.pairs],
@@ -252,6 +250,16 @@ class ThickSliceTrainer(OwnNetworkTrainer):
             axis=self.through_plane.axis,
             num_channels=len(self.configuration_manager.normalization_schemes),
             change_intensities=not self.predicts_image,
+        )
+        return PairLoader(
+            dataset,
+            host.batch_size,
+            host.patch_size,
+            host.final_patch_size,
+            self.label_manager,
+            oversample_foreground_percent=host.oversample_foreground_percent,
+            probabilistic_oversampling=self.probabilistic_oversampling,
+            transforms=host.transforms,
         )
 
     def _share_of(self, cases: Mapping[str, Any]) -> list[str]:

@@ -18,13 +18,6 @@ from acnn_nnunet.evaluation.anatomy.rules import parse_rules
 
 
 @pytest.fixture
-def raw(tmp_path, monkeypatch):
-    for name in ("raw", "preprocessed", "results"):
-        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
-    return tmp_path / "raw"
-
-
-@pytest.fixture
 def source(tmp_path):
     """Ten training patients of two groups and two test patients, all good."""
     return write_acdc(tmp_path / "ACDC")

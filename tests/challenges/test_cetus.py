@@ -51,13 +51,6 @@ def _write_patient(source, number, *, truth=True, value=1, metres=False, compres
 
 
 @pytest.fixture
-def raw(tmp_path, monkeypatch):
-    for name in ("raw", "preprocessed", "results"):
-        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
-    return tmp_path / "raw"
-
-
-@pytest.fixture
 def source(tmp_path):
     """Fifteen training and two test patients, masks of both kinds."""
     for number in range(1, 16):

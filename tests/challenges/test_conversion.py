@@ -39,13 +39,6 @@ def challenge_of(patients):
     )
 
 
-@pytest.fixture
-def raw(tmp_path, monkeypatch):
-    for name in ("raw", "preprocessed", "results"):
-        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
-    return tmp_path / "raw"
-
-
 def test_arrays_become_files_and_notes_are_summed_up(raw):
     patients = {number: patient(number, notes=["odd"] if number < 5 else ()) for number in range(1, 7)}
 

@@ -11,13 +11,6 @@ from acnn_nnunet.cli import main
 
 
 @pytest.fixture
-def raw(tmp_path, monkeypatch):
-    for name in ("raw", "preprocessed", "results"):
-        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
-    return tmp_path / "raw"
-
-
-@pytest.fixture
 def source(tmp_path):
     return write_acdc(tmp_path / "ACDC")
 

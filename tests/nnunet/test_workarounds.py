@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 
-from acnn_nnunet.nnunet.workarounds import OwnNetwork, as_dice_counts, stand_in
+from acnn_nnunet.nnunet.workarounds import OwnNetwork, as_dice_counts, exchange_loader, stand_in
 
 
 def test_the_class_and_its_trainers_build_the_network_each_in_their_own_way():
@@ -53,3 +54,12 @@ def test_the_host_sees_the_names_of_the_arguments():
             """Build."""
 
     assert list(inspect.signature(Trainer().build_network_architecture).parameters) == ["plans_manager"]
+
+
+def test_batches_come_from_the_loader_that_was_put_in_place():
+    batches = SingleThreadedAugmenter(iter("ab"), None)
+    assert next(batches) == "a"
+
+    exchange_loader(batches, lambda host: (letter.upper() for letter in host))
+
+    assert next(batches) == "B"

@@ -103,6 +103,17 @@ def test_real_and_simulated_samples_are_the_same_stacks(paired_workspace, traine
     assert np.isfinite(steps(trainer, 2)).all()
 
 
+def test_worker_processes_draw_pairs_too(paired_workspace, monkeypatch):
+    monkeypatch.setenv("nnUNet_n_proc_DA", "2")
+    trainer = start(make(paired_workspace, SubPixelSegTrainer, pair_share=0.5))
+    batches = [next(trainer.dataloader_train) for _ in range(12)]
+    trainer.dataloader_train._finish()
+    trainer.dataloader_val._finish()
+
+    assert {batch["data"].shape[1] for batch in batches} == {2}
+    assert {is_pair(key) for batch in batches for key in batch["keys"]} == {True, False}
+
+
 def test_without_a_share_nothing_is_mixed(paired_workspace):
     trainer = start(make(paired_workspace, SubPixelSegTrainer, pair_share=0))
     assert trainer.pairs == {}
