@@ -158,7 +158,8 @@ def targets_section(images: pd.DataFrame) -> str:
     """Return the targets of the study and whether they are reached."""
     lines = [
         "## Targets\n",
-        "On the confirmation cases. A verdict needs four seeds; with fewer it says how many.\n",
+        "On the confirmation cases. A verdict needs four seeds; with fewer it says how many. The new defaults are those"
+        " that would follow from `hidden_parts=0.5`; the default is 0 until the rule above holds.\n",
         "| measure | dataset | target | measured | interval | verdict |",
         "| --- | --- | ---: | ---: | ---: | --- |",
     ]
