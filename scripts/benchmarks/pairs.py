@@ -13,7 +13,6 @@ import argparse
 import csv
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,9 @@ from acnn_nnunet.files.safe_writes import write_text
 from acnn_nnunet.files.tables import write_table
 from acnn_nnunet.files.volumes import Volume, read_volume
 from acnn_nnunet.sr.degradation.acquisition import Acquisition
-from acnn_nnunet.sr.degradation.command import degrade_volume, generator_of
-from acnn_nnunet.sr.pairs.grids import RigidMotion, affine_of, resampled_image
+from acnn_nnunet.sr.pairs.grids import RigidMotion, affine_of
 from acnn_nnunet.sr.pairs.registration import register
+from scripts.studies.thick_slices.images import moved_stack
 
 ROOT = Path(__file__).parents[2]
 RESULTS, PAGE, TABLE = ROOT / "benchmarks" / "pairs", ROOT / "docs" / "evidence" / "pairs.md", "registration.csv"
@@ -71,15 +70,9 @@ def volumes(data: Path, count: int) -> Iterator[tuple[str, str, int, Volume]]:
 
 def measure(volume: Volume, factor: int, limits: tuple[float, float], names: dict[str, str]) -> dict[str, Any]:
     """Return a row of the table."""
-    rng = np.random.default_rng(abs(int.from_bytes("".join(names.values()).encode()[-7:], "big")))
-    shift_mm, angles = rng.uniform(-limits[0], limits[0], 3), np.radians(rng.uniform(-limits[1], limits[1], 3))
-    middle = affine_of(volume.geometry) @ [*((n - 1) / 2 for n in volume.geometry.size), 1.0]
-    true = RigidMotion(tuple(angles.tolist()), tuple(shift_mm.tolist()), tuple(middle[:3].tolist()))
-    kept = volume.values.shape[AXIS] // factor * factor
-    grid = replace(volume.geometry, size=(kept, *volume.geometry.size[1:]))
-    moved = Volume(resampled_image(volume, grid, true), grid)
-    generator = generator_of(names["case"], seed=0)
-    stack = degrade_volume(moved, Acquisition(factor, noise=NOISE), axis=AXIS, generator=generator)
+    seed = abs(int.from_bytes("".join(names.values()).encode()[-7:], "big"))
+    acquisition = Acquisition(factor, noise=NOISE)
+    stack, true = moved_stack(volume, acquisition, limits, axis=AXIS, seed=seed, name=names["case"])
     started = time.perf_counter()
     found = register(stack, volume, axis=AXIS, thickness_mm=stack.geometry.spacing_mm[AXIS])
     seconds = time.perf_counter() - started

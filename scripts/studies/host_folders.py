@@ -62,14 +62,20 @@ class HostFolders:
         with self.locked("plans"):
             self.command(f"acnn-nnunet configure {dataset_id} -c {base} -n {name} {words}")
 
-    def child(self, task: str, arguments: dict, name: str) -> dict:
-        """Run a task of `training.py` in a process of its own, with its log, and return its result."""
+    def child(self, task: str, arguments: dict, name: str, *, workers: int = 0) -> dict:
+        """Run a task of `training.py` in a process of its own, with its log, and return its result.
+
+        Args:
+            task: of `training.py`.
+            arguments: of the task.
+            name: of the log, and with the task's of the result.
+            workers: that load its batches. With none it loads them: more steps a minute on a CPU than with a worker
+                beside each job, and a run repeats exactly. nnU-Net's planner fails with none.
+        """
         output = self.folder / f"{name}_{task}.json"
         output.unlink(missing_ok=True)
         words = [sys.executable, "-m", "scripts.studies.training", task, json.dumps(arguments), str(output)]
-        # It loads its own batches: more steps a minute than with a worker beside each job, and a run repeats exactly.
-        # nnU-Net's planner fails with 0.
-        self.logged(words, f"{name}.txt", nnUNet_n_proc_DA="0")
+        self.logged(words, f"{name}.txt", nnUNet_n_proc_DA=str(workers))
         return json.loads(output.read_text())
 
     def command(self, line: str, *, log: str = "log.txt") -> None:

@@ -33,13 +33,16 @@ def train(*, dataset: int, configuration: str, trainer: str, fold: int, resumed:
     }
 
 
-def predict(*, model: str, fold: int, images: str, output: str) -> dict:
+def predict(*, model: str, fold: int, images: str, output: str, device: str = "cpu") -> dict:
     """Predict a folder as nnUNetv2_predict --disable_tta --continue_prediction does; return the seconds it took."""
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
     started = time.perf_counter()
     Path(output).mkdir(parents=True, exist_ok=True)
-    predictor = nnUNetPredictor(use_mirroring=False, perform_everything_on_device=False, device=torch.device("cpu"))
+    on_device = device != "cpu"
+    predictor = nnUNetPredictor(
+        use_mirroring=False, perform_everything_on_device=on_device, device=torch.device(device)
+    )
     predictor.initialize_from_trained_model_folder(model, (fold,), "checkpoint_final.pth")
     predictor.predict_from_files_sequential(images, output, overwrite=False)
     return {"wall_s": round(time.perf_counter() - started, 1)}

@@ -10,42 +10,48 @@ checkpoint. Fold 0's validation cases are the test; their 5 mm stacks, one set w
 made once and are the same for all arms. Every training is a process of one thread that also loads its data, and gets
 `--budget` seconds of CPU time: as many iterations as `calibrate` found to fit.
 
-With `--protocol converged` the arms of Table I are trained until validation Dice is flat, under both losses:
+With `--protocol converged` arms are trained until validation Dice is flat, under both losses:
 
     python -m scripts.studies.thick_slices prepare --protocol converged --work /scratch/converged --raw RAW
     python -m scripts.studies.thick_slices run --protocol converged --work /scratch/converged --minutes 600
     python -m scripts.studies.thick_slices report --protocol converged
 
-`run` takes `--seeds 0 1 2`; `report` writes a page of its own beside the other, and says where.
+`--arms` and `--losses` of `prepare` and `run` choose some, `--lengths 40` ends trainings after 40 epochs, flat or not.
+`report` writes a page of its own beside the other, and says where. On a machine with a GPU and without a network:
+`pack` writes a folder with data and code, its run.sh prepares and runs there, `merge` takes in what comes back.
 """
 
 import argparse
 import time
 from pathlib import Path
 
-from scripts.studies.thick_slices.arms import ARMS
+from scripts.studies.defaults.devices import fitting_jobs
+from scripts.studies.thick_slices.arms import ARMS, ARMS_OF_EQUAL_TIME
 from scripts.studies.thick_slices.converged import (
-    ARMS_OF_TABLE_1,
+    CONVERGED_ARMS,
     CONVERGED_PAGE,
     CONVERGED_RESULTS,
+    ITERATIONS,
+    LENGTHS,
     LOSSES,
     ConvergedWorkplace,
-    write_converged_report,
 )
+from scripts.studies.thick_slices.pack import merge, pack
 from scripts.studies.thick_slices.workplace import BUDGET_S, PAGE, RESULTS, Workplace
 
 
 def main() -> None:
     """Run one step of the study."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=["prepare", "calibrate", "run", "report"])
+    parser.add_argument("step", choices=["prepare", "calibrate", "run", "report", "pack", "merge"])
     parser.add_argument(
         "--protocol", choices=["time", "converged"], default="time", help="equal CPU time, or until flat"
     )
     parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES), help="of the protocol converged")
     parser.add_argument("--work", type=Path, help="scratch folder, outside of the repository")
     parser.add_argument("--raw", type=Path, help="nnUNet_raw that holds the dataset, for prepare")
-    parser.add_argument("--results", type=Path, help="folder of the runs' JSON")
+    parser.add_argument("--results", type=Path, help="folder of the runs' JSON; of merge, one that was brought back")
+    parser.add_argument("-o", "--output", type=Path, help="new folder, for pack")
     parser.add_argument("--page", type=Path, help="what report writes")
     parser.add_argument("--budget", type=float, default=BUDGET_S, help="CPU seconds of a training, for calibrate")
     parser.add_argument("--minutes", type=float, default=60, help="start no run after this long")
@@ -54,11 +60,15 @@ def main() -> None:
     parser.add_argument("--cases", type=int, help="test only so many cases, to try the script")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, of one thread each")
     parser.add_argument("--prior-epochs", type=int, help="shorten the prior's training, to try the script")
+    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="epochs, of the protocol converged")
+    parser.add_argument("--iterations", type=int, default=ITERATIONS, help="per epoch, of the protocol converged")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of the protocol converged")
+    parser.add_argument("--processes", type=int, default=1, help="of prepare")
     arguments = parser.parse_args()
     if arguments.protocol == "converged":
         _converged(parser, arguments)
         return
-    arms, results = arguments.arms or list(ARMS), arguments.results or RESULTS
+    arms, results = arguments.arms or list(ARMS_OF_EQUAL_TIME), arguments.results or RESULTS
     if arguments.step == "report":
         from scripts.studies.thick_slices.report import write_report
 
@@ -68,7 +78,7 @@ def main() -> None:
         parser.error("--work is needed")
     place = Workplace(arguments.work.absolute(), results.absolute(), prior_epochs=arguments.prior_epochs)
     if arguments.step == "prepare":
-        place.prepare(arguments.raw.absolute(), num_cases=arguments.cases)
+        place.prepare(arguments.raw.absolute(), arms, num_cases=arguments.cases, processes=arguments.processes)
     elif arguments.step == "calibrate":
         place.calibrate(arms, arguments.budget)
     else:
@@ -78,19 +88,37 @@ def main() -> None:
 def _converged(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     results = arguments.results or CONVERGED_RESULTS
     if arguments.step == "report":
+        from scripts.studies.thick_slices.converged_report import write_converged_report
+
         write_converged_report(results, arguments.page or CONVERGED_PAGE)
-        return
-    if arguments.work is None or arguments.step == "calibrate":
+    elif arguments.step == "pack":
+        pack(arguments.raw.absolute(), arguments.output.absolute())
+    elif arguments.step == "merge":
+        merge(results.absolute())
+    elif arguments.work is None or arguments.step == "calibrate":
         parser.error("--work is needed, and calibrate is of the protocol time")
-    started = time.monotonic()
-    for loss in arguments.losses:
-        folders = arguments.work.absolute() / loss, results.absolute() / loss
-        place = ConvergedWorkplace(*folders, loss, prior_epochs=arguments.prior_epochs)
-        if arguments.step == "prepare":
-            place.prepare(arguments.raw.absolute(), num_cases=arguments.cases)
-        else:
-            left = arguments.minutes - (time.monotonic() - started) / 60
-            place.run(arguments.arms or list(ARMS_OF_TABLE_1), arguments.seeds, minutes=left, jobs=arguments.jobs)
+    else:
+        started = time.monotonic()
+        for loss in arguments.losses:
+            _converge(arguments, results.absolute(), loss, started=started)
+
+
+def _converge(arguments: argparse.Namespace, results: Path, loss: str, *, started: float) -> None:
+    arms = arguments.arms or list(CONVERGED_ARMS)
+    place = ConvergedWorkplace(
+        arguments.work.absolute() / loss,
+        results / loss,
+        loss,
+        lengths=tuple(arguments.lengths),
+        iterations=arguments.iterations,
+        prior_epochs=arguments.prior_epochs,
+        device=arguments.device,
+    )
+    if arguments.step == "prepare":
+        place.prepare(arguments.raw.absolute(), arms, num_cases=arguments.cases, processes=arguments.processes)
+    else:
+        left = arguments.minutes - (time.monotonic() - started) / 60
+        place.run(arms, arguments.seeds, minutes=left, jobs=fitting_jobs(arguments.jobs, arguments.device))
 
 
 if __name__ == "__main__":

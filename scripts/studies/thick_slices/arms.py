@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from scripts.studies.thick_slices.images import MOTION_MM, ROTATION_DEG
+from scripts.studies.thick_slices.images import MIXED_FACTORS, MIXED_GAP_MM, MIXED_TESTS, MOTION_MM, ROTATION_DEG
 
-HR_ID, INTERPOLATED_ID, STACKS_ID = 4, 504, 505
+HR_ID, INTERPOLATED_ID, STACKS_ID, MIXED_ID = 4, 504, 505, 506
 FOLD = 0
 HR, THICK, SLICES, PRIOR = "3d_study", "3d_study_x5", "2d_study", "3d_study_prior"
 THICK_IN_TWOS = f"{THICK}_b2"  # batches of two, as the U-Nets have; plan-hr gives THICK five
 MOTION = {"slice_motion_mm": MOTION_MM, "slice_rotation_deg": ROTATION_DEG}
+MIXED = {**MOTION, "slice_gap_mm": "{:g},{:g}".format(*MIXED_GAP_MM)}
 # Of all arms: mirrored, a hippocampus's two ends are told apart late, which a training of minutes spends itself on.
 COMMON_SETTINGS = {"mirroring": False}
 
@@ -64,6 +65,16 @@ TRAININGS = {
     "sr_cnn": Training(HR_ID, THICK, "SRCNNTrainer", MOTION),
     "ae": Training(HR_ID, HR, "AESegTrainer"),
     "ae_m": Training(HR_ID, HR, "AESegMTrainer"),
+    "sr_b2": Training(HR_ID, THICK_IN_TWOS, "SRTrainer", MOTION),
+    "acnn_sr_b2": Training(HR_ID, THICK_IN_TWOS, "ACNNSRTrainer", MOTION, prior="all"),
+    "sr_cnn_b2": Training(HR_ID, THICK_IN_TWOS, "SRCNNTrainer", MOTION),
+    "pairs_b2": Training(HR_ID, THICK_IN_TWOS, "SubPixelSegTrainer", {"pair_share": 1}),
+    "mixed_b2": Training(HR_ID, THICK_IN_TWOS, "SubPixelSegTrainer", {**MIXED, "factors": "4,5,6"}),
+    **{
+        f"factor_{k}_b2": Training(HR_ID, THICK_IN_TWOS, "SubPixelSegTrainer", {**MIXED, "factors": k})
+        for k in MIXED_FACTORS
+    },
+    "stock_mixed": Training(MIXED_ID, HR, "ACNNTrainer", {"prior_weight": 0}),
 }
 
 
@@ -75,12 +86,14 @@ class Arm:
         title: in the report.
         training: what is trained for it, by name; None where nothing is.
         kind: how it predicts: "stack" (predict-hr), "interpolated" (nnU-Net on the interpolated stack), "slices"
-            (nnU-Net on the stack, labels interpolated), "reconstructed" (nnU-Net on the super-resolved image),
-            "refined" (an autoencoder on another arm's labels), "interpolation" (no network), "decoded" (the prior's
-            g(p(x))).
+            (nnU-Net on the stack, labels interpolated), "on_stacks" (nnU-Net on the stack, scored there), "sampled"
+            (another arm's labels at the middles of the stack's slices, scored there), "reconstructed" (nnU-Net on the
+            super-resolved image), "refined" (an autoencoder on another arm's labels), "interpolation" (no network),
+            "decoded" (the prior's g(p(x))).
         source: the arm whose predictions go in.
         method: of interpolation.
         image: whether it puts out images.
+        tests: sets of stacks that it is tested on.
     """
 
     title: str
@@ -89,9 +102,15 @@ class Arm:
     source: str | None = None
     method: str = "linear"
     image: bool = False
+    tests: tuple[str, ...] = ("motion", "still")
+
+    @property
+    def on_stacks(self) -> bool:
+        """Whether its label maps have the slices of the stacks."""
+        return self.kind in ("on_stacks", "sampled")
 
 
-ARMS = {
+ARMS_OF_EQUAL_TIME = {
     "sub_pixel": Arm("3D-Seg: SubPixelSegTrainer", "sub_pixel", "stack"),
     "sub_pixel_motion": Arm("3D-Seg-MAug: with slice motion", "sub_pixel_motion", "stack"),
     "acnn_sub_pixel": Arm("ACNN-Seg: ACNNSubPixelSegTrainer", "acnn_sub_pixel", "stack"),
@@ -119,5 +138,21 @@ ARMS = {
     "ae_seg_m": Arm("AE-Seg-M: its larger autoencoder", "ae_m", "refined", source="sub_pixel"),
     "ae_seg_b2": Arm("AE-Seg on 3D-Seg in batches of two", "ae", "refined", source="sub_pixel_b2"),
     "ae_seg_m_b2": Arm("AE-Seg-M on 3D-Seg in batches of two", "ae_m", "refined", source="sub_pixel_b2"),
+}
+ARMS = {
+    **ARMS_OF_EQUAL_TIME,
+    "sr_cnn_b2": Arm("SR-CNN, batches of two", "sr_cnn_b2", "stack", image=True),
+    "sr_b2": Arm("SR, batches of two", "sr_b2", "stack", image=True),
+    "acnn_sr_b2": Arm("ACNN-SR, batches of two", "acnn_sr_b2", "stack", image=True),
+    "pairs_b2": Arm("3D-Seg, real pairs alone", "pairs_b2", "stack"),
+    "mixed_b2": Arm("3D-Seg, one network for factors 4 to 6", "mixed_b2", "stack", tests=tuple(MIXED_TESTS)),
+    **{
+        f"factor_{k}_b2": Arm(f"3D-Seg, factor {k} alone", f"factor_{k}_b2", "stack", tests=(f"mixed{k}",))
+        for k in MIXED_FACTORS
+    },
+    "stock_mixed": Arm("stock 3d_fullres of mixed stacks", "stock_mixed", "on_stacks", tests=tuple(MIXED_TESTS)),
+    "mixed_sampled": Arm(
+        "one network, at the slices", "mixed_b2", "sampled", source="mixed_b2", tests=tuple(MIXED_TESTS)
+    ),
 }
 SEEDLESS = tuple(name for name, arm in ARMS.items() if arm.kind in ("interpolation", "decoded"))

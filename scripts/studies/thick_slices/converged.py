@@ -9,12 +9,31 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
-from acnn_nnunet.files.safe_writes import write_json, write_text
+from acnn_nnunet.files.safe_writes import write_json
 from scripts.studies.host_folders import ROOT
-from scripts.studies.thick_slices.arms import ARMS, COMMON_SETTINGS, SEEDLESS, TRAININGS
+from scripts.studies.thick_slices.arms import (
+    COMMON_SETTINGS,
+    FOLD,
+    HR_ID,
+    INTERPOLATED_ID,
+    MIXED_ID,
+    SEEDLESS,
+    STACKS_ID,
+    TRAININGS,
+)
 from scripts.studies.thick_slices.convergence import is_flat, read_log, unlearnt_labels
-from scripts.studies.thick_slices.workplace import BATCH_SIZES, HR, Workplace, results_in
+from scripts.studies.thick_slices.images import write_pair
+from scripts.studies.thick_slices.workplace import (
+    BATCH_SIZES,
+    FACTOR,
+    HR,
+    THICK,
+    Workplace,
+    results_in,
+    trainings_of,
+)
 
 LOSSES = ("ce_per_class", "dice_ce")
 ARMS_OF_TABLE_1 = (
@@ -26,8 +45,14 @@ ARMS_OF_TABLE_1 = (
     "ae_seg_m_b2",
     "acnn_sub_pixel_motion_b2",
 )
+IMAGE_ARMS = ("image_bspline", "sr_cnn_b2", "sr_b2", "acnn_sr_b2")
+MIXED_ARMS = ("mixed_b2", "factor_4_b2", "factor_5_b2", "factor_6_b2", "stock_mixed", "mixed_sampled")
+ARMS_OF_PAIRS = ("sub_pixel_b2", "pairs_b2")
+CONVERGED_ARMS = tuple(dict.fromkeys((*ARMS_OF_TABLE_1, *IMAGE_ARMS, *MIXED_ARMS, *ARMS_OF_PAIRS)))
 LENGTHS = (100, 200, 400, 800)  # epochs; a training goes on from one to the next
 ITERATIONS, VALIDATION_ITERATIONS = 50, 10
+# U-Nets with as many parameters as the network for stacks of half nnU-Net's width, 1.84 million.
+EQUAL_WIDTHS = {INTERPOLATED_ID: 0.5725, MIXED_ID: 0.5725, STACKS_ID: 0.975}
 CONVERGED_RESULTS = ROOT / "benchmarks" / "thick_slices_converged"
 CONVERGED_PAGE = ROOT / "docs" / "evidence" / "thick_slices_converged.md"
 
@@ -42,7 +67,10 @@ class ConvergedWorkplace(Workplace):
         lengths: numbers of epochs.
         iterations: per epoch.
         prior_epochs: shorten the prior's training, to try the script.
+        device: "cpu" or "cuda".
     """
+
+    widths: ClassVar[dict[int, float]] = EQUAL_WIDTHS
 
     def __init__(
         self,
@@ -53,41 +81,78 @@ class ConvergedWorkplace(Workplace):
         lengths: tuple[int, ...] = LENGTHS,
         iterations: int = ITERATIONS,
         prior_epochs: int | None = None,
+        device: str = "cpu",
     ):
-        super().__init__(folder, results, prior_epochs=prior_epochs)
+        super().__init__(folder, results, prior_epochs=prior_epochs, device=device)
         self.loss, self.lengths, self.iterations = loss, lengths, iterations
 
-    def run(self, arms: list[str], seeds: list[int], *, minutes: float, jobs: int) -> None:
-        """Train the arms of each seed to convergence, then predict and score them; begin nothing after the time."""
-        ends = time.monotonic() + 60 * minutes
-        for seed in seeds:
-            missing = [arm for arm in arms if not results_in(self.results).has(arm=arm, seed=seed)]
-            if missing and self.converged(missing, seed, ends=ends, jobs=jobs):
-                for arm in missing:
-                    self.run_arm(arm, 0 if arm in SEEDLESS else seed)
+    def link_raw(self, source: Path) -> Path:
+        """Return the dataset's folder among the raw ones: links to what it holds, beside which pairs have room."""
+        folder = self.folder / "raw" / source.name
+        folder.mkdir(exist_ok=True)
+        for name in ("imagesTr", "labelsTr", "dataset.json"):
+            if not (folder / name).exists():
+                (folder / name).symlink_to(source / name)
+        return folder
 
-    def converged(self, arms: list[str], seed: int, *, ends: float, jobs: int) -> bool:
+    def plan_hr(self, source: Path, arms: list[str], processes: int) -> None:
+        """Plan the configurations of thick slices, with registered pairs of the training cases where an arm has them.
+
+        All other trainings leave the pairs out.
+        """
+        if any(TRAININGS[name].settings.get("pair_share") for name in trainings_of(arms)):
+            splits = json.loads((self.preprocessed(HR_ID) / "splits_final.json").read_text())
+            for case in splits[FOLD]["train"]:
+                image = source / "imagesTr" / f"{case}_0000.nii.gz"
+                write_pair(image, source / "imagesTr_lr" / image.name)
+        options = f"-c {HR} -n {THICK} --register -np {processes}"
+        self.command(f"acnn-nnunet plan-hr {HR_ID} --factor {FACTOR} {options}")
+        self.write_batches_of_two()
+
+    def tests_of(self, arms: list[str]) -> list[str]:
+        """Return the sets of stacks that these arms are tested on: ones that did not move only for pairs."""
+        still = any(arm in ARMS_OF_PAIRS for arm in arms)
+        return [test for test in super().tests_of(arms) if test != "still" or still]
+
+    def run(self, arms: list[str], seeds: list[int], *, minutes: float, jobs: int) -> None:
+        """Train the arms of each seed to convergence, then predict and score them; begin nothing after the time.
+
+        With one job seed follows seed; with more all seeds are trained at once.
+        """
+        ends = time.monotonic() + 60 * minutes
+        with ThreadPoolExecutor(jobs) as pool, ThreadPoolExecutor(min(jobs, len(seeds))) as each:
+            seeded = [arm for arm in arms if arm not in SEEDLESS]
+            own = {seed: arms if seed == seeds[0] else seeded for seed in seeds}
+            list(each.map(lambda seed: self.run_seed(own[seed], seed, ends=ends, pool=pool), seeds))
+
+    def run_seed(self, arms: list[str], seed: int, *, ends: float, pool: ThreadPoolExecutor) -> None:
+        """Do the runs of a seed that have no results yet."""
+        runs = {arm: 0 if arm in SEEDLESS else seed for arm in arms}
+        missing = [arm for arm, own in runs.items() if not results_in(self.results).has(arm=arm, seed=own)]
+        if missing and self.converged(missing, seed, ends=ends, pool=pool):
+            list(pool.map(lambda arm: self.run_arm(arm, runs[arm]), missing))
+
+    def converged(self, arms: list[str], seed: int, *, ends: float, pool: ThreadPoolExecutor) -> bool:
         """Train until all trainings of these arms are flat, or the last length is reached; return whether that was."""
-        sources = [ARMS[arm].source for arm in arms]
-        needed = [ARMS[name].training for name in (*arms, *sources) if name is not None]
-        trainings = sorted({name for name in needed if name is not None})
+        trainings = trainings_of(arms)
         for epochs in self.lengths:
 
             def train_in_time(name: str, length: int = epochs) -> bool:
                 return time.monotonic() < ends and bool(self.train_to(name, seed, length))
 
-            with ThreadPoolExecutor(jobs) as pool:
-                if not all(pool.map(train_in_time, trainings)):
-                    print(f"time is over: {self.loss}, seed {seed} stays at {epochs} epochs")
-                    return False
+            if not all(list(pool.map(train_in_time, trainings))):
+                print(f"time is over: {self.loss}, seed {seed} stays at {epochs} epochs", flush=True)
+                return False
             if all(self.trained(name, seed)["flat"] for name in trainings):
                 break
-        for name in trainings:
-            if (known := self.trained(name, seed))["unlearnt"] and not known["remedy"]:
-                if time.monotonic() > ends:
-                    return False
-                self.train_to(name, seed, known["num_epochs"], remedy=True)
-        return True
+
+        def remedied_in_time(name: str) -> bool:
+            known = self.trained(name, seed)
+            if not known["unlearnt"] or known["remedy"]:
+                return True
+            return time.monotonic() < ends and bool(self.train_to(name, seed, known["num_epochs"], remedy=True))
+
+        return all(list(pool.map(remedied_in_time, trainings)))
 
     def train_to(self, name: str, seed: int, epochs: int, *, remedy: bool = False) -> dict:
         """Train to a number of epochs unless that was done, and return what it took and came to."""
@@ -126,7 +191,8 @@ class ConvergedWorkplace(Workplace):
     ) -> str:
         """Write a training's configuration by the command that a user would type, and return its name."""
         training = TRAININGS[name]
-        settings = {**COMMON_SETTINGS, **training.settings, "segmentation_loss": self.loss, "seed": seed}
+        settings = {**COMMON_SETTINGS, "pair_share": 0, **training.settings, "seed": seed}
+        settings["segmentation_loss"] = self.loss
         settings |= {"num_epochs": epochs or self.lengths[0], "num_iterations_per_epoch": iterations}
         settings |= {"num_val_iterations_per_epoch": VALIDATION_ITERATIONS, "save_every": 10}
         settings |= self.prior_of(training)
@@ -162,38 +228,3 @@ class ConvergedWorkplace(Workplace):
 
     def _record(self, name: str, seed: int) -> Path:
         return self.folder / "results" / f"{name}_seed{seed}.json"
-
-
-def write_converged_report(results: Path, page: Path) -> None:
-    """Write the page of all losses that have runs."""
-    from scripts.studies.thick_slices.report import label_table, load_runs, pair_table
-
-    parts = [INTRODUCTION]
-    for loss in LOSSES:
-        if not (runs := load_runs(results / loss)):
-            continue
-        parts += [f"## {loss}", convergence_table([run.training for run in runs.values() if run.training])]
-        parts += [label_table(runs, "motion"), pair_table(runs, "motion")]
-    write_text(page, "\n\n".join(parts) + "\n")
-    print(page)
-
-
-def convergence_table(trainings: list[dict]) -> str:
-    """Return a table of how long each training took, whether it was flat, and which labels failed."""
-    titles = "training | parameters | steps | flat | labels that failed at first | labels that failed in the end"
-    lines = [f"| {titles} |", "|---|---:|---:|---|---|---|"]
-    for each in trainings:
-        steps = each["num_epochs"] * each["iterations_per_epoch"]
-        failed = ", ".join(map(str, each["failed_before"])) or "none"
-        still = ", ".join(map(str, each["unlearnt"])) or "none"
-        flat = "yes" if each["flat"] else "no"
-        lines.append(f"| {each['name']} | {each['parameters']:,} | {steps} | {flat} | {failed} | {still} |")
-    return "\n".join(lines)
-
-
-INTRODUCTION = """# Thick slices at convergence
-
-Made by `python -m scripts.studies.thick_slices report --protocol converged`. Hippocampi, fold 0, slices that moved,
-half of nnU-Net's width, batches of two. All trainings of a seed have equally many steps: validation Dice of each is
-flat over its last fifth (a straight line rises by at most 0.005). A training that failed to learn a label was repeated
-with a batch twice as large."""

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.studies.thick_slices.arms import ARMS, FOLD, HR_ID, PRIOR, TRAININGS, Arm, Training
+from scripts.studies.thick_slices.images import TESTS, sample_folder
 
 if TYPE_CHECKING:
     from scripts.studies.thick_slices.workplace import Workplace
@@ -16,12 +17,12 @@ def predict(place: "Workplace", arm: Arm, seed: int, test: str, output: Path) ->
         place: of the study.
         arm: to predict with, trained.
         seed: of its training.
-        test: "motion" or "still".
+        test: a set of stacks.
         output: folder to write to.
     """
     stacks, linear = place.test / test / "stacks", place.test / test / "linear"
     if arm.kind == "interpolation":
-        source = stacks if arm.image else place.test / "stack_labels"
+        source = stacks if arm.image else place.stack_labels(test)
         place.interpolate(source, output, arm.method, labels=not arm.image)
         return output
     if arm.kind == "decoded":
@@ -30,11 +31,13 @@ def predict(place: "Workplace", arm: Arm, seed: int, test: str, output: Path) ->
         return output
     assert arm.training is not None
     training, configuration = TRAININGS[arm.training], place.configuration_of(arm.training, seed)
-    model = f"-d {training.dataset_id} -c {configuration} -f {FOLD} -tr {training.trainer} -device cpu"
+    model = f"-d {training.dataset_id} -c {configuration} -f {FOLD} -tr {training.trainer} -device {place.device}"
     if arm.kind == "stack":
         place.command(f"acnn-nnunet predict-hr {model} -i {stacks} -o {output} --disable_tta")
     elif arm.kind == "interpolated":
         _predict_as_host(place, training, configuration, linear, output)
+    elif arm.kind == "on_stacks":
+        _predict_as_host(place, training, configuration, stacks, output)
     elif arm.kind == "slices":
         on_stacks = output.with_name("stacks")
         _predict_as_host(place, training, configuration, stacks, on_stacks)
@@ -44,7 +47,9 @@ def predict(place: "Workplace", arm: Arm, seed: int, test: str, output: Path) ->
         if (source_training := ARMS[arm.source].training) is not None:
             place.trained(source_training, seed)
         source = place.predict(arm.source, seed, test)
-        if arm.kind == "reconstructed":
+        if arm.kind == "sampled":
+            sample_folder(source, output, factor=TESTS[test].factor)
+        elif arm.kind == "reconstructed":
             _predict_as_host(place, training, configuration, source, output)
         else:
             place.command(f"acnn-nnunet refine {model} -i {source} -o {output}")
@@ -55,4 +60,5 @@ def _predict_as_host(place: "Workplace", training: Training, configuration: str,
     """Predict a folder as nnUNetv2_predict does, in one thread."""
     model = place.host_folder(training.dataset_id, training.trainer, configuration).parent
     arguments = {"model": str(model), "fold": FOLD, "images": str(images), "output": str(output)}
+    arguments |= {"device": place.device}
     place.child("predict", arguments, f"{configuration}_{output.parents[1].name}_{output.parent.name}")

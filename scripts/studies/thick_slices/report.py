@@ -18,7 +18,7 @@ from acnn_nnunet.files.patients import CaseGroup, write_groups
 from acnn_nnunet.files.safe_writes import write_text
 from scripts.studies.results import csv_text
 from scripts.studies.thick_slices.arms import ARMS, GRIDS, SEEDLESS
-from scripts.studies.thick_slices.images import MOTION_MM, ROTATION_DEG, TESTS
+from scripts.studies.thick_slices.images import MOTION_MM, ROTATION_DEG, TESTS_OF_EQUAL_TIME
 from scripts.studies.thick_slices.workplace import IMAGE_SCORES, LABEL_SCORES, results_in
 
 # Metric, clean-up, title.
@@ -31,7 +31,8 @@ COLUMNS = (
 )
 # Arm, the arm it is measured against, and the bounds of the target: lowest Dice, highest share of Hausdorff; None where
 # there is no target.
-PAIRS: tuple[tuple[str, str, tuple[float, float] | None], ...] = (
+Pairs = tuple[tuple[str, str, tuple[float, float] | None], ...]
+PAIRS: Pairs = (
     ("sub_pixel", "unet_interpolated", (0.0, 0.0)),
     ("sub_pixel", "unet_2d", (0.0, 0.0)),
     ("sub_pixel_motion", "unet_interpolated", (0.0, 0.0)),
@@ -61,7 +62,12 @@ PAIRS: tuple[tuple[str, str, tuple[float, float] | None], ...] = (
     ("labels_linear", "sub_pixel", None),
 )
 IMAGE_CHAIN = ("acnn_sr", "sr", "sr_cnn", "image_bspline", "image_linear")
-IMAGE_PAIRS = (*itertools.pairwise(IMAGE_CHAIN), ("acnn_sr_steps", "sr"))
+CONVERGED_IMAGE_CHAIN = ("acnn_sr_b2", "sr_b2", "sr_cnn_b2", "image_bspline")
+IMAGE_PAIRS = (
+    *itertools.pairwise(IMAGE_CHAIN),
+    ("acnn_sr_steps", "sr"),
+    *itertools.pairwise(CONVERGED_IMAGE_CHAIN),
+)
 INTRODUCTION = f"""# Thick slices: what came out
 
 Made from `benchmarks/thick_slices/` by `python -m scripts.studies.thick_slices report`.
@@ -85,11 +91,19 @@ class Run:
         training: what its training took; None where nothing was trained.
         labels: scores of label maps by test and table.
         images: scores of images by test.
+        repeats: by test, neighbouring slices of the label maps that have foreground, and those with the same labels.
+        true_repeats: the same of the reference.
     """
 
     training: dict | None = None
     labels: dict[tuple[str, str], pd.DataFrame] = field(default_factory=dict)
     images: dict[str, pd.DataFrame] = field(default_factory=dict)
+    repeats: dict[str, list[int]] = field(default_factory=dict)
+    true_repeats: dict[str, list[int]] = field(default_factory=dict)
+
+    def has(self, test: str) -> bool:
+        """Return whether there are scores of a test."""
+        return test in self.images or any(test == name for name, _ in self.labels)
 
 
 Runs = dict[tuple[str, int], Run]
@@ -99,9 +113,9 @@ def write_report(results: Path, page: Path) -> None:
     """Write the page of the runs that there are."""
     runs = load_runs(results)
     parts = [INTRODUCTION, effort(results, runs)]
-    for test in TESTS:
+    for test in TESTS_OF_EQUAL_TIME:
         parts.append(f"## Labels, {test}\n\n{label_table(runs, test)}\n\n{pair_table(runs, test)}\n")
-    for test in TESTS:
+    for test in TESTS_OF_EQUAL_TIME:
         parts.append(f"## Images, {test}\n\n{image_table(runs, test)}\n\n{image_pairs(runs, test)}\n")
     write_text(page, "\n".join(parts))
     print(page)
@@ -111,11 +125,17 @@ def load_runs(results: Path) -> Runs:
     """Return the runs by arm and seed."""
     study = results_in(results)
     described = sorted(study.runs(), key=lambda run: f"{run['arm']}_seed{run['seed']}")
-    runs = {(run["arm"], run["seed"]): Run(run.get("training")) for run in described}
-    for (arm, seed, test, table), rows in study.table(LABEL_SCORES).groupby(["arm", "seed", "test", "table"]):
-        runs[arm, int(seed)].labels[test, table] = rows
-    for (arm, seed, test), rows in study.table(IMAGE_SCORES).groupby(["arm", "seed", "test"]):
-        runs[arm, int(seed)].images[test] = rows
+    runs = {}
+    for run in described:
+        counted = {name: run[name] for name in ("repeats", "true_repeats") if name in run}
+        runs[run["arm"], run["seed"]] = Run(run.get("training"), **counted)
+    labels, images = (study.table(name) for name in (LABEL_SCORES, IMAGE_SCORES))  # either may be missing
+    if len(labels):
+        for (arm, seed, test, table), rows in labels.groupby(["arm", "seed", "test", "table"]):
+            runs[arm, int(seed)].labels[test, table] = rows
+    if len(images):
+        for (arm, seed, test), rows in images.groupby(["arm", "seed", "test"]):
+            runs[arm, int(seed)].images[test] = rows
     return runs
 
 
@@ -142,7 +162,7 @@ def label_table(runs: Runs, test: str) -> str:
     """Return a table of every arm's own scores: mean ± standard deviation over cases and seeds."""
     lines = header("arm", "seeds", *(title for *_, title in COLUMNS))
     for arm in ARMS:
-        if ARMS[arm].image or not (seeds := seeds_of(runs, arm)):
+        if ARMS[arm].image or not (seeds := seeds_of(runs, arm, test)):
             continue
         rows = compare_arms(runs, arm, arm, seeds, test)
         cells = []
@@ -153,12 +173,12 @@ def label_table(runs: Runs, test: str) -> str:
     return "\n".join(lines)
 
 
-def pair_table(runs: Runs, test: str) -> str:
+def pair_table(runs: Runs, test: str, pairs: Pairs = PAIRS) -> str:
     """Return a table of paired differences, with the targets' verdicts."""
     titles = (f"{title}, difference" for *_, title in COLUMNS)
     lines = header("arm − other", "seeds", *titles, "Dice, difference seed by seed", "target")
-    for arm, other, target in PAIRS:
-        if not (seeds := common_seeds(runs, arm, other)):
+    for arm, other, target in pairs:
+        if not (seeds := common_seeds(runs, arm, other, test)):
             continue
         rows = compare_arms(runs, arm, other, seeds, test)
         cells = []
@@ -223,7 +243,7 @@ def image_table(runs: Runs, test: str) -> str:
     """Return a table of image quality: mean ± standard deviation over cases and seeds."""
     lines = header("arm", "seeds", *IMAGE_METRICS.values())
     for arm in ARMS:
-        if not ARMS[arm].image or not (seeds := seeds_of(runs, arm)):
+        if not ARMS[arm].image or not (seeds := seeds_of(runs, arm, test)):
             continue
         values = {metric: image_values(runs, arm, seeds, test, metric) for metric in IMAGE_METRICS}
         cells = [f"{np.nanmean(each):.4g} ± {np.nanstd(each, ddof=1):.2g}" for each in values.values()]
@@ -235,17 +255,23 @@ def image_pairs(runs: Runs, test: str) -> str:
     """Return a table of the target's chain, each arm against the next one, and one more; paired by case and seed."""
     lines = header("arm − other", "seeds", *(f"{title}, difference" for title in IMAGE_METRICS.values()))
     for arm, other in IMAGE_PAIRS:
-        if not (seeds := common_seeds(runs, arm, other)):
+        if not (seeds := common_seeds(runs, arm, other, test)):
             continue
-        cells = []
-        for metric in IMAGE_METRICS:
-            both = [image_values(runs, each, seeds, test, metric) for each in (arm, other)]
-            difference = (both[0] - both[1]).reshape(-1, 1)
-            units = np.tile(np.arange(both[0].shape[1]), len(seeds))
-            low, high = bootstrap_intervals(difference, units)[0]
-            cells.append(f"{np.nanmean(difference):+.4f} [{low:+.4f}, {high:+.4f}]")
+        measured = [image_difference(runs, arm, other, seeds, test, metric) for metric in IMAGE_METRICS]
+        cells = [f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]" for mean, low, high in measured]
         lines.append("| " + " | ".join([f"`{arm}` − `{other}`", str(len(seeds)), *cells]) + " |")
     return "\n".join(lines)
+
+
+def image_difference(
+    runs: Runs, arm: str, other: str, seeds: list[int], test: str, metric: str
+) -> tuple[float, float, float]:
+    """Return the mean difference of two arms and its interval, paired by case and seed."""
+    both = [image_values(runs, each, seeds, test, metric) for each in (arm, other)]
+    difference = (both[0] - both[1]).reshape(-1, 1)
+    units = np.tile(np.arange(both[0].shape[1]), len(seeds))
+    low, high = bootstrap_intervals(difference, units)[0]
+    return float(np.nanmean(difference)), float(low), float(high)
 
 
 def image_values(runs: Runs, arm: str, seeds: list[int], test: str, metric: str) -> np.ndarray:
@@ -259,14 +285,14 @@ def run_of(runs: Runs, arm: str, seed: int) -> Run:
     return runs[arm, 0 if arm in SEEDLESS else seed]
 
 
-def seeds_of(runs: Runs, arm: str) -> list[int]:
-    """Return the seeds that an arm was run with."""
-    return sorted(seed for name, seed in runs if name == arm)
+def seeds_of(runs: Runs, arm: str, test: str) -> list[int]:
+    """Return the seeds that an arm was run with, and tested in this test."""
+    return sorted(seed for (name, seed), run in runs.items() if name == arm and run.has(test))
 
 
-def common_seeds(runs: Runs, arm: str, other: str) -> list[int]:
+def common_seeds(runs: Runs, arm: str, other: str, test: str) -> list[int]:
     """Return the seeds that two arms have both; an arm without a seed has those of the other."""
-    mine, theirs = set(seeds_of(runs, arm)), set(seeds_of(runs, other))
+    mine, theirs = set(seeds_of(runs, arm, test)), set(seeds_of(runs, other, test))
     if not mine or not theirs:
         return []
     if arm in SEEDLESS or other in SEEDLESS:

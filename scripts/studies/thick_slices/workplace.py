@@ -6,6 +6,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 
@@ -20,6 +21,7 @@ from scripts.studies.thick_slices.arms import (
     HR,
     HR_ID,
     INTERPOLATED_ID,
+    MIXED_ID,
     PRIOR,
     PRIOR_SETTINGS,
     SEEDLESS,
@@ -33,19 +35,30 @@ from scripts.studies.thick_slices.arms import (
 )
 from scripts.studies.thick_slices.images import (
     FACTOR,
+    MIXED_GAP_MM,
+    MIXED_TESTS,
     SEED_OF_TEST_STACKS,
     TESTS,
     crop_folder,
-    write_derived_dataset,
+    write_interpolated_dataset,
     write_stack,
     write_stack_labels,
+    write_stacks_dataset,
 )
+from scripts.studies.thick_slices.repeats import Repeats, count_folder
 
 RESULTS = ROOT / "benchmarks" / "thick_slices"
 PAGE = ROOT / "docs" / "evidence" / "thick_slices.md"
 NUM_EPOCHS, BUDGET_S = 12, 240.0
 BATCH_SIZES = {HR: 2, SLICES: 16, PRIOR: 8}
-NAMES = {HR_ID: "Dataset004_Hippocampus", INTERPOLATED_ID: "Dataset504_Interpolated", STACKS_ID: "Dataset505_Stacks"}
+NAMES = {
+    HR_ID: "Dataset004_Hippocampus",
+    INTERPOLATED_ID: "Dataset504_Interpolated",
+    STACKS_ID: "Dataset505_Stacks",
+    MIXED_ID: "Dataset506_Mixed",
+}
+BASES = {HR_ID: "3d_fullres", INTERPOLATED_ID: "3d_fullres", STACKS_ID: "2d", MIXED_ID: "3d_fullres"}
+LOADERS = {"ShapePriorTrainer": 6}  # processes that load a training's batches on a GPU; 1 for all others
 CALIBRATION = "calibration.json"
 LABEL_SCORES, IMAGE_SCORES = "cases", "images"
 
@@ -58,30 +71,50 @@ def results_in(folder: Path) -> StudyResults:
 class Workplace(HostFolders):
     """nnU-Net's three folders of the study, its test images and its runs."""
 
-    def __init__(self, folder: Path, results: Path, *, prior_epochs: int | None = None):
+    widths: ClassVar[dict[int, float]] = {}  # of a dataset's networks, as a share of nnU-Net's; 0.5 of all others
+
+    def __init__(self, folder: Path, results: Path, *, prior_epochs: int | None = None, device: str = "cpu"):
         super().__init__(folder)
-        self.results, self.test = results, folder / "test"
+        self.results, self.test, self.device = results, folder / "test", device
         self.prior_settings = {**PRIOR_SETTINGS, **({"prior_num_epochs": prior_epochs} if prior_epochs else {})}
 
-    def prepare(self, raw: Path, *, num_cases: int | None = None) -> None:
-        """Derive datasets, plan, preprocess, split, and make the test images."""
+    def prepare(self, raw: Path, arms: list[str], *, num_cases: int | None = None, processes: int = 1) -> None:
+        """Derive the datasets that these arms need, plan, preprocess, split, and make the test images."""
         self.make()
         link = self.link_raw(raw / NAMES[HR_ID])
-        write_derived_dataset(link, self.raw(INTERPOLATED_ID), interpolated=True)
-        write_derived_dataset(link, self.raw(STACKS_ID), interpolated=False)
-        for dataset_id, base in ((HR_ID, "3d_fullres"), (INTERPOLATED_ID, "3d_fullres"), (STACKS_ID, "2d")):
-            if (self.preprocessed(dataset_id) / "splits_final.json").is_file():
-                continue
-            self.command(f"nnUNetv2_plan_and_preprocess -d {dataset_id} -c {base} -np 1 -npfp 1")
-            self.write_configurations(dataset_id, base)
-            self.write_splits(dataset_id)
-        self.command(f"acnn-nnunet plan-hr {HR_ID} --factor {FACTOR} -c {HR} -n {THICK}")
-        self.write_batches_of_two()
+        ids = sorted({HR_ID, *(TRAININGS[name].dataset_id for name in trainings_of(arms))})
+        with ThreadPoolExecutor(processes) as pool:
+            list(pool.map(lambda dataset_id: self.prepare_dataset(link, dataset_id, processes), ids))
+        self.plan_hr(link, arms, processes)
         splits = json.loads((self.preprocessed(HR_ID) / "splits_final.json").read_text())
         for case in sorted(splits[FOLD]["val"])[:num_cases]:
-            self.write_test_case(case)
-        for name in TESTS:
-            self.interpolate(self.test / name / "stacks", self.test / name / "linear", "linear")
+            for test in self.tests_of(arms):
+                self.write_test_case(case, test)
+        for name in self.tests_of(arms):
+            if name not in MIXED_TESTS:
+                self.interpolate(self.test / name / "stacks", self.test / name / "linear", "linear")
+
+    def prepare_dataset(self, source: Path, dataset_id: int, processes: int) -> None:
+        """Derive one dataset from the HR images, plan, preprocess and split it, unless that was done."""
+        if (self.preprocessed(dataset_id) / "splits_final.json").is_file():
+            return
+        if dataset_id == INTERPOLATED_ID:
+            write_interpolated_dataset(source, self.raw(dataset_id))
+        elif dataset_id != HR_ID:
+            write_stacks_dataset(source, self.raw(dataset_id), mixed=dataset_id == MIXED_ID)
+        workers = f"-np {processes} -npfp {processes}"
+        self.command(f"nnUNetv2_plan_and_preprocess -d {dataset_id} -c {BASES[dataset_id]} {workers}")
+        self.write_configurations(dataset_id, BASES[dataset_id])
+        self.write_splits(dataset_id)
+
+    def plan_hr(self, source: Path, arms: list[str], processes: int) -> None:
+        """Plan the configurations of thick slices."""
+        self.command(f"acnn-nnunet plan-hr {HR_ID} --factor {FACTOR} -c {HR} -n {THICK}")
+        self.write_batches_of_two()
+
+    def tests_of(self, arms: list[str]) -> list[str]:
+        """Return the sets of stacks that these arms, and those that they begin with, are tested on."""
+        return [test for test in TESTS if any(test in ARMS[arm].tests for arm in arms)]
 
     def write_configurations(self, dataset_id: int, base: str) -> None:
         """Add the study's configurations to the plans: the base's, half as wide, in small batches."""
@@ -89,7 +122,8 @@ class Workplace(HostFolders):
         plans = json.loads(path.read_text())
         architecture = json.loads(json.dumps(plans["configurations"][base]["architecture"]))
         widths = architecture["arch_kwargs"]["features_per_stage"]
-        architecture["arch_kwargs"]["features_per_stage"] = [width // 2 for width in widths]
+        share = self.widths.get(dataset_id, 0.5)
+        architecture["arch_kwargs"]["features_per_stage"] = [round(width * share) for width in widths]
         name = SLICES if base == "2d" else HR
         entry = {"inherits_from": base, "architecture": architecture, "batch_size": BATCH_SIZES[name]}
         plans["configurations"][name] = entry
@@ -112,18 +146,22 @@ class Workplace(HostFolders):
         splits = generate_crossval_split(names, seed=12345, n_splits=5)
         (self.preprocessed(dataset_id) / "splits_final.json").write_text(json.dumps(splits, indent=1))
 
-    def write_test_case(self, case: str) -> None:
-        """Write a case's HR image and labels, its stacks, and the true labels of its thick slices."""
+    def write_test_case(self, case: str, test: str) -> None:
+        """Write a case's HR image and labels, its stack in a test, and the true labels of the stack's slices."""
         image = self.raw(HR_ID) / "imagesTr" / f"{case}_0000.nii.gz"
         label = self.raw(HR_ID) / "labelsTr" / f"{case}.nii.gz"
         for source, kind in ((image, "images"), (label, "labels")):
             target = self.test / kind / source.name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
-        for name, acquisition in TESTS.items():
-            stack = self.test / name / "stacks" / image.name
-            write_stack(image, stack, acquisition=acquisition, seed=SEED_OF_TEST_STACKS)
-        write_stack_labels(label, self.test / "stack_labels" / label.name)
+        stack, acquisition = self.test / test / "stacks" / image.name, TESTS[test]
+        gap_mm = MIXED_GAP_MM if test in MIXED_TESTS else (0.0, 0.0)
+        write_stack(image, stack, acquisition=acquisition, seed=SEED_OF_TEST_STACKS, gap_mm=gap_mm)
+        write_stack_labels(label, self.stack_labels(test) / label.name, factor=acquisition.factor)
+
+    def stack_labels(self, test: str) -> Path:
+        """Return the folder with the true labels of a test's thick slices."""
+        return (self.test / test if test in MIXED_TESTS else self.test) / "stack_labels"
 
     def calibrate(self, arms: list[str], budget_s: float) -> None:
         """Measure CPU time per iteration of what these arms train, interleaved, and write how many fit the budget."""
@@ -131,9 +169,7 @@ class Workplace(HostFolders):
         known = json.loads(path.read_text()) if path.is_file() else {"seconds_per_iteration": {}}
         if known.get("budget_cpu_s", budget_s) != budget_s:
             sys.exit(f"{path} is for {known['budget_cpu_s']} s: remove it to measure anew, or leave --budget at that")
-        sources = [source for arm in arms if (source := ARMS[arm].source)]
-        trainings = {training for arm in [*arms, *sources] if (training := ARMS[arm].training)}
-        names = {TRAININGS[name].iterations_of or name for name in trainings}
+        names = {TRAININGS[name].iterations_of or name for name in trainings_of(arms)}
         seconds = known["seconds_per_iteration"]
         wanted = {}
         for name in sorted(names - set(seconds)):
@@ -168,7 +204,11 @@ class Workplace(HostFolders):
         arm, run = ARMS[name], {"arm": name, "seed": seed, "versions": versions()}
         if arm.training is not None:
             run["training"] = self.trained(arm.training, seed)
-        scores = pd.concat([self.score(arm, self.predict(name, seed, test), test) for test in TESTS])
+        predictions = {test: self.predict(name, seed, test) for test in self.tests_of([name])}
+        scores = pd.concat([self.score(arm, folder, test) for test, folder in predictions.items()])
+        if arm.on_stacks:
+            run["repeats"] = {test: repeats_of(folder) for test, folder in predictions.items()}
+            run["true_repeats"] = {test: repeats_of(self.stack_labels(test)) for test in predictions}
         with self.locked("benchmark"):
             results_in(self.results).add(run, {IMAGE_SCORES if arm.image else LABEL_SCORES: scores})
         print(f"{name}, seed {seed}: added to {self.results}")
@@ -183,8 +223,11 @@ class Workplace(HostFolders):
             if not (folder / "done").is_file():
                 shutil.rmtree(folder, ignore_errors=True)
                 raw = predict(self, arm, seed, test, folder / "raw")
-                references, suffix = ("images", "_0000") if arm.image else ("labels", "")
-                crop_folder(raw, self.test / references, folder / "cropped", suffix=suffix)
+                if arm.on_stacks:
+                    raw.rename(folder / "cropped")
+                else:
+                    references, suffix = ("images", "_0000") if arm.image else ("labels", "")
+                    crop_folder(raw, self.test / references, folder / "cropped", suffix=suffix)
                 (folder / "done").touch()
         return folder / "cropped"
 
@@ -199,7 +242,8 @@ class Workplace(HostFolders):
             self.command(f"acnn-nnunet evaluate-sr {self.test}/images {predictions} -o {evaluation} -np 1")
             return read_scores_as_text(evaluation / TABLE_FILE, test=test)
         options = f"-djfile {self.raw(HR_ID)}/dataset.json -np 1"
-        self.command(f"acnn-nnunet evaluate {self.test}/labels {predictions} -o {evaluation} {options}")
+        references = self.stack_labels(test) if arm.on_stacks else self.test / "labels"
+        self.command(f"acnn-nnunet evaluate {references} {predictions} -o {evaluation} {options}")
         files = (CASES_FILE, LARGEST_COMPONENT_FILE)
         return pd.concat([read_scores_as_text(evaluation / name, test=test, table=name) for name in files])
 
@@ -258,8 +302,10 @@ class Workplace(HostFolders):
 
     def train_here(self, dataset_id: int, configuration: str, trainer: str, *, resumed: bool) -> dict:
         """Train in a process of its own; return the time it took."""
-        arguments = {"dataset": dataset_id, "configuration": configuration, "trainer": trainer}
-        return self.child("train", {**arguments, "fold": FOLD, "resumed": resumed}, configuration)
+        arguments: dict = {"dataset": dataset_id, "configuration": configuration, "trainer": trainer}
+        arguments |= {"fold": FOLD, "resumed": resumed, "device": self.device}
+        workers = 0 if self.device == "cpu" else LOADERS.get(trainer, 1)
+        return self.child("train", arguments, configuration, workers=workers)
 
     def interpolate(self, source: Path, target: Path, method: str, *, labels: bool = False) -> None:
         """Interpolate a folder of stacks along the slices."""
@@ -277,3 +323,16 @@ class Workplace(HostFolders):
     def host_folder(self, dataset_id: int, trainer: str, configuration: str) -> Path:
         """Return where the host puts a training."""
         return self.trainer_folder(NAMES[dataset_id], trainer, configuration, FOLD)
+
+
+def trainings_of(arms: list[str]) -> list[str]:
+    """Return what has to be trained for these arms, and for those that they begin with."""
+    sources = [ARMS[arm].source for arm in arms]
+    needed = {ARMS[name].training for name in (*arms, *sources) if name is not None}
+    return sorted(name for name in needed if name is not None)
+
+
+def repeats_of(folder: Path) -> list[int]:
+    """Return how many neighbouring slices of a folder's label maps both have foreground, and how many are the same."""
+    total = sum(count_folder(folder).values(), Repeats())
+    return [total.neighbours, total.same]

@@ -2,11 +2,13 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from scripts.studies.thick_slices import arms, converged
-from scripts.studies.thick_slices.converged import ARMS_OF_TABLE_1, ConvergedWorkplace, convergence_table
+from scripts.studies.thick_slices.converged import ARMS_OF_TABLE_1, CONVERGED_ARMS, ConvergedWorkplace
+from scripts.studies.thick_slices.converged_report import convergence_table
 
 FLAT = [*[0.5] * 4, 0.8, 0.8]
 
@@ -33,11 +35,47 @@ def place(tmp_path, monkeypatch):
 
 
 def converge(place, names=("sub_pixel_b2", "sub_pixel_motion_b2"), ends=None):
-    return place.converged(list(names), 0, ends=time.monotonic() + 60 if ends is None else ends, jobs=1)
+    with ThreadPoolExecutor(1) as pool:
+        return place.converged(list(names), 0, ends=time.monotonic() + 60 if ends is None else ends, pool=pool)
 
 
-def test_arms_of_table_1_are_arms():
-    assert set(ARMS_OF_TABLE_1) <= set(arms.ARMS)
+def test_arms_are_arms():
+    assert set(ARMS_OF_TABLE_1) <= set(CONVERGED_ARMS) <= set(arms.ARMS)
+
+
+def test_only_the_arm_of_pairs_trains_on_pairs(place):
+    assert converge(place, ("sub_pixel_b2", "pairs_b2"))
+    shares = {name: settings["pair_share"] for _, name, settings in place.configured_with}
+    assert shares == {place.configuration_of("sub_pixel_b2", 0): 0, place.configuration_of("pairs_b2", 0): 1}
+
+
+def test_what_is_tested_on_which_stacks(place):
+    assert place.tests_of(["unet_2d", "sub_pixel_motion_b2"]) == ["motion"]
+    assert place.tests_of(["sub_pixel_b2", "factor_6_b2"]) == ["motion", "still", "mixed6"]
+
+
+def test_all_seeds_of_a_run_and_no_run_twice(place, monkeypatch):
+    done = []
+    monkeypatch.setattr(place, "run_arm", lambda arm, seed: done.append((arm, seed)))
+    place.run(["sub_pixel_b2", "image_bspline"], [0, 1], minutes=1, jobs=2)
+    assert sorted(done) == [("image_bspline", 0), ("sub_pixel_b2", 0), ("sub_pixel_b2", 1)]
+
+
+def test_the_raw_folder_has_room_for_pairs(place, tmp_path):
+    source = tmp_path / "elsewhere" / "Dataset004_Hippocampus"
+    (source / "imagesTr").mkdir(parents=True)
+    link = place.link_raw(source)
+    (link / "imagesTr_lr").mkdir()
+    assert (link / "imagesTr").resolve() == source / "imagesTr"
+    assert [path.name for path in source.iterdir()] == ["imagesTr"]
+
+
+def test_a_gpu_trains_and_loads_in_processes(tmp_path, monkeypatch):
+    place, called = ConvergedWorkplace(tmp_path, tmp_path / "out", "dice_ce", device="cuda"), []
+    monkeypatch.setattr(place, "child", lambda *words, workers: called.append((words[1]["device"], workers)))
+    place.train(4, "a", "SRTrainer")
+    place.train(4, "a", "ShapePriorTrainer")
+    assert called == [("cuda", 1), ("cuda", 6)]
 
 
 def test_all_go_on_until_all_are_flat(place):

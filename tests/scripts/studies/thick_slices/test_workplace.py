@@ -112,8 +112,69 @@ def test_the_report_pairs_by_case_and_seed_and_judges_the_targets(tmp_path):
 
 
 def test_seeds_that_only_one_arm_has_are_left_out():
-    runs = dict.fromkeys([("sub_pixel", 0), ("sub_pixel", 1), ("unet_2d", 1), ("tl_decoding", 0)], report.Run())
+    tested = report.Run(labels={("motion", CASES_FILE): pd.DataFrame()})
+    runs = dict.fromkeys([("sub_pixel", 0), ("sub_pixel", 1), ("unet_2d", 1), ("tl_decoding", 0)], tested)
 
-    assert report.common_seeds(runs, "sub_pixel", "unet_2d") == [1]
-    assert report.common_seeds(runs, "tl_decoding", "sub_pixel") == [0, 1]
-    assert report.common_seeds(runs, "sub_pixel", "acnn_sub_pixel") == []
+    assert report.common_seeds(runs, "sub_pixel", "unet_2d", "motion") == [1]
+    assert report.common_seeds(runs, "tl_decoding", "sub_pixel", "motion") == [0, 1]
+    assert report.common_seeds(runs, "sub_pixel", "acnn_sub_pixel", "motion") == []
+    assert report.common_seeds(runs, "sub_pixel", "unet_2d", "still") == []
+
+
+def write_ramp(path, slices, labels=False):
+    ramp = np.broadcast_to(np.arange(slices, dtype=np.float32)[:, None, None], (slices, 6, 7))
+    geometry = Geometry((slices, 6, 7), (1.0, 1.0, 1.0), (5.0, -3.0, 20.0), UPRIGHT)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_volume(path, Volume(ramp.astype(np.uint8) if labels else ramp.copy(), geometry))
+
+
+def test_mixed_stacks_take_turns_and_have_the_labels_of_their_slices(tmp_path):
+    raw = tmp_path / "raw"
+    for case in "abcd":
+        write_ramp(raw / "imagesTr" / f"{case}_0000.nii.gz", 12)
+        write_ramp(raw / "labelsTr" / f"{case}.nii.gz", 12, labels=True)
+    (raw / "dataset.json").write_text("{}")
+    images.write_stacks_dataset(raw, tmp_path / "mixed", mixed=True)
+    labels = [read_volume(tmp_path / "mixed" / "labelsTr" / f"{case}.nii.gz").values[:, 0, 0] for case in "abcd"]
+    # Factor 4, 5 (the last slice goes on), 6, and 4 again: the lower one of two middles.
+    assert [each.tolist() for each in labels] == [[1, 5, 9], [2, 7, 11], [2, 8], [1, 5, 9]]
+    stack = read_volume(tmp_path / "mixed" / "imagesTr" / "c_0000.nii.gz")
+    assert stack.geometry.spacing_mm == (6, 1, 1)
+    images.sample_folder(raw / "labelsTr", tmp_path / "sampled", factor=4)
+    assert read_volume(tmp_path / "sampled" / "b.nii.gz").values[:, 0, 0].tolist() == [1, 5, 9]
+
+
+def test_a_gap_makes_slices_thinner_by_the_files_name(tmp_path):
+    """Thin slices see less of the neighbours: the stack of a single bright HR slice in the middle is brighter."""
+    bright = np.zeros((20, 4, 4), np.float32)
+    bright[7] = 1.0
+    geometry = Geometry((20, 4, 4), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), UPRIGHT)
+    seen = {}
+    for name, gap_mm in (("none", (0.0, 0.0)), ("gap", (2.0, 2.0))):
+        write_volume(tmp_path / f"{name}_0000.nii.gz", Volume(bright, geometry))
+        target = tmp_path / name / "x.nii.gz"
+        images.write_stack(
+            tmp_path / f"{name}_0000.nii.gz", target, acquisition=images.TESTS["still"], seed=0, gap_mm=gap_mm
+        )
+        seen[name] = float(read_volume(target).values[1, 0, 0])
+    # Gaussians of σ 0.4 · 5 and 0.4 · 3 voxels, cut at 3σ and normalised.
+    offsets = np.arange(-6, 7)
+    wanted = {
+        name: 1 / np.exp(-0.5 * (offsets[abs(offsets) <= 3 * s] / s) ** 2).sum()
+        for name, s in (("none", 2.0), ("gap", 1.2))
+    }
+    assert seen == pytest.approx(wanted, rel=0.02)
+
+
+def test_a_pair_has_moved(tmp_path):
+    volume = Volume(
+        np.random.default_rng(0).random((20, 24, 24)).astype(np.float32),
+        Geometry((20, 24, 24), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), UPRIGHT),
+    )
+    stack, motion = images.moved_stack(volume, images.TESTS["still"], (4.0, 6.0), axis=0, seed=3, name="a")
+    assert stack.geometry.size == (4, 24, 24)
+    assert 0 < motion.shift_mm <= 4 * 3**0.5
+    assert max(map(abs, motion.rotation)) <= np.radians(6)
+    rest, none = images.moved_stack(volume, images.TESTS["still"], (0.0, 0.0), axis=0, seed=3, name="a")
+    assert none.shift_mm == 0
+    assert not np.allclose(rest.values, stack.values)

@@ -1,0 +1,230 @@
+"""docs/evidence/thick_slices_converged.md: the arms at convergence, and what became of the issue's targets."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from acnn_nnunet.evaluation.masks.table import CASES_FILE
+from acnn_nnunet.files.safe_writes import write_text
+from scripts.studies.thick_slices.arms import ARMS, MIXED_FACTORS, MIXED_TESTS
+from scripts.studies.thick_slices.converged import LOSSES
+from scripts.studies.thick_slices.report import (
+    Runs,
+    common_seeds,
+    compare_arms,
+    find,
+    header,
+    image_difference,
+    image_pairs,
+    image_table,
+    label_table,
+    load_runs,
+    mean_dice,
+    pair_table,
+    run_of,
+)
+
+ACNN, MAUG, UNET = "acnn_sub_pixel_motion_b2", "sub_pixel_motion_b2", "unet_interpolated"
+PAIRS = (
+    (ACNN, MAUG, None),
+    (ACNN, UNET, None),
+    (MAUG, UNET, None),
+    (MAUG, "sub_pixel_b2", None),
+    (MAUG, "unet_2d", None),
+    ("ae_seg_b2", "sub_pixel_b2", None),
+    ("ae_seg_m_b2", "sub_pixel_b2", None),
+    (ACNN, "ae_seg_m_b2", None),
+)
+OF_REAL_PAIRS = (("pairs_b2", "sub_pixel_b2", None),)
+LEAST_HAUSDORFF_GAIN, MOST_MIXED_LOSS = 0.07, 0.005
+INTRODUCTION = """# Thick slices at convergence
+
+Made by `python -m scripts.studies.thick_slices report --protocol converged`. Hippocampi, fold 0, slices that moved,
+half of nnU-Net's width, U-Nets widened to as many parameters, batches of two. All trainings of a seed have equally many
+steps. "Flat": over the last fifth, a straight line through validation Dice (R² of images) rises by at most 0.005.
+A training that failed to learn a label was repeated with a batch twice as large."""
+
+
+def write_converged_report(results: Path, page: Path) -> None:
+    """Write the page of all losses that have runs."""
+    parts = [INTRODUCTION]
+    for loss in LOSSES:
+        if runs := load_runs(results / loss):
+            parts += [f"## {loss}", target_table(runs), *tables(runs)]
+    write_text(page, "\n\n".join(parts) + "\n")
+    print(page)
+
+
+def tables(runs: Runs) -> list[str]:
+    """Return the tables of one loss, those without a row left out."""
+    trained = [run.training for run in runs.values() if run.training]
+    titled = {
+        "Training": [convergence_table(trained)],
+        "Labels": [label_table(runs, "motion"), pair_table(runs, "motion", PAIRS)],
+        "Real pairs against simulated stacks, slices that did not move": [pair_table(runs, "still", OF_REAL_PAIRS)],
+        "Images": [image_table(runs, "motion"), image_pairs(runs, "motion")],
+        "One network for several spacings": [mixed_table(runs)],
+        "The same labels in neighbouring slices": [repeats_table(runs)],
+    }
+    filled = {title: [table for table in some if table.count("\n") > 1] for title, some in titled.items()}
+    return ["\n\n".join([f"### {title}", *some]) for title, some in filled.items() if some]
+
+
+def target_table(runs: Runs) -> str:
+    """Return what was measured of each target of issue 22, "not measured" where runs are missing."""
+    rows: dict[str, Callable[[Runs], str]] = {
+        "ACNN-Seg against 3D-Seg-MAug: Hausdorff −7 %, interval below 0; Dice not lower": against_maug,
+        "ACNN-Seg against the U-Net: Dice higher, Hausdorff lower, every seed": against_unet,
+        "pairs against simulated stacks: Dice within the seeds' spread": pairs_within_spread,
+        "repeats on mixed spacings: halved, Dice not lower": repeats_halved,
+        "one network for factors 4 to 6: Dice within 0.005": one_network,
+        "ACNN-SR above SR in SSIM, interval above 0": acnn_sr_above_sr,
+        "SR-CNN above B-spline in SSIM": sr_cnn_above_bspline,
+    }
+    lines = ["| target | measured |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {title} | {measure(runs) or 'not measured'} |" for title, measure in rows.items())])
+
+
+def against_maug(runs: Runs) -> str:
+    """Return Hausdorff's and Dice's difference of ACNN-Seg against 3D-Seg-MAug."""
+    if not (seeds := common_seeds(runs, ACNN, MAUG, "motion")):
+        return ""
+    rows = compare_arms(runs, ACNN, MAUG, seeds, "motion")
+    dice = find(rows, "dice", "arm")
+    mm, other = (find(rows, "hausdorff_mm", each) for each in ("arm", "baseline"))
+    shares = [value / other.mean for value in (mm.mean_difference, mm.ci_low, mm.ci_high)]
+    good = shares[0] <= -LEAST_HAUSDORFF_GAIN and shares[2] < 0 and dice.mean_difference >= 0
+    text = f"Hausdorff {shares[0]:+.1%} [{shares[1]:+.1%}, {shares[2]:+.1%}], Dice {dice.mean_difference:+.3f} "
+    return f"{text}[{dice.ci_low:+.3f}, {dice.ci_high:+.3f}], {_seeds(seeds)}: {_verdict(good)}"
+
+
+def against_unet(runs: Runs) -> str:
+    """Return the differences of ACNN-Seg against the U-Net on interpolated stacks, seed by seed."""
+    if not (seeds := common_seeds(runs, ACNN, UNET, "motion")):
+        return ""
+    dice, mm = (
+        [_mean(runs, ACNN, seed, "motion", metric) - _mean(runs, UNET, seed, "motion", metric) for seed in seeds]
+        for metric in ("dice", "hausdorff_mm")
+    )
+    shown = [", ".join(f"{value:+.{digits}f}" for value in values) for values, digits in ((dice, 3), (mm, 2))]
+    return f"Dice {shown[0]}; Hausdorff {shown[1]} mm: {_verdict(min(dice) > 0 and max(mm) < 0)}"
+
+
+def pairs_within_spread(runs: Runs) -> str:
+    """Return the difference of Dice between training on pairs and on simulated stacks, and the seeds' spread."""
+    if len(seeds := common_seeds(runs, *OF_REAL_PAIRS[0][:2], "still")) < 2:
+        return ""
+    dice = [np.array([mean_dice(runs, arm, seed, "still") for seed in seeds]) for arm in OF_REAL_PAIRS[0][:2]]
+    difference, spread = float(dice[0].mean() - dice[1].mean()), float(np.ptp(dice[1]))
+    return f"{difference:+.4f}, spread {spread:.4f}, {_seeds(seeds)}: {_verdict(abs(difference) <= spread)}"
+
+
+def repeats_halved(runs: Runs) -> str:
+    """Return the repeats of stock and of ours, less those of the true labels, and the difference of Dice."""
+    if not (seeds := common_seeds(runs, "mixed_sampled", "stock_mixed", "mixed4")):
+        return ""
+    ours, stock = (sum(_repeats(runs, arm, seeds).values()) for arm in ("mixed_sampled", "stock_mixed"))
+    dice = [
+        np.mean([mean_dice(runs, arm, seed, test) for seed in seeds for test in MIXED_TESTS])
+        for arm in ("mixed_sampled", "stock_mixed")
+    ]
+    good = 2 * ours <= stock and dice[0] >= dice[1]
+    return f"{stock} stock, {ours} ours; Dice {dice[0] - dice[1]:+.3f}, {_seeds(seeds)}: {_verdict(good)}"
+
+
+def one_network(runs: Runs) -> str:
+    """Return the differences of Dice of one network against one per factor."""
+    differences = {factor: found for factor in MIXED_FACTORS if (found := _mixed_differences(runs, factor))}
+    if not differences:
+        return ""
+    means = {factor: float(np.mean(list(found.values()))) for factor, found in differences.items()}
+    shown = ", ".join(f"factor {factor}: {mean:+.4f}" for factor, mean in means.items())
+    return f"{shown}: {_verdict(all(mean >= -MOST_MIXED_LOSS for mean in means.values()))}"
+
+
+def acnn_sr_above_sr(runs: Runs) -> str:
+    """Return SSIM's difference of ACNN-SR against SR."""
+    return _ssim(runs, "acnn_sr_b2", "sr_b2")
+
+
+def sr_cnn_above_bspline(runs: Runs) -> str:
+    """Return SSIM's difference of SR-CNN against B-spline."""
+    return _ssim(runs, "sr_cnn_b2", "image_bspline")
+
+
+def mixed_table(runs: Runs) -> str:
+    """Return a table of Dice by factor, of one network and of one per factor."""
+    lines = header("factor", "seeds", "one network", "one per factor", "difference, seed by seed")
+    for factor in MIXED_FACTORS:
+        if not (differences := _mixed_differences(runs, factor)):
+            continue
+        test, arms = f"mixed{factor}", ("mixed_b2", f"factor_{factor}_b2")
+        means = [np.mean([mean_dice(runs, arm, seed, test) for seed in differences]) for arm in arms]
+        cells = [*(f"{mean:.3f}" for mean in means), ", ".join(f"{each:+.4f}" for each in differences.values())]
+        lines.append("| " + " | ".join([str(factor), str(len(differences)), *cells]) + " |")
+    return "\n".join(lines)
+
+
+def repeats_table(runs: Runs) -> str:
+    """Return a table of repeats in neighbouring slices by test, and of the true labels' own."""
+    lines = header("arm", "seeds", *MIXED_TESTS, "Dice on the slices")
+    for arm in ("stock_mixed", "mixed_sampled"):
+        if not (seeds := common_seeds(runs, arm, arm, "mixed4")):
+            continue
+        counts = _repeats(runs, arm, seeds)
+        dice = np.mean([mean_dice(runs, arm, seed, test) for seed in seeds for test in MIXED_TESTS])
+        cells = [f"{counts[test]} of {_neighbours(runs, arm, seeds, test)}" for test in MIXED_TESTS]
+        lines.append("| " + " | ".join([ARMS[arm].title, str(len(seeds)), *cells, f"{dice:.3f}"]) + " |")
+        if arm == "stock_mixed":
+            true = [run_of(runs, arm, seeds[0]).true_repeats[test] for test in MIXED_TESTS]
+            lines.append("| true labels | | " + " | ".join(f"{same} of {all_}" for all_, same in true) + " | |")
+    return "\n".join(lines)
+
+
+def convergence_table(trainings: list[dict]) -> str:
+    """Return a table of how long each training took, whether it was flat, and which labels failed."""
+    titles = "training | parameters | steps | flat | labels that failed at first | labels that failed in the end"
+    lines = [f"| {titles} |", "|---|---:|---:|---|---|---|"]
+    for each in trainings:
+        steps = each["num_epochs"] * each["iterations_per_epoch"]
+        failed = ", ".join(map(str, each["failed_before"])) or "none"
+        still = ", ".join(map(str, each["unlearnt"])) or "none"
+        flat = "yes" if each["flat"] else "no"
+        lines.append(f"| {each['name']} | {each['parameters']:,} | {steps} | {flat} | {failed} | {still} |")
+    return "\n".join(lines)
+
+
+def _mixed_differences(runs: Runs, factor: int) -> dict[int, float]:
+    """Return the difference of Dice at a factor by seed, one network less one of its own."""
+    mine, own, test = "mixed_b2", f"factor_{factor}_b2", f"mixed{factor}"
+    seeds = common_seeds(runs, mine, own, test)
+    return {seed: mean_dice(runs, mine, seed, test) - mean_dice(runs, own, seed, test) for seed in seeds}
+
+
+def _repeats(runs: Runs, arm: str, seeds: list[int]) -> dict[str, int]:
+    return {test: sum(run_of(runs, arm, seed).repeats[test][1] for seed in seeds) for test in MIXED_TESTS}
+
+
+def _neighbours(runs: Runs, arm: str, seeds: list[int], test: str) -> int:
+    return sum(run_of(runs, arm, seed).repeats[test][0] for seed in seeds)
+
+
+def _ssim(runs: Runs, arm: str, other: str) -> str:
+    if not (seeds := common_seeds(runs, arm, other, "motion")):
+        return ""
+    mean, low, high = image_difference(runs, arm, other, seeds, "motion", "ssim_3d")
+    return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}], {_seeds(seeds)}: {_verdict(low > 0)}"
+
+
+def _mean(runs: Runs, arm: str, seed: int, test: str, metric: str) -> float:
+    return float(pd.to_numeric(run_of(runs, arm, seed).labels[test, CASES_FILE][metric]).mean())
+
+
+def _verdict(good: bool) -> str:
+    return "reached" if good else "missed"
+
+
+def _seeds(seeds: list[int]) -> str:
+    return "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
