@@ -38,6 +38,8 @@ EXCEPTIONS = {
 # Strings that name a module or class of ours, looked up at run time: arrows that no import shows.
 RUN_TIME_NAMES: dict[tuple[str, str], str] = {
     (f"{PACKAGE}.pages.page", f"{PACKAGE}.pages"): "the folder in which Jinja2 finds the templates",
+    (f"{PACKAGE}.evaluation.workers", f"{PACKAGE}.evaluation.cases"): "workers load it while the command still starts",
+    (f"{PACKAGE}.evaluation.workers", f"{PACKAGE}.evaluation.pictures"): "workers load it while the command starts",
     (f"{PACKAGE}.nnunet.registration", f"{PACKAGE}.pth"): "a start-up file's name, not a module",
     (f"{PACKAGE}.nnunet.registration", f"{PACKAGE}.start"): "a start-up file's name, not a module",
 }

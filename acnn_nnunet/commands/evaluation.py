@@ -54,9 +54,15 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> tuple[str, int]:
+    from acnn_nnunet.casewise.processes import prepare_workers
+    from acnn_nnunet.evaluation.workers import PRELOADED
+
+    execution = execution_of(arguments)
+    if execution.uses_processes:
+        prepare_workers(PRELOADED)  # before this process loads as much itself
     from acnn_nnunet.evaluation.command import EvaluationOptions, evaluate
 
-    options = options_from(EvaluationOptions, arguments, execution=execution_of(arguments))
+    options = options_from(EvaluationOptions, arguments, execution=execution)
     outcome = evaluate(arguments.reference, arguments.prediction, arguments.output, options)
     return outcome.text, outcome.exit_code
 

@@ -15,9 +15,6 @@ from acnn_nnunet.evaluation.plan import EvaluationPlan
 from acnn_nnunet.files.headers import spacing_file
 from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap
 
-PRELOADED = (__name__, "nnunetv2.imageio.reader_writer_registry", "nibabel")
-"""Modules that every worker needs."""
-
 
 def evaluate_cases(
     plan: EvaluationPlan, journal: Journal, cases: Sequence[str], *, execution: Execution = HERE

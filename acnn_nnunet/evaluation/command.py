@@ -16,14 +16,16 @@ from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.evaluation.anatomy.cases import ANATOMY_FILE, CaseAnatomy, summarise_anatomy, write_anatomy
 from acnn_nnunet.evaluation.anatomy.page import anatomy_section, anatomy_sentence
 from acnn_nnunet.evaluation.case_images import images_beside
-from acnn_nnunet.evaluation.cases import PRELOADED, evaluate_cases
+from acnn_nnunet.evaluation.cases import evaluate_cases
 from acnn_nnunet.evaluation.clinical.indices import write_clinical
 from acnn_nnunet.evaluation.clinical.page import clinical_section
 from acnn_nnunet.evaluation.masks.scores import METRIC_TITLES, PIECE_IOU, LabelScores
 from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE, write_scores
 from acnn_nnunet.evaluation.page import table_rows, write_report
+from acnn_nnunet.evaluation.pictures import look_at_worst
 from acnn_nnunet.evaluation.plan import EvaluationPlan, plan_evaluation
 from acnn_nnunet.evaluation.summary import summarise, write_summary
+from acnn_nnunet.evaluation.workers import PRELOADED
 from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
 
 COMMAND = "evaluate"
@@ -114,7 +116,7 @@ def evaluate(reference: Path, prediction: Path, output: Path, options: Evaluatio
         evaluate_cases(plan, journal, cases, execution=execution)
         if execution.num_parts > 1:
             return part_done(output, execution)
-        return _write_results(plan, header, journal.entries_of(cases), output)
+        return _write_results(plan, header, journal.entries_of(cases), output, execution)
 
 
 def merge_parts(output: Path) -> Outcome:
@@ -128,7 +130,7 @@ def merge_parts(output: Path) -> Outcome:
     plan = EvaluationPlan.from_header(header)
     if any(entry["error"] is None and "scores" not in entry for entry in entries):
         raise ValueError(f"The parts in {output} were written by an earlier version: finish them with --continue.")
-    return _write_results(plan, header, entries, Path(output))
+    return _write_results(plan, header, entries, Path(output), HERE)
 
 
 class _Rows:
@@ -155,7 +157,9 @@ class _Anatomies:
                 yield CaseAnatomy(**entry["anatomy"])
 
 
-def _write_results(plan: EvaluationPlan, header: dict[str, Any], entries: Entries, output: Path) -> Outcome:
+def _write_results(
+    plan: EvaluationPlan, header: dict[str, Any], entries: Entries, output: Path, execution: Execution
+) -> Outcome:
     summary = {**summarise(plan, entries), "images": header["images"]}
     num_cases, excluded = len(entries), summary["excluded"]
     if len(excluded) == num_cases:
@@ -172,7 +176,8 @@ def _write_results(plan: EvaluationPlan, header: dict[str, Any], entries: Entrie
     images = None if header["images"] is None else Path(header["images"])
     clinical, note = _clinical_section(plan, header, excluded, scores, output)
     more = anatomy_section(anatomy, summary.get("anatomy")) + clinical
-    write_report(output / REPORT_FILE, plan, summary, scores, cleaned, images=images, more=more)
+    looked_at = look_at_worst(plan, scores, images=images, execution=execution)
+    write_report(output / REPORT_FILE, plan, summary, scores, cleaned, looked_at=looked_at, more=more)
     results = f"Results: {table}, {SUMMARY_FILE}, {REPORT_FILE}"
     lines = [*_lines(plan, summary, scores), plan.note, note, results]
     excluded_cases = tuple(Excluded(each["case"], each["reason"]) for each in excluded)

@@ -1,6 +1,5 @@
 """The page of an evaluation: tables, every case, and pictures of the worst."""
 
-import heapq
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from acnn_nnunet import __version__
-from acnn_nnunet.evaluation.case_images import find_image, read_image
 from acnn_nnunet.evaluation.masks.scores import (
     BOTH_EMPTY,
     MEASURE_TITLES,
@@ -22,15 +20,12 @@ from acnn_nnunet.evaluation.masks.scores import (
     SPURIOUS,
     LabelScores,
 )
+from acnn_nnunet.evaluation.pictures import LookedAt
 from acnn_nnunet.evaluation.plan import EvaluationPlan
 from acnn_nnunet.files.safe_writes import write_text
-from acnn_nnunet.nnunet.label_files import LabelFileReader
-from acnn_nnunet.pages.overlays import draw_overlay
-from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, literal, new_figure, render_page
-from acnn_nnunet.pages.viewer import against_reference, pack_case, viewer_block
-
-_NUM_WORST = 6
-_MOST_DOTS = 2000
+from acnn_nnunet.pages.distributions import draw_distributions
+from acnn_nnunet.pages.page import render_page
+from acnn_nnunet.pages.viewer import viewer_block
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ def write_report(
     scores: Iterable[LabelScores],
     cleaned: Iterable[LabelScores],
     *,
-    images: Path | None,
+    looked_at: Sequence[LookedAt] = (),
     more: str = "",
 ) -> None:
     """Write the page of an evaluation.
@@ -63,7 +58,7 @@ def write_report(
         summary: content of `summary.json`.
         scores: rows of `cases.csv`; they and the next are iterated over several times.
         cleaned: rows of `cases_largest_component.csv`.
-        images: folder of the images to show under the outlines, if any.
+        looked_at: the worst cases.
         more: HTML about anatomical rules and clinical indices, if there are any.
 
     Raises:
@@ -74,7 +69,6 @@ def write_report(
     tables = [("Scores", table_rows(plan, scores))]
     if any(one != other for one, other in zip(scores, cleaned, strict=True)):
         tables.append(("Scores of the largest component of each label", table_rows(plan, cleaned)))
-    looked_at = [_look_at(plan, case, dice, images) for case, dice in worst_cases(scores)]
     page = render_page(
         "evaluation.html",
         version=__version__,
@@ -86,8 +80,8 @@ def write_report(
         measure_titles=list(MEASURE_TITLES.values()),
         distributions=_draw_distributions(plan, scores),
         more=Markup(more),
-        pictures=[picture for picture, _ in looked_at],
-        viewer=viewer_block([packed for _, packed in looked_at if packed]),
+        pictures=[each.picture for each in looked_at],
+        viewer=viewer_block([each.packed for each in looked_at if each.packed]),
     )
     write_text(path, page)
 
@@ -111,16 +105,6 @@ def table_rows(plan: EvaluationPlan, scores: Iterable[LabelScores], *, metrics: 
             )
         )
     return rows
-
-
-def worst_cases(scores: Iterable[LabelScores], count: int = _NUM_WORST) -> list[tuple[str, float]]:
-    """Return the cases of lowest mean Dice over the labels that apply, worst first, each with that mean."""
-    dice: dict[str, array[float]] = {}
-    for score in scores:
-        if score.dice is not None:
-            dice.setdefault(score.case, array("d")).append(score.dice)
-    means = ((case, float(np.mean(values))) for case, values in dice.items())
-    return heapq.nsmallest(count, means, key=lambda item: (item[1], item[0]))
 
 
 class _Columns:
@@ -163,44 +147,7 @@ def _draw_distributions(plan: EvaluationPlan, scores: Iterable[LabelScores]) -> 
     columns = _Columns(plan, ("dice", "hausdorff_mm"))
     for score in scores:
         columns.add(score)
-    figure = new_figure(max(6.0, 2.0 + 0.8 * len(names)), 3.4)
-    rng = np.random.default_rng(0)
-    for axis, metric in zip(figure.subplots(1, 2), ("dice", "hausdorff_mm"), strict=True):
-        for position, key in enumerate(names):
-            values = columns.values(key, metric)
-            if not values.size:
-                continue
-            colour = LABEL_COLOURS[position % len(LABEL_COLOURS)]
-            axis.boxplot(values, positions=[position], widths=0.55, showfliers=False, medianprops={"color": "#222"})
-            shown = values if values.size <= _MOST_DOTS else rng.choice(values, _MOST_DOTS, replace=False)
-            axis.scatter(position + rng.uniform(-0.18, 0.18, shown.size), shown, s=9, color=colour, alpha=0.6, lw=0)
-        axis.set_xticks(
-            range(len(names)), [literal(name) for name in names.values()], rotation=30 if len(names) > 4 else 0
-        )
-        axis.set_xlim(-0.6, len(names) - 0.4)
-        axis.set_title(METRIC_TITLES[metric], fontsize=10)
-    return figure_data_uri(figure)
-
-
-def _look_at(
-    plan: EvaluationPlan, case: str, dice: float, images: Path | None
-) -> tuple[dict[str, str], dict[str, Any] | None]:
-    """Return picture and caption of a case, and its packed viewer case; neither where a file is unreadable by now."""
-    reader = LabelFileReader(plan.reader_name)
-    path = plan.prediction_file(case)
-    caption = f"{case}: mean Dice {dice:.3f}"
-    try:
-        reference = reader.read(plan.reference_file(case))
-        prediction = reader.read(path).values if path.is_file() else np.zeros_like(reference.values)
-    except (ValueError, OSError) as error:  # parts may be merged where the files are not
-        return {"case": case, "source": "", "caption": f"{caption}, no picture: {error}", "viewer": ""}, None
-    image_file = find_image(images, case, plan.file_ending)
-    image, about_image = read_image(image_file, plan.reader_name, reference.values.shape)
-    spacing_mm = reference.geometry.spacing_mm
-    label_names = {int(key): name for key, name in plan.labels.names.items() if key.isdigit()}
-    source = draw_overlay(reference.values, {case: prediction}, spacing_mm, image=image, label_names=label_names)
-    note = ("" if path.is_file() else ", no prediction") + about_image
-    packed = pack_case(
-        against_reference(case, reference.values, {"": prediction}, spacing_mm, image=image, label_names=label_names)
-    )
-    return {"case": case, "source": source, "caption": caption + note, "viewer": case}, packed
+    panels = {
+        METRIC_TITLES[metric]: [columns.values(key, metric) for key in names] for metric in ("dice", "hausdorff_mm")
+    }
+    return draw_distributions(panels, list(names.values()))

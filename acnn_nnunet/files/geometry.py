@@ -67,6 +67,17 @@ class Geometry:
         return found
 
 
+def foreground_box(values: np.ndarray) -> tuple[slice, ...] | None:
+    """Return the box around all values that are not 0, or None where there are none."""
+    box = []
+    for axis in range(values.ndim):
+        present = np.flatnonzero(values.any(axis=tuple(other for other in range(values.ndim) if other != axis)))
+        if not present.size:
+            return None
+        box.append(slice(int(present[0]), int(present[-1]) + 1))
+    return tuple(box)
+
+
 def _same_spacing(mine: float | tuple[float, ...], theirs: float | tuple[float, ...]) -> bool:
     return np.allclose(mine, theirs, rtol=SPACING_TOLERANCE, atol=0)
 

@@ -30,17 +30,21 @@ def is_nifti(path: Path) -> bool:
     return path.name.lower().endswith(NIFTI_ENDINGS)
 
 
-def told_spacing_mm(path: Path) -> tuple[float, ...] | None:
+def told_spacing_mm(path: Path, nifti_header: Any = None) -> tuple[float, ...] | None:
     """Return the voxel size that a file tells, in array order; None for formats that tell none, and for a lone TIFF.
 
     A NIfTI file whose pixdim holds no size has that of its sform; a TIFF has that of nnU-Net's spacing file.
+
+    Args:
+        path: of the file.
+        nifti_header: what `read_nifti_header` returns, where it was read before.
 
     Raises:
         ImageFileError: if the header tells no size, two different ones, one that is not positive, or another unit.
     """
     name = path.name.lower()
     if is_nifti(path):
-        sizes = _nifti_sizes(path)
+        sizes = _nifti_sizes(path, read_nifti_header(path) if nifti_header is None else nifti_header)
     elif name.endswith((".mha", ".mhd")):
         sizes = _metaimage_sizes(path)
     elif name.endswith(".nrrd"):
@@ -93,6 +97,17 @@ def read_nifti_header(path: Path) -> Any:
     raise OSError("it has no NIfTI header")
 
 
+def mended_affine(header: Any) -> np.ndarray:
+    """Return the affine (4, 4) that nibabel gives an image with this NIfTI header, whose small faults it mends.
+
+    Raises:
+        nibabel.spatialimages.HeaderDataError: if there is a fault that it does not mend, also in how values are scaled.
+    """
+    mended = type(header)(header.binaryblock, header.endianness)
+    mended.get_slope_inter()
+    return mended.get_best_affine()
+
+
 def read_metaimage_header(path: Path) -> tuple[dict[str, str], int]:
     """Return the fields of a MetaImage file, and the byte after them."""
     fields, end = _fields(path, r"([^=:]+)[=:](.*)", last="ElementDataFile")
@@ -122,8 +137,7 @@ def read_gipl_header(path: Path) -> tuple[tuple[int, ...], int, tuple[float, ...
     return shape, struct.unpack(">H", content[8:10])[0], struct.unpack(">3f", content[10:22])
 
 
-def _nifti_sizes(path: Path) -> list[float]:
-    header = read_nifti_header(path)
+def _nifti_sizes(path: Path, header: Any) -> list[float]:
     axes = min(int(header["dim"][0]), 3)
     pixdim = [float(value) for value in header["pixdim"][1 : axes + 1]]
     sizes = pixdim

@@ -91,9 +91,7 @@ def write_volume(path: Path, volume: Volume) -> None:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep from the terminal what nibabel mends in a header, ITK and tifffile wonder at, and nnU-Net assumes."""
-    from nibabel.imageglobals import logger as nibabel_logger
-
-    loggers = nibabel_logger, logging.getLogger("tifffile")
+    loggers = [logging.getLogger(name) for name in ("nibabel.global", "tifffile")]
     disabled = [logger.disabled for logger in loggers]
     for logger in loggers:
         logger.disabled = True
@@ -108,16 +106,19 @@ def quiet() -> Iterator[None]:
         SimpleITK.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
-def check_whole(path: Path) -> None:
+def check_whole(path: Path) -> Any:
     """Raise OSError if a file holds fewer voxels than its header says, or words that ITK and others do not obey.
 
     The libraries make up the rest without a word, or never end.
+
+    Returns:
+        The header of a NIfTI file as the file has it; None for other formats.
     """
     name = path.name.lower()
     found = gzip_size(path) if name.endswith(".gz") else path.stat().st_size
     if is_nifti(path):
-        _check_nifti(path, found)
-    elif name.endswith((".mha", ".mhd")):
+        return _check_nifti(path, found)
+    if name.endswith((".mha", ".mhd")):
         check_metaimage(path)
     elif name.endswith(".nrrd"):
         check_nrrd(path)
@@ -130,9 +131,10 @@ def check_whole(path: Path) -> None:
     elif name.endswith(TIFF_ENDINGS):
         with quiet():
             check_tiff(path)
+    return None
 
 
-def _check_nifti(path: Path, found: int) -> None:
+def _check_nifti(path: Path, found: int) -> Any:
     header = read_nifti_header(path)
     if not bytes(header["magic"]).startswith(b"n+"):
         raise OSError("its header belongs to voxels in another file")
@@ -145,26 +147,30 @@ def _check_nifti(path: Path, found: int) -> None:
     wanted = offset + math.prod(shape) * header.get_data_dtype().itemsize
     if found < wanted:
         raise OSError(f"it ends after {found} of {wanted} bytes")
+    return header
 
 
-def check_finite(path: Path) -> None:
-    """Raise OSError if a NIfTI file holds voxels that are not finite: ITK reads NaN as 0."""
-    if is_nifti(path) and read_nifti_header(path).get_data_dtype().kind == "f":
+def check_finite(path: Path, header: Any) -> None:
+    """Raise OSError if a NIfTI file holds voxels that are not finite: ITK reads NaN as 0.
+
+    Args:
+        path: of the file.
+        header: that `check_whole` returned.
+    """
+    if header is not None and header.get_data_dtype().kind == "f":
         values = _load_nifti(path).dataobj
         if not np.isfinite(np.asanyarray(values)).all():
             raise OSError("it holds voxels that are not finite")
 
 
-def check_itk_knows(path: Path) -> None:
-    """Raise ImageFileError for NIfTI-2."""
-    if read_nifti_header(path).sizeof_hdr == 540:
+def check_itk_knows(path: Path, header: Any) -> None:
+    """Raise ImageFileError for the header of NIfTI-2."""
+    if header.sizeof_hdr == 540:
         raise ImageFileError(f"{path} is NIfTI-2, which SimpleITK does not read: save it as NIfTI-1.")
 
 
-def check_rectangular(path: Path, affine: np.ndarray | None = None) -> None:
+def check_rectangular(path: Path, affine: np.ndarray) -> None:
     """Raise ImageFileError if the affine of a NIfTI file is sheared: ITK may take its qform and say nothing."""
-    if affine is None:
-        affine = _load_nifti(path).affine
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if np.all(lengths > 0) and not at_right_angles(affine[:3, :3] / lengths):
         raise tilted(path)
@@ -208,15 +214,15 @@ def _read(path: Path, dtype: type | None, *, num_axes: int) -> Volume:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist.")
     try:
-        check_whole(path)
-        told_mm = told_spacing_mm(path)
+        nifti_header = check_whole(path)
+        told_mm = told_spacing_mm(path, nifti_header)
         if told_mm is None and path.name.lower().endswith(TIFF_ENDINGS):
             raise ImageFileError(
                 f"{path} does not tell how large its voxels are: write "
                 f'{{"spacing": [z, y, x]}} in mm to {spacing_file(path)}, as nnU-Net does.'
             )
-        if is_nifti(path):
-            check_itk_knows(path)
+        if nifti_header is not None:
+            check_itk_knows(path, nifti_header)
         header = SimpleITK.ImageFileReader()
         header.SetFileName(str(path))
         with quiet():

@@ -7,17 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cc3d
 import numpy as np
-from scipy.ndimage import find_objects
 
 from acnn_nnunet.files.completeness import check_lossless
-from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.files.geometry import Geometry, foreground_box
 from acnn_nnunet.files.headers import (
     ImageFileError,
     are_sizes,
     at_right_angles,
-    is_nifti,
-    read_nifti_header,
+    mended_affine,
     spacing_file,
     told_spacing_mm,
 )
@@ -75,7 +74,15 @@ class LabelMap:
     @cached_property
     def boxes(self) -> list[tuple[slice, ...] | None]:
         """The box that holds each label, from label 1 on; None for one that does not occur."""
-        return find_objects(self.values)
+        inside = foreground_box(self.values)
+        if inside is None:
+            return []
+        values = self.values[inside]
+        # cc3d refuses labels that are no less than the voxels are many: slices of background put that right.
+        more = max(0, int(values.max()) + 1 - values.size) // values[0].size + 1
+        found = cc3d.statistics(np.pad(values, [(0, more)] + [(0, 0)] * (values.ndim - 1)))
+        boxes = zip(found["voxel_counts"][1:], found["bounding_boxes"][1:], strict=True)
+        return [_within(box[-self.values.ndim :], inside) if count else None for count, box in boxes]
 
 
 class LabelFileReader:
@@ -115,15 +122,16 @@ class LabelFileReader:
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist.")
         try:
-            check_whole(path)
-            check_finite(path)
-            if is_nifti(path):
-                check_rectangular(path)
+            header = check_whole(path)
+            check_finite(path, header)
+            if header is not None:
+                with quiet():
+                    check_rectangular(path, mended_affine(header))
                 if "SimpleITK" in self._reader.__name__:
-                    _check_itk_reads(path)
+                    _check_itk_reads(path, header)
             if self._reader.__name__ == "Tiff3DIO":
                 _check_no_colours(path)
-            told_mm = None if self._reader.__name__ == "NaturalImage2DIO" else told_spacing_mm(path)
+            told_mm = None if self._reader.__name__ == "NaturalImage2DIO" else told_spacing_mm(path, header)
             with quiet():
                 values, properties = self._reader().read_seg(str(path))
         except (MemoryError, ImageFileError):
@@ -155,13 +163,16 @@ def image_grid(shape: tuple[int, ...], properties: dict[str, Any], path: Path) -
     return _flat_geometry(shape, properties, path)[0]
 
 
-def _check_itk_reads(path: Path) -> None:
+def _within(box: Sequence[slice], frame: Sequence[slice]) -> tuple[slice, ...]:
+    return tuple(slice(each.start + edge.start, each.stop + edge.start) for each, edge in zip(box, frame, strict=True))
+
+
+def _check_itk_reads(path: Path, header: Any) -> None:
     """Raise ImageFileError if ITK would take the voxels of another file, leave them unscaled, or read nothing."""
-    check_itk_knows(path)
+    check_itk_knows(path, header)
     twin = path.with_name(path.name[:-3])
     if path.name.lower().endswith(".gz") and twin.is_file():
         raise ImageFileError(f"{path} lies next to {twin.name}, from which ITK takes the voxels: move one of the two.")
-    header = read_nifti_header(path)
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     if 0 < abs(slope) <= _SMALLEST_SLOPE or (slope == 0 and intercept != 0):
         raise ImageFileError(f"{path} has a scl_slope of {slope:g}, which ITK does not obey: correct its header.")

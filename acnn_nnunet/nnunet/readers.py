@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,16 @@ def choose_reader(
     Raises:
         ValueError: if the host has no reader for the ending or of that name; lists the endings that it reads.
     """
-    from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
-
     if asked_for and asked_for != "None":
         return reader_class(asked_for, asked_in).__name__
+    examples = iter(examples)
+    if file_ending.lower() in (usual := _usual_reader()).supported_file_endings:
+        example = next(examples, None)
+        if example is None or _can_read(usual, example):
+            return usual.__name__
+        examples = chain([example], examples)
+    from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
+
     readers = [reader for reader in LIST_OF_IO_CLASSES if file_ending.lower() in reader.supported_file_endings]
     if not readers:
         raise ValueError(f"nnU-Net reads no {file_ending}; it reads {', '.join(_known_endings())}.")
@@ -64,6 +71,8 @@ def reader_class(name: str, named_in: Path | str = "dataset.json") -> Any:
     Raises:
         ValueError: if there is none of that name, as `named_in` says; lists the names.
     """
+    if name == (usual := _usual_reader()).__name__:
+        return usual
     from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES, recursive_find_reader_writer_by_name
 
     try:
@@ -71,6 +80,13 @@ def reader_class(name: str, named_in: Path | str = "dataset.json") -> Any:
     except RuntimeError as error:
         known = ", ".join(reader.__name__ for reader in LIST_OF_IO_CLASSES)
         raise ValueError(f"{named_in} names the reader {name}, which nnU-Net does not have: it has {known}.") from error
+
+
+def _usual_reader() -> Any:
+    """Return the reader that is the host's first for all of its endings; the host's list imports scikit-image too."""
+    from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+
+    return SimpleITKIO
 
 
 def _known_endings() -> list[str]:

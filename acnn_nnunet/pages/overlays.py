@@ -6,13 +6,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, literal, new_figure
+from acnn_nnunet.pages.drawing import grey_image, line, outline, svg_data_uri, text, text_width
+from acnn_nnunet.pages.page import LABEL_COLOURS
 
 _MARGIN = 0.25  # of the anatomy's extent, shown around it
 # Of the reference's outlines, and of the prediction's.
 _LINE_STYLES: tuple[Literal["solid", "dashed"], ...] = ("solid", "dashed")
 # More outlines hide each other, and colours come round again.
 _MOST_LABELS = 16
+# Of a picture, in pixels.
+_PANEL_WIDTH, _HEIGHT, _TITLE_HEIGHT, _SIDE = 324, 360, 24, 4
+_ROW_HEIGHT, _KEY_WIDTH, _SMALL = 13, 26, 10
 
 
 @dataclass(frozen=True)
@@ -55,20 +59,37 @@ def draw_overlay(
     slices = [label_map[index] for label_map in (reference, *predictions.values())]
     box = _box(slices)
     labels = _labels_to_outline((reference, *predictions.values()), slices)
-    figure = new_figure(3.6 * len(predictions), 4.0)
-    for axis, (title, prediction) in zip(
-        figure.subplots(1, len(predictions), squeeze=False)[0], predictions.items(), strict=True
-    ):
-        ground = np.zeros(reference[index].shape) if image is None else image[index]
-        axis.imshow(ground[box], cmap="gray", aspect=spacing_mm[0] / spacing_mm[1], interpolation="nearest")
-        for label_map, style in zip((reference, prediction), _LINE_STYLES, strict=True):
-            for label in np.intersect1d(label_map[index], labels):
-                draw_outline(axis, label_map[index][box] == label, colour=_colour(label), style=style)
-        axis.set_title(literal(title), fontsize=9)
-        rows, columns = reference[index][box].shape
-        axis.set(xticks=[], yticks=[], xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
-    _add_legend(figure, labels, label_names or {}, line_names)
-    return figure_data_uri(figure, dpi=90)
+    shown = np.zeros(slices[0].shape, np.uint8) if image is None else image[index]
+    ground = f'<defs><g id="ground">{grey_image(shown[box])}</g></defs>'
+    legend_height, legend = _legend(labels, label_names or {}, line_names, num_panels=len(predictions))
+    pieces = [ground]
+    for number, (title, prediction) in enumerate(predictions.items()):
+        outlines = [
+            outline(label_map[box] == label, colour=_colour(label), style=style)
+            for label_map, style in zip((slices[0], prediction[index]), _LINE_STYLES, strict=True)
+            for label in np.intersect1d(label_map, labels)
+        ]
+        middle = (number + 0.5) * _PANEL_WIDTH
+        top, scale = _fit(slices[0][box].shape, spacing_mm[0] / spacing_mm[1], _HEIGHT - _TITLE_HEIGHT - legend_height)
+        left = middle - scale[0] * slices[0][box].shape[1] / 2
+        frame = f"translate({left:.5g} {_TITLE_HEIGHT + top:.5g}) scale({scale[0]:.5g} {scale[1]:.5g})"
+        pieces.append(text(middle, _TITLE_HEIGHT + top - 6, title, size=11))
+        pieces.append(f'<g transform="{frame}"><use href="#ground"/>{"".join(outlines)}</g>')
+    width = _PANEL_WIDTH * len(predictions)
+    return svg_data_uri(width, _HEIGHT, [*pieces, *legend])
+
+
+def _fit(shape: tuple[int, ...], aspect: float, height: float) -> tuple[float, tuple[float, float]]:
+    """Return the top edge of a slice in the middle of its panel, and the pixels that a voxel is wide and high.
+
+    Args:
+        shape: voxels (rows, columns).
+        aspect: height of a voxel over its width.
+        height: of the panel in pixels.
+    """
+    rows, columns = shape
+    scale = min((_PANEL_WIDTH - 2 * _SIDE) / columns, height / (rows * aspect))
+    return (height - scale * rows * aspect) / 2, (scale, scale * aspect)
 
 
 def worst_slice(
@@ -173,19 +194,24 @@ def _labels_to_outline(label_maps: Sequence[np.ndarray], slices: Sequence[np.nda
     return sorted(sorted(differing, key=lambda label: -differing[label])[:_MOST_LABELS])
 
 
-def _add_legend(figure: Any, labels: Sequence[int], names: Mapping[int, str], line_names: Sequence[str]) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], color=_colour(label), label=literal(names.get(label, str(label)))) for label in labels]
-    for style, name in zip(_LINE_STYLES, line_names, strict=False):
-        handles.append(Line2D([], [], color="#777", linestyle=style, label=name))
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=min(3 * len(figure.axes), len(handles)),
-        fontsize=8,
-        frameon=False,
-    )
+def _legend(
+    labels: Sequence[int], names: Mapping[int, str], line_names: Sequence[str], *, num_panels: int
+) -> tuple[float, list[str]]:
+    """Return the height of a legend at the bottom, in columns, and its pieces."""
+    entries = [(_colour(label), "solid", names.get(label, str(label))) for label in labels]
+    entries += [("#777", style, name) for style, name in zip(_LINE_STYLES, line_names, strict=False)]
+    width = _PANEL_WIDTH * num_panels
+    column_width = _KEY_WIDTH + max(text_width(name, size=_SMALL) for _, _, name in entries) + 12
+    num_columns = max(1, min(3 * num_panels, len(entries), int(width // column_width)))
+    num_rows = -(-len(entries) // num_columns)
+    top, left = _HEIGHT - num_rows * _ROW_HEIGHT - 4, (width - num_columns * column_width) / 2
+    pieces = []
+    for place, (colour, style, name) in enumerate(entries):
+        column, row = divmod(place, num_rows)
+        x, y = left + column * column_width, top + (row + 0.5) * _ROW_HEIGHT
+        pieces.append(line((x, x + _KEY_WIDTH - 6), (y, y), colour=colour, width=1.6, style=style))
+        pieces.append(text(x + _KEY_WIDTH, y + 0.35 * _SMALL, name, size=_SMALL, anchor="start"))
+    return _HEIGHT - top + 4, pieces
 
 
 def _colour(label: int) -> str:

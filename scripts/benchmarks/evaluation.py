@@ -232,8 +232,9 @@ def score_folders_with_ours(reference: Path, prediction: Path, dataset_json: Pat
     from acnn_nnunet.casewise.execution import Execution
     from acnn_nnunet.casewise.journal import Journal
     from acnn_nnunet.casewise.processes import prepare_workers
-    from acnn_nnunet.evaluation.cases import PRELOADED, evaluate_cases
+    from acnn_nnunet.evaluation.cases import evaluate_cases
     from acnn_nnunet.evaluation.plan import plan_evaluation
+    from acnn_nnunet.evaluation.workers import PRELOADED
 
     prepare_workers(PRELOADED)
     plan = plan_evaluation(

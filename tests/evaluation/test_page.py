@@ -1,6 +1,5 @@
 """The page: one file, everything left out by name, the worst cases in pictures."""
 
-import dataclasses
 import re
 
 import numpy as np
@@ -9,7 +8,8 @@ from label_folders import evaluated, heart, make_folders, write_labels
 from self_contained import assert_self_contained
 
 from acnn_nnunet.evaluation.masks.scores import LabelScores
-from acnn_nnunet.evaluation.page import table_rows, worst_cases, write_report
+from acnn_nnunet.evaluation.page import table_rows, write_report
+from acnn_nnunet.evaluation.pictures import look_at_worst
 from acnn_nnunet.evaluation.plan import plan_evaluation
 from acnn_nnunet.evaluation.summary import summarise
 
@@ -29,7 +29,8 @@ def report_of(folders, path, *, images=None, forget=()):
     )
     for case in forget:
         (folders[1] / f"{case}.nii.gz").write_bytes(b"")
-    write_report(path, plan, summarise(plan, entries), scores, cleaned, images=images)
+    looked_at = look_at_worst(plan, scores, images=images)
+    write_report(path, plan, summarise(plan, entries), scores, cleaned, looked_at=looked_at)
     return path.read_text(encoding="utf-8")
 
 
@@ -43,7 +44,7 @@ def test_nothing_is_fetched(tmp_path, folders):
 
     sources = re.findall(r'(?:src|href)\s*=\s*"([^"]*)', page)
     assert len(sources) == 1 + 4  # the distributions and a picture of each case
-    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
     assert_self_contained(page)
     assert "@import" not in page
 
@@ -144,13 +145,3 @@ def test_a_row_of_the_table(folders):
     ]
     assert (left.num_cases, left.missed, left.spurious, left.both_empty) == (3, 1, 0, 1)
     assert (nine.name, nine.metrics[0], nine.num_cases) == ("9", "0.250 (0.250)", 1)
-
-
-def test_the_worst_by_mean_over_the_labels_that_apply():
-    scores = [score("a", "1", 0.9, 1.0), score("a", "2", 0.1, 1.0), score("b", "1", 0.4, 1.0)]
-    scores += [score("b", "2", None, None, "both_empty"), score("c", "1", None, None, "both_empty")]
-
-    assert worst_cases(scores) == [("b", 0.4), ("a", 0.5)]
-    assert worst_cases([dataclasses.replace(each, case=f"{i:02}") for i, each in enumerate([scores[0]] * 9)]) == [
-        (f"{i:02}", 0.9) for i in range(6)
-    ]

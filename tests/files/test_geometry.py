@@ -3,9 +3,10 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 
-from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.files.geometry import Geometry, foreground_box
 
 HEART = Geometry((10, 256, 216), (5.0, 1.25, 1.5), (1.0, -2.0, 3.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 
@@ -62,3 +63,14 @@ def test_a_slice_differs_from_a_volume_and_from_a_thicker_slice():
 def test_what_a_format_does_not_tell_cannot_differ():
     assert Geometry((4, 4), (1.0, 1.0)).differences(Geometry((4, 4), (1.0, 1.0), (5.0, 5.0), (1, 0, 0, 1))) == []
     assert math.isclose(Geometry((1, 1), (3.0, 4.0)).diagonal_mm, 5)
+
+
+def test_the_box_around_the_foreground():
+    values = np.zeros((4, 6, 7), np.uint16)
+    assert foreground_box(values) is None
+    assert foreground_box(np.zeros((0, 3), bool)) is None
+
+    values[2, 1, 6] = 300
+    values[1, 4, 3] = 1
+    assert foreground_box(values) == (slice(1, 3), slice(1, 5), slice(3, 7))
+    assert foreground_box(values[1].T > 0) == (slice(3, 4), slice(4, 5))

@@ -310,22 +310,26 @@ def test_a_gzip_file_of_any_kind_is_read_to_its_checksum(tmp_path):
 def test_other_files_are_not_looked_into(tmp_path):
     (tmp_path / "a.jpg").write_text("no picture")
 
-    check_whole(tmp_path / "a.jpg")
-    check_finite(tmp_path / "a.bmp")
+    assert check_whole(tmp_path / "a.jpg") is None
+    check_finite(tmp_path / "a.bmp", None)
+
+
+def check_file(path):
+    check_finite(path, check_whole(path))
 
 
 @pytest.mark.parametrize("bad", [np.nan, -np.inf])
 def test_one_voxel_that_is_not_finite(path, bad):
     values = VALUES.copy()
-    check_finite(write(image_of(values), path))
+    check_file(write(image_of(values), path))
     values[1, 2, 3] = bad
 
     with pytest.raises(OSError, match=r"^it holds voxels that are not finite$"):
-        check_finite(write(image_of(values), path))
+        check_file(write(image_of(values), path))
 
 
 def test_integers_are_finite(path):
-    check_finite(write(image_of(VALUES.astype(np.uint8)), path))
+    check_file(write(image_of(VALUES.astype(np.uint8)), path))
 
 
 def test_the_terminal_is_quiet_and_as_before_afterwards(capsys):

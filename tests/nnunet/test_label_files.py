@@ -10,10 +10,12 @@ import pytest
 import SimpleITK
 import tifffile
 from PIL import Image
+from scipy.ndimage import find_objects
 from skimage.io import imsave
 
+from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.headers import ImageFileError
-from acnn_nnunet.nnunet.label_files import LabelFileReader
+from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap
 from acnn_nnunet.nnunet.readers import choose_reader
 
 LABELS = np.arange(2 * 3 * 4).reshape(2, 3, 4).astype(np.uint8) % 5
@@ -433,3 +435,13 @@ def test_want_of_memory_is_not_called_a_damaged_file(tmp_path, monkeypatch):
     monkeypatch.setattr(reader, "_reader", Large)
     with pytest.raises(MemoryError):
         reader.read(write(tmp_path / "a.nii.gz", LABELS))
+
+
+@pytest.mark.parametrize("shape", [(1,) * 3, (2, 1), (5, 6, 7), (9, 8)])
+@pytest.mark.parametrize("largest", [0, 1, 4, 60_000])
+def test_boxes_are_those_of_scipy(shape, largest):
+    rng = np.random.default_rng(0)
+    for share in (0.1, 0.5, 1.0):
+        values = (rng.integers(0, largest + 1, shape) * (rng.random(shape) < share)).astype(np.uint16)
+
+        assert LabelMap(values, Geometry(shape, (1.0,) * len(shape))).boxes == find_objects(values)

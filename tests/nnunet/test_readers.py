@@ -1,10 +1,15 @@
 """The host's reader of a file: by its ending, by what the dataset asks for, by what can be read."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tifffile
+from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
-from acnn_nnunet.nnunet.readers import choose_reader, find_file_ending
+from acnn_nnunet.nnunet.readers import choose_reader, find_file_ending, reader_class
 
 
 def test_a_damaged_first_file_does_not_choose_the_reader(tmp_path):
@@ -27,6 +32,25 @@ def test_the_reader_that_the_dataset_asks_for(tmp_path):
     assert choose_reader(".nii.gz", asked_for="None") == "SimpleITKIO"
     with pytest.raises(ValueError, match="names the reader NoIO, which nnU-Net does not have: it has "):
         choose_reader(".nii.gz", asked_for="NoIO")
+
+
+def test_the_usual_reader_is_the_hosts_first_for_all_of_its_endings():
+    for ending in SimpleITKIO.supported_file_endings:
+        first = next(reader for reader in LIST_OF_IO_CLASSES if ending in reader.supported_file_endings)
+
+        assert first is SimpleITKIO
+        assert choose_reader(ending) == "SimpleITKIO"
+    assert reader_class("SimpleITKIO") is SimpleITKIO
+
+
+def test_the_usual_reader_is_found_without_the_others():
+    code = (
+        "import sys; from acnn_nnunet.nnunet.readers import choose_reader, reader_class; choose_reader('.nii.gz'); "
+        "reader_class('SimpleITKIO'); print('skimage' in sys.modules, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["False", "False"]
 
 
 def test_an_unknown_reader_is_blamed_on_the_file_that_names_it(tmp_path):

@@ -1,11 +1,11 @@
 """Pictures: the slice that is shown, and maps and names that nothing can be drawn of."""
 
 import base64
-import io
+import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
 
 from acnn_nnunet.pages import overlays
 from acnn_nnunet.pages.overlays import (
@@ -20,11 +20,17 @@ from acnn_nnunet.pages.overlays import (
 )
 from acnn_nnunet.pages.page import new_figure
 
+SVG = "{http://www.w3.org/2000/svg}"
 
-def pixels(source):
+
+def drawn(source):
     head, _, content = source.partition(",")
-    assert head == "data:image/png;base64"
-    return imread(io.BytesIO(base64.b64decode(content)), format="png")
+    assert head == "data:image/svg+xml;base64"
+    return ElementTree.fromstring(base64.b64decode(content))
+
+
+def points_of(path):
+    return np.array([[float(each) for each in pair.split(",")] for pair in re.split("[ML]", path.get("d"))[1:]])
 
 
 def test_the_slice_across_the_coarsest_axis_that_differs_most():
@@ -62,11 +68,32 @@ def test_both_outlines_are_drawn():
     reference[5:15, 5:15] = 1
     prediction[15:25, 15:25] = 2
 
-    picture = pixels(draw_overlay(reference, {"a": prediction}, (1.0, 1.0)))
+    picture = drawn(draw_overlay(reference, {"a": prediction}, (1.0, 1.0), line_names=("one", "other")))
 
-    for red, green, blue in ((0x00, 0x72, 0xB2), (0xE6, 0x9F, 0x00)):  # of labels 1 and 2
-        distance = np.abs(picture[..., :3] - np.array([red, green, blue]) / 255).max(-1)
-        assert np.count_nonzero(distance < 0.02) > 50
+    one, other = picture.iter(f"{SVG}path")
+    assert (one.get("stroke"), one.get("stroke-dasharray")) == ("#0072b2", None)
+    assert (other.get("stroke"), bool(other.get("stroke-dasharray"))) == ("#e69f00", True)
+    # The box begins at 5 − 5: of 20 rows and columns of foreground a quarter. Voxels 5 to 14 lie between 5 and 15.
+    assert (points_of(one).min(0).tolist(), points_of(one).max(0).tolist()) == ([5, 5], [15, 15])
+    assert (points_of(other).min(0).tolist(), points_of(other).max(0).tolist()) == ([15, 15], [25, 25])
+    assert [each.text for each in picture.iter(f"{SVG}text")] == ["a", "1", "2", "one", "other"]
+
+
+def test_voxels_keep_their_shape_in_the_panel():
+    reference = np.ones((10, 20), np.uint8)
+
+    (panel,) = (
+        each
+        for each in drawn(draw_overlay(reference, {"a": reference}, (3.0, 1.0))).iter(f"{SVG}g")
+        if each.get("transform")
+    )
+    (image,) = drawn(draw_overlay(reference, {"a": reference}, (3.0, 1.0))).iter(f"{SVG}image")
+
+    left, top, wide, high = (float(each) for each in re.findall(r"[\d.]+", panel.get("transform")))
+    assert high == pytest.approx(3 * wide, rel=1e-4)
+    assert 0 <= left < left + 20 * wide <= 324
+    assert 24 <= top < top + 10 * high <= 360
+    assert (image.get("width"), image.get("height")) == ("20", "10")
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 60), (300, 2), (1, 5, 1), (3, 1, 300), (1, 1, 1), (4, 9, 9)])
@@ -75,21 +102,40 @@ def test_odd_shapes(shape, content):
     reference = np.full(shape, content == "full", np.uint8)
     spacing_mm = (10.0, 0.1, 0.1)[: len(shape)]
 
-    assert pixels(draw_overlay(reference, {"a": 1 - reference}, spacing_mm)).size
+    assert len(list(drawn(draw_overlay(reference, {"a": 1 - reference}, spacing_mm)).iter(f"{SVG}image"))) == 1
 
 
-def test_names_that_are_formulas_to_matplotlib():
+def test_names_are_shown_as_they_are():
+    reference = np.full((9, 9), 1, np.uint8)
+    titles = ["$a^$b_{", '<b>&"']
+
+    picture = drawn(
+        draw_overlay(reference, dict.fromkeys(titles, 2 * reference), (1.0, 1.0), label_names={1: "_x\0", 2: "左心室"})
+    )
+
+    assert [each.text for each in picture.iter(f"{SVG}text")] == [
+        *titles,
+        "_x\ufffd",
+        "左心室",
+        "reference",
+        "prediction",
+    ]
+
+
+def test_a_long_name_gets_a_line_of_its_own():
     reference = np.full((9, 9), 1, np.uint8)
 
-    draw_overlay(
-        reference, {"$a^$b_{": reference, "_c": reference}, (1.0, 1.0), label_names={1: "_x$\\y$", 2: "左心室"}
-    )
+    picture = drawn(draw_overlay(reference, {"a": reference}, (1.0, 1.0), label_names={1: "left " * 12}))
+
+    places = {(each.get("x"), each.get("y")) for each in list(picture.iter(f"{SVG}text"))[1:]}
+    assert len({x for x, _ in places}) == 1
+    assert len({y for _, y in places}) == 3
 
 
 def test_an_image_that_is_not_finite():
     reference = np.full((9, 9), 1, np.uint8)
 
-    draw_overlay(reference, {"a": reference}, (1.0, 1.0), image=np.full((9, 9), np.nan))
+    drawn(draw_overlay(reference, {"a": reference}, (1.0, 1.0), image=np.full((9, 9), np.nan)))
 
 
 def test_of_many_labels_those_that_differ_most_are_outlined(monkeypatch):
@@ -97,7 +143,7 @@ def test_of_many_labels_those_that_differ_most_are_outlined(monkeypatch):
     prediction = reference.copy()
     prediction[0, reference[0] > 4] = 0  # a row is missing of labels 5 to 20
     outlined = []
-    monkeypatch.setattr(overlays, "draw_outline", lambda axis, mask, *, colour, style: outlined.append(int(mask.sum())))
+    monkeypatch.setattr(overlays, "outline", lambda mask, *, colour, style: outlined.append(int(mask.sum())) or "")
 
     draw_overlay(reference, {"a": prediction}, (1.0, 1.0))
 

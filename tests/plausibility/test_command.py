@@ -105,7 +105,8 @@ def test_a_calibration_knows_the_wrong_from_the_right(calibrated):
     assert bad
     assert bad <= set(WRONG)
     page = (calibrated / "report.html").read_text()
-    assert page.count("data:image/png") == 1 + sum(row["flagged"] == "True" for row in rows.values())
+    assert page.count("data:image/png") == 1
+    assert page.count("data:image/svg+xml") == sum(row["flagged"] == "True" for row in rows.values())
     assert_self_contained(page)
 
 
@@ -134,7 +135,7 @@ def test_every_prediction_is_scored_once_pictures_included(prior, predictions, t
     monkeypatch.setattr(Scorer, "score", lambda *a, **k: scored.append(1) or score(*a, **k))
     assert run(copy_some(predictions, tmp_path / "pred", 3), "--prior", prior, "-o", tmp_path / "out") == 0
     assert len(scored) == 3
-    assert (tmp_path / "out" / "report.html").read_text().count("data:image/png") == 3
+    assert (tmp_path / "out" / "report.html").read_text().count("data:image/svg+xml") == 3
 
 
 def test_a_calibration_of_an_earlier_version_is_refused(prior, predictions, tmp_path, capsys):

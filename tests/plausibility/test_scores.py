@@ -64,7 +64,7 @@ def test_rules_alone_show_the_slice_that_breaks_most_of_them(tmp_path):
     assert (compared.number, compared.other) == (2, None)
     again = KeptSlice.from_plain(json.loads(json.dumps(kept.as_plain())))
     assert again.other is None
-    assert again.draw("a").startswith("data:image/png")
+    assert again.draw("a").startswith("data:image/svg+xml")
     empty = files(tmp_path, np.zeros_like(values))
     assert alone.score(empty)[1] is None
     assert alone.compare(empty) is None

@@ -46,4 +46,4 @@ def test_the_number_is_that_of_the_file():
 
 
 def test_a_slice_is_drawn():
-    assert kept(np.ones((3, 4, 4))).draw("case").startswith("data:image/png;base64,")
+    assert kept(np.ones((3, 4, 4))).draw("case").startswith("data:image/svg+xml;base64,")

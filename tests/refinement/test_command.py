@@ -86,7 +86,7 @@ def test_every_case_is_written_and_told_of(predictions, raw, prior, tmp_path, ca
     )
     page = (output / "refined.html").read_text()
     assert first in page
-    assert "data:image/png" in page
+    assert "data:image/svg+xml" in page
     assert 'class="look" data-case=' in page
     assert json.loads((output / "dataset.json").read_text())["labels"]["background"] == 0
 

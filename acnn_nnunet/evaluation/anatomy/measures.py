@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.ndimage import binary_fill_holes, generate_binary_structure, label
 
 from acnn_nnunet.evaluation.anatomy import slices
 from acnn_nnunet.evaluation.masks.scores import largest_component
@@ -68,6 +67,8 @@ def in_pieces(scene: Scene) -> Shares:
 
 def with_holes(scene: Scene) -> Shares:
     """Count the voxels of holes in the filled structure; what no path across faces joins to the outside is a hole."""
+    from scipy.ndimage import binary_fill_holes
+
     filled = binary_fill_holes(scene.structure, structure=_neighbourhood(scene.structure.ndim, scene.axis, 1))
     total = scene.counts(filled)
     return total - scene.counts(scene.structure), total
@@ -99,6 +100,8 @@ def open_border(scene: Scene) -> Shares:
 
 def apart(scene: Scene) -> Shares:
     """Count the voxels in pieces, of a slice where in the plane, that share no face with `other`."""
+    from scipy.ndimage import label
+
     structure, ndim = scene.structure, scene.structure.ndim
     pieces, count = label(structure, _neighbourhood(ndim, scene.axis, ndim))
     touching = np.zeros(count + 1, dtype=bool)
@@ -180,6 +183,8 @@ def _slices_beyond(scene: Scene, broken: np.ndarray, *, applies: np.ndarray | bo
 
 def _neighbourhood(ndim: int, axis: int | None, connectivity: int) -> np.ndarray:
     """Return SciPy's neighbourhood of a voxel, limited to its slice across `axis`."""
+    from scipy.ndimage import generate_binary_structure
+
     structure = generate_binary_structure(ndim, connectivity)
     if axis is not None:
         np.moveaxis(structure, axis, 0)[[0, 2]] = False

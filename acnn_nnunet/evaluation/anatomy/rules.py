@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from acnn_nnunet.evaluation.anatomy.measures import MEASURES, SLICE_MEASURES, Scene
 from acnn_nnunet.evaluation.anatomy.presets import PRESETS
+from acnn_nnunet.files.geometry import foreground_box
 
 DATASET_KEY = "anatomical_rules"
 BACKGROUND = "background"
@@ -138,7 +138,7 @@ def check_rules(
         slice_voxels: voxels of a slice of the whole image, of which `values` may be a part; None counts them.
     """
     axis = slice_axis(spacing_mm)
-    box = next(iter(find_objects((values > 0).astype(np.uint8))), None)
+    box = foreground_box(values)
     if not rules or box is None:
         return [RuleCheck(rule, None) for rule in rules]
     masks = _framed_masks(values, box, label_values)

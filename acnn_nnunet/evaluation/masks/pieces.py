@@ -1,11 +1,13 @@
 """Pieces of a reference that a prediction detects, misses and invents."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cc3d
 import numpy as np
 
-_CONNECTIVITY = {2: 8, 3: 26}
+CONNECTIVITY: dict[int, Literal[8, 26]] = {2: 8, 3: 26}
+"""Of a mask's axes: voxels that share a corner belong together."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,11 @@ class Pieces:
     detected: int
     missed: int
     invented: int
+
+    @property
+    def predicted(self) -> int:
+        """All pieces of the prediction."""
+        return self.detected + self.invented
 
 
 def count_pieces(reference: np.ndarray, prediction: np.ndarray, *, least_iou: float) -> Pieces:
@@ -50,5 +57,5 @@ def count_pieces(reference: np.ndarray, prediction: np.ndarray, *, least_iou: fl
 
 
 def _label(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    pieces, count = cc3d.connected_components(mask, connectivity=_CONNECTIVITY[mask.ndim], return_N=True)  # type: ignore[call-overload]
+    pieces, count = cc3d.connected_components(mask, connectivity=CONNECTIVITY[mask.ndim], return_N=True)
     return pieces, int(count)

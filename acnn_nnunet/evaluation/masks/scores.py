@@ -6,7 +6,7 @@ from typing import Literal
 import cc3d
 import numpy as np
 
-from acnn_nnunet.evaluation.masks.pieces import Pieces, count_pieces
+from acnn_nnunet.evaluation.masks.pieces import CONNECTIVITY, Pieces, count_pieces
 from acnn_nnunet.evaluation.masks.surface_distance import surface_distances
 from acnn_nnunet.files.geometry import Geometry
 
@@ -37,7 +37,6 @@ MEASURE_TITLES = {
 MEASURES = tuple(MEASURE_TITLES)
 PIECE_IOU = 0.5
 
-_FULL_CONNECTIVITY: dict[int, Literal[8, 26]] = {2: 8, 3: 26}
 _FACE_CONNECTIVITY: dict[int, Literal[4, 6]] = {2: 4, 3: 6}
 
 
@@ -133,7 +132,6 @@ def score_masks(
         _status(num_reference, num_prediction),
         volume_reference_ml=_volume_ml(num_reference, geometry),
         volume_prediction_ml=_volume_ml(num_prediction, geometry),
-        components=count_components(prediction),
         holes=count_holes(prediction),
         true_positives=overlap,
         false_positives=num_prediction - overlap,
@@ -159,7 +157,7 @@ def score_masks(
 
 
 def _with_errors(scores: LabelScores, pieces: Pieces, counts: tuple[int, int, int], geometry: Geometry) -> LabelScores:
-    """Return scores with precision, recall, volume errors and pieces, where at least one mask is not empty.
+    """Return scores with precision, recall, volume errors and pieces where at least one mask is not empty.
 
     Args:
         scores: without them.
@@ -174,15 +172,11 @@ def _with_errors(scores: LabelScores, pieces: Pieces, counts: tuple[int, int, in
         recall=overlap / num_reference if num_reference else 0.0,
         rve=(num_prediction - num_reference) / num_reference if num_reference else None,
         ave_ml=_volume_ml(abs(num_prediction - num_reference), geometry),
+        components=pieces.predicted,
         pieces_detected=pieces.detected,
         pieces_missed=pieces.missed,
         pieces_invented=pieces.invented,
     )
-
-
-def count_components(mask: np.ndarray) -> int:
-    """Return the number of pieces of a bool mask; voxels that share a corner belong together."""
-    return int(cc3d.connected_components(mask, connectivity=_FULL_CONNECTIVITY[mask.ndim], return_N=True)[1])
 
 
 def count_holes(mask: np.ndarray) -> int:
@@ -196,7 +190,7 @@ def count_holes(mask: np.ndarray) -> int:
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """Return the piece of a bool mask with most voxels (the first of several equal ones in array order)."""
     # Pieces are numbered in the order of memory.
-    pieces = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=_FULL_CONNECTIVITY[mask.ndim])
+    pieces = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=CONNECTIVITY[mask.ndim])
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     return (pieces == sizes.argmax()) & mask

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, check_rules
+from acnn_nnunet.files.geometry import foreground_box
 from acnn_nnunet.refinement.repair.moves import propose
 
 _MARGIN = 8  # voxels around the anatomy that a repair may reach
@@ -100,10 +100,10 @@ class _Search:
 
 def _box(planes: Sequence[np.ndarray]) -> tuple[slice, ...]:
     anywhere = np.any([plane > 0 for plane in planes], axis=0)
-    found = find_objects(anywhere.astype(np.uint8))
-    if not found:
+    found = foreground_box(anywhere)
+    if found is None:
         return (slice(None),) * anywhere.ndim
     return tuple(
         slice(max(each.start - _MARGIN, 0), min(each.stop + _MARGIN, n))
-        for each, n in zip(found[0], anywhere.shape, strict=True)
+        for each, n in zip(found, anywhere.shape, strict=True)
     )

@@ -104,7 +104,7 @@ class TestPage:
         compare(with_files, tmp_path / "out", ComparisonOptions(published="paper"))
         page = (tmp_path / "out" / "report.html").read_text()
 
-        assert set(re.findall(r'(?:src|href)="([^"]{0,20})', page)) == {"data:image/png;base6"}
+        assert set(re.findall(r'(?:src|href)="([^"]{0,20})', page)) == {"data:image/png;base6", "data:image/svg+xml;b"}
         assert_self_contained(page)
 
     def test_pictures_where_the_files_are(self, with_files):

@@ -91,7 +91,7 @@ def test_registration_is_logged_and_shown(place):
     assert float(row["information_after"]) > float(row["information_before"])
     assert float(row["shift_mm"]) == pytest.approx(record.motion.shift_mm, abs=1e-3)
     page = (folder / "pairs.html").read_text()
-    assert "data:image/png;base64" in page
+    assert "data:image/svg+xml;base64" in page
     assert f"moved {record.motion.shift_mm:.2f} mm and {record.motion.rotation_deg:.2f}°" in page
 
 
