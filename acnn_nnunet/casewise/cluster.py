@@ -80,7 +80,7 @@ class _Run:
         self.client, self.address, self.name = client, address, name
         self.payload = pickle.dumps(work)
         self.variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
-        self.waiting = deque(cases.items())
+        self.cases, self.waiting = cases, deque(cases)
         self.alone: deque[tuple[str, Any]] = deque()
         self.running: dict[str, tuple[Any, _Batch]] = {}
         self.ended: SimpleQueue[str] = SimpleQueue()
@@ -102,7 +102,8 @@ class _Run:
     def _send(self) -> None:
         while (self.waiting or self.alone) and len(self.running) < self._num_threads() * _BATCHES_PER_THREAD:
             if self.waiting:
-                batch = [self.waiting.popleft() for _ in range(min(self._batch_size(), len(self.waiting)))]
+                names = [self.waiting.popleft() for _ in range(min(self._batch_size(), len(self.waiting)))]
+                batch = [(name, self.cases[name]) for name in names]
             else:
                 batch = [self.alone.popleft()]
             key = f"{self.name}-{batch[0][0]}-{uuid4().hex}"

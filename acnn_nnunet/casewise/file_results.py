@@ -10,6 +10,7 @@ from acnn_nnunet.casewise.parts import joined_parts, part_done
 from acnn_nnunet.casewise.recorded import CaseWork, opened_journal, record_cases, stamp_of
 from acnn_nnunet.casewise.status import MOST_NAMED, more_in_status, write_status
 from acnn_nnunet.casewise.work import Excluded, Outcome
+from acnn_nnunet.files.on_demand import OnDemand
 
 CaseFiles = tuple[Path | Sequence[Path], Path | Sequence[Path]]
 """The files that a case is read from, and those that are written for it."""
@@ -49,13 +50,13 @@ def write_files(
     part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
     lost = {each.case: each.reason for each in excluded}
     adopt = execution.go_on and not (output / "parts").is_dir()
+    mine = OnDemand((case for case in part if case in cases), cases.__getitem__)
     with opened_journal(output, header, execution, may_change=("cases",), paths=("source",)) as journal:
         if adopt:
-            _adopt(journal, {case: cases[case] for case in part if case in cases})
+            _adopt(journal, mine)
         for case in part:
             if case in lost:
                 journal.append({"case": case, "stamp": [], "error": lost[case]})
-        mine = {case: cases[case] for case in part if case in cases}
         num_done = record_cases(work, mine, journal, execution=execution, unit=unit)
         entries = journal.entries_of(part)
         outcome = _outcome(entries, output, num_done)

@@ -19,7 +19,6 @@ _IN_FLIGHT_PER_WORKER = 4
 _DEATHS_ALONE = 2
 KILLED = "its process was killed, also when it ran alone, most likely for want of memory"
 
-_Waiting = deque[tuple[str, Item]]
 _do: Callable[[str, Any], Result[Any]]
 """The work of this worker process."""
 
@@ -46,34 +45,41 @@ def in_processes(
         cases: items by name.
         num_processes: cases at a time.
     """
-    waiting = deque(cases.items())
+    waiting = deque(cases)
+    until_broken = partial(_until_broken, work, cases)
     while waiting:
-        lost: _Waiting = deque()
+        lost: deque[str] = deque()
         num_workers = min(num_processes, len(waiting))
-        yield from _until_broken(work, waiting, lost, num_workers, in_flight=num_workers * _IN_FLIGHT_PER_WORKER)
+        yield from until_broken(waiting, lost, num_workers, in_flight=num_workers * _IN_FLIGHT_PER_WORKER)
         deaths: Counter[str] = Counter()
         while lost:
-            died: _Waiting = deque()
-            yield from _until_broken(work, lost, died, 1, in_flight=1)
-            for case, item in died:
+            died: deque[str] = deque()
+            yield from until_broken(lost, died, 1, in_flight=1)
+            for case in died:
                 deaths[case] += 1
                 if deaths[case] < _DEATHS_ALONE:
-                    lost.append((case, item))
+                    lost.append(case)
                 else:
                     yield Result(case, error=KILLED)
 
 
 def _until_broken(
-    work: Callable[[Item], Value], waiting: _Waiting, lost: _Waiting, num_workers: int, *, in_flight: int
+    work: Callable[[Item], Value],
+    cases: Mapping[str, Item],
+    waiting: deque[str],
+    lost: deque[str],
+    num_workers: int,
+    *,
+    in_flight: int,
 ) -> Iterator[Result[Value]]:
     """Yield results until no case is waiting, or a worker dies: what was under way is then added to `lost`."""
-    running: dict[Future[Result[Value]], tuple[str, Item]] = {}
+    running: dict[Future[Result[Value]], str] = {}
     context = get_context(_START_METHOD)
     with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_begin, initargs=(work,)) as pool:
         try:
             while waiting or running:
                 while waiting and len(running) < in_flight:
-                    running[pool.submit(_do_case, *waiting[0])] = waiting[0]
+                    running[pool.submit(_do_case, waiting[0], cases[waiting[0]])] = waiting[0]
                     waiting.popleft()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     result = future.result()
@@ -81,7 +87,7 @@ def _until_broken(
                     yield result
         except BrokenProcessPool:
             whole = [future for future in running if future.done() and future.exception() is None]
-            lost.extend(item for future, item in running.items() if future not in whole)
+            lost.extend(case for future, case in running.items() if future not in whole)
             yield from (future.result() for future in whole)
         finally:
             pool.shutdown(cancel_futures=True)

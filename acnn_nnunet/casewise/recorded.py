@@ -12,6 +12,7 @@ from typing import Any
 from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.casewise.journal import Journal
 from acnn_nnunet.casewise.run import work_through
+from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import plain
 
 Stamp = list[list[int] | None]
@@ -117,13 +118,16 @@ def record_cases(
         SetUpError: if what every case needs cannot be loaded.
         ClusterError: if the cluster cannot do the work, or goes away.
     """
-    done = {entry["case"] for entry in journal.entries() if _is_done(work, cases, entry)}
-    missing = {case: item for case, item in cases.items() if case not in done}
+    names = dict.fromkeys(cases)
+    for entry in journal.entries():
+        if _is_done(work, cases, entry):
+            del names[entry["case"]]
+    num_done, missing = len(cases) - len(names), OnDemand(names, cases.__getitem__)
     results = work_through(
         partial(_stamped, work),
         missing,
         execution=execution,
-        num_done=len(done),
+        num_done=num_done,
         unit=unit,
         description=description,
         place=str(journal.path.absolute()),
@@ -134,7 +138,7 @@ def record_cases(
         if on_failure is not None and result.error is not None:
             on_failure(result.case, result.error)
         journal.append({"case": result.case, **entry})
-    return len(done)
+    return num_done
 
 
 def stamp_of(files: Sequence[Path]) -> Stamp:

@@ -1,10 +1,12 @@
 """The images of a folder, by name: hidden files are none, and a name is one however Unicode or case spell it."""
 
+import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from acnn_nnunet.files.headers import NIFTI_ENDINGS
+from acnn_nnunet.files.on_demand import OnDemand
 
 IMAGE_ENDINGS = (*NIFTI_ENDINGS, ".mha", ".mhd", ".nrrd", ".tif", ".tiff")
 
@@ -22,7 +24,9 @@ def existing_folder(folder: Path) -> Path:
     return Path(folder)
 
 
-def find_images(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS, *, may_be_none: bool = False) -> dict[str, Path]:
+def find_images(
+    folder: Path, endings: Sequence[str] = IMAGE_ENDINGS, *, may_be_none: bool = False
+) -> Mapping[str, Path]:
     """Return the images of a folder by their names without ending, in composed Unicode, sorted.
 
     Hidden files, macOS's `._` files among them, are no images.
@@ -31,21 +35,22 @@ def find_images(folder: Path, endings: Sequence[str] = IMAGE_ENDINGS, *, may_be_
         FileNotFoundError, NotADirectoryError: if there is no such folder, or no image in it unless there may be none.
         ValueError: if two files have one name.
     """
-    images: dict[str, Path] = {}
-    for path in sorted(existing_folder(folder).iterdir()):
-        if path.name.startswith(".") or not image_ending(path, endings) or not path.is_file():
+    folder = existing_folder(folder)
+    files: dict[str, str] = {}
+    for file in sorted(os.listdir(folder)):
+        if file.startswith(".") or not image_ending(Path(file), endings) or not os.path.isfile(folder / file):
             continue
-        name = image_name(path, endings)
-        if name in images:
-            raise ValueError(f"{folder} holds {name} twice, {images[name].name} and {path.name}: remove one.")
-        images[name] = path
-    if not images and not may_be_none:
+        name = image_name(Path(file), endings)
+        if name in files:
+            raise ValueError(f"{folder} holds {name} twice, {files[name]} and {file}: remove one.")
+        files[name] = file
+    if not files and not may_be_none:
         kind = "NIfTI file" if tuple(endings) == NIFTI_ENDINGS else "image"
         raise FileNotFoundError(f"{folder} holds no {kind}; the endings known are {', '.join(endings)}.")
-    return images
+    return OnDemand(files, lambda name: folder / files[name])
 
 
-def find_labels(folder: Path, ending: str) -> dict[str, Path]:
+def find_labels(folder: Path, ending: str) -> Mapping[str, Path]:
     """Return the label map CASE.nii.gz of each case, sorted.
 
     Raises:

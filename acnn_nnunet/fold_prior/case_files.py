@@ -1,12 +1,13 @@
 """The label maps and images of a folder, by case, named as nnU-Net names them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from acnn_nnunet.casewise.cases import group_channels
 from acnn_nnunet.files.folders import find_images
 
 
-def list_labels(folder: Path, file_ending: str) -> dict[str, Path]:
+def list_labels(folder: Path, file_ending: str) -> Mapping[str, Path]:
     """Return the label map CASE.nii.gz of each case, sorted.
 
     Raises:

@@ -1,6 +1,7 @@
 """A model as nnU-Net keeps it: plans, dataset.json and trained networks, loaded in one way for every command."""
 
 import contextlib
+import hashlib
 import io
 import json
 import warnings
@@ -72,6 +73,16 @@ class ModelBundle:
     def reader(self) -> LabelFileReader:
         """Reads files as the host did in training."""
         return LabelFileReader(self.reader_name)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hexadecimal SHA-256 of plans, configuration and every fold's weights."""
+        digest = hashlib.sha256(json.dumps([self.plans.plans, self.name], sort_keys=True, default=str).encode())
+        for weights in self.fold_weights:
+            for name, tensor in sorted(weights.items()):
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     def networks(self) -> Iterator[nn.Module]:
         """Yield the network in eval mode, with the weights of one fold after the other."""

@@ -1,6 +1,6 @@
 """Every prediction of `acnn-nnunet plausibility`, and what the journal says of it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ _AT_A_TIME = 500  # rows that are judged together
 
 
 def score_cases(
-    scorer: PerWorker[Scorer], found: dict[str, Prediction], journal: Journal, *, execution: Execution = HERE
+    scorer: PerWorker[Scorer], found: Mapping[str, Prediction], journal: Journal, *, execution: Execution = HERE
 ) -> None:
     """Score the cases that the journal does not hold yet, or whose files have changed, each written down as it ends.
 

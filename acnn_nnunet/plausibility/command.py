@@ -1,7 +1,7 @@
 """`acnn-nnunet plausibility`: which predictions of a folder should be looked at, without ground truth."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from acnn_nnunet.casewise.status import MOST_NAMED, more_in_status, write_status
 from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule
 from acnn_nnunet.files.folders import existing_folder
+from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
 from acnn_nnunet.files.safe_writes import refuse_file, write_json, write_text
 from acnn_nnunet.fold_prior.case_files import list_images, list_labels
@@ -105,7 +106,7 @@ def plausibility(predictions: Path, output: Path, options: PlausibilityOptions) 
     header = _header(predictions, scorer, found, options)
     with opened_journal(output, header, execution, may_change=_MAY_CHANGE, paths=_PATHS) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
-        score_cases(loaded, {case: found[case] for case in part}, journal, execution=execution)
+        score_cases(loaded, OnDemand(part, found.__getitem__), journal, execution=execution)
         if execution.num_parts > 1:
             return part_done(output, execution)
         return _write_results(predictions, output, scorer, journal.entries_of(part), options)
@@ -170,7 +171,7 @@ def load_scorer(predictions: Path, options: PlausibilityOptions) -> Scorer:
     return scorer
 
 
-def find_predictions(folder: Path, scorer: Scorer, options: PlausibilityOptions) -> dict[str, Prediction]:
+def find_predictions(folder: Path, scorer: Scorer, options: PlausibilityOptions) -> Mapping[str, Prediction]:
     """Return the files of each prediction of a folder; its image, member or reference may be missing.
 
     Raises:
@@ -180,20 +181,18 @@ def find_predictions(folder: Path, scorer: Scorer, options: PlausibilityOptions)
     ending = scorer.subject.file_ending
     labels = list_labels(folder, ending)
     members = find_members(options.members, list(labels), ending) if options.members else {}
-    channels: dict[str, tuple[Path, ...]] = {}
-    truth: dict[str, Path] = {}
-    if (images := options.images) is not None:
-        found = list_images(images, ending)
-        if not set(found) & set(labels):
-            raise ValueError(f"{images} holds no image of any prediction, such as {next(iter(labels))}_0000{ending}.")
-        channels = {case: found.get(case, (images / f"{case}_0000{ending}",)) for case in labels}
-    if (references := options.references) is not None:
-        known = list_labels(references, ending)
-        truth = {case: known.get(case, references / f"{case}{ending}") for case in labels}
-    return {
-        case: Prediction(case, file, members.get(case, ()), channels.get(case, ()), truth.get(case))
-        for case, file in labels.items()
-    }
+    images, references = options.images, options.references
+    channels = {} if images is None else list_images(images, ending)
+    truth = {} if references is None else list_labels(references, ending)
+    if images is not None and not set(channels) & set(labels):
+        raise ValueError(f"{images} holds no image of any prediction, such as {next(iter(labels))}_0000{ending}.")
+
+    def prediction(case: str) -> Prediction:
+        shown = () if images is None else channels.get(case, (images / f"{case}_0000{ending}",))
+        reference = None if references is None else truth.get(case, references / f"{case}{ending}")
+        return Prediction(case, labels[case], members.get(case, ()), shown, reference)
+
+    return OnDemand(labels, prediction)
 
 
 def read_calibration(path: Path, scorer: Scorer) -> Calibration:
@@ -261,7 +260,7 @@ def _plain_rules(rules: Sequence[AnatomicalRule]) -> list[dict[str, Any]]:
 
 
 def _header(
-    predictions: Path, scorer: Scorer, found: dict[str, Prediction], options: PlausibilityOptions
+    predictions: Path, scorer: Scorer, found: Mapping[str, Prediction], options: PlausibilityOptions
 ) -> dict[str, Any]:
     """Return what must be equal for scores to belong together, and the settings that `merge` needs."""
     prior = scorer.prior

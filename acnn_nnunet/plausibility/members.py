@@ -13,12 +13,13 @@ import numpy as np
 from acnn_nnunet.evaluation.masks.case_scores import masks_in_box
 from acnn_nnunet.evaluation.masks.surface_distance import distance_to, surface
 from acnn_nnunet.files.folders import find_images
+from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.nnunet.label_files import LabelMap
 
 MEMBERS_DICE, MEMBERS_DISTANCE = "members_dice", "members_distance_mm"
 
 
-def find_members(folders: Sequence[Path], cases: Sequence[str], ending: str) -> dict[str, tuple[Path, ...]]:
+def find_members(folders: Sequence[Path], cases: Sequence[str], ending: str) -> Mapping[str, tuple[Path, ...]]:
     """Return the prediction of each member for each case; the file of one that is missing is named, not there.
 
     Raises:
@@ -39,10 +40,8 @@ def find_members(folders: Sequence[Path], cases: Sequence[str], ending: str) -> 
                 f"The member {folder} holds no prediction of these cases, such as {cases[0]}{ending}: each member's "
                 "folder has the same file names as PRED."
             )
-    return {
-        case: tuple(files.get(case, folder / f"{case}{ending}") for folder, files in zip(folders, found, strict=True))
-        for case in cases
-    }
+    members = list(zip(folders, found, strict=True))
+    return OnDemand(cases, lambda case: tuple(files.get(case, folder / f"{case}{ending}") for folder, files in members))
 
 
 def disagreement(

@@ -70,7 +70,7 @@ class Guarantee:
 class _Folder:
     """Label maps to repair, and what that takes."""
 
-    cases: dict[str, Path]
+    cases: Mapping[str, Path]
     reader_name: str
     repairer: Repairer
 

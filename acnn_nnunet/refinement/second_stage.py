@@ -14,6 +14,7 @@ from acnn_nnunet.casewise.file_results import write_files
 from acnn_nnunet.casewise.recorded import header_of
 from acnn_nnunet.casewise.work import Outcome, PerWorker
 from acnn_nnunet.files.folders import find_images
+from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import make_output_folder
 from acnn_nnunet.fold_prior.held_out import as_target
 from acnn_nnunet.fold_prior.loading import label_space
@@ -139,8 +140,8 @@ def refine_folder(
     if not files:
         raise FileNotFoundError(f"{source} holds no label map *{ending}: name a folder of predictions.")
     make_output_folder(output, source=source)
-    cases = {case: (file, output / file.name) for case, file in files.items()}
-    header = header_of("refine --method second-stage", source, options, cases)
+    cases = OnDemand(files, lambda case: (files[case], output / files[case].name))
+    header = header_of("refine --method second-stage", source, options, cases, model_sha256=refiner().bundle.sha256)
     return write_files(partial(_refine_file, refiner), cases, output, header=header, execution=execution, unit="case")
 
 

@@ -15,7 +15,17 @@ from scripts.benchmarks.killed_commands import environment_of
 
 @dataclass
 class Watch:
-    """What a command and all around it took: peak memory by polling, processor time at the end."""
+    """What a command and all around it took: peak memory by polling, processor time at the end.
+
+    Attributes:
+        peak_driver_mib: of the command's own process.
+        peak_all_mib: of the command, its processes, the scheduler and the workers together.
+        cpu_s: processor time of all of them.
+        wall_s: time by the clock.
+        exit_code: of the command.
+        load: of the machine at the start.
+        others_cpu_s: processor time of everything else on the machine meanwhile; a time by the clock wants it small.
+    """
 
     peak_driver_mib: float = 0.0
     peak_all_mib: float = 0.0
@@ -23,6 +33,7 @@ class Watch:
     wall_s: float = 0.0
     exit_code: int = 0
     load: float = field(default_factory=lambda: os.getloadavg()[0])
+    others_cpu_s: float = 0.0
 
     def per_case_ms(self, num_cases: int) -> float:
         """Return processor milliseconds per case."""
@@ -68,8 +79,8 @@ def cluster(work: Path, num_workers: int = 2):
 
 
 def environment(work: Path) -> dict[str, str]:
-    """Return the variables that every process here gets."""
-    return {**os.environ, **environment_of(work)}
+    """Return the variables that every process here gets; Dask's profiler is off, as docs/guide/cluster.md says."""
+    return {**os.environ, **environment_of(work), "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "false"}
 
 
 def start(work: Path, words: list[str]) -> subprocess.Popen:
@@ -81,7 +92,7 @@ def start(work: Path, words: list[str]) -> subprocess.Popen:
 
 def watch(process: subprocess.Popen, beside: Cluster | None = None) -> Watch:
     """Wait for a command and return what it and the cluster took."""
-    found, begun = Watch(), time.monotonic()
+    found, begun, busy_before = Watch(), time.monotonic(), busy_s()
     others = [] if beside is None else [psutil.Process(each.pid) for each in (beside.scheduler, *beside.workers)]
     before = sum(cpu_of(each) for each in others)
     driver = psutil.Process(process.pid)
@@ -99,8 +110,15 @@ def watch(process: subprocess.Popen, beside: Cluster | None = None) -> Watch:
         time.sleep(0.2)
     found.wall_s = time.monotonic() - begun
     found.cpu_s = sum(seen.values()) + sum(cpu_of(each) for each in others) - before
+    found.others_cpu_s = busy_s() - busy_before - found.cpu_s
     found.exit_code = process.returncode
     return found
+
+
+def busy_s() -> float:
+    """Return the processor seconds of the whole machine since it started, with those that its host took from it."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
 
 
 def cpu_of(process: psutil.Process) -> float:

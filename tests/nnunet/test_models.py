@@ -49,6 +49,23 @@ def test_what_a_trained_bundle_holds(model_folder):
     assert not bundle.network.training
 
 
+def test_the_digest_tells_models_apart(model_folder, checkpoint):
+    """It is of all that a prediction depends on: weights of each fold, in their order, and plans."""
+    digest = load(folds=[0, 1])[0].sha256
+    assert load(folds=[0, 1])[0].sha256 == digest
+    others = [load()[0].sha256, load(folds=[1, 0])[0].sha256]
+    content = torch.load(checkpoint)
+    torch.save({**content, "optimizer_state": {"step": 7}}, checkpoint)
+    assert load(folds=[0, 1])[0].sha256 == digest
+    torch.save({**content, "network_weights": {"scale": torch.tensor([1.5])}}, checkpoint)
+    others.append(load(folds=[0, 1])[0].sha256)
+    torch.save(content, checkpoint)
+    plans = json.loads((model_folder / "plans.json").read_text())
+    (model_folder / "plans.json").write_text(json.dumps({**plans, "transpose_forward": [0, 2, 1]}))
+    others.append(load(folds=[0, 1])[0].sha256)
+    assert len({digest, *others}) == 5
+
+
 def test_the_number_of_channels(model_folder):
     (model_folder / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "a": 1}, "channel_names": {
         "0": "T1", "1": "T2"}, "file_ending": ".mha"}))  # fmt: skip

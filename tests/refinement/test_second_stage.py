@@ -1,5 +1,6 @@
 """A second stage in 2D; tests/trainers/test_ae_seg_trainer.py has it in 3D, after a training."""
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from phantom_prior import phantom_plans
 
+from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.casewise.work import PerWorker
 from acnn_nnunet.nnunet.models import ModelBundle
 from acnn_nnunet.refinement.second_stage import Refiner, SecondStageOptions, load_refiner, refine_folder
@@ -90,7 +92,8 @@ def test_the_labels_of_a_dataset_are_those_that_a_map_may_have():
 class Copies:
     """A second stage that copies files, and refuses those that say `bad`."""
 
-    bundle = SimpleNamespace(file_ending=".nii.gz")
+    def __init__(self, sha256="a"):
+        self.bundle = SimpleNamespace(file_ending=".nii.gz", sha256=sha256)
 
     def refine_file(self, source: Path, target: Path) -> None:
         if source.read_text() == "bad":
@@ -106,6 +109,16 @@ def test_a_bad_file_is_named_and_the_others_are_done(tmp_path):
 
     assert outcome.text == f"{tmp_path / 'out'}: 1 of 2 done\n{tmp_path / 'b.nii.gz'} is bad."
     assert (outcome.exit_code, [path.name for path in (tmp_path / "out").glob("*.gz")]) == (1, ["a.nii.gz"])
+
+
+def test_a_model_that_changed_since_is_refused(tmp_path):
+    (tmp_path / "a.nii.gz").write_text("good")
+    refine_folder(tmp_path, tmp_path / "out", PerWorker(Copies))
+    go_on = Execution(go_on=True)
+
+    assert refine_folder(tmp_path, tmp_path / "out", PerWorker(Copies), execution=go_on).complete
+    with pytest.raises(ValueError, match=r"out holds a run with another model_sha256 \(a instead of b\): name another"):
+        refine_folder(tmp_path, tmp_path / "out", PerWorker(partial(Copies, "b")), execution=go_on)
 
 
 def test_nothing_to_read_and_the_same_folder_are_refused(tmp_path):

@@ -1,7 +1,7 @@
 """`acnn-nnunet evaluate-sr`: reconstructed images against their references, in parallel."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from acnn_nnunet.evaluation.images.scores import (
     score_pair,
     summarise,
 )
+from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import write_json, write_text
 from acnn_nnunet.files.tables import write_rows
 from acnn_nnunet.pages.page import format_number
@@ -82,15 +83,11 @@ def evaluate_super_resolution(
         if (output / name).exists() and not execution.go_on:
             raise FileExistsError(f"{output} already holds {name}: remove it or choose another folder with -o.")
     pairs, extra = pair_images(reference, prediction, options.masks)
-    header = header_of(
-        COMMAND, reference, options, [pair.case for pair in pairs], prediction=Path(prediction).absolute()
-    )
+    header = header_of(COMMAND, reference, options, pairs, prediction=Path(prediction).absolute())
     work = CaseWork(partial(_recorded_score, partial(score_pair, data_range=options.data_range)), _files)
     with opened_journal(output, header, execution, may_change=("cases",), paths=("source", "prediction")) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
-        by_case = {pair.case: pair for pair in pairs}
-        mine = {case: by_case[case] for case in part}
-        record_cases(work, mine, journal, execution=execution, unit="image")
+        record_cases(work, OnDemand(part, pairs.__getitem__), journal, execution=execution, unit="image")
         if execution.num_parts > 1:
             return part_done(output, execution)
         return _write_results(header, journal.entries_of(part), pairs, extra, output)
@@ -112,7 +109,7 @@ def merge_parts(output: Path) -> Outcome:
 
 
 def _write_results(
-    header: dict[str, Any], entries: Entries, pairs: Sequence[ImagePair], extra: Sequence[str], output: Path
+    header: dict[str, Any], entries: Entries, pairs: Mapping[str, ImagePair], extra: Sequence[str], output: Path
 ) -> Outcome:
     from acnn_nnunet.evaluation.images.page import render_report
 

@@ -1,7 +1,7 @@
 """The page of `evaluate-sr`: the table, and the worst images with their differences."""
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,19 +16,17 @@ from acnn_nnunet.pages.page import figure_data_uri, format_number, new_figure, r
 _NUM_WORST = 5
 
 
-def render_report(summary: dict[str, Any], scores: Iterable[ImageScore], pairs: Sequence[ImagePair]) -> str:
+def render_report(summary: dict[str, Any], scores: Iterable[ImageScore], pairs: Mapping[str, ImagePair]) -> str:
     """Return a self-contained page.
 
     Args:
         summary: content of `summary.json`.
         scores: rows of `images.csv`.
-        pairs: the files of every case; those of the worst are read again.
+        pairs: the files of each case; those of the worst are read again.
     """
-    worst = worst_scores(scores)
-    files = {pair.case: pair for pair in pairs if pair.case in {score.case for score in worst}}
     pictures = []
-    for score in worst:
-        volumes = read_pair(files[score.case])
+    for score in worst_scores(scores):
+        volumes = read_pair(pairs[score.case])
         index = worst_slice(volumes, data_range=score.data_range or 1.0)
         caption = f"{score.case}, slice {index + 1} of {volumes.reference.shape[volumes.slice_axis]}: SSIM "
         caption += f"{format_number(score.ssim_3d)} (3-D), {format_number(score.ssim_slices)} (mean over slices)"

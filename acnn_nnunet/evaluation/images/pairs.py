@@ -1,6 +1,6 @@
 """Two folders of images, paired by file name and read onto one grid."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from acnn_nnunet.files.folders import find_images
 from acnn_nnunet.files.geometry import SPACING_TOLERANCE, Geometry
+from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.volumes import read_volume
 
 CHANNEL_SUFFIX = "_0000"  # nnU-Net's name of the first channel
@@ -58,37 +59,41 @@ class ImageVolumes:
         return next(axis for axis, size in enumerate(self.spacing_mm) if size >= longest * (1 - SPACING_TOLERANCE))
 
 
-def pair_images(reference: Path, prediction: Path, masks: Path | None = None) -> tuple[list[ImagePair], list[str]]:
+def pair_images(
+    reference: Path, prediction: Path, masks: Path | None = None
+) -> tuple[Mapping[str, ImagePair], list[str]]:
     """Pair the images of two folders, and masks, by name; endings may differ, and `_0000` may be there or not.
 
     Returns:
-        One pair for each reference, and the names of predictions without a reference.
+        One pair for each reference, by case, and the names of predictions without a reference.
 
     Raises:
         FileNotFoundError: if a folder does not exist or holds no image.
         ValueError: if two files of a folder have the same name, or the folders no name in common.
     """
     expected, found = _images(reference), _images(prediction)
-    inside = {} if masks is None else _images(masks)
+    inside: Mapping[str, Path] = {} if masks is None else _images(masks)
     namesakes = {name: _namesake(name, found) for name in expected}
     if not any(namesakes.values()):
         raise ValueError(
             f"No image of {reference} has a namesake in {prediction}: it is {min(expected)} and the like here, "
             f"{min(found)} and the like there."
         )
-    pairs = []
-    for name, path in expected.items():
+    names = {min(filter(None, (case, namesakes[name])), key=len): name for name, case in _cases(expected).items()}
+
+    def pair(case: str) -> ImagePair:
+        name = names[case]
         namesake = namesakes[name]
-        pairs.append(
-            ImagePair(
-                case=_case(name, expected) if namesake is None else min(_case(name, expected), namesake, key=len),
-                reference=path,
-                prediction=None if namesake is None else found[namesake],
-                mask=inside.get(_namesake(name, inside) or ""),
-                masked=masks is not None,
-            )
+        return ImagePair(
+            case=case,
+            reference=expected[name],
+            prediction=None if namesake is None else found[namesake],
+            mask=inside.get(_namesake(name, inside) or ""),
+            masked=masks is not None,
         )
-    return pairs, sorted(_case(name, found) for name in found.keys() - set(namesakes.values()))
+
+    extra = found.keys() - set(namesakes.values())
+    return OnDemand(names, pair), sorted(case for name, case in _cases(found).items() if name in extra)
 
 
 def images_by_case(folder: Path) -> dict[str, Path]:
@@ -99,7 +104,7 @@ def images_by_case(folder: Path) -> dict[str, Path]:
         ValueError: if two files have the same name.
     """
     images = _images(folder)
-    return {_case(name, images): path for name, path in images.items()}
+    return {case: images[name] for name, case in _cases(images).items()}
 
 
 def read_pair(pair: ImagePair) -> ImageVolumes:
@@ -124,7 +129,7 @@ def read_pair(pair: ImagePair) -> ImageVolumes:
     return ImageVolumes(reference.values, prediction, mask, grid.spacing_mm)
 
 
-def _images(folder: Path) -> dict[str, Path]:
+def _images(folder: Path) -> Mapping[str, Path]:
     images = find_images(folder)
     for name in images:
         if (other := name + CHANNEL_SUFFIX) in images:
@@ -138,9 +143,10 @@ def _namesake(name: str, names: Collection[str]) -> str | None:
     return next((each for each in (name, name + CHANNEL_SUFFIX, without) if each in names), None)
 
 
-def _case(name: str, names: Collection[str]) -> str:
-    """Return the name without the channel, which is one if all names of the folder have it."""
-    return name.removesuffix(CHANNEL_SUFFIX) if all(each.endswith(CHANNEL_SUFFIX) for each in names) else name
+def _cases(names: Collection[str]) -> dict[str, str]:
+    """Return the case of each name: without the channel, which is one if all names of the folder have it."""
+    with_channel = all(name.endswith(CHANNEL_SUFFIX) for name in names)
+    return {name: name.removesuffix(CHANNEL_SUFFIX) if with_channel else name for name in names}
 
 
 def _read_on_grid(path: Path, grid: Geometry) -> np.ndarray:

@@ -15,6 +15,7 @@ from acnn_nnunet.casewise.recorded import CaseWork, header_of, opened_journal, r
 from acnn_nnunet.casewise.run import work_through
 from acnn_nnunet.casewise.status import MOST_NAMED, more_in_status, write_status
 from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker
+from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.patients import CaseGroup, read_groups
 from acnn_nnunet.files.tables import CSV_ENDING, PARQUET_ENDING, require_parquet
 from acnn_nnunet.fold_prior.case_files import list_images, list_labels
@@ -89,7 +90,7 @@ def write_folder_codes(folder: Path, output: Path, options: CodesOptions) -> Out
     encode = CaseWork(partial(_recorded_code, coder, options.images, options.align), CaseFiles.listed)
     with opened_journal(run_folder(output), header, execution, may_change=("cases",), paths=("source",)) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
-        mine = {case: files[case] for case in part}
+        mine = OnDemand(part, files.__getitem__)
         record_cases(encode, mine, journal, execution=execution, description=COMMAND)
         if execution.num_parts > 1:
             return part_done(output, execution)
@@ -151,9 +152,10 @@ def load_cases(
             yield result.case, result.value
 
 
-def _files_of(coder: Coder, folder: Path, *, images: bool, around: Path | None) -> dict[str, CaseFiles]:
+def _files_of(coder: Coder, folder: Path, *, images: bool, around: Path | None) -> Mapping[str, CaseFiles]:
     if not images:
-        return {case: CaseFiles(label) for case, label in list_labels(folder, coder.file_ending).items()}
+        alone = list_labels(folder, coder.file_ending)
+        return OnDemand(alone, lambda case: CaseFiles(alone[case]))
     coder.require_predictor()
     ending = coder.file_ending
     labels = {} if around is None else list_labels(around, ending)

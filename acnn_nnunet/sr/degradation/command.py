@@ -16,6 +16,7 @@ from acnn_nnunet.casewise.run import outcome_of, run
 from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.files.folders import find_images, image_name
 from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
+from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.degradation.acquisition import Acquisition, acquire
@@ -66,7 +67,8 @@ def degrade_folder(source: Path, output: Path, options: DegradeOptions) -> Outco
     if not source.is_dir():
         target = _target_of_file(source, output)
         return outcome_of(run(work, {image_name(source): (source, target)}, unit="image"), target.parent)
-    cases = {name: (path, output / path.name) for name, path in find_images(source, NIFTI_ENDINGS).items()}
+    files = find_images(source, NIFTI_ENDINGS)
+    cases = OnDemand(files, lambda name: (files[name], output / files[name].name))
     make_output_folder(output, source=source)
     header = header_of(COMMAND, source, options, cases)
     return write_files(work, cases, output, header=header, execution=options.execution)

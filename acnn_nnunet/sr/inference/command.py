@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,7 +107,8 @@ def predict_hr(source: Path, output: Path, options: PredictHROptions) -> Outcome
     stacks, excluded = whole_stacks(files, model.bundle.num_channels)
     cases = {case: (channels, _targets(output, case, model)) for case, channels in stacks.items()}
     work = functools.partial(_predict_case, model=loaded, inference=options.inference)
-    header = header_of(COMMAND, source, options, [*cases, *(each.case for each in excluded)])
+    names = [*cases, *(each.case for each in excluded)]
+    header = header_of(COMMAND, source, options, names, model_sha256=model.bundle.sha256)
     return write_files(work, cases, output, header=header, execution=options.execution, excluded=excluded)
 
 
@@ -168,7 +169,7 @@ def predict_patches(model: HRModel, stack: torch.Tensor, inference: Inference) -
     return total / len(model.bundle.fold_weights)
 
 
-def whole_stacks(files: dict[str, Path], num_channels: int) -> tuple[dict[str, list[Path]], list[Excluded]]:
+def whole_stacks(files: Mapping[str, Path], num_channels: int) -> tuple[dict[str, list[Path]], list[Excluded]]:
     """Return the files of each case in the order of its channels, and the cases that are not whole.
 
     Args:

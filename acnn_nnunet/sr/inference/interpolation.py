@@ -14,6 +14,7 @@ from acnn_nnunet.casewise.recorded import header_of
 from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.files.folders import find_images
 from acnn_nnunet.files.headers import NIFTI_ENDINGS
+from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import make_output_folder
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.stack_geometry import check_factor, find_slice_axis, to_hr
@@ -64,7 +65,7 @@ def interpolate_folder(source: Path, output: Path, options: InterpolationOptions
     source, output = Path(source), Path(output)
     files = find_images(source, NIFTI_ENDINGS)
     make_output_folder(output, source=source)
-    cases = {name: (path, output / path.name) for name, path in files.items()}
+    cases = OnDemand(files, lambda name: (files[name], output / files[name].name))
     work = functools.partial(_interpolate_file, options=dataclasses.replace(options, execution=HERE))
     header = header_of(COMMAND, source, options, cases)
     return write_files(work, cases, output, header=header, execution=options.execution)

@@ -27,7 +27,7 @@ def test_channel_suffix_and_ending_may_differ(folders):
 
     pairs, extra = pair_images(gt, pred)
 
-    assert pairs == [
+    assert list(pairs.values()) == [
         ImagePair("a", gt / "a_0000.nii.gz", pred / "a.nii.gz"),
         ImagePair("b", gt / "b.nii.gz", pred / "b_0000.nrrd"),
         ImagePair("c", gt / "c.mha", None),
@@ -43,7 +43,7 @@ def test_numbers_at_the_end_of_a_name_are_no_channels(folders):
 
     pairs, extra = pair_images(gt, pred, mask)
 
-    assert pairs == [
+    assert list(pairs.values()) == [
         ImagePair(f"IXI_{n}", gt / f"IXI_{n}.nii.gz", pred / f"IXI_{n}_0000.nii.gz", mask / f"IXI_{n}.nii.gz", True)
         for n in ("0000", "0001")
     ]
@@ -55,7 +55,7 @@ def test_case_names_with_numbers_stay_where_both_folders_have_them(folders):
     touch(gt, "IXI_0000.nii.gz", "IXI_0001.nii.gz")
     touch(pred, "IXI_0000.nii.gz", "IXI_0001.nii.gz")
 
-    assert [pair.case for pair in pair_images(gt, pred)[0]] == ["IXI_0000", "IXI_0001"]
+    assert list(pair_images(gt, pred)[0]) == ["IXI_0000", "IXI_0001"]
 
 
 def test_channel_suffixes_of_both_folders_are_left_out(folders):
@@ -63,7 +63,7 @@ def test_channel_suffixes_of_both_folders_are_left_out(folders):
     touch(gt, "a_0000.nii.gz", "b_0000.nii.gz")
     touch(pred, "a_0000.nii.gz")
 
-    assert [pair.case for pair in pair_images(gt, pred)[0]] == ["a", "b"]
+    assert list(pair_images(gt, pred)[0]) == ["a", "b"]
 
 
 def test_masks_are_paired_too(folders):
@@ -72,7 +72,8 @@ def test_masks_are_paired_too(folders):
     touch(pred, "a.nii.gz", "b.nii.gz")
     touch(mask, "a.nii.gz")
 
-    (first, second), _ = pair_images(gt, pred, mask)
+    pairs, _ = pair_images(gt, pred, mask)
+    first, second = pairs.values()
 
     assert (first.mask, second.mask, second.masked) == (mask / "a.nii.gz", None, True)
     with pytest.raises(ValueError, match="there is no mask"):

@@ -342,6 +342,16 @@ def test_an_interrupted_prediction_is_continued(folder, monkeypatch):
     assert read(folder / "out" / "b_0000.nii.gz").GetSize() == (6, 6, 12)
 
 
+def test_a_model_that_was_trained_again_is_not_mixed_with_the_one_before(folder):
+    model = write_model(folder, trainer="StubSRTrainer", plans=plans_of(factor=3))
+    write(TestBadInput.stack(), folder / "in" / "a_0000.nii.gz")
+    assert run(folder).complete
+    checkpoint = model / "fold_0" / "checkpoint_final.pth"
+    torch.save({**torch.load(checkpoint), "network_weights": {"scale": torch.tensor([2.0])}}, checkpoint)
+    with pytest.raises(ValueError, match=r"out holds a run with another model_sha256 .*: name another folder with -o"):
+        run(folder, execution=Execution(go_on=True))
+
+
 def test_an_output_that_cannot_be_written(folder):
     write_model(folder, trainer="StubSRTrainer", plans=plans_of(factor=3))
     write(TestBadInput.stack(), folder / "in" / "a_0000.nii.gz")
