@@ -81,7 +81,7 @@ class ModelBundle:
         for weights in self.fold_weights:
             for name, tensor in sorted(weights.items()):
                 digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy())
+                digest.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
     def networks(self) -> Iterator[nn.Module]:

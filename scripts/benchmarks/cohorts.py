@@ -85,7 +85,7 @@ def scale(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
             size: remembered(work, f"scale_{name}_{size}", partial(_watched_run, work, name, words, size))
             for size in (start, few, many)
         }
-        # Every process has to start and load its libraries once: only cases beyond the first few tell what a case costs.
+        # Every process starts and loads its libraries once: only the cases beyond the first few tell their cost.
         among_few, among_many = (
             (taken[b]["cpu_s"] - taken[a]["cpu_s"]) / (b - a) * 1000 for a, b in ((start, few), (few, many))
         )
