@@ -50,7 +50,7 @@ MIXED_ARMS = ("mixed_b2", "factor_4_b2", "factor_5_b2", "factor_6_b2", "stock_mi
 ARMS_OF_PAIRS = ("sub_pixel_b2", "pairs_b2")
 CONVERGED_ARMS = tuple(dict.fromkeys((*ARMS_OF_TABLE_1, *IMAGE_ARMS, *MIXED_ARMS, *ARMS_OF_PAIRS)))
 LENGTHS = (100, 200, 400, 800)  # epochs; a training goes on from one to the next
-ITERATIONS, VALIDATION_ITERATIONS = 50, 10
+ITERATIONS, ITERATIONS_PER_VALIDATION = 50, 5
 # U-Nets with as many parameters as the network for stacks of half nnU-Net's width, 1.84 million.
 EQUAL_WIDTHS = {INTERPOLATED_ID: 0.5725, MIXED_ID: 0.5725, STACKS_ID: 0.975}
 CONVERGED_RESULTS = ROOT / "benchmarks" / "thick_slices_converged"
@@ -194,7 +194,8 @@ class ConvergedWorkplace(Workplace):
         settings = {**COMMON_SETTINGS, "pair_share": 0, **training.settings, "seed": seed}
         settings["segmentation_loss"] = self.loss
         settings |= {"num_epochs": epochs or self.lengths[0], "num_iterations_per_epoch": iterations}
-        settings |= {"num_val_iterations_per_epoch": VALIDATION_ITERATIONS, "save_every": 10}
+        validation = max(1, iterations // ITERATIONS_PER_VALIDATION)
+        settings |= {"num_val_iterations_per_epoch": validation, "save_every": 10}
         settings |= self.prior_of(training)
         base = self.doubled_batch(training.dataset_id, training.configuration) if remedy else training.configuration
         configuration = f"{super().configuration_of(name, seed)}{'_remedy' if remedy else ''}"

@@ -14,6 +14,7 @@ from acnn_nnunet.sr.pairs import command
 from acnn_nnunet.sr.pairs.command import PairOptions, prepare_pairs
 from acnn_nnunet.sr.pairs.grids import RigidMotion
 from acnn_nnunet.sr.pairs.store import pair_files, pairs_folder, prepared_cases, read_record, records_of
+from acnn_nnunet.sr.slice_thickness import sidecar_of
 
 
 def prepare(place, **options):
@@ -32,7 +33,7 @@ def change(path, **geometry):
 
 
 def test_bad_pairs_are_named_and_the_rest_goes_on(place):
-    names = ("good", "stranger", "thicker", "swapped", "single", "half", "damaged")
+    names = ("good", "stranger", "thicker", "swapped", "single", "half", "damaged", "fat", "torn")
     files = {name: place.add(name) for name in names}
     change(files["stranger"].stack[0], origin_mm=(900.0, 0.0, 0.0))
     change(files["thicker"].stack[0], spacing_mm=(8.0, 1.0, 1.0))
@@ -42,10 +43,13 @@ def test_bad_pairs_are_named_and_the_rest_goes_on(place):
     write_volume(files["single"].stack[0], Volume(stack.values[:1], replace(stack.geometry, size=(1, 20, 18))))
     files["half"].image[0].unlink()
     files["damaged"].stack[0].write_bytes(b"no image")
+    # Slices lie 4 mm apart.
+    sidecar_of(files["fat"].stack[0]).write_text(json.dumps({"SliceThickness": 9}))
+    sidecar_of(files["torn"].stack[0]).write_text(json.dumps({"SpacingBetweenSlices": 5}))
     folder, outcome = prepare(place)
     assert prepared_cases(folder) == ["good"]
     assert {each.case for each in outcome.excluded} == set(names) - {"good"}
-    assert outcome.text.splitlines()[0] == f"{folder}: 1 of 7 done"
+    assert outcome.text.splitlines()[0] == f"{folder}: 1 of 9 done"
     reasons = {each.case: each.reason for each in outcome.excluded}
     for case, words in {
         "stranger": "are they of different patients",
@@ -54,13 +58,15 @@ def test_bad_pairs_are_named_and_the_rest_goes_on(place):
         "single": "has 1 slice along NIfTI axis 2",
         "half": "lacks its other half",
         "damaged": "cannot be read",
+        "fat": "has slices of 9 mm, more than twice their spacing of 4 mm",
+        "torn": "has a slice every 4 mm by its header and every 5 mm by torn_0000.json",
     }.items():
         assert words in reasons[case]
         assert str(files[case].stack[0]) in reasons[case]
         assert rows_of(folder)[case]["used"] == "no"
     page = (folder / "pairs.html").read_text()
     assert "1 stacks of" in page
-    assert "6 refused" in page
+    assert "8 refused" in page
     assert "are they of different patients" in page
 
 

@@ -130,15 +130,17 @@ def write_ramp(path, slices, labels=False):
 
 def test_mixed_stacks_take_turns_and_have_the_labels_of_their_slices(tmp_path):
     raw = tmp_path / "raw"
-    for case in "abcd":
+    cases = "abcdefghijklm"
+    for case in cases:
         write_ramp(raw / "imagesTr" / f"{case}_0000.nii.gz", 12)
         write_ramp(raw / "labelsTr" / f"{case}.nii.gz", 12, labels=True)
     (raw / "dataset.json").write_text("{}")
     images.write_stacks_dataset(raw, tmp_path / "mixed", mixed=True)
-    labels = [read_volume(tmp_path / "mixed" / "labelsTr" / f"{case}.nii.gz").values[:, 0, 0] for case in "abcd"]
-    # Factor 4, 5 (the last slice goes on), 6, and 4 again: the lower one of two middles.
-    assert [each.tolist() for each in labels] == [[1, 5, 9], [2, 7, 11], [2, 8], [1, 5, 9]]
-    stack = read_volume(tmp_path / "mixed" / "imagesTr" / "c_0000.nii.gz")
+    labels = [read_volume(tmp_path / "mixed" / "labelsTr" / f"{case}.nii.gz").values[:, 0, 0] for case in cases]
+    # Factor 5 (the last slice goes on) and 6 take turns: the lower one of two middles; the twelfth has 4.
+    by_factor = {4: [1, 5, 9], 5: [2, 7, 11], 6: [2, 8]}
+    assert [each.tolist() for each in labels] == [by_factor[factor] for factor in (*(5, 6) * 5, 5, 4, 5)]
+    stack = read_volume(tmp_path / "mixed" / "imagesTr" / "b_0000.nii.gz")
     assert stack.geometry.spacing_mm == (6, 1, 1)
     images.sample_folder(raw / "labelsTr", tmp_path / "sampled", factor=4)
     assert read_volume(tmp_path / "sampled" / "b.nii.gz").values[:, 0, 0].tolist() == [1, 5, 9]
