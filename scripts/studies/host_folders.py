@@ -11,6 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# Runs a command of a package whose scripts are not on the path, as where only its files were unpacked.
+_ENTRY = (
+    "import sys; from importlib.metadata import entry_points; sys.argv = sys.argv[1:]; "
+    "sys.exit(next(iter(entry_points(group='console_scripts', name=sys.argv[0]))).load()())"
+)
 
 
 class HostFolders:
@@ -81,9 +86,8 @@ class HostFolders:
     def command(self, line: str, *, log: str = "log.txt") -> None:
         """Run one command as a user would type it, its words in a log file of the folder."""
         program, *words = shlex.split(line)
-        beside = Path(sys.executable).parent / program
-        head = [str(beside)] if beside.is_file() else [program]
-        if program == "acnn-nnunet":
+        head = [sys.executable, "-c", _ENTRY, program]
+        if program == "acnn-nnunet":  # which need not be installed
             head = [sys.executable, "-m", "acnn_nnunet.cli"]
         self.logged([*head, *words], log)
 

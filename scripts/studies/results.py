@@ -52,28 +52,40 @@ class StudyResults:
         return table
 
     def add(self, run: dict[str, Any], tables: dict[str, pd.DataFrame]) -> None:
-        """Add a run and its scores; scores that a killed `add` left behind are replaced.
+        """Add a run and its scores, as `add_all` does."""
+        self.add_all([(run, tables)])
+
+    def add_all(self, runs: Sequence[tuple[dict[str, Any], dict[str, pd.DataFrame]]]) -> None:
+        """Add runs and their scores; scores that a killed `add` left behind are replaced.
 
         Args:
-            run: its keys, and what else is worth knowing.
-            tables: scores by table name, in text; numbers are cut to seven significant digits, but for `EXACT`;
-                IoU is left out: Dice says the same.
+            runs: of each its keys, and what else is worth knowing; and its scores by table name, in text; numbers are
+                cut to seven significant digits, but for `EXACT`; IoU is left out: Dice says the same.
 
         Raises:
             OSError: if a file cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name, scores in tables.items():
-            added = scores.drop(columns="iou", errors="ignore").apply(
-                lambda column: column if column.name in EXACT else column.map(shortened)
-            )
-            for position, key in enumerate(self.keys):
-                added.insert(position, key, str(run[key]))
+        added: dict[str, list[pd.DataFrame]] = {}
+        for run, tables in runs:
+            for name, scores in tables.items():
+                rows = scores.drop(columns="iou", errors="ignore").apply(
+                    lambda column: column if column.name in EXACT else column.map(shortened)
+                )
+                for position, key in enumerate(self.keys):
+                    rows.insert(position, key, str(run[key]))
+                added.setdefault(name, []).append(rows)
+        new = {self._keys_of(run) for run, _ in runs}
+        for name, parts in added.items():
             known = self.table(name).drop(columns="iou", errors="ignore")
-            same = known[list(self.keys)].eq([str(run[key]) for key in self.keys]).all(axis=1)
-            self._write(name, pd.concat([known[~same], added]).fillna("") if len(known) else added)
-        others = [each for each in self.runs() if any(each[key] != run[key] for key in self.keys)]
-        write_json(self.folder / RUNS_FILE, [*others, run])
+            kept = known[[key not in new for key in known[list(self.keys)].itertuples(index=False, name=None)]]
+            self._write(name, pd.concat([kept, *parts] if len(kept) else parts).fillna(""))
+        others = [each for each in self.runs() if self._keys_of(each) not in new]
+        if runs:
+            write_json(self.folder / RUNS_FILE, [*others, *(run for run, _ in runs)])
+
+    def _keys_of(self, run: dict[str, Any]) -> tuple[str, ...]:
+        return tuple(str(run[key]) for key in self.keys)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.csv.xz"

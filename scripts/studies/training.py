@@ -6,6 +6,7 @@ nnUNetv2_train and nnUNetv2_predict take all cores for each process. These take 
 so that two jobs of one thread share two cores; then they do what those commands do, through the host's Python classes.
 """
 
+import gc
 import json
 import os
 import statistics
@@ -22,15 +23,23 @@ def train(*, dataset: int, configuration: str, trainer: str, fold: int, resumed:
     """Train as nnUNetv2_train does, but for the validation at the end; return the seconds it took."""
     on = torch.device(device)
     made = get_trainer_from_args(str(dataset), configuration, fold, trainer, "nnUNetPlans", resumed, on)
+    # Plots after every epoch would take longer than a short epoch itself on a GPU; the numbers are logged.
+    made.logger.plot_progress_png = lambda output_folder: None
+    if hasattr(made, "acnn_log"):
+        made.acnn_log.plot = lambda: None
     maybe_load_checkpoint(made, resumed, False)
     cpu_s, wall_s = time.process_time(), time.perf_counter()
     made.run_training()
-    return {
+    took = {
         "cpu_s": round(time.process_time() - cpu_s, 1),
         "wall_s": round(time.perf_counter() - wall_s, 1),
         "resumed": resumed,  # then the seconds before the interruption are not in these
         "parameters": sum(parameter.numel() for parameter in made.network.parameters()),
     }
+    del made  # with its network: another training may follow in this process
+    gc.collect()
+    torch.cuda.empty_cache()
+    return took
 
 
 def predict(*, model: str, fold: int, images: str, output: str, device: str = "cpu") -> dict:

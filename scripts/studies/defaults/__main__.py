@@ -16,7 +16,7 @@ runs a dataset there; `merge` takes in the results that come back.
 import argparse
 from pathlib import Path
 
-from scripts.studies.defaults.arms import ARMS, STUDIES, lines
+from scripts.studies.defaults.arms import ARMS, PRIORS, STUDIES, lines
 
 DEVICES = ("cpu", "cuda")
 
@@ -56,7 +56,9 @@ def parse() -> argparse.Namespace:
         step.add_argument("--lines", action="store_true", help="the arms of other numbers of cases and steps as well")
         step.add_argument("--device", choices=DEVICES, default="cpu")
     steps.choices["run"].add_argument("--minutes", type=float, default=60, help="start no run after this long")
-    steps.choices["run"].add_argument("--jobs", type=int, default=2, help="runs at a time, of one thread each")
+    steps.choices["run"].add_argument("--priors", nargs="+", default=[], choices=PRIORS, help="to train besides")
+    for name in ("prepare", "run"):
+        steps.choices[name].add_argument("--jobs", type=int, default=2, help="processes of one thread each")
     steps.choices["files"].add_argument("--arm", choices=ARMS, default="none_unmirrored")
     steps.choices["files"].add_argument("--seed", type=int, default=0)
     steps.add_parser("report")
@@ -85,7 +87,7 @@ def run_step(arguments: argparse.Namespace) -> None:
     folder = arguments.work.absolute() / arguments.dataset
     place = Workplace(arguments.dataset, folder, device=getattr(arguments, "device", "cpu"))
     if arguments.step == "prepare":
-        place.prepare(arguments.raw and arguments.raw.absolute())
+        place.prepare(arguments.raw and arguments.raw.absolute(), jobs=arguments.jobs)
     elif arguments.step == "files":
         write_predictions(place, arguments.arm, arguments.seed)
     else:
@@ -94,7 +96,7 @@ def run_step(arguments: argparse.Namespace) -> None:
             place.score(arms, arguments.seeds)
         else:
             jobs = fitting_jobs(arguments.jobs, arguments.device)
-            place.run(arms, arguments.seeds, minutes=arguments.minutes, jobs=jobs)
+            place.run(arms, arguments.seeds, minutes=arguments.minutes, jobs=jobs, priors=arguments.priors)
 
 
 if __name__ == "__main__":

@@ -86,6 +86,10 @@ _PAPER = {"preset": "paper", "prior_num_epochs": 60, "train_predictor": False, *
 PRIORS: dict[str, Prior] = {
     "roi20_unmirrored": Prior(FEW_FOLD, {"grid": "roi", **_HYBRID, "prior_num_epochs": 16}),
     "paper20_unmirrored": Prior(FEW_FOLD, _PAPER, CONFIGURATION),
+    # Table V's autoencoder trained until it is good, on all label maps that the held-out cases leave.
+    "paper160_b8": Prior(ALL_FOLD, {**_PAPER, "prior_num_epochs": 120}),
+    "paper160_long": Prior(ALL_FOLD, {**_PAPER, "prior_num_epochs": 480}),
+    "paper160_elastic": Prior(ALL_FOLD, {**_PAPER, "prior_num_epochs": 480, "elastic_deformation": 2.0}),
     # Not for an arm: the study of plausibility scores predictions with it.
     "plausibility": Prior(ALL_FOLD, {"grid": "roi", **_HYBRID, "rotation_deg": 15, "prior_num_epochs": 26}),
 }
@@ -103,11 +107,18 @@ ARMS: dict[str, dict[str, Any]] = {
     "none_unmirrored_hidden_quarter": {**_NO_PRIOR, "hidden_parts": 0.25},
     "roi_0.3_decoded_unmirrored": _DECODED,
     "roi_0.3_decoded_unmirrored_hidden": {**_DECODED, **_HIDDEN},
+    "roi_0.3_decoded_unmirrored_hidden_quarter": {**_DECODED, "hidden_parts": 0.25},
     "none_pc_unmirrored": {**_NO_PRIOR, **_PER_CLASS},
     "paper_unmirrored": {"preset": "paper", **_UNMIRRORED, "prior_of": "paper20_unmirrored"},
     "hybrid_pc_unmirrored": {**_DECODED, **_PER_CLASS},
     # The per-class loss forgives islands, and the code of a box does not see those beyond it.
     "hybrid_pc_outside_unmirrored": {**_DECODED, **_PER_CLASS, "outside_weight": 1.0},
+    "hybrid_pc_outside_0.3_unmirrored": {**_DECODED, **_PER_CLASS, "outside_weight": 0.3},
+    # What else could see islands: the encoder's maps, and the reconstruction.
+    "hybrid_pc_features_unmirrored": {**_DECODED, **_PER_CLASS, "feature_weight": 1.0},
+    "hybrid_pc_reconstruction_unmirrored": {**_DECODED, **_PER_CLASS, "reconstruction_weight": 1.0},
+    # The paper's prior, of all label maps that the held-out cases leave.
+    "paper160_unmirrored": {"preset": "paper", **_UNMIRRORED, "prior_of": "paper160_long"},
 }
 # Which arm each is compared with: the one that it differs from in one thing.
 BASELINES = {
@@ -116,9 +127,14 @@ BASELINES = {
     "none_unmirrored_hidden_quarter": "none_unmirrored",
     "roi_0.3_decoded_unmirrored": "none_unmirrored",
     "roi_0.3_decoded_unmirrored_hidden": "none_unmirrored_hidden",
+    "roi_0.3_decoded_unmirrored_hidden_quarter": "none_unmirrored_hidden_quarter",
     "paper_unmirrored": "none_pc_unmirrored",
     "hybrid_pc_unmirrored": "none_pc_unmirrored",
     "hybrid_pc_outside_unmirrored": "hybrid_pc_unmirrored",
+    "hybrid_pc_outside_0.3_unmirrored": "hybrid_pc_unmirrored",
+    "hybrid_pc_features_unmirrored": "hybrid_pc_unmirrored",
+    "hybrid_pc_reconstruction_unmirrored": "hybrid_pc_unmirrored",
+    "paper160_unmirrored": "paper_unmirrored",
 }
 
 # "When does a prior pay?": the same arms with other numbers of training cases (`num_train`; the prior has seen the same

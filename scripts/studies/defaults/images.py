@@ -5,7 +5,7 @@ the host's preprocessor sees each image once, and its arrays are kept.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,42 +66,41 @@ def kinds_of(units: dict[str, list[str]], part: str) -> dict[str, list[str]]:
     return found
 
 
-def write_test_images(place: "Workplace") -> None:
-    """Corrupt and preprocess the images of all test cases that have no file yet."""
+def write_test_images(place: "Workplace", part: str, case: str, kinds: Sequence[str]) -> None:
+    """Corrupt and preprocess the images of a test case, unless it has its file."""
     import torch
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     from scripts.studies.defaults.arms import CONFIGURATION
 
+    path = file_of(place.test, part, case)
+    if path.is_file():
+        return
     torch.set_num_threads(1)
     plans = PlansManager(str(place.plans_file))
     configuration = plans.get_configuration(CONFIGURATION)
     dataset_json = json.loads((place.raw / "dataset.json").read_text())
     reader = plans.image_reader_writer_class()
     preprocessor = configuration.preprocessor_class(verbose=False)
-    for part, case, kinds in all_test_cases(place):
-        path = file_of(place.test, part, case)
-        if path.is_file():
-            continue
-        image, properties = reader.read_images([str(place.raw / "imagesTr" / f"{case}_0000.nii.gz")])
-        label = reader.read_seg(str(place.raw / "labelsTr" / f"{case}.nii.gz"))[0][0]
-        arrays: dict[str, np.ndarray] = {}
-        for kind in kinds:
-            corrupted = corrupt(
-                image[0].astype(np.float32),
-                label,
-                kind,
-                spacing_mm=tuple(properties["spacing"]),
-                motion_mm=place.study.motion_mm,
-                seed=seed_of(case, kind),
-            )
-            data, _, of_data = preprocessor.run_case_npy(
-                corrupted[None], None, dict(properties), plans, configuration, dataset_json
-            )
-            arrays[kind] = data
-            arrays[f"{kind} properties"] = np.array(json.dumps({key: of_data[key] for key in _EXPORTED}, default=int))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_atomically(path, lambda partial, arrays=arrays: _save(partial, arrays))
+    image, properties = reader.read_images([str(place.raw / "imagesTr" / f"{case}_0000.nii.gz")])
+    label = reader.read_seg(str(place.raw / "labelsTr" / f"{case}.nii.gz"))[0][0]
+    arrays: dict[str, np.ndarray] = {}
+    for kind in kinds:
+        corrupted = corrupt(
+            image[0].astype(np.float32),
+            label,
+            kind,
+            spacing_mm=tuple(properties["spacing"]),
+            motion_mm=place.study.motion_mm,
+            seed=seed_of(case, kind),
+        )
+        data, _, of_data = preprocessor.run_case_npy(
+            corrupted[None], None, dict(properties), plans, configuration, dataset_json
+        )
+        arrays[kind] = data
+        arrays[f"{kind} properties"] = np.array(json.dumps({key: of_data[key] for key in _EXPORTED}, default=int))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_atomically(path, lambda partial: _save(partial, arrays))
 
 
 def all_test_cases(place: "Workplace") -> Iterator[tuple[str, str, list[str]]]:

@@ -24,8 +24,8 @@ here=$(cd "$(dirname "$0")" && pwd); cd "$here/code"
 export PYTHONPATH=$here/code nnUNet_extTrainer=$here/code/acnn_nnunet/nnunet/ext_trainers
 python -c 'import torchio' || { echo 'The test images need torchio: pip install torchio, or bring its wheel.'; exit 1; }
 dataset=$1; shift
-[ -d "$here/$dataset/test" ] || python -m scripts.studies.defaults prepare "$dataset" --work "$here"
-python -m scripts.studies.defaults run "$dataset" --work "$here" --device cuda --jobs 8 "$@"
+[ -d "$here/$dataset/test" ] || python -m scripts.studies.defaults prepare "$dataset" --work "$here" --jobs "$(nproc)"
+python -m scripts.studies.defaults run "$dataset" --work "$here" --device cuda --jobs "$(nproc)" "$@"
 """
 
 

@@ -1,14 +1,17 @@
 """Workplace of the study of defaults: nnU-Net's three folders, test images, runs and their scores."""
 
+import contextlib
 import json
+import math
 import re
-import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from acnn_nnunet.files.safe_writes import write_json
 from scripts.studies.defaults.arms import (
     ALL_FOLD,
     ARMS,
@@ -21,9 +24,10 @@ from scripts.studies.defaults.arms import (
     Prior,
     lines,
 )
-from scripts.studies.defaults.images import SELECTION, write_test_images
+from scripts.studies.defaults.images import SELECTION, all_test_cases, write_test_images
 from scripts.studies.defaults.predictions import predict_and_score
 from scripts.studies.host_folders import ROOT, HostFolders
+from scripts.studies.jobs import Call, run_all
 from scripts.studies.results import StudyResults, versions
 
 RESULTS = StudyResults(ROOT / "benchmarks" / "defaults", keys=("dataset", "arm", "seed"))
@@ -41,11 +45,12 @@ class Workplace(HostFolders):
         self.device, self.results = device, results
         self.arms = {**ARMS, **lines(self.study)}
 
-    def prepare(self, raw: Path | None) -> None:
+    def prepare(self, raw: Path | None, *, jobs: int) -> None:
         """Plan, split, preprocess, and make the test images.
 
         Args:
             raw: nnUNet_raw with the dataset; None in a pack, which brings data, plans and split along.
+            jobs: processes at a time.
         """
         self.make()
         if raw:
@@ -53,8 +58,9 @@ class Workplace(HostFolders):
             self.command(f"nnUNetv2_plan_and_preprocess -d {self.study.dataset_id} -c {BASE} --no_pp -np 2")
             self.write_configuration()
             self.write_split()
-        self.command(f"nnUNetv2_preprocess -d {self.study.dataset_id} -c {CONFIGURATION} -np 2")
-        write_test_images(self)
+        self.command(f"nnUNetv2_preprocess -d {self.study.dataset_id} -c {CONFIGURATION} -np {jobs}")
+        calls: list[Call] = [(write_test_images, (self, *case)) for case in all_test_cases(self)]
+        run_all(calls, environment=self.environment, ends=math.inf, processes=jobs)
 
     def write_configuration(self) -> None:
         """Add the study's configurations to the plans: the base's, half as wide, with the study's overrides."""
@@ -133,42 +139,46 @@ class Workplace(HostFolders):
         splits = json.loads((self.preprocessed / "splits_final.json").read_text())
         return sorted(splits[FEW_FOLD if part == SELECTION else ALL_FOLD]["val"])
 
-    def run(self, arms: list[str], seeds: list[int], *, minutes: float, jobs: int) -> None:
-        """Do the runs that have no results yet, arm by arm within each seed, as long as time is left to start one."""
-        started = time.monotonic()
+    def run(self, arms: list[str], seeds: list[int], *, minutes: float, jobs: int, priors: Sequence[str] = ()) -> None:
+        """Do the runs that have no results yet, as long as time is left to start one.
+
+        Priors come first, then arm by arm within each seed. A run whose prior another process trains waits for it.
+
+        Args:
+            arms: their names.
+            seeds: of the networks.
+            minutes: after which no training begins.
+            jobs: processes, of one thread each, that train and test one run after the other.
+            priors: that no arm needs, to be trained as well.
+
+        Raises:
+            SystemExit: if a run failed, after the others; names it and its log.
+        """
         missing = [
             (arm, seed) for seed in seeds for arm in arms if not self.results.has(dataset=self.name, arm=arm, seed=seed)
         ]
         if absent := sorted({arm for arm, _ in missing if not self.has_cases(arm)}):
             print(f"{', '.join(absent)}: left out, {self.raw} lacks some of their training cases (pack --sizes)")
             missing = [(arm, seed) for arm, seed in missing if arm not in absent]
-        priors = {self.arms[arm]["prior_of"]: None for arm, _ in missing if "prior_of" in self.arms[arm]}
-        for prior in priors:  # one after another: each rewrites the plans
-            self.configure_prior(prior)
-        for arm, seed in missing:
-            self.configure_arm(arm, seed)
-
-        def run_in_time(arm: str, seed: int) -> None:
-            if time.monotonic() - started > 60 * minutes:
-                print(f"{minutes} minutes are over: {arm}, seed {seed} is left for later")
-            else:
-                self.run_arm(arm, seed)
-
-        with ThreadPoolExecutor(jobs) as pool:
-            trained = [pool.submit(self.train_prior, prior) for prior in priors]
-            for each in trained:
-                each.result()
-            for each in [pool.submit(run_in_time, arm, seed) for arm, seed in missing]:
-                each.result()
+        needed = dict.fromkeys(self.arms[arm]["prior_of"] for arm, _ in missing if "prior_of" in self.arms[arm])
+        calls: list[Call] = [(self.train_prior, (prior,)) for prior in dict.fromkeys((*needed, *priors))]
+        calls += [(self.run_arm, run) for run in missing]
+        # A training loads its own batches: more steps a minute than with a worker beside each, and it repeats exactly.
+        environment = {**self.environment, "nnUNet_n_proc_DA": "0"}
+        try:
+            run_all(calls, environment=environment, ends=time.time() + 60 * minutes, processes=jobs)
+        finally:
+            self.collect()
 
     def run_arm(self, arm: str, seed: int) -> None:
-        """Train, then predict, score and add the run to the results, each in a process of its own."""
-        configuration = self.configuration_of(arm, seed)
-        self.train(configuration, self.fold_of(arm), "ACNNTrainer")
-        words = [self.name, "--work", self.folder.parent, "--arms", arm, "--seeds", seed, "--device", self.device]
-        program = [sys.executable, "-m", "scripts.studies.defaults", "score"]
-        self.logged([*program, *map(str, words)], f"{configuration}_test.txt")
-        print(f"{arm}, seed {seed}: added to {self.results.folder}", flush=True)
+        """Train, predict, score, and add the run to the results."""
+        prior, configuration = self.arms[arm].get("prior_of"), self.configuration_of(arm, seed)
+        if prior:
+            self.train_prior(prior)
+        with self.log(configuration):
+            self.configure_arm(arm, seed)
+            self.train(configuration, self.fold_of(arm), "ACNNTrainer")
+            self.score_arm(arm, seed)
 
     def score(self, arms: list[str], seeds: list[int]) -> None:
         """Predict, score and add the runs whose training has ended, and that have no results yet."""
@@ -176,17 +186,30 @@ class Workplace(HostFolders):
             known = self.results.has(dataset=self.name, arm=arm, seed=seed)
             if not known and (self.folder_of(arm, seed) / "checkpoint_final.pth").is_file():
                 self.score_arm(arm, seed)
+        self.collect()
 
     def score_arm(self, arm: str, seed: int) -> None:
-        """Predict clean and corrupted images with a trained network, score, and add the run to the results."""
+        """Predict clean and corrupted images with a trained network, score, and write the run for `collect`."""
+        path = self.folder / "scored" / f"{self.configuration_of(arm, seed)}.json"
+        if path.is_file():
+            return
         folder, prior, started = self.folder_of(arm, seed), self.arms[arm].get("prior_of"), time.process_time()
         labels = self.raw / "labelsTr"
         scores = predict_and_score(folder.parent, self.fold_of(arm), self.test, labels, device=self.device)
         run = {"dataset": self.name, "arm": arm, "seed": seed, "settings": self.settings_of(arm, seed), "prior": prior}
         run |= {"training_s": training_seconds(folder), "testing_cpu_s": round(time.process_time() - started, 1)}
+        run |= {"device": device_name(self.device), "versions": versions()}
+        path.parent.mkdir(exist_ok=True)
+        write_json(path, {"run": run, "scores": scores.to_dict("list")})
+
+    def collect(self) -> None:
+        """Add the scored runs that the results do not have; compressing their table takes seconds, so all at once."""
+        found = [json.loads(path.read_text()) for path in sorted((self.folder / "scored").glob("*.json"))]
         with self.locked("results"):
-            self.results.add({**run, "device": self.device, "versions": versions()}, {SCORES: scores})
-        print(f"{arm}, seed {seed}: {run['testing_cpu_s']} s", flush=True)
+            known = {(run["arm"], run["seed"]) for run in self.results.runs() if run["dataset"] == self.name}
+            new = [each for each in found if (each["run"]["arm"], each["run"]["seed"]) not in known]
+            self.results.add_all([(each["run"], {SCORES: pd.DataFrame(each["scores"])}) for each in new])
+        print(f"{self.results.folder}: {len(new)} runs added", flush=True)
 
     def settings_of(self, arm: str, seed: int) -> dict:
         """Return the settings of a run, but for where its prior lies."""
@@ -201,7 +224,7 @@ class Workplace(HostFolders):
     def configure_arm(self, arm: str, seed: int) -> None:
         """Write a run's configuration."""
         prior = self.arms[arm].get("prior_of")
-        where = {"prior": self.prior_file(prior)} if prior else {}
+        where = {"prior": str(self.prior_file(prior))} if prior else {}
         settings = {**self.settings_of(arm, seed), **where}
         self.configure(self.study.dataset_id, CONFIGURATION, self.configuration_of(arm, seed), settings)
 
@@ -220,7 +243,8 @@ class Workplace(HostFolders):
 
     def train_prior(self, prior: str) -> None:
         """Train a prior, if it is not there."""
-        with self.locked(prior):
+        with self.locked(prior), self.log(f"{PRIOR_CONFIGURATION}_{prior}"):
+            self.configure_prior(prior)
             self.train(f"{PRIOR_CONFIGURATION}_{prior}", self.prior(prior).fold, "ShapePriorTrainer")
         print(f"prior {prior}: {training_seconds(self.prior_file(prior).parent):.0f} s", flush=True)
 
@@ -251,15 +275,33 @@ class Workplace(HostFolders):
         configuration, fold = f"{PRIOR_CONFIGURATION}_{prior}", self.prior(prior).fold
         return self.trainer_folder(self.raw.name, "ShapePriorTrainer", configuration, fold) / "checkpoint_final.pth"
 
-    def train(self, configuration: str, fold: int | str, trainer: str) -> None:
-        """Train, going on from a checkpoint if there is one, unless it was done before."""
+    def configure(self, dataset_id: int, base: str, name: str, settings: dict) -> None:
+        """Write a configuration as the command of that name does, in this process."""
+        from acnn_nnunet.nnunet.configure import configure, spell_assignments
+
+        with self.locked("plans"):
+            assignments = spell_assignments(settings)
+            configure(str(dataset_id), base=base, name=name, plans_identifier="nnUNetPlans", assignments=assignments)
+
+    def train(self, configuration: str, fold: int, trainer: str) -> None:
+        """Train in this process, going on from a checkpoint if there is one, unless it was done before."""
+        from scripts.studies.training import train
+
         folder = self.trainer_folder(self.raw.name, trainer, configuration, fold)
-        if (folder / "checkpoint_final.pth").is_file():
-            return
-        resumed = (folder / "checkpoint_latest.pth").is_file()
-        arguments = {"dataset": self.study.dataset_id, "configuration": configuration, "trainer": trainer}
-        arguments |= {"fold": fold if fold == "all" else int(fold), "resumed": resumed, "device": self.device}
-        self.child("train", arguments, configuration)
+        if not (folder / "checkpoint_final.pth").is_file():
+            resumed = (folder / "checkpoint_latest.pth").is_file()
+            run = {"dataset": self.study.dataset_id, "configuration": configuration, "trainer": trainer, "fold": fold}
+            train(**run, resumed=resumed, device=self.device)
+
+    @contextlib.contextmanager
+    def log(self, name: str) -> Iterator[None]:
+        """Send what a job prints to its log."""
+        with (
+            open(self.folder / f"{name}.txt", "a") as file,
+            contextlib.redirect_stdout(file),
+            contextlib.redirect_stderr(file),
+        ):
+            yield
 
     def unit(self, case: str) -> str:
         """Return the patient of a case, or the case itself."""
@@ -279,6 +321,13 @@ class Workplace(HostFolders):
     def plans_file(self) -> Path:
         """The dataset's plans."""
         return self.preprocessed / "nnUNetPlans.json"
+
+
+def device_name(device: str) -> str:
+    """Return "cpu", or the name of the GPU."""
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else device
 
 
 def training_seconds(folder: Path) -> float:

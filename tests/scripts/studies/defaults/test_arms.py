@@ -35,8 +35,13 @@ _ONE_THING = {
     "none_unmirrored_hidden_quarter": {"hidden_parts"},
     "roi_0.3_decoded_unmirrored": {"prior_weight"},
     "roi_0.3_decoded_unmirrored_hidden": {"prior_weight"},
+    "roi_0.3_decoded_unmirrored_hidden_quarter": {"prior_weight"},
     "hybrid_pc_unmirrored": {"prior_weight"},
     "hybrid_pc_outside_unmirrored": {"outside_weight"},
+    "hybrid_pc_outside_0.3_unmirrored": {"outside_weight"},
+    "hybrid_pc_features_unmirrored": {"feature_weight"},
+    "hybrid_pc_reconstruction_unmirrored": {"reconstruction_weight"},
+    "paper160_unmirrored": set(),  # but for its prior's training cases and steps
     "paper_unmirrored": {
         "prior_weight",
         "prior_weighting",

@@ -11,7 +11,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from scripts.studies.defaults.arms import CONFIGURATION
-from scripts.studies.defaults.images import write_test_images
+from scripts.studies.defaults.images import all_test_cases, write_test_images
 from scripts.studies.defaults.predictions import predict_and_score
 from tests.support.tiny_model import write_tiny_model
 
@@ -62,9 +62,11 @@ def host_prediction(model: Path, image: Path) -> np.ndarray:
 
 @pytest.mark.filterwarnings("ignore:.*:FutureWarning", "ignore:.*:DeprecationWarning")
 def test_scores_are_those_of_the_hosts_predictions(place):
-    write_test_images(place)
+    for case in all_test_cases(place):
+        write_test_images(place, *case)
     written = {path: path.stat().st_mtime_ns for path in place.test.rglob("*.npz")}
-    write_test_images(place)  # what is there stays
+    for case in all_test_cases(place):
+        write_test_images(place, *case)  # what is there stays
     assert written == {path: path.stat().st_mtime_ns for path in place.test.rglob("*.npz")}
 
     scores = predict_and_score(place.model, 0, place.test, place.raw / "labelsTr", device="cpu")
