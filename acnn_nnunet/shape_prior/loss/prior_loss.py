@@ -59,8 +59,9 @@ class ShapePriorLoss(nn.Module):
         self.weight = weight
         self.balance_gradients = balance_gradients
         self.warm_up = 1.0
-        self._scales = torch.tensor(list(prior.weights.values()), dtype=torch.float64)
-        self._sums: dict[str, float] = {}
+        self._weights = torch.tensor(list(prior.weights.values()))
+        self._scales = self._weights
+        self._sums: dict[str, Tensor] = {}
         self._steps = 0
 
     # torch.compile must not trace the inner calls of autograd; the network and the host's Dice are compiled for
@@ -73,11 +74,12 @@ class ShapePriorLoss(nn.Module):
                 return self._forward_with_gradients(output, target)
             segmentation = self.segmentation_loss(_map(output, Tensor.float), target)
             terms = self.prior(_first(output), _first(target)).terms.values()
-            return segmentation + _weighted(terms, self.weight * self.warm_up * self._scales)
+            factors = self.weight * self.warm_up * self._scales.to(segmentation.device)
+            return segmentation + _weighted(terms, factors)
 
     def take_statistics(self) -> dict[str, float]:
         """Return the means over the training steps since the last call, none if there were none, and start anew."""
-        means = {name: total / self._steps for name, total in self._sums.items()}
+        means = {name: total.item() / self._steps for name, total in self._sums.items()}
         self._sums, self._steps = {}, 0
         return means
 
@@ -94,30 +96,31 @@ class ShapePriorLoss(nn.Module):
             torch.autograd.grad(term, full_resolution, retain_graph=i + 1 < len(values.terms))[0]
             for i, term in enumerate(values.terms.values())
         ]
+        # From here on nothing is read back: a GPU would wait for it in every step.
+        self._weights = self._weights.to(full_resolution.device)
         segmentation_norm, products = _norm_and_products(segmentation_gradient, prior_gradients)
-        if self.balance_gradients:
-            self._scales = _balanced(self.prior.weights.values(), segmentation_norm, products)
-        factors = self.weight * self.warm_up * self._scales
+        scales = _balanced(self._weights, segmentation_norm, products) if self.balance_gradients else self._weights
+        self._scales, factors = scales, self.weight * self.warm_up * scales
         total = segmentation.detach() + _weighted((term.detach() for term in values.terms.values()), factors)
-        self._add_to_statistics(segmentation.item(), values, factors, segmentation_norm, products)
+        self._add_to_statistics(segmentation.detach(), values, factors, segmentation_norm, products)
         summed = [segmentation_gradient + _weighted(prior_gradients, factors), *gradients[1:]]
         # An output without a gradient stays out of the graph, as it does in the host's loss.
         used = [(logits, g) for logits, g in zip(_as_list(output), summed, strict=True) if g is not None]
         return _LossWithGradients.apply(total, [g for _, g in used], *(logits for logits, _ in used))
 
     def _add_to_statistics(
-        self, segmentation: float, values: PriorValues, factors: Tensor, segmentation_norm: float, products: Tensor
+        self, segmentation: Tensor, values: PriorValues, factors: Tensor, segmentation_norm: Tensor, products: Tensor
     ) -> None:
-        terms = {f"prior_{name}": term.item() for name, term in values.terms.items()}
-        prior_norm = _combined_norm(factors, products)
+        terms = {name: term.detach() for name, term in values.terms.items()}
+        ratio = _combined_norm(factors, products) / segmentation_norm
         step = {
             self.loss_name: segmentation,
-            **terms,
-            "prior_loss": float(factors @ torch.tensor(list(terms.values()), dtype=factors.dtype)),
-            "gradient_ratio": prior_norm / segmentation_norm if segmentation_norm > 0 else 0.0,
-            **{name: share.item() for name, share in values.shares.items()},
+            **{f"prior_{name}": term for name, term in terms.items()},
+            "prior_loss": factors @ torch.stack(list(terms.values())),
+            "gradient_ratio": torch.where(segmentation_norm > 0, ratio, 0.0),
+            **values.shares,
         }
-        self._sums = {name: self._sums.get(name, 0.0) + value for name, value in step.items()}
+        self._sums = {name: value + self._sums.get(name, 0.0) for name, value in step.items()}
         self._steps += 1
 
 
@@ -200,7 +203,7 @@ class _LossWithGradients(torch.autograd.Function):
         return None, None, *gradients
 
 
-def _norm_and_products(segmentation: Tensor, terms: list[Tensor]) -> tuple[float, Tensor]:
+def _norm_and_products(segmentation: Tensor, terms: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Return the norm of one gradient and the inner products (k, k) of the others, over the batch of all processes."""
     flat = [gradient.flatten() for gradient in terms]
     entries = [torch.linalg.vector_norm(segmentation).square()]
@@ -208,25 +211,26 @@ def _norm_and_products(segmentation: Tensor, terms: list[Tensor]) -> tuple[float
     sums = torch.stack(entries)
     if dist.is_available() and dist.is_initialized():
         dist.all_reduce(sums)
-    sums = sums.cpu().double()
-    return sums[0].sqrt().item(), sums[1:].view(len(terms), len(terms))
+    return sums[0].sqrt(), sums[1:].view(len(terms), len(terms))
 
 
-def _balanced(weights: Iterable[float], segmentation_norm: float, products: Tensor) -> Tensor:
+def _balanced(weights: Tensor, segmentation_norm: Tensor, products: Tensor) -> Tensor:
     """Return the factors (k,) that give the terms' gradients lengths as their weights, and their sum the given norm."""
     norms = products.diagonal().sqrt()
-    factors = torch.where(norms > 0, torch.tensor(list(weights), dtype=norms.dtype) / norms, 0.0)
+    factors = torch.where(norms > 0, weights / norms, 0.0)
     norm = _combined_norm(factors, products)
-    return factors * (segmentation_norm / norm if norm > 0 else 0.0)
+    return factors * torch.where(norm > 0, segmentation_norm / norm, 0.0)
 
 
-def _combined_norm(factors: Tensor, products: Tensor) -> float:
+def _combined_norm(factors: Tensor, products: Tensor) -> Tensor:
     """Return the norm of the sum of gradients with these factors (k,) and inner products (k, k)."""
-    return (factors @ products @ factors).clamp(min=0).sqrt().item()
+    return (factors @ products @ factors).clamp(min=0).sqrt()
 
 
 def _weighted(values: Iterable[Tensor], factors: Tensor) -> Tensor:
-    return sum(factor * value for factor, value in zip(factors.tolist(), values, strict=True))
+    """Return the sum of values with these factors (k,)."""
+    first, *others = (factor * value for factor, value in zip(factors.unbind(), values, strict=True))
+    return sum(others, first)
 
 
 def _as_list(outputs: Outputs) -> list[Tensor]:

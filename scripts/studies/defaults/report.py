@@ -21,12 +21,17 @@ STEPS = {
     "none_unmirrored_hidden_quarter": "hidden parts, in a quarter of them",
     "roi_0.3_decoded_unmirrored": "the prior",
     "roi_0.3_decoded_unmirrored_hidden": "the prior, on top of hidden parts",
+    "roi_0.3_decoded_unmirrored_hidden_quarter": "the prior, on top of hidden parts in a quarter",
 }
 HIDDEN_PARTS = {0.5: "none_unmirrored_hidden", 0.25: "none_unmirrored_hidden_quarter"}
 PRIORS_OF_PAPER = {
     "paper_unmirrored": "the paper's prior, λ1 = .01",
     "hybrid_pc_unmirrored": "the hybrid prior, ratio 0.3",
     "hybrid_pc_outside_unmirrored": "`outside_weight=1`, on top of the hybrid prior",
+    "hybrid_pc_outside_0.3_unmirrored": "`outside_weight=0.3`, on top of the hybrid prior",
+    "hybrid_pc_features_unmirrored": "`feature_weight=1`, on top of the hybrid prior",
+    "hybrid_pc_reconstruction_unmirrored": "`reconstruction_weight=1`, on top of the hybrid prior",
+    "paper160_unmirrored": "a longer autoencoder of 160 maps instead of the paper's prior of 20",
 }
 BEST_OF_PAPER = "hybrid_pc_outside_unmirrored"
 
@@ -57,7 +62,7 @@ def dataset_sections(images: pd.DataFrame, name: str) -> list[str]:
     seeds = of_dataset.groupby("arm")["seed"].nunique()
     if seeds.empty:
         return [f"## {title}\n\nNo run of this version yet.\n"]
-    total = {(arm, STOCK): f"all together: `{arm}`" for arm in NEW_DEFAULTS}
+    total = {(arm, STOCK): f"all together: `{arm}`" for arms in NEW_DEFAULTS.values() for arm in arms}
     steps = {(arm, BASELINES[arm]): words for arm, words in STEPS.items()} | total
     paper = {(arm, BASELINES[arm]): words for arm, words in PRIORS_OF_PAPER.items()}
     paper[BEST_OF_PAPER, PER_CLASS] = f"both together: `{BEST_OF_PAPER}`"
@@ -158,8 +163,8 @@ def targets_section(images: pd.DataFrame) -> str:
     """Return the targets of the study and whether they are reached."""
     lines = [
         "## Targets\n",
-        "On the confirmation cases. A verdict needs four seeds; with fewer it says how many. The new defaults are those"
-        " that would follow from `hidden_parts=0.5`; the default is 0 until the rule above holds.\n",
+        "On the confirmation cases. A verdict needs four seeds; with fewer it says how many. The new defaults are what"
+        " the rule above leaves: no mirroring and the prior, without hidden parts.\n",
         "| measure | dataset | target | measured | interval | verdict |",
         "| --- | --- | ---: | ---: | ---: | --- |",
     ]

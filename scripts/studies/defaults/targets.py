@@ -73,8 +73,12 @@ def _both(bound: float) -> dict[str, float]:
     return {"hippocampus": bound, "acdc": bound}
 
 
-# The new defaults are those that have the prior and hidden parts; without the prior where those have no runs.
-NEW_DEFAULTS, STOCK = ("roi_0.3_decoded_unmirrored_hidden", "none_unmirrored_hidden"), "none"
+# What the rule of `arms.py` leaves as defaults, which is no mirroring and the prior; and the same with hidden parts.
+NEW_DEFAULTS = {
+    "new defaults": ("roi_0.3_decoded_unmirrored",),
+    "with hidden_parts=0.5": ("roi_0.3_decoded_unmirrored_hidden", "none_unmirrored_hidden"),
+}
+STOCK = "none"
 PER_CLASS = "none_pc_unmirrored"
 _BEST, _PAPER = ("hybrid_pc_outside_unmirrored", "hybrid_pc_unmirrored"), ("paper_unmirrored",)
 _DICE_OF_BEST = {"hippocampus": 0.08, "acdc": 0.03}
@@ -102,24 +106,30 @@ TARGETS: tuple[Target, ...] = (
             ),
         )
     ),
-    Target(
-        "new defaults − stock, study's kinds: Hausdorff",
-        *(NEW_DEFAULTS, STOCK, STUDY_KINDS, HAUSDORFF, {"hippocampus": -0.4, "acdc": -0.25}, share, False),
-    ),
-    Target(
-        "new defaults − stock, TorchIO's kinds: Hausdorff",
-        *(NEW_DEFAULTS, STOCK, TORCHIO_KINDS, HAUSDORFF, _both(-0.25), share, False),
-    ),
-    Target(
-        "new defaults − stock, TorchIO's kinds: Dice",
-        *(NEW_DEFAULTS, STOCK, TORCHIO_KINDS, DICE, _both(0.015), mean, True),
-    ),
-    Target(
-        "new defaults − stock, clean: Dice, interval's lower end",
-        *(NEW_DEFAULTS, STOCK, (CLEAN,), DICE, _both(-0.002), low, True),
-    ),
-    Target(
-        "new defaults − stock, clean: Hausdorff, interval's upper end",
-        *(NEW_DEFAULTS, STOCK, (CLEAN,), HAUSDORFF, _both(0.02), high_share, False),
+    *(
+        target
+        for name, arms in NEW_DEFAULTS.items()
+        for target in (
+            Target(
+                f"{name} − stock, study's kinds: Hausdorff",
+                *(arms, STOCK, STUDY_KINDS, HAUSDORFF, {"hippocampus": -0.4, "acdc": -0.25}, share, False),
+            ),
+            Target(
+                f"{name} − stock, TorchIO's kinds: Hausdorff",
+                *(arms, STOCK, TORCHIO_KINDS, HAUSDORFF, _both(-0.25), share, False),
+            ),
+            Target(
+                f"{name} − stock, TorchIO's kinds: Dice",
+                *(arms, STOCK, TORCHIO_KINDS, DICE, _both(0.015), mean, True),
+            ),
+            Target(
+                f"{name} − stock, clean: Dice, interval's lower end",
+                *(arms, STOCK, (CLEAN,), DICE, _both(-0.002), low, True),
+            ),
+            Target(
+                f"{name} − stock, clean: Hausdorff, interval's upper end",
+                *(arms, STOCK, (CLEAN,), HAUSDORFF, _both(0.02), high_share, False),
+            ),
+        )
     ),
 )

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from acnn_nnunet.nnunet.workarounds import stand_in
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
@@ -92,7 +93,9 @@ CASES = [("dice_ce", "hybrid", "patch"), ("ce_per_class", "cnn", "roi")]
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_float32_is_the_cpus(case, device):
+def test_float32_is_the_cpus(case, device, monkeypatch):
+    # A GPU rounds the factors of convolutions to ten bits unless told not to.
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     expected, expected_gradients = loss_and_gradients(prior_loss(*case, CPU), CPU)
     value, gradients = loss_and_gradients(prior_loss(*case, device), device)
 
@@ -125,3 +128,28 @@ def test_a_prediction_far_from_anatomy_does_not_overflow_in_float16(device):
         assert torch.isfinite(output.grad).all()
     with torch.autocast(device.type, dtype=torch.float16):
         assert torch.isfinite(FullPrecisionLoss(segmentation_loss("ce_per_class"))(logits, target))
+
+
+class ReadBack(TorchDispatchMode):
+    """Notes every operation that brings a value from a device to Python, for which a GPU would be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        if any(word in str(function) for word in ("local_scalar_dense", "nonzero", "masked_select", "unique")):
+            self.found.append(str(function))
+        return function(*arguments, **(keywords or {}))
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_a_step_reads_nothing_back_from_the_device(case):
+    loss, (image, target) = prior_loss(*case, CPU), batch(CPU)
+    output = small_network(CPU)(image)
+    with ReadBack() as step:
+        loss(output, target).backward()
+    assert step.found == []
+    with ReadBack() as end_of_epoch:
+        loss.take_statistics()
+    assert end_of_epoch.found  # the mode notices what is read
