@@ -55,8 +55,8 @@ def evaluate_case(plan: EvaluationPlan, case: str) -> dict[str, Any]:
         "missing": prediction is None,
         "reference_digest": reference.digest,
         "reference_spacing_mm": reference.volume_spacing_mm,
-        "scores": [dataclasses.asdict(scores) for scores, _ in pairs],
-        "scores_largest_component": [dataclasses.asdict(cleaned) for _, cleaned in pairs],
+        "scores": [dict(vars(scores)) for scores, _ in pairs],
+        "scores_largest_component": [dict(vars(cleaned)) for _, cleaned in pairs],
         "anatomy": None if prediction is None else _anatomy(plan, prediction, case),
     }
 

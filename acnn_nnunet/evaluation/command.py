@@ -165,6 +165,7 @@ def _write_results(
     if len(excluded) == num_cases:
         raise ValueError(f"None of the {num_cases} cases could be scored; the first: {excluded[0]['reason']}")
     scores, cleaned = _Rows(entries, "scores"), _Rows(entries, "scores_largest_component")
+    images = None if header["images"] is None else Path(header["images"])
     table = write_scores(output / CASES_FILE, scores, num_cases=num_cases)
     write_scores(output / LARGEST_COMPONENT_FILE, cleaned, num_cases=num_cases)
     write_status(output, entries)
@@ -173,10 +174,9 @@ def _write_results(
         write_anatomy(output / ANATOMY_FILE, anatomy, plan.rules)
         summary["anatomy"] = summarise_anatomy(anatomy, plan.rules)
     write_summary(output / SUMMARY_FILE, summary)
-    images = None if header["images"] is None else Path(header["images"])
     clinical, note = _clinical_section(plan, header, excluded, scores, output)
-    more = anatomy_section(anatomy, summary.get("anatomy")) + clinical
     looked_at = look_at_worst(plan, scores, images=images, execution=execution)
+    more = anatomy_section(anatomy, summary.get("anatomy")) + clinical
     write_report(output / REPORT_FILE, plan, summary, scores, cleaned, looked_at=looked_at, more=more)
     results = f"Results: {table}, {SUMMARY_FILE}, {REPORT_FILE}"
     lines = [*_lines(plan, summary, scores), plan.note, note, results]

@@ -65,9 +65,12 @@ def find_labels(folder: Path, ending: str) -> Mapping[str, Path]:
 
 def image_path(folder: Path, name: str, ending: str) -> Path:
     """Return where an image lies, however its file spells name and ending, or where it should lie."""
+    usual = Path(folder) / f"{name}{ending}"
+    if usual.is_file():
+        return usual
     names, endings = (name, unicodedata.normalize("NFD", name)), (ending, ending.upper())
-    paths = [Path(folder) / f"{each}{end}" for each in names for end in endings]
-    return next((path for path in paths if path.is_file()), paths[0])
+    paths = (Path(folder) / f"{each}{end}" for each in names for end in endings)
+    return next((path for path in paths if path.is_file()), usual)
 
 
 def image_ending(path: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> str:

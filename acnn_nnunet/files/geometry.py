@@ -57,7 +57,7 @@ class Geometry:
         if len(self.size) == len(other.size) and not _same_spacing(self.spacing_mm, other.spacing_mm):
             assumed = "".join(f", assumed because {each.assumed}" for each in (self, other) if each.assumed)
             found.append(f"spacing {_rounded(self.spacing_mm)} against {_rounded(other.spacing_mm)} mm{assumed}")
-        if self.thickness_mm and other.thickness_mm and not _same_spacing(self.thickness_mm, other.thickness_mm):
+        if self.thickness_mm and other.thickness_mm and not _same_spacing((self.thickness_mm,), (other.thickness_mm,)):
             found.append(f"slice thickness {self.thickness_mm:g} against {other.thickness_mm:g} mm")
         origin_tolerance_mm = ORIGIN_TOLERANCE * min(self.spacing_mm)
         for name, tolerance in (("origin_mm", origin_tolerance_mm), ("direction", DIRECTION_TOLERANCE)):
@@ -78,12 +78,14 @@ def foreground_box(values: np.ndarray) -> tuple[slice, ...] | None:
     return tuple(box)
 
 
-def _same_spacing(mine: float | tuple[float, ...], theirs: float | tuple[float, ...]) -> bool:
-    return np.allclose(mine, theirs, rtol=SPACING_TOLERANCE, atol=0)
+def _same_spacing(mine: tuple[float, ...], theirs: tuple[float, ...]) -> bool:
+    return all(abs(one - other) <= SPACING_TOLERANCE * abs(other) for one, other in zip(mine, theirs, strict=True))
 
 
 def _close(mine: tuple[float, ...], theirs: tuple[float, ...], tolerance: float) -> bool:
-    return len(mine) != len(theirs) or np.allclose(mine, theirs, rtol=0, atol=tolerance)
+    return len(mine) != len(theirs) or all(
+        abs(one - other) <= tolerance for one, other in zip(mine, theirs, strict=True)
+    )
 
 
 def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:

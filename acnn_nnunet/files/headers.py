@@ -78,7 +78,7 @@ def at_right_angles(directions: ArrayLike) -> bool:
     found = np.asarray(directions, dtype=float)
     if found.ndim == 1:
         found = found.reshape(math.isqrt(found.size), -1)
-    return np.allclose(found.T @ found, np.eye(found.shape[1]), rtol=0, atol=DIRECTION_TOLERANCE)
+    return bool((abs(found.T @ found - np.eye(found.shape[1])) <= DIRECTION_TOLERANCE).all())
 
 
 def read_nifti_header(path: Path) -> Any:

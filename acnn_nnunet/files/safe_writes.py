@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 _PARTIAL, _PROBE = ".partial", ".writable_"
 
 
@@ -120,6 +118,8 @@ def make_output_folder(folder: Path, *, source: Path | None = None) -> None:
 
 def plain(value: Any) -> Any:
     """Return the value with NumPy scalars and arrays replaced by plain ones, in dicts, lists and tuples too."""
+    import numpy as np  # not above: workers start before this process has loaded it
+
     if isinstance(value, dict):
         return {plain(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -14,7 +14,7 @@ import numpy as np
 
 # Of intensities, so that a few bright voxels do not darken all others.
 _PERCENTILES = (0.1, 99.9)
-_SAMPLE = 200_000  # voxels that the differences are chosen by
+_SAMPLE = 50_000  # voxels that the differences are chosen by
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from acnn_nnunet.evaluation.masks.scores import PIECE_IOU, LabelScores, largest_component, score_masks
+from acnn_nnunet.files.geometry import foreground_box
 from acnn_nnunet.nnunet.label_files import LabelMap
 from acnn_nnunet.nnunet.labels import Label, label_key
 
@@ -54,7 +55,7 @@ def score_case(
         )
         scores = cleaned = score(of_reference, of_prediction)
         if scores.components > 1:
-            cleaned = score(of_reference, largest_component(of_prediction))
+            cleaned = score(*_cut_to_content(of_reference, largest_component(of_prediction)))
         pairs.append((scores, cleaned))
     return pairs
 
@@ -78,6 +79,12 @@ def masks_in_box(
     ]
     box = _joint_box(found) if found else (slice(0, 1),) * label_maps[0].ndim
     return [_mask(label_map[box], values) for label_map in label_maps]
+
+
+def _cut_to_content(*masks: np.ndarray) -> list[np.ndarray]:
+    """Return masks cut to the box that holds them all: without its islands a prediction often fits in a small one."""
+    box = foreground_box(np.logical_or.reduce(masks))
+    return [mask if box is None else mask[box] for mask in masks]
 
 
 def _joint_box(boxes: list[Box]) -> Box:

@@ -40,7 +40,11 @@ def count_pieces(reference: np.ndarray, prediction: np.ndarray, *, least_iou: fl
     """
     first, num_first = _label(reference)
     second, num_second = _label(prediction)
-    both = (first > 0) & (second > 0)
+    both = reference & prediction
+    if num_first == num_second == 1:
+        overlap = np.count_nonzero(both)
+        detected = int(overlap / np.count_nonzero(reference | prediction) >= least_iou)
+        return Pieces(detected, 1 - detected, 1 - detected)
     numbers, overlaps = np.unique(first[both].astype(np.int64) * (num_second + 1) + second[both], return_counts=True)
     pairs = np.divmod(numbers, num_second + 1)
     sizes = [np.bincount(pieces.ravel()) for pieces in (first, second)]
