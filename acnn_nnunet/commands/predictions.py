@@ -80,8 +80,8 @@ def _add_refine(commands: argparse._SubParsersAction) -> None:
     add_output(parser)
     parser.add_argument(
         "--method",
-        choices=["project", "complete", "complete+project", "second-stage"],
-        help="default: project; second-stage with -tr or -i",
+        choices=["complete", "project", "second-stage"],
+        help="default: complete; second-stage with -tr or -i",
     )
     add_prior(parser)
     parser.add_argument("-tr", dest="trainer", help="of a second stage: AESegTrainer or AESegMTrainer")
@@ -122,7 +122,7 @@ def _refine(arguments: argparse.Namespace) -> tuple[str, int]:
     execution = execution_of(arguments)
     source = _source_of(arguments)
     # Before there was a --method, -i and -tr alone meant a second stage.
-    method = arguments.method or (SECOND_STAGE if arguments.trainer or arguments.source else "project")
+    method = arguments.method or (SECOND_STAGE if arguments.trainer or arguments.source else "complete")
     if method == SECOND_STAGE:
         if arguments.guarantee is not None:
             raise ValueError("--guarantee goes with predictions: refine with the second stage first, then its output.")

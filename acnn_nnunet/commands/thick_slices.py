@@ -162,7 +162,7 @@ def _predict_with_model(arguments: argparse.Namespace, *, missing: list[str]) ->
         return outcome.text, outcome.exit_code
     from acnn_nnunet.refinement.command import RefineOptions, refine
 
-    refine_options = options_from(RefineOptions, arguments, method="project", prior_file=prior)
+    refine_options = options_from(RefineOptions, arguments, method="complete", prior_file=prior)
     refined = refine(arguments.output, arguments.output / "refined", refine_options)
     return f"{outcome.text}\n{refined.text}", max(outcome.exit_code, refined.exit_code)
 

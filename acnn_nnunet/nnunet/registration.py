@@ -17,7 +17,6 @@ TRAINER_NAMES = (
     "SRCNNTrainer",
     "AESegTrainer",
     "AESegMTrainer",
-    "ShapeCompletionTrainer",
 )
 """The classes that the shim hands to nnU-Net's finder."""
 

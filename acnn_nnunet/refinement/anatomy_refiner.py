@@ -1,20 +1,19 @@
 """One prediction, corrected by the learnt anatomy: on the prior's grid, and back on the image's."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from acnn_nnunet.fold_prior.coder import Coder
 from acnn_nnunet.fold_prior.held_out import as_target
 from acnn_nnunet.nnunet.cases import main_pieces
-from acnn_nnunet.refinement.completion import Completion
+from acnn_nnunet.refinement.completion import Completion, softened
 from acnn_nnunet.refinement.main_part import Explained, MainPart, count_pieces, find_main_part
-from acnn_nnunet.refinement.mending import ROUNDS, AnatomyOf, Proposal, propose
+from acnn_nnunet.refinement.mending import ROUNDS, Proposal, propose
 from acnn_nnunet.refinement.placement import Placement, place_grid
 from acnn_nnunet.refinement.predictions import Prediction, decided
 from acnn_nnunet.refinement.recipe import Recipe, Step
@@ -23,7 +22,10 @@ from acnn_nnunet.shape_prior.loss.distances import WhitenedDistance
 REFINED, KEPT, LEFT = "refined", "kept", "left"
 """Corrected; as it was, by the calibration's word; as it was, for it is not of the prior's kind."""
 
-PROJECT, COMPLETE, BOTH = "project", "complete", "complete+project"
+COMPLETE, PROJECT = "complete", "project"
+METHODS = (COMPLETE, PROJECT)
+"""Where the anatomy comes from: the completion of the prediction, or its mere reconstruction by the prior."""
+
 LEAST_RESEMBLANCE = 0.35
 """Dice of a prediction's anatomy and its reconstruction below which nothing in the prior resembles it."""
 
@@ -81,12 +83,12 @@ class AnatomyRefiner:
     Attributes:
         coder: of the prior.
         recipe: how much of the anatomy comes in, and when.
-        completion: of the same fold, if there is one.
+        completion: of the same prior.
     """
 
     coder: Coder
     recipe: Recipe
-    completion: Completion | None = None
+    completion: Completion
 
     @cached_property
     def single(self) -> tuple[int, ...]:
@@ -99,11 +101,6 @@ class AnatomyRefiner:
         """Whether all of the anatomy is one piece in the prior's mean shape."""
         anatomy = self.coder.labels.foreground(self.coder.mean_shape[None])[0, 0].numpy()
         return count_pieces(main_pieces(anatomy)) == 1
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The methods that can be had."""
-        return (PROJECT,) if self.completion is None else (PROJECT, COMPLETE, BOTH)
 
     def refine(self, prediction: Prediction) -> Refined:
         """Return the corrected label map of a prediction, or the prediction with the reason why it is left."""
@@ -140,20 +137,19 @@ class AnatomyRefiner:
         soft = self._soft(prediction, values, box, part.debris[box])
         look = self._look(soft, self._place(part.anatomy[box], spacing_mm))
         measures, rounds, proposals = self._measures(look), ROUNDS, {}
-        methods = methods or self.methods
+        methods = methods or METHODS
         if by_recipe:
             step = self.recipe.step_for(measures)
             methods, rounds = ((), 0) if step is None else ((step.method,), ROUNDS if step.mends else 0)
         for method in methods:
-            place, anatomy_of, grid_mm = self._tools(method, spacing_mm, look)
             proposals[method] = propose(
                 soft,
                 box,
                 main=part.anatomy[box],
-                place=place,
-                anatomy_of=anatomy_of,
+                place=partial(self._place, spacing_mm=spacing_mm),
+                anatomy_of=self._completed if method == COMPLETE else partial(self._reconstructed, known=look),
                 labels=self.coder.labels,
-                spacing_mm=grid_mm,
+                spacing_mm=self.coder.geometry.spacing_mm,
                 rounds=rounds,
             )
         return Opinion(values, measures, proposals)
@@ -187,22 +183,16 @@ class AnatomyRefiner:
         voxels = int((anatomy & same.all(1, keepdim=True)).sum())
         return Explained(voxels, _overlap(anatomy, labels.foreground(look.anatomy)))
 
-    def _tools(
-        self, method: str, spacing_mm: tuple[float, ...], look: _Look
-    ) -> tuple[Callable[[np.ndarray], Placement], AnatomyOf, tuple[float, ...]]:
-        """Return how a method lays its grid, what anatomy it finds there, and the spacing of the grid's voxels."""
-        completion = self.completion
-        if method == PROJECT or completion is None:
-            known = partial(self._reconstructed, known=look)
-            return lambda mask: self._place(mask, spacing_mm), known, self.coder.geometry.spacing_mm
-        grid_mm = tuple(float(mm) for mm in completion.bundle.configuration.spacing)
-        if method == COMPLETE:
-            return lambda mask: completion.place(mask, spacing_mm), lambda maps, _: completion.complete(maps), grid_mm
-        return lambda mask: completion.place(mask, spacing_mm), self._completed_and_reconstructed, grid_mm
+    @torch.no_grad()
+    def _completed(self, maps: Tensor) -> Tensor:
+        """Return the anatomy that maps are what is left of, soft, on the CPU."""
+        coder, network = self.coder, self.coder.prior.network
+        codes = self.completion.codes(network, coder.labels, maps.to(coder.device), coder.geometry.spacing_mm)
+        return coder.labels.probabilities(network.decoder(codes).float()).cpu()
 
-    def _reconstructed(self, maps: Tensor, _: Placement | None = None, *, known: _Look | None = None) -> Tensor:
+    def _reconstructed(self, maps: Tensor, *, known: _Look) -> Tensor:
         """Return the reconstruction g(f(maps)), soft, on the CPU: the known one, if it is of the same maps."""
-        if known is not None and torch.equal(maps, known.maps):
+        if torch.equal(maps, known.maps):
             return known.anatomy
         return self._coded(maps)[1]
 
@@ -216,20 +206,6 @@ class AnatomyRefiner:
     def _look(self, soft: Tensor, placement: Placement) -> _Look:
         maps = placement.onto_grid(soft[placement.of_maps], beyond=self.coder.labels.background)
         return _Look(maps, *self._coded(maps))
-
-    def _completed_and_reconstructed(self, maps: Tensor, _: Placement) -> Tensor:
-        """Return the reconstruction of what the completion makes of maps of its patch, on that patch."""
-        assert self.completion is not None
-        background = self.coder.labels.background
-        completed = self.completion.complete(maps)
-        anatomy = self.coder.labels.foreground(completed)[0, 0].numpy()
-        if not anatomy.any():
-            return completed
-        inner = self._place(main_pieces(anatomy), tuple(self.completion.bundle.configuration.spacing))
-        on_grid = inner.onto_grid(completed[inner.of_maps], beyond=background)
-        change = self._reconstructed(on_grid) - on_grid
-        completed[inner.of_maps] += inner.onto_box(change, beyond=(0.0,) * completed.shape[1])
-        return completed
 
     def _measures(self, look: _Look) -> dict[str, float]:
         """Return how like its reconstruction a prediction is, and how far its code lies from the training codes."""
@@ -296,11 +272,6 @@ class AnatomyRefiner:
     def order(self) -> tuple[int, ...]:
         """The plans' order of a file's axes."""
         return self.coder.layout.transpose
-
-
-def softened(maps: Tensor) -> Tensor:
-    """Return what hard maps (1, C, Z, Y, X) say of probabilities: half of it themselves, half their neighbourhood."""
-    return 0.5 * (maps + F.avg_pool3d(maps, 3, stride=1, padding=1, count_include_pad=False))
 
 
 def _overlap(first: Tensor, second: Tensor) -> float:

@@ -19,10 +19,10 @@ from acnn_nnunet.fold_prior.case_files import list_labels
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.nnunet.label_files import LabelMap
 from acnn_nnunet.plausibility.command import patients_of_cases
-from acnn_nnunet.refinement.anatomy_refiner import BOTH, COMPLETE, LEFT, PROJECT, AnatomyRefiner
+from acnn_nnunet.refinement.anatomy_refiner import COMPLETE, LEFT, METHODS, AnatomyRefiner
 from acnn_nnunet.refinement.calibration import Calibration, Trial, calibrate
 from acnn_nnunet.refinement.changes import find_changes, values_of_labels
-from acnn_nnunet.refinement.completion import COMPLETION_TRAINER, load_completion
+from acnn_nnunet.refinement.completion import load_completion
 from acnn_nnunet.refinement.guarantee import Guarantee, guarded, load_guard, repair_folder, write_repairs
 from acnn_nnunet.refinement.page import draw_changes, render_calibration_page, render_refinement_page
 from acnn_nnunet.refinement.predictions import PredictionFiles, list_predictions, read_prediction, write_label_map
@@ -34,11 +34,10 @@ from acnn_nnunet.refinement.trials import make_trials
 from acnn_nnunet.shape_prior.prior_file import file_sha256
 
 SECOND_STAGE = "second-stage"
-METHODS = (PROJECT, COMPLETE, BOTH, SECOND_STAGE)
 COMMAND, TABLE_FILE, PAGE_FILE = "refine", "refined.csv", "refined.html"
 CALIBRATION_FILE = "refinement.json"
 ASSUMPTIONS = (
-    "Without a calibration, predictions that hardly resemble their reconstruction (Dice below 0.85) are mended, the "
+    "Without a calibration, predictions that hardly resemble their reconstruction (Dice below 0.87) are mended, the "
     "others changed a little, and what is one piece in the prior's mean shape keeps no islands. --calibrate on the "
     "fold's validation predictions says where this helps."
 )
@@ -49,7 +48,7 @@ class RefineOptions:
     """How predictions are refined.
 
     Attributes:
-        method: one of `METHODS`.
+        method: one of `METHODS`, or a second stage.
         prior_file: the shape prior; None for a second stage.
         second_stage: the model that corrects label maps; None for the other methods.
         calibration_file: a `refinement.json` to refine by; it chooses the method.
@@ -60,7 +59,7 @@ class RefineOptions:
         device: cpu, cuda or mps.
     """
 
-    method: str = PROJECT
+    method: str = COMPLETE
     prior_file: Path | None = None
     second_stage: SecondStageOptions | None = None
     calibration_file: Path | None = None
@@ -151,8 +150,7 @@ def load_anatomy_refiner(options: RefineOptions) -> AnatomyRefiner:
             f"The shape prior {coder.prior.path} is of slices, and refine needs one of volumes: train it on a 3D "
             "configuration; it refines the predictions of 2D models too."
         )
-    completion = load_completion(coder, required=options.method in (COMPLETE, BOTH))
-    refiner = AnatomyRefiner(coder, Recipe.careful(options.method), completion)
+    refiner = AnatomyRefiner(coder, Recipe.careful(options.method), load_completion(coder))
     if options.calibration_file is None:
         return refiner
     return replace(refiner, recipe=read_calibration(options.calibration_file, refiner).recipe)
@@ -176,11 +174,8 @@ def read_calibration(path: Path, refiner: AnatomyRefiner) -> Calibration:
         raise ValueError(
             f"{path} was made with another prior than {refiner.coder.prior.path}: calibrate again with --calibrate GT."
         )
-    if missing := set(calibration.methods) - set(refiner.methods):
-        raise ValueError(
-            f"{path} was made with the method {missing.pop()}, whose network is not there: train it with "
-            f"-tr {COMPLETION_TRAINER}, or calibrate again with --calibrate GT."
-        )
+    if missing := set(calibration.methods) - set(METHODS):
+        raise ValueError(f"{path} chose among methods of an earlier version ({missing.pop()}): calibrate again.")
     return calibration
 
 
@@ -204,7 +199,7 @@ def calibrate_folder(source: Path, output: Path, refiner: AnatomyRefiner, option
     calibration = calibrate(
         trials,
         labels=list(coder.names.values()),
-        methods=refiner.methods,
+        methods=METHODS,
         prior_sha256=coder.prior.sha256,
     )
     make_output_folder(output, source=source)

@@ -25,8 +25,8 @@ ROUNDS = 3
 
 _THICK_AXES = 2.0  # an axis with voxels longer than this many times the shortest is not looked along
 
-AnatomyOf = Callable[[Tensor, Placement], Tensor]
-"""From maps (1, C, …) of a placed grid to those of a plausible anatomy there."""
+AnatomyOf = Callable[[Tensor], Tensor]
+"""From maps (1, C, …) on a placed grid to those of a plausible anatomy there."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def propose(
             break
         placement = place(main_pieces(foreground) | (main & foreground))
         maps = placement.onto_grid(mended[placement.of_maps], beyond=labels.background)
-        anatomy = anatomy_of(maps, placement)
+        anatomy = anatomy_of(maps)
         changes.append(_on_whole(anatomy - maps, placement, soft))
         thick = thick_differences(maps, anatomy, labels, spacing_mm)
         if turn == rounds or not thick.any():

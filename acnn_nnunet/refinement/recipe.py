@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-USUAL_RESEMBLANCE = 0.85
+USUAL_RESEMBLANCE = 0.87
 """Dice of a prediction and its reconstruction from which on it passes for usual, where no calibration knows better."""
 
-USUAL_SHARE, UNUSUAL_SHARE = 0.25, 0.5
+USUAL_SHARE, UNUSUAL_SHARE = 0.25, 0.75
 """Of thin changes: below one half, a boundary moves only where the anatomy is surer than the prediction."""
 
 

@@ -7,25 +7,33 @@ from acnn_nnunet.refinement.segmentation_errors import draw_errors
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 
 # Shares of the anatomy's extent; a slice that is dropped or moved is one of the first axis, the host's slice axis.
-THICKEST_SLAB, FARTHEST_MOVE, DROPPED_SHARE, LARGEST_ISLAND = 0.35, 0.15, 0.3, 0.3
-_BOUNDARY_STRENGTH = 0.5
-_EACH = 0.5  # probability of each defect
+THICKEST_SLAB, FARTHEST_MOVE, DROPPED_SHARE, LARGEST_ISLAND, LONGEST_END = 0.4, 0.1, 0.4, 0.3, 0.4
+_BOUNDARY_STRENGTH = 0.45
+_COARSENESS = (4, 16)  # voxels of the boundaries' wandering, from and below
+_WANDERING = 0.75  # share of the samples whose boundaries wander
+_SHORT = 20  # voxels of a grid along thick slices
+_SMOOTHINGS = (3, 5, 7)  # voxels that boundaries are averaged over; along short axes of the grid 3
+_EACH = 0.35  # probability of each defect
 
 
 def draw_structural_errors(maps: Tensor, labels: LabelSpace) -> Tensor:
     """Return hard maps (B, C, …) of label maps: slabs and slices missing or moved, islands, wandering boundaries.
 
-    Each sample draws each kind with a probability of one half.
+    Boundaries wander in three of four samples; each other defect is drawn by itself, and there may be none.
 
     Args:
         maps: (B, C, …) in 0…1.
         labels: meaning of the channels.
     """
-    wandering = draw_errors(maps, labels, strength=_BOUNDARY_STRENGTH)
+    smoothing = _SMOOTHINGS[_draw(0, len(_SMOOTHINGS))] if min(maps.shape[2:]) > _SHORT else _SMOOTHINGS[0]
+    wandering = draw_errors(
+        maps, labels, strength=_BOUNDARY_STRENGTH, coarseness=_draw(*_COARSENESS), smoothing=smoothing
+    )
+    hard = labels.hardened(maps)
     return torch.stack(
         [
-            spoil(sample if _by_chance(_EACH) else hard, labels)
-            for sample, hard in zip(wandering, labels.hardened(maps), strict=True)
+            spoil(first if _by_chance(_WANDERING) else second, labels)
+            for first, second in zip(wandering, hard, strict=True)
         ]
     )
 
@@ -35,7 +43,7 @@ def spoil(maps: Tensor, labels: LabelSpace) -> Tensor:
     box = _extent(labels.foreground(maps[None])[0, 0])
     if box is None:
         return maps
-    for defect in (_move_slices, _remove_slab, _drop_slices, _add_island):
+    for defect in (_move_slices, _remove_slab, _drop_slices, _add_island, _cut_end):
         maps = defect(maps, box, labels) if _by_chance(_EACH) else maps
     return maps
 
@@ -48,8 +56,16 @@ def _remove_slab(maps: Tensor, box: list[tuple[int, int]], labels: LabelSpace) -
     return _emptied(maps, axis, range(max(0, start), min(maps.shape[1 + axis], start + thickness)), labels)
 
 
+def _cut_end(maps: Tensor, box: list[tuple[int, int]], labels: LabelSpace) -> Tensor:
+    axis = _draw(0, len(box))
+    low, high = box[axis]
+    length = 1 + int(LONGEST_END * float(torch.rand(())) * (high - low))
+    return _emptied(maps, axis, range(low, low + length) if _by_chance(0.5) else range(high - length, high), labels)
+
+
 def _drop_slices(maps: Tensor, box: list[tuple[int, int]], labels: LabelSpace) -> Tensor:
-    lost = (torch.rand(box[0][1] - box[0][0]) < DROPPED_SHARE).nonzero().flatten() + box[0][0]
+    share = DROPPED_SHARE * torch.rand(())
+    lost = (torch.rand(box[0][1] - box[0][0]) < share).nonzero().flatten() + box[0][0]
     return _emptied(maps, 0, lost.tolist(), labels)
 
 

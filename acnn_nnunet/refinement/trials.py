@@ -8,7 +8,7 @@ import torch
 
 from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, score_masks
 from acnn_nnunet.files.geometry import Geometry
-from acnn_nnunet.refinement.anatomy_refiner import AnatomyRefiner
+from acnn_nnunet.refinement.anatomy_refiner import METHODS, AnatomyRefiner
 from acnn_nnunet.refinement.calibration import Trial
 from acnn_nnunet.refinement.changes import values_of_labels
 from acnn_nnunet.refinement.choices import choices_of
@@ -35,9 +35,9 @@ def make_trials(
             continue
         labels = list(refiner.coder.names.values())
         resemblance, choices = opinion.measures["resemblance"], choices_of(labels)
-        scores = np.full((2, len(labels), len(refiner.methods), len(choices)), np.nan)
+        scores = np.full((2, len(labels), len(METHODS), len(choices)), np.nan)
         known: dict[str, np.ndarray] = {}  # several choices may come to the same
-        for m, method in enumerate(refiner.methods):
+        for m, method in enumerate(METHODS):
             for k, choice in enumerate(choices):
                 step = choice.step(method, resemblance)
                 if str(step) not in known:

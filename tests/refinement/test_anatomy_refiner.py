@@ -1,13 +1,15 @@
 """One prediction on the grid of a phantom's prior and back."""
 
+from functools import cache
+
 import numpy as np
 import pytest
-import torch
 from phantom_prior import PATCH, SPACING_MM, write_phantom_prior, write_raw
 
 from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.nnunet.label_files import LabelFileReader
-from acnn_nnunet.refinement.anatomy_refiner import KEPT, LEFT, REFINED, AnatomyRefiner, softened
+from acnn_nnunet.refinement.anatomy_refiner import COMPLETE, KEPT, LEFT, PROJECT, REFINED, AnatomyRefiner
+from acnn_nnunet.refinement.completion import fit_completion
 from acnn_nnunet.refinement.predictions import Prediction
 from acnn_nnunet.refinement.recipe import Band, Mix, Recipe, Step
 from acnn_nnunet.shape_prior.grids.roi_box import RoiBox
@@ -40,8 +42,15 @@ def soft(values, certainty=0.98):
     return certainty * hard + (1 - certainty) / 4
 
 
-def refiner(coder, weight=0.5):
-    return AnatomyRefiner(coder, Recipe((Band(1.0, Step("project", Mix(weight, thick=weight > 0))),)))
+@cache
+def completion_of_prior(path):
+    coder = load_coder(path)
+    return fit_completion(coder.prior.network, coder.labels, coder.geometry.spacing_mm, samples=200)
+
+
+def refiner(coder, weight=0.5, method=PROJECT):
+    recipe = Recipe((Band(1.0, Step(method, Mix(weight, thick=weight > 0))),))
+    return AnatomyRefiner(coder, recipe, completion_of_prior(coder.prior.path))
 
 
 def test_an_empty_prediction_is_left(coder, values):
@@ -67,18 +76,21 @@ def test_without_weight_the_prediction_stays_and_loses_islands_alone(coder, valu
 def test_a_recipe_may_leave_a_prediction(coder, values):
     recipe = Recipe((Band(0.0, Step("project")), Band(1.0, None)))
 
-    refined = AnatomyRefiner(coder, recipe).refine(Prediction(values, SPACING_MM))
+    refined = AnatomyRefiner(coder, recipe, completion_of_prior(coder.prior.path)).refine(
+        Prediction(values, SPACING_MM)
+    )
 
     assert (refined.status, refined.reason) == (KEPT, "the calibration expects no gain")
     np.testing.assert_array_equal(refined.values, values)
 
 
-def test_a_missing_slice_is_filled_in(coder, values):
+@pytest.mark.parametrize("method", [PROJECT, COMPLETE])
+def test_a_missing_slice_is_filled_in(coder, values, method):
     slices = np.flatnonzero(values.any(axis=(1, 2)))
     spoilt = values.copy()
     spoilt[slices[len(slices) // 2]] = 0
 
-    refined = refiner(coder).refine(Prediction(spoilt, SPACING_MM, soft(spoilt, 0.9)))
+    refined = refiner(coder, method=method).refine(Prediction(spoilt, SPACING_MM, soft(spoilt, 0.9)))
 
     missing = slices[len(slices) // 2]
     assert np.count_nonzero(refined.values[missing]) > 0.5 * np.count_nonzero(values[missing])
@@ -135,15 +147,3 @@ def test_what_nothing_resembles_is_left(coder, values):
     assert refined.status == LEFT
     assert "nothing in the prior resembles it" in refined.reason
     np.testing.assert_array_equal(refined.values, comb)
-
-
-def test_hard_maps_are_softened_at_their_boundary_only():
-    maps = torch.zeros(1, 2, 5, 5, 5)
-    maps[:, 0], maps[:, 1, :, :, :2], maps[:, 0, :, :, :2] = 1, 1, 0
-
-    soft_maps = softened(maps)
-
-    torch.testing.assert_close(soft_maps.sum(1), torch.ones(1, 5, 5, 5))
-    # Of the 27 voxels around one next to the boundary 9 are the other class.
-    assert soft_maps[0, 1, 2, 2, 1].item() == pytest.approx(1 - 0.5 / 3)
-    assert soft_maps[0, 1, 2, 2, 4].item() == 0

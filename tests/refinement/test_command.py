@@ -11,7 +11,7 @@ import SimpleITK as sitk  # noqa: N813 - as everyone writes it
 from phantom_prior import write_phantom_prior, write_raw
 
 from acnn_nnunet.cli import main
-from acnn_nnunet.refinement import command
+from acnn_nnunet.refinement import command, completion
 
 CASES = 5
 
@@ -24,6 +24,11 @@ def raw(tmp_path_factory):
 @pytest.fixture(scope="module")
 def prior(raw, tmp_path_factory):
     return write_phantom_prior(raw, tmp_path_factory.mktemp("results"), steps=60)
+
+
+@pytest.fixture(autouse=True)
+def few_samples(monkeypatch):
+    monkeypatch.setattr(completion, "SAMPLES", 100)
 
 
 @pytest.fixture
@@ -244,6 +249,9 @@ def test_a_calibration_is_made_and_refines_and_its_misuse_is_refused(raw, prior,
     file = calibrated / "refinement.json"
     assert run(many, "--prior", prior, "-o", tmp_path / "out", "--calibration", file) == 0
     assert "Without a calibration" not in capsys.readouterr().out
+    file.write_text(json.dumps({**json.loads(file.read_text()), "methods": ["complete+project"]}))
+    assert run(many, "--prior", prior, "-o", tmp_path / "out1", "--calibration", file) == 1
+    assert "chose among methods of an earlier version (complete+project)" in capsys.readouterr().err
     file.write_text(json.dumps({**json.loads(file.read_text()), "prior_sha256": "0"}))
     assert run(many, "--prior", prior, "-o", tmp_path / "out2", "--calibration", file) == 1
     assert "was made with another prior" in capsys.readouterr().err

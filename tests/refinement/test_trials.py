@@ -8,6 +8,7 @@ from acnn_nnunet.fold_prior.coder import load_coder
 from acnn_nnunet.nnunet.label_files import LabelFileReader
 from acnn_nnunet.refinement.anatomy_refiner import AnatomyRefiner
 from acnn_nnunet.refinement.choices import choices_of
+from acnn_nnunet.refinement.completion import fit_completion
 from acnn_nnunet.refinement.predictions import Prediction
 from acnn_nnunet.refinement.recipe import Recipe
 from acnn_nnunet.refinement.trials import make_trials, score_labels, spoilt_copy
@@ -17,8 +18,9 @@ from acnn_nnunet.refinement.trials import make_trials, score_labels, spoilt_copy
 def refiner(tmp_path_factory):
     raw = write_raw(tmp_path_factory.mktemp("raw"), cases=6)
     coder = load_coder(write_phantom_prior(raw, tmp_path_factory.mktemp("results"), steps=40))
+    completion = fit_completion(coder.prior.network, coder.labels, coder.geometry.spacing_mm, samples=60)
     values = LabelFileReader("SimpleITKIO").read(sorted((raw / "labelsTr").glob("*.nii.gz"))[0]).values
-    return AnatomyRefiner(coder, Recipe.careful("project")), values
+    return AnatomyRefiner(coder, Recipe.careful("project"), completion), values
 
 
 def test_an_empty_prediction_gives_no_trial(refiner):
@@ -34,7 +36,7 @@ def test_a_right_prediction_cannot_gain(refiner):
     clean, *_ = make_trials(refiner, Prediction(values, SPACING_MM), values, case="a", unit="patient")
 
     assert (clean.unit, clean.spoilt) == ("patient", False)
-    assert clean.dice.shape == (3, 1, len(choices_of("abc")))
+    assert clean.dice.shape == (3, 2, len(choices_of("abc")))
     np.testing.assert_array_equal(clean.dice[..., 0], 1)
     np.testing.assert_array_equal(clean.hausdorff_mm[..., 0], 0)
     assert (clean.gains <= 0).all()

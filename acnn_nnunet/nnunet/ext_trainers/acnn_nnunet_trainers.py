@@ -11,7 +11,6 @@ try:
         ACNNTrainer,
         AESegMTrainer,
         AESegTrainer,
-        ShapeCompletionTrainer,
         ShapePriorTrainer,
         SRCNNTrainer,
         SRTrainer,

@@ -11,7 +11,7 @@ import pandas as pd
 from acnn_nnunet.evaluation.masks.scores import largest_component
 from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
 from acnn_nnunet.fold_prior.coder import load_coder
-from acnn_nnunet.refinement.anatomy_refiner import PROJECT, AnatomyRefiner
+from acnn_nnunet.refinement.anatomy_refiner import COMPLETE, METHODS, AnatomyRefiner
 from acnn_nnunet.refinement.calibration import Calibration, calibrate
 from acnn_nnunet.refinement.completion import load_completion
 from acnn_nnunet.refinement.predictions import Prediction
@@ -38,7 +38,7 @@ class Evaluation:
     def __init__(self, place: Workplace, store: Path, prior: Path, network: str, seed: int):
         self.place, self.store, self.network, self.seed = place, store, network, seed
         coder = load_coder(prior)
-        self.refiner = AnatomyRefiner(coder, Recipe.careful(PROJECT), load_completion(coder, required=False))
+        self.refiner = AnatomyRefiner(coder, Recipe.careful(COMPLETE), load_completion(coder))
         self.labels = list(coder.names.values())
         self.seconds: list[float] = []
 
@@ -49,9 +49,7 @@ class Evaluation:
             prediction = self.prediction(case, "clean")
             if prediction is not None:
                 trials += make_trials(self.refiner, prediction, self.truth(case), case=case, unit=self.place.unit(case))
-        return calibrate(
-            trials, labels=self.labels, methods=self.refiner.methods, prior_sha256=self.refiner.coder.prior.sha256
-        )
+        return calibrate(trials, labels=self.labels, methods=METHODS, prior_sha256=self.refiner.coder.prior.sha256)
 
     def rows(self, case: str, kind: str, calibration: Calibration | None) -> Iterator[dict[str, str]]:
         """Yield the scores of each arm and label of an image; none where it is not predicted."""
@@ -75,8 +73,8 @@ class Evaluation:
         start = time.process_time()
         refined = self.refiner.refine(prediction).values
         self.seconds.append(time.process_time() - start)
-        yield PROJECT, refined
-        recipes = {method: Recipe.careful(method) for method in self.refiner.methods if method != PROJECT}
+        yield COMPLETE, refined
+        recipes = {method: Recipe.careful(method) for method in METHODS if method != COMPLETE}
         if calibration is not None:
             recipes[CALIBRATED] = calibration.recipe
         for arm, recipe in recipes.items():

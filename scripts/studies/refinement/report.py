@@ -15,9 +15,8 @@ RESAMPLES = 2000
 ARM_TITLES = {
     NONE: "not refined",
     LARGEST: "largest components",
-    "project": "`project`",
     "complete": "`complete`",
-    "complete+project": "`complete+project`",
+    "project": "`project`",
     CALIBRATED: "with a calibration",
 }
 INTRODUCTION = """# Does refining help?
@@ -111,12 +110,12 @@ def _pathologies(scores: pd.DataFrame) -> list[str]:
     groups = sorted(set(scores["pathology"]) - {""})
     if not groups:
         return []
-    lines = ["Dice of `project` against not refined, by pathology:", "", "| group | clean | corrupted | TorchIO |"]
+    lines = ["Dice of `complete` against not refined, by pathology:", "", "| group | clean | corrupted | TorchIO |"]
     lines.append("|---|---|---|---|")
     for name in groups:
         cells = []
         for group in GROUPS:
             own = scores[(scores["pathology"] == name) & (scores["group"] == group)]
-            cells.append(_against(own, "project", NONE)[0] if len(own) else "–")
+            cells.append(_against(own, "complete", NONE)[0] if len(own) else "–")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return [*lines, ""]
