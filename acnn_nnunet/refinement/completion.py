@@ -251,7 +251,8 @@ def _padded(maps: Tensor, labels: LabelSpace) -> Tensor:
     around = [each for margin in reversed(margins) for each in (margin, margin)]  # F.pad begins with the last axis
     padded = F.pad(maps, around)
     empty = torch.ones_like(padded[:1, :1], dtype=torch.bool)
-    empty[(slice(None), slice(None), *inside)] = False
+    of_maps = (slice(None), slice(None), *inside)
+    empty[of_maps] = False
     background = maps.new_tensor(labels.background).view(1, -1, *(1,) * (maps.ndim - 2))
     return torch.where(empty, background, padded)
 
