@@ -68,7 +68,7 @@ TRAININGS = {
     "sr_b2": Training(HR_ID, THICK_IN_TWOS, "SRTrainer", MOTION),
     "acnn_sr_b2": Training(HR_ID, THICK_IN_TWOS, "ACNNSRTrainer", MOTION, prior="all"),
     "sr_cnn_b2": Training(HR_ID, THICK_IN_TWOS, "SRCNNTrainer", MOTION),
-    "pairs_b2": Training(HR_ID, THICK_IN_TWOS, "SubPixelSegTrainer", {"pair_share": 1}),
+    "pairs_b2": Training(HR_ID, THICK_IN_TWOS, "SubPixelSegTrainer", {"pair_share": 1}, iterations_of="sub_pixel_b2"),
     "mixed_b2": Training(HR_ID, THICK_IN_TWOS, "SubPixelSegTrainer", {**MIXED, "factors": "4,5,6"}),
     **{
         f"factor_{k}_b2": Training(HR_ID, THICK_IN_TWOS, "SubPixelSegTrainer", {**MIXED, "factors": k})
@@ -138,13 +138,13 @@ ARMS_OF_EQUAL_TIME = {
     "ae_seg_m": Arm("AE-Seg-M: its larger autoencoder", "ae_m", "refined", source="sub_pixel"),
     "ae_seg_b2": Arm("AE-Seg on 3D-Seg in batches of two", "ae", "refined", source="sub_pixel_b2"),
     "ae_seg_m_b2": Arm("AE-Seg-M on 3D-Seg in batches of two", "ae_m", "refined", source="sub_pixel_b2"),
+    "pairs_b2": Arm("3D-Seg, batches of two, registered pairs alone", "pairs_b2", "stack"),
 }
 ARMS = {
     **ARMS_OF_EQUAL_TIME,
     "sr_cnn_b2": Arm("SR-CNN, batches of two", "sr_cnn_b2", "stack", image=True),
     "sr_b2": Arm("SR, batches of two", "sr_b2", "stack", image=True),
     "acnn_sr_b2": Arm("ACNN-SR, batches of two", "acnn_sr_b2", "stack", image=True),
-    "pairs_b2": Arm("3D-Seg, real pairs alone", "pairs_b2", "stack"),
     "mixed_b2": Arm("3D-Seg, one network for factors 4 to 6", "mixed_b2", "stack", tests=tuple(MIXED_TESTS)),
     **{
         f"factor_{k}_b2": Arm(f"3D-Seg, factor {k} alone", f"factor_{k}_b2", "stack", tests=(f"mixed{k}",))
@@ -156,3 +156,10 @@ ARMS = {
     ),
 }
 SEEDLESS = tuple(name for name, arm in ARMS.items() if arm.kind in ("interpolation", "decoded"))
+
+
+def trainings_of(arms: list[str]) -> list[str]:
+    """Return what has to be trained for these arms, and for those that they begin with."""
+    sources = [ARMS[arm].source for arm in arms]
+    needed = {ARMS[name].training for name in (*arms, *sources) if name is not None}
+    return sorted(name for name in needed if name is not None)

@@ -15,24 +15,20 @@ from acnn_nnunet.files.safe_writes import write_json
 from scripts.studies.host_folders import ROOT
 from scripts.studies.thick_slices.arms import (
     COMMON_SETTINGS,
-    FOLD,
-    HR_ID,
     INTERPOLATED_ID,
     MIXED_ID,
     SEEDLESS,
     STACKS_ID,
     TRAININGS,
+    trainings_of,
 )
 from scripts.studies.thick_slices.convergence import is_flat, read_log, unlearnt_labels
-from scripts.studies.thick_slices.images import write_pair
 from scripts.studies.thick_slices.workplace import (
     BATCH_SIZES,
-    FACTOR,
     HR,
-    THICK,
+    NO_PAIRS,
     Workplace,
     results_in,
-    trainings_of,
 )
 
 LOSSES = ("ce_per_class", "dice_ce")
@@ -85,29 +81,6 @@ class ConvergedWorkplace(Workplace):
     ):
         super().__init__(folder, results, prior_epochs=prior_epochs, device=device)
         self.loss, self.lengths, self.iterations = loss, lengths, iterations
-
-    def link_raw(self, source: Path) -> Path:
-        """Return the dataset's folder among the raw ones: links to what it holds, beside which pairs have room."""
-        folder = self.folder / "raw" / source.name
-        folder.mkdir(exist_ok=True)
-        for name in ("imagesTr", "labelsTr", "dataset.json"):
-            if not (folder / name).exists():
-                (folder / name).symlink_to(source / name)
-        return folder
-
-    def plan_hr(self, source: Path, arms: list[str], processes: int) -> None:
-        """Plan the configurations of thick slices, with registered pairs of the training cases where an arm has them.
-
-        All other trainings leave the pairs out.
-        """
-        if any(TRAININGS[name].settings.get("pair_share") for name in trainings_of(arms)):
-            splits = json.loads((self.preprocessed(HR_ID) / "splits_final.json").read_text())
-            for case in splits[FOLD]["train"]:
-                image = source / "imagesTr" / f"{case}_0000.nii.gz"
-                write_pair(image, source / "imagesTr_lr" / image.name)
-        options = f"-c {HR} -n {THICK} --register -np {processes}"
-        self.command(f"acnn-nnunet plan-hr {HR_ID} --factor {FACTOR} {options}")
-        self.write_batches_of_two()
 
     def tests_of(self, arms: list[str]) -> list[str]:
         """Return the sets of stacks that these arms are tested on: ones that did not move only for pairs."""
@@ -191,7 +164,7 @@ class ConvergedWorkplace(Workplace):
     ) -> str:
         """Write a training's configuration by the command that a user would type, and return its name."""
         training = TRAININGS[name]
-        settings = {**COMMON_SETTINGS, "pair_share": 0, **training.settings, "seed": seed}
+        settings = {**COMMON_SETTINGS, **NO_PAIRS, **training.settings, "seed": seed}
         settings["segmentation_loss"] = self.loss
         settings |= {"num_epochs": epochs or self.lengths[0], "num_iterations_per_epoch": iterations}
         validation = max(1, iterations // ITERATIONS_PER_VALIDATION)

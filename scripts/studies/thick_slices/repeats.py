@@ -57,6 +57,12 @@ def count_folder(folder: Path, *, nifti_axis: int | None = None) -> dict[str, Re
     return found
 
 
+def count_all(folder: Path) -> list[int]:
+    """Return how many neighbouring slices of a folder's label maps both have foreground, and how many are the same."""
+    total = sum(count_folder(folder).values(), Repeats())
+    return [total.neighbours, total.same]
+
+
 def main() -> None:
     """Print the repeats of each case, and of all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -46,6 +46,7 @@ PAIRS: Pairs = (
     ("acnn_sub_pixel_motion_b2", "sub_pixel_motion_b2", (-0.005, 0.05)),
     ("acnn_sub_pixel_motion_b2", "unet_interpolated", (0.0, 0.0)),
     ("acnn_sub_pixel_motion_b2", "ae_seg_m_b2", None),
+    ("pairs_b2", "sub_pixel_b2", None),
     ("ae_seg_b2", "sub_pixel_b2", None),
     ("ae_seg_m_b2", "sub_pixel_b2", None),
     ("acnn_sub_pixel_steps", "sub_pixel", (-0.005, 0.05)),

@@ -32,6 +32,7 @@ from scripts.studies.thick_slices.arms import (
     TRAININGS,
     Arm,
     Training,
+    trainings_of,
 )
 from scripts.studies.thick_slices.images import (
     FACTOR,
@@ -41,11 +42,12 @@ from scripts.studies.thick_slices.images import (
     TESTS,
     crop_folder,
     write_interpolated_dataset,
+    write_pair,
     write_stack,
     write_stack_labels,
     write_stacks_dataset,
 )
-from scripts.studies.thick_slices.repeats import Repeats, count_folder
+from scripts.studies.thick_slices.repeats import count_all
 
 RESULTS = ROOT / "benchmarks" / "thick_slices"
 PAGE = ROOT / "docs" / "evidence" / "thick_slices.md"
@@ -60,6 +62,7 @@ NAMES = {
 BASES = {HR_ID: "3d_fullres", INTERPOLATED_ID: "3d_fullres", STACKS_ID: "2d", MIXED_ID: "3d_fullres"}
 LOADERS = {"ShapePriorTrainer": 6}  # processes that load a training's batches on a GPU; 1 for all others
 CALIBRATION = "calibration.json"
+NO_PAIRS = {"pair_share": 0}  # of all trainings that do not say otherwise
 LABEL_SCORES, IMAGE_SCORES = "cases", "images"
 
 
@@ -107,9 +110,29 @@ class Workplace(HostFolders):
         self.write_configurations(dataset_id, BASES[dataset_id])
         self.write_splits(dataset_id)
 
+    def link_raw(self, source: Path) -> Path:
+        """Return the dataset's folder among the raw ones: links to what it holds, beside which pairs have room."""
+        folder = self.folder / "raw" / source.name
+        if folder.is_symlink():  # pairs would be written into the data
+            folder.unlink()
+        folder.mkdir(exist_ok=True)
+        for name in ("imagesTr", "labelsTr", "dataset.json"):
+            if not (folder / name).exists():
+                (folder / name).symlink_to(source / name)
+        return folder
+
     def plan_hr(self, source: Path, arms: list[str], processes: int) -> None:
-        """Plan the configurations of thick slices."""
-        self.command(f"acnn-nnunet plan-hr {HR_ID} --factor {FACTOR} -c {HR} -n {THICK}")
+        """Plan the configurations of thick slices, with registered pairs of the training cases where an arm has them.
+
+        All other trainings leave the pairs out.
+        """
+        if any(TRAININGS[name].settings.get("pair_share") for name in trainings_of(arms)):
+            splits = json.loads((self.preprocessed(HR_ID) / "splits_final.json").read_text())
+            for case in splits[FOLD]["train"]:
+                image = source / "imagesTr" / f"{case}_0000.nii.gz"
+                write_pair(image, source / "imagesTr_lr" / image.name)
+        options = f"-c {HR} -n {THICK} --register -np {processes}"
+        self.command(f"acnn-nnunet plan-hr {HR_ID} --factor {FACTOR} {options}")
         self.write_batches_of_two()
 
     def tests_of(self, arms: list[str]) -> list[str]:
@@ -207,8 +230,8 @@ class Workplace(HostFolders):
         predictions = {test: self.predict(name, seed, test) for test in self.tests_of([name])}
         scores = pd.concat([self.score(arm, folder, test) for test, folder in predictions.items()])
         if arm.on_stacks:
-            run["repeats"] = {test: repeats_of(folder) for test, folder in predictions.items()}
-            run["true_repeats"] = {test: repeats_of(self.stack_labels(test)) for test in predictions}
+            run["repeats"] = {test: count_all(folder) for test, folder in predictions.items()}
+            run["true_repeats"] = {test: count_all(self.stack_labels(test)) for test in predictions}
         with self.locked("benchmark"):
             results_in(self.results).add(run, {IMAGE_SCORES if arm.image else LABEL_SCORES: scores})
         print(f"{name}, seed {seed}: added to {self.results}")
@@ -264,7 +287,7 @@ class Workplace(HostFolders):
     def configured(self, name: str, seed: int, *, iterations: int) -> str:
         """Write a training's configuration by the command that a user would type, and return its name."""
         training = TRAININGS[name]
-        settings = {**COMMON_SETTINGS, **training.settings, "seed": seed, "num_epochs": NUM_EPOCHS}
+        settings = {**COMMON_SETTINGS, **NO_PAIRS, **training.settings, "seed": seed, "num_epochs": NUM_EPOCHS}
         settings |= {"num_iterations_per_epoch": iterations, "num_val_iterations_per_epoch": 1}
         settings |= self.prior_of(training)
         configuration = self.configuration_of(name, seed)
@@ -323,16 +346,3 @@ class Workplace(HostFolders):
     def host_folder(self, dataset_id: int, trainer: str, configuration: str) -> Path:
         """Return where the host puts a training."""
         return self.trainer_folder(NAMES[dataset_id], trainer, configuration, FOLD)
-
-
-def trainings_of(arms: list[str]) -> list[str]:
-    """Return what has to be trained for these arms, and for those that they begin with."""
-    sources = [ARMS[arm].source for arm in arms]
-    needed = {ARMS[name].training for name in (*arms, *sources) if name is not None}
-    return sorted(name for name in needed if name is not None)
-
-
-def repeats_of(folder: Path) -> list[int]:
-    """Return how many neighbouring slices of a folder's label maps both have foreground, and how many are the same."""
-    total = sum(count_folder(folder).values(), Repeats())
-    return [total.neighbours, total.same]

@@ -64,6 +64,7 @@ def test_all_seeds_of_a_run_and_no_run_twice(place, monkeypatch):
 def test_the_raw_folder_has_room_for_pairs(place, tmp_path):
     source = tmp_path / "elsewhere" / "Dataset004_Hippocampus"
     (source / "imagesTr").mkdir(parents=True)
+    (tmp_path / "raw" / source.name).symlink_to(source)
     link = place.link_raw(source)
     (link / "imagesTr_lr").mkdir()
     assert (link / "imagesTr").resolve() == source / "imagesTr"
