@@ -55,6 +55,8 @@ def write_converged_report(results: Path, page: Path) -> None:
     for loss in LOSSES:
         if runs := load_runs(results / loss):
             parts += [f"## {loss}", target_table(runs), *tables(runs)]
+    if len(parts) == 1:
+        parts.append("**No arm has been trained yet: none of this study's targets is measured.**")
     if (path := results / FILE).is_file():
         parts.append(resampling_section(json.loads(path.read_text())))
     write_text(page, "\n\n".join(parts) + "\n")

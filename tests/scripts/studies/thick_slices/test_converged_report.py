@@ -1,6 +1,7 @@
 """The page at convergence says what the runs say of each target; differences derived by hand."""
 
 import itertools
+import json
 
 import pandas as pd
 import pytest
@@ -87,6 +88,16 @@ def test_pairs_repeats_and_one_network(page):
     assert "factor 4: -0.0030, factor 5: -0.0100, factor 6: +0.0100: missed" in text
     assert "| true labels | | 1 of 50 | 1 of 50 | 1 of 50 | |" in text
     assert "| 5 | 1 | 0.780 | 0.790 | -0.0100 |" in text
+
+
+def test_nothing_trained_is_said_and_what_resampling_repeats(page):
+    folder, written = page
+    folder.parent.mkdir()
+    found = {"cases": 3, "true": [40, 0], "planned": [40, 10], "dice": 0.75}
+    (folder.parent / report.FILE).write_text(json.dumps(found))
+    text = written()
+    assert "No arm has been trained yet" in text
+    assert "in 10 of 40 neighbouring slices (25%, 3 hippocampi)" in text
 
 
 def test_images(page):
