@@ -1,0 +1,29 @@
+from scripts.studies.refinement.tried import GUARANTEE_FILE, SELECTION_FILE, guarantee_section, selection_section
+
+
+def test_nothing_was_recorded(tmp_path):
+    assert selection_section(tmp_path) == guarantee_section(tmp_path) == ""
+
+
+def test_what_was_tried_has_a_table_per_dataset_and_gaps(tmp_path):
+    lines = ["dataset,tried,kind,cases,dice,hausdorff_mm", "a,none,clean,2,0.5,3", "a,none,slab,2,0.25,9"]
+    lines += ["a,mine,slab,2,0.75,4.126", "b,none,clean,1,1,0"]
+    (tmp_path / SELECTION_FILE).write_text("\n".join(lines) + "\n")
+
+    said = selection_section(tmp_path)
+
+    assert "| a | clean | slab |" in said
+    assert "| none | 0.5000 / 3.00 | 0.2500 / 9.00 |" in said
+    assert "| mine | – | 0.7500 / 4.13 |" in said
+    assert "| b | clean |" in said
+
+
+def test_the_guarantee_counts_slices_and_hearts_per_kind(tmp_path):
+    names = "kind,case,slices,broken_predicted,broken_refined,broken_guaranteed,left,dice_refined,dice_guaranteed,"
+    names += "hausdorff_refined,hausdorff_guaranteed,seconds"
+    rows = ["clean,x,9,3,2,0,False,0.5,0.4,10,8,0.5", "clean,y,7,1,1,1,True,0.7,0.7,20,20,1.5"]
+    (tmp_path / GUARANTEE_FILE).write_text("\n".join([names, *rows]) + "\n")
+
+    said = guarantee_section(tmp_path)
+
+    assert "| clean | 2 | 16 | 4 | 3 | 1 | 1 | 0.6000 | 0.5500 | 15.00 | 14.00 | 1.00 | 1.50 |" in said
