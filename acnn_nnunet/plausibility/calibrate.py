@@ -11,10 +11,8 @@ from acnn_nnunet.plausibility.calibration import (
     Calibration,
     StructureCalibration,
     expecting,
-    scores_for,
-    with_verdict,
 )
-from acnn_nnunet.plausibility.estimates import HeldOut, StructureEstimator, fit_structure
+from acnn_nnunet.plausibility.estimates import HeldOut, StructureEstimator, fit_structure, patients_needed
 from acnn_nnunet.plausibility.measures import (
     judge_flags,
     judge_intervals,
@@ -23,6 +21,7 @@ from acnn_nnunet.plausibility.measures import (
     reviews,
     worst_tenth,
 )
+from acnn_nnunet.plausibility.novelty import fit_novelty, novelty_scores
 from acnn_nnunet.plausibility.scores import scores_of
 from acnn_nnunet.plausibility.table import SCORED, Estimate, PlausibilityRow
 
@@ -69,7 +68,7 @@ def calibrate(
     for name in scored[0].structures:
         names = (*structure_scores, *case_scores)
         known = [row for row in scored if row.structures[name].present and row.structures[name].dice is not None]
-        if reason := _too_few(name, known, scored):
+        if reason := _too_few(name, known, scored, units, level):
             left_out[name] = reason
             continue
         structures[name], held_out[name] = _calibrate_structure(
@@ -77,12 +76,22 @@ def calibrate(
         )
     if not structures:
         raise ValueError(f"No structure can be calibrated: {'; '.join(left_out.values())}.")
+    novelty, novelties = fit_novelty(scored, units, names=list(structures), scores=novelty_scores(sources))
     calibration = Calibration(
-        structures, tuple(sources), level, recall, case_bad_dice, 0.0, prior_sha256, tuple(rules), left_out=left_out
+        structures,
+        tuple(sources),
+        level,
+        recall,
+        case_bad_dice,
+        0.0,
+        prior_sha256,
+        tuple(rules),
+        left_out=left_out,
+        novelty=novelty,
     )
-    judged = _judged_held_out(calibration, scored, held_out)
+    judged = _judged_held_out(calibration, scored, held_out, novelties)
     calibration = replace(calibration, threshold=_case_threshold(judged, case_bad_dice, recall))
-    judged = _judged_held_out(calibration, scored, held_out)
+    judged = _judged_held_out(calibration, scored, held_out, novelties)
     alone = _alone(scored, units, sources, structures, level) if len(sources) > 1 else {}
     measured = {**measure(judged, case_bad_dice, patients=len(set(units.values()))), "alone": alone}
     by_case = {row.case: row for row in judged}
@@ -111,6 +120,7 @@ def measure(rows: Sequence[PlausibilityRow], bad_dice: float, *, patients: int) 
         "patients": patients,
         **judge_order(plausibility, dice, hausdorff_mm),
         **judge_flags(np.array([bool(row.flagged) for row in rows]), dice <= bad_dice),
+        "unusual_share": float(np.mean([bool(row.unusual) for row in rows])),
         "reviews": found,
         "review_sentence": review_sentence(found),
     }
@@ -132,12 +142,21 @@ def _check(rows: Sequence[PlausibilityRow], units: Mapping[str, str], *, bad_dic
     return worst_tenth(dice) if bad_dice is None else bad_dice
 
 
-def _too_few(name: str, known: Sequence[PlausibilityRow], scored: Sequence[PlausibilityRow]) -> str:
+def _too_few(
+    name: str,
+    known: Sequence[PlausibilityRow],
+    scored: Sequence[PlausibilityRow],
+    units: Mapping[str, str],
+    level: float,
+) -> str:
     """Return why a structure cannot be calibrated; empty if it can."""
     if not any(row.structures[name].dice is not None for row in scored):
         return f"no calibration case has {name}"
     if len(known) < MIN_CASES:
         return f"{name} is predicted in {len(known)} calibration cases, {MIN_CASES} are needed"
+    patients, needed = len({units[row.case] for row in known}), patients_needed(level)
+    if patients < needed <= len(set(units.values())):  # too few in all are refused with the level that they allow
+        return f"{name} is predicted in {patients} calibration patients, {needed} are needed at --level {level:g}"
     return ""
 
 
@@ -193,10 +212,11 @@ def _judged_held_out(
     calibration: Calibration,
     rows: Sequence[PlausibilityRow],
     held_out: Mapping[str, Mapping[str, tuple[Estimate, Estimate]]],
+    novelties: Sequence[Mapping[str, float]],
 ) -> list[PlausibilityRow]:
-    """Return rows judged as new ones are, with the expectations of fits without their patient instead."""
+    """Return rows judged as new ones are, with expectations and novelties of fits without their patient instead."""
     judged = []
-    for row in calibration.judged(rows):
+    for row, own in zip(calibration.judged(rows), novelties, strict=True):
         structures = dict(row.structures)
         for name, known in calibration.structures.items():
             if row.case in held_out[name]:
@@ -204,7 +224,7 @@ def _judged_held_out(
                 flagged = dice.value <= known.threshold
                 kept = structures[name].shortfall
                 structures[name] = expecting(structures[name], dice, hausdorff_mm, flagged, kept)
-        judged.append(with_verdict(replace(row, structures=structures), calibration.threshold))
+        judged.append(calibration.with_verdict(replace(row, structures=structures), own))
     return judged
 
 
@@ -240,7 +260,7 @@ def _fit(
 ) -> tuple[StructureEstimator, HeldOut]:
     truth = [row.structures[name] for row in known]
     dice, hausdorff_mm = (np.array([getattr(each, key) for each in truth]) for key in ("dice", "hausdorff_mm"))
-    scores, patients = [scores_for(row, name) for row in known], [units[row.case] for row in known]
+    scores, patients = [row.scores_for(name) for row in known], [units[row.case] for row in known]
     try:
         return fit_structure(scores, dice, hausdorff_mm, patients, names=names, level=level)
     except ValueError as error:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from acnn_nnunet.plausibility.estimates import StructureEstimator
+from acnn_nnunet.plausibility.novelty import Novelty
 from acnn_nnunet.plausibility.table import EMPTY, EXCLUDED, SCORED, Estimate, PlausibilityRow, Structure
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Calibration:
         rules: the anatomical rules, as plain dictionaries.
         measured: how well the calibration orders its own cases, in cross-validation by patient.
         left_out: by label, why it has no calibration.
+        novelty: what is usual among its predictions.
     """
 
     structures: dict[str, StructureCalibration]
@@ -58,6 +60,7 @@ class Calibration:
     rules: tuple[dict[str, Any], ...] = ()
     measured: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    novelty: Novelty = field(default_factory=lambda: Novelty({}, 0.0))
     format_version: int = FORMAT_VERSION
 
     def judged(self, rows: Sequence[PlausibilityRow]) -> list[PlausibilityRow]:
@@ -65,12 +68,15 @@ class Calibration:
         estimated: dict[tuple[str, str], tuple[Estimate, Estimate, dict[str, float]]] = {}
         for name, known in self.structures.items():
             cases = [row for row in rows if row.status == SCORED and name in row.structures]
-            scores = [scores_for(row, name) for row in cases]
+            scores = [row.scores_for(name) for row in cases]
             found = known.estimator.estimate(scores) if cases else []
             estimated |= {(row.case, name): each for row, each in zip(cases, found, strict=True)}
-        return [self._judge(row, estimated) for row in rows]
+        novelties = self.novelty.of(rows)
+        return [self._judge(row, estimated, each) for row, each in zip(rows, novelties, strict=True)]
 
-    def _judge(self, row: PlausibilityRow, estimated: Mapping[tuple[str, str], Any]) -> PlausibilityRow:
+    def _judge(
+        self, row: PlausibilityRow, estimated: Mapping[tuple[str, str], Any], novelties: Mapping[str, float]
+    ) -> PlausibilityRow:
         if row.status == EMPTY:
             return replace(row, plausibility=0.0, flagged=True)
         if row.status == EXCLUDED:
@@ -84,7 +90,26 @@ class Calibration:
                 structures[name] = expecting(structure, dice, hausdorff_mm, flagged, shortfall)
             elif known.always_there:  # Dice and distance of a miss are known
                 structures[name] = expecting(structure, Estimate(0, 0, 0), Estimate(*[row.diagonal_mm] * 3), True, {})
-        return with_verdict(replace(row, structures=structures), self.threshold)
+        return self.with_verdict(replace(row, structures=structures), novelties)
+
+    def with_verdict(self, row: PlausibilityRow, novelties: Mapping[str, float]) -> PlausibilityRow:
+        """Return a row with the plausibility, novelty and flags that follow from its structures.
+
+        It is flagged if the mean of their expected Dice is not above the threshold, if it is unusual, or if one is
+        missing that is always there. One doubtful structure among sound ones is flagged for itself: to flag the case as
+        well would flag most cases where a structure's errors are hard to foresee.
+        """
+        structures = {name: replace(each, novelty=novelties.get(name)) for name, each in row.structures.items()}
+        expected = [each.expected_dice.value for each in structures.values() if each.expected_dice is not None]
+        unusual = max(novelties.values(), default=0.0) > self.novelty.limit if novelties else None
+        row = replace(row, structures=structures, unusual=unusual)
+        if not expected:
+            return replace(row, flagged=True) if unusual else row
+        plausibility = float(np.mean(expected))
+        missing = any(each.flagged and not each.present for each in structures.values())
+        return replace(
+            row, plausibility=plausibility, flagged=plausibility <= self.threshold or missing or bool(unusual)
+        )
 
     def as_plain(self) -> dict[str, Any]:
         """Return the dictionary that `from_plain` reads."""
@@ -102,7 +127,7 @@ class Calibration:
         if plain["format_version"] != FORMAT_VERSION:
             raise ValueError(
                 f"{where} was written by another version of acnn-nnunet (format {plain['format_version']} instead of "
-                f"{FORMAT_VERSION}), which judged cases as a whole: calibrate again with --calibrate GT."
+                f"{FORMAT_VERSION}): calibrate again with --calibrate GT."
             )
         try:
             structures = {
@@ -110,7 +135,8 @@ class Calibration:
                 for name, each in plain["structures"].items()
             }
             tuples = {name: tuple(plain[name]) for name in ("sources", "rules")}
-            found = cls(**{**plain, "structures": structures, **tuples})
+            novelty = Novelty.from_plain(plain["novelty"])
+            found = cls(**{**plain, "structures": structures, "novelty": novelty, **tuples})
             thresholds = [value for each in structures.values() for value in (each.threshold, each.bad_dice)]
             thresholds.append(found.threshold)
             if not structures or not np.isfinite(thresholds).all():
@@ -118,26 +144,6 @@ class Calibration:
         except (AttributeError, TypeError, KeyError, ValueError) as error:
             raise ValueError(f"The calibration {where} is damaged ({error}): make it again with --calibrate.") from None
         return found
-
-
-def with_verdict(row: PlausibilityRow, threshold: float) -> PlausibilityRow:
-    """Return a row with the plausibility and flag that follow from its structures.
-
-    It is flagged if the mean of their expected Dice is not above the threshold, or if one is missing that is always
-    there. One doubtful structure among sound ones is flagged for itself: to flag the case as well would flag most cases
-    where a structure's errors are hard to foresee.
-    """
-    expected = [each.expected_dice.value for each in row.structures.values() if each.expected_dice is not None]
-    if not expected:
-        return row
-    plausibility = float(np.mean(expected))
-    missing = any(each.flagged and not each.present for each in row.structures.values())
-    return replace(row, plausibility=plausibility, flagged=plausibility <= threshold or missing)
-
-
-def scores_for(row: PlausibilityRow, name: str) -> dict[str, float]:
-    """Return the scores that a structure is judged by: its own, and those of the whole case."""
-    return {**row.scores, **row.structures[name].scores}
 
 
 def expecting(

@@ -274,6 +274,7 @@ def _header(
         "prior": "" if prior is None else prior.coder.prior.sha256,
         "labels": {name: list(values) for name, values in scorer.subject.label_values.items()},
         "rules": _plain_rules(scorer.subject.rules),
+        "scores": [*scorer.structure_columns, *scorer.case_scores],
         "cases": list(found),
         "settings": settings,
     }
@@ -290,7 +291,7 @@ def _write(
     options: PlausibilityOptions,
 ) -> None:
     rule_names = tuple(rule.name for rule in scorer.subject.rules)
-    names = {"structure_names": scorer.subject.names, "score_names": scorer.structure_scores}
+    names = {"structure_names": scorer.subject.names, "score_names": scorer.structure_columns}
     names |= {"case_score_names": scorer.case_scores, "rule_names": rule_names}
     drawn = cases_to_show(rows, calibration)
     shown = [entry for entry in entries if entry["case"] in drawn and entry.get("slice") is not None]

@@ -12,7 +12,7 @@ Each patient weighs the same, however many cases it has (Lee, Barber and Willett
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ BADNESS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "reconstruction_distance_mm": np.log1p,
     "rule_violation": np.sqrt,
     "mahalanobis": np.log1p,
-    "missing_labels": np.asarray,
+    "thinness_per_mm": np.log,
 }
 
 
@@ -180,13 +180,11 @@ def fit_structure(
     scales = np.where(scales > 1e-9 * np.maximum(1, np.abs(centres)), scales, 1.0)
     standardised = (values - centres) / scales
     patients = np.unique(np.asarray(units), return_inverse=True)[1]
-    fold = _folds(patients)
+    fold = folds_of(patients)
     fitted, held_out = [], []
     for truth, sign, back in ((to_logit(dice), -1, from_logit), (np.log1p(hausdorff_mm), 1, from_log)):
         intervals = np.empty((len(truth), 3))
-        for each in range(fold.max() + 1):
-            own = fold == each
-            rest = ~own if not own.all() else own  # a single patient is refused below
+        for own, rest in parts_of(fold):
             regression = _fit(standardised[rest], truth[rest], patients[rest], sign)
             enough = len(regression.errors) >= patients_needed(level)
             margins = regression.margins(standardised[own], level) if enough else np.full(own.sum(), np.inf)
@@ -199,11 +197,15 @@ def fit_structure(
     return StructureEstimator(*numbers, fitted[0], fitted[1], level), HeldOut(held_out[0], held_out[1])
 
 
-def badness(scores: Sequence[Mapping[str, float]], names: Sequence[str]) -> np.ndarray:
-    """Return scores (N, F) turned so that more is worse; a score that a case does not have is as good as can be."""
+def badness(
+    scores: Sequence[Mapping[str, float]],
+    names: Sequence[str],
+    turned: Mapping[str, Callable[[np.ndarray], np.ndarray]] = BADNESS,
+) -> np.ndarray:
+    """Return scores (N, F) turned so that more is worse; a score that a case does not have counts as 0."""
     columns = [np.array([each.get(name, np.nan) for each in scores], dtype=np.float64) for name in names]
-    turned = [np.nan_to_num(BADNESS[name](column), nan=0.0) for name, column in zip(names, columns, strict=True)]
-    return np.stack(turned, axis=1) if turned else np.empty((len(scores), 0))
+    found = [np.nan_to_num(turned[name](column), nan=0.0) for name, column in zip(names, columns, strict=True)]
+    return np.stack(found, axis=1) if found else np.empty((len(scores), 0))
 
 
 def conformal_margin(errors: Sequence[Sequence[float]], level: float) -> float:
@@ -264,7 +266,7 @@ def from_log(logs: Any) -> Any:
     return np.expm1(np.clip(np.asarray(logs, dtype=np.float64), 0, 30))
 
 
-def _folds(patients: np.ndarray) -> np.ndarray:
+def folds_of(patients: np.ndarray) -> np.ndarray:
     """Return the fold (N,) of each case: five by patient, or as many as there are patients."""
     from sklearn.model_selection import GroupKFold
 
@@ -286,15 +288,27 @@ def _fit(values: np.ndarray, truth: np.ndarray, patients: np.ndarray, sign: int)
         sign: of the weights.
     """
     patients = np.unique(patients, return_inverse=True)[1]
-    fold, errors = _folds(patients), np.empty(len(truth))
+    fold = folds_of(patients)
+    errors, relative = np.empty(len(truth)), np.empty(len(truth))
+    for own, rest in parts_of(fold):
+        errors[own] = np.abs(truth[own] - _line(values[rest], truth[rest], sign)(values[own]))
+    for own, rest in parts_of(fold):  # a spread that knew a patient's error would make it look usual
+        spread, floor = _spread(values[rest], errors[rest])
+        relative[own] = errors[own] / np.maximum(spread(values[own]), floor)
+    by_patient = tuple(tuple(np.sort(relative[patients == each]).tolist()) for each in range(patients.max() + 1))
+    return Regression(_line(values, truth, sign), *_spread(values, errors), by_patient)
+
+
+def parts_of(fold: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the cases of each fold and the others; a single patient is its own rest, and is refused elsewhere."""
     for each in range(fold.max() + 1):
         own = fold == each
-        rest = ~own if not own.all() else own
-        errors[own] = np.abs(truth[own] - _line(values[rest], truth[rest], sign)(values[own]))
-    spread, floor = _line(values, errors, 1), max(float(_LEAST_SPREAD * errors.mean()), 1e-6)
-    relative = errors / np.maximum(spread(values), floor)
-    by_patient = tuple(tuple(np.sort(relative[patients == each]).tolist()) for each in range(patients.max() + 1))
-    return Regression(_line(values, truth, sign), spread, floor, by_patient)
+        yield own, own if own.all() else ~own
+
+
+def _spread(values: np.ndarray, errors: np.ndarray) -> tuple[Line, float]:
+    """Return a regression to absolute errors, and the floor of what it says."""
+    return _line(values, errors, 1), max(float(_LEAST_SPREAD * errors.mean()), 1e-6)
 
 
 def _line(values: np.ndarray, truth: np.ndarray, sign: int) -> Line:

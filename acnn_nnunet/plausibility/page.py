@@ -29,9 +29,10 @@ SCORE_TITLES = {
     "reconstruction_distance_mm": "reconstruction distance, mm",
     "rule_violation": "rules broken by, sum",
     "mahalanobis": "distance of the code (Mahalanobis)",
-    "missing_labels": "labels missing",
+    "thinness_per_mm": "thinness (surface over volume), 1/mm",
+    "volume_ml": "volume, ml",
 }
-DIGITS = {"members_dice": 3, "reconstruction_dice": 3, "rule_violation": 3, "missing_labels": 0}
+DIGITS = {"members_dice": 3, "reconstruction_dice": 3, "rule_violation": 3, "volume_ml": 1}
 SOURCE_TITLES = {"members": "members alone", "prior": "prior alone", "rules": "rules alone"}
 _NUM_PICTURES, _NUM_UNCALIBRATED, _NUM_REASONS = 24, 12, 3
 _MOST_CELLS = 40_000  # of the page's table: browsers are slow on more, and the CSV file has them all
@@ -87,7 +88,7 @@ def render_plausibility_page(
         parts: of the run.
         packed: cases for the viewer, by name.
     """
-    num_columns = 4 + len(parts.structure_names) * (1 + len(parts.score_names)) + len(parts.case_score_names)
+    num_columns = 5 + len(parts.structure_names) * (1 + len(parts.score_names)) + len(parts.case_score_names)
     most_listed = max(1, _MOST_CELLS // num_columns)
     cases, counts = set(cases_to_show(rows, calibration)), Counter[str]()
     listed: list[PlausibilityRow] = []
@@ -98,6 +99,7 @@ def render_plausibility_page(
             continue
         counts["scored"] += 1
         counts["flagged"] += bool(row.flagged)
+        counts["unusual"] += bool(row.unusual)
         counts["empty"] += row.status == EMPTY
         counts["known"] += row.dice is not None
         if len(listed) < most_listed:
@@ -110,6 +112,7 @@ def render_plausibility_page(
         rows=listed,
         num_rows=counts["scored"],
         num_flagged=counts["flagged"],
+        num_unusual=counts["unusual"],
         excluded=excluded,
         num_empty=counts["empty"],
         with_truth=bool(counts["known"]),
@@ -173,6 +176,7 @@ def _shown(row: PlausibilityRow, kept: KeptSlice | None) -> dict[str, Any]:
         "row": row,
         "structures": structures,
         "reasons": ["nothing is predicted"] if row.status == EMPTY else reasons(row),
+        "unusual": _unusual(row),
         "broken": _broken(row),
         "picture": "" if kept is None else kept.draw(row.case),
         "line": "" if kept is None else kept.line,
@@ -185,6 +189,13 @@ def _interval(estimate: Estimate | None, digits: int) -> str:
         return "–"
     value, low, high = (format_number(each, digits) for each in estimate)
     return f"{value} ({low} to {high})"
+
+
+def _unusual(row: PlausibilityRow) -> str:
+    """Return what is unlike the calibration's predictions; empty if nothing is."""
+    if not row.unusual:
+        return ""
+    return f"unlike the calibration's predictions: {row.strangest_structure} (novelty {format_number(row.novelty, 1)})"
 
 
 def _broken(row: PlausibilityRow) -> str:

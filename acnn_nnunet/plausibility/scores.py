@@ -13,6 +13,7 @@ from acnn_nnunet.evaluation.masks.case_scores import score_case
 from acnn_nnunet.evaluation.masks.scores import MISSED, OK
 from acnn_nnunet.nnunet.label_files import LabelMap
 from acnn_nnunet.plausibility.members import MEMBERS_DICE, MEMBERS_DISTANCE, disagreement
+from acnn_nnunet.plausibility.size import THINNESS, VOLUME, size_of
 from acnn_nnunet.plausibility.slices import ALONE, MEMBER, ComparedMaps, KeptSlice
 from acnn_nnunet.plausibility.subject import Subject
 from acnn_nnunet.plausibility.table import EMPTY, SCORED, PlausibilityRow, Structure
@@ -20,14 +21,14 @@ from acnn_nnunet.plausibility.table import EMPTY, SCORED, PlausibilityRow, Struc
 if TYPE_CHECKING:
     from acnn_nnunet.plausibility.prior_scores import PriorScorer
 
-RULE_VIOLATION, MISSING_LABELS = "rule_violation", "missing_labels"
+RULE_VIOLATION, MAHALANOBIS = "rule_violation", "mahalanobis"
 _TOLERANCE_MM = 1.0  # of a surface Dice that nobody reads
 _GROUPS = {
     "members": (MEMBERS_DICE, MEMBERS_DISTANCE),
-    "prior": ("reconstruction_dice", "reconstruction_distance_mm", "mahalanobis"),
+    "prior": ("reconstruction_dice", "reconstruction_distance_mm", THINNESS, MAHALANOBIS),
     "rules": (RULE_VIOLATION,),
 }
-"""Which scores come from where."""
+"""Which scores come from where. Thinness helps the prior's, and makes the members' alone no better."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +73,23 @@ class Scorer:
     def sources(self) -> tuple[str, ...]:
         """Where scores come from: members, prior, rules."""
         present = {"members": self.with_members, "prior": self.prior is not None, "rules": bool(self.subject.rules)}
-        return tuple(name for name in _GROUPS if present[name])
+        return tuple(name for name, there in present.items() if there)
 
     @property
     def structure_scores(self) -> tuple[str, ...]:
-        """Names of the scores of each structure."""
+        """Names of the scores of each structure that say how good it is."""
         names = [name for source in self.sources for name in _GROUPS[source]]
-        return tuple(name for name in names if name != "mahalanobis")
+        return tuple(name for name in names if name != MAHALANOBIS)
+
+    @property
+    def structure_columns(self) -> tuple[str, ...]:
+        """Names of everything that is measured of each structure."""
+        return (*self.structure_scores, VOLUME)
 
     @property
     def case_scores(self) -> tuple[str, ...]:
         """Names of the scores of the whole case."""
-        return (*(("mahalanobis",) if self.prior is not None else ()), MISSING_LABELS)
+        return (MAHALANOBIS,) if self.prior is not None else ()
 
     def score(self, files: Prediction) -> tuple[PlausibilityRow, KeptSlice | None]:
         """Score a prediction, against its reference too if there is one; return its row and a slice to draw.
@@ -110,8 +116,6 @@ class Scorer:
             kept = self._compared_members(prediction, members, files.images).slice()
         elif self.prior is None and row.status != EMPTY:
             kept = self._alone(prediction, checks, files.images).slice()
-        missing_labels = sum(not row.structures[name].present for name in self.subject.usual)
-        row = replace(row, scores={**row.scores, MISSING_LABELS: float(missing_labels)})
         plausibility = 0.0 if row.status == EMPTY else None
         return replace(row, plausibility=plausibility, slice_number=None if kept is None else kept.number), kept
 
@@ -136,14 +140,14 @@ class Scorer:
     ) -> tuple[PlausibilityRow, KeptSlice | None]:
         # The image is brought to the grid for the picture alone, which members draw on the file's own grid.
         found = prior.score(prediction, image_files=() if self.with_members else files.images)
-        scores = {} if found.mahalanobis is None else {"mahalanobis": found.mahalanobis}
+        scores = {} if found.mahalanobis is None else {MAHALANOBIS: found.mahalanobis}
         status = EMPTY if found.empty else SCORED
         row = replace(row, status=status, scores=scores, outside_share=found.outside_share)
         return _with_scores(row, found.structures), prior.slice_of(found, prediction)
 
     def _structures(self, prediction: LabelMap) -> dict[str, Structure]:
-        held = {value for value, box in enumerate(prediction.boxes, start=1) if box is not None}
-        return {name: Structure(bool(held & set(values))) for name, values in self.subject.label_values.items()}
+        sizes = size_of(prediction, self.subject.label_values)
+        return {name: Structure(name in sizes, sizes.get(name, {})) for name in self.subject.names}
 
     def _with_truth(self, row: PlausibilityRow, prediction: LabelMap, reference: LabelMap) -> PlausibilityRow:
         """Return the row with true scores; a label that only one of the maps has, has Dice 0 and the diagonal."""

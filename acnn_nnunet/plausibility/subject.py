@@ -26,7 +26,6 @@ class Subject:
         file_ending: of label maps.
         reader: of label maps.
         rules: anatomical rules.
-        usual: labels that count as missing where a prediction lacks them: those of the prior's training cases, or all.
         coder: of the prior, if there is one: it knows how its training cases lie.
     """
 
@@ -35,7 +34,6 @@ class Subject:
     file_ending: str
     reader: LabelFileReader
     rules: tuple[AnatomicalRule, ...] = ()
-    usual: frozenset[str] = frozenset()
     coder: "Coder | None" = field(default=None, compare=False)
 
     @property
@@ -84,7 +82,6 @@ def subject_of_prior(coder: "Coder", rules_file: Path | None) -> Subject:
         coder.file_ending,
         coder.reader,
         find_rules(rules_file, coder.bundle.dataset_json, names=names, where=f"dataset.json of {spec.dataset}"),
-        frozenset(names) - frozenset(spec.absent_labels),
         coder,
     )
 
@@ -103,7 +100,7 @@ def subject_of_dataset(dataset_json: Path, rules_file: Path | None) -> Subject:
     values = {labels.names[str(label)]: values_of(label) for label in labels.foreground}
     rules = find_rules(rules_file, content, names=tuple(values), where=str(dataset_json))
     reader = choose_reader(ending, asked_for=content.get("overwrite_image_reader_writer"), asked_in=dataset_json)
-    return Subject(values, labels.ignore, ending, LabelFileReader(reader), rules, frozenset(values))
+    return Subject(values, labels.ignore, ending, LabelFileReader(reader), rules)
 
 
 def find_dataset_json(folders: Iterable[Path | None]) -> Path:

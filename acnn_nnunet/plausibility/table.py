@@ -31,6 +31,7 @@ class Structure:
         expected_dice, expected_hausdorff_mm: with prediction intervals; None without a calibration of the structure.
         flagged: whether somebody should look at it; None without a calibration of it.
         shortfall: by score, how far it lowers the logit of the expected Dice below that of a mean case.
+        novelty: how unlike the calibration's predictions it is (Mahalanobis distance); None without a calibration.
     """
 
     present: bool
@@ -42,6 +43,7 @@ class Structure:
     expected_hausdorff_mm: Estimate | None = None
     flagged: bool | None = None
     shortfall: dict[str, float] = field(default_factory=dict)
+    novelty: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class PlausibilityRow:
         diagonal_mm: of the image: what a miss costs.
         slice_number: of the slice where prediction and members, or reconstruction, differ most, from 1.
         plausibility: mean of the structures' expected Dice; None without a calibration.
-        flagged: whether any structure is, or nothing is predicted; None without a calibration.
+        flagged: whether somebody should look at it; None without a calibration.
+        unusual: whether it is unlike the calibration's predictions; None without a calibration.
         dice, hausdorff_mm: true means over the structures, where there was a reference.
         reason: why it is excluded.
     """
@@ -73,9 +76,26 @@ class PlausibilityRow:
     slice_number: int | None = None
     plausibility: float | None = None
     flagged: bool | None = None
+    unusual: bool | None = None
     dice: float | None = None
     hausdorff_mm: float | None = None
     reason: str = ""
+
+    def scores_for(self, name: str) -> dict[str, float]:
+        """Return the scores that a structure is judged by: its own, and those of the whole case."""
+        return {**self.scores, **self.structures[name].scores}
+
+    @property
+    def strangest_structure(self) -> str:
+        """The structure that is most unlike the calibration's; empty without a calibration."""
+        found = {name: each.novelty for name, each in self.structures.items() if each.novelty is not None}
+        return max(found, key=lambda name: found[name], default="")
+
+    @property
+    def novelty(self) -> float | None:
+        """The novelty of the structure that is most unlike the calibration's; None without a calibration."""
+        name = self.strangest_structure
+        return self.structures[name].novelty if name else None
 
     @property
     def worst_structure(self) -> str:
@@ -98,7 +118,9 @@ class PlausibilityRow:
 
 
 def least_plausible_first(rows: Iterable[PlausibilityRow]) -> list[PlausibilityRow]:
-    """Return rows in the order of looking at them: the less plausible the earlier, excluded ones last.
+    """Return rows in the order of looking at them: flagged ones first, excluded ones last.
+
+    Among them, the less plausible come earlier.
 
     Without a calibration the smallest Dice of any structure with another member, or with its reconstruction, decides,
     and with rules alone by how much they are broken.
@@ -106,12 +128,12 @@ def least_plausible_first(rows: Iterable[PlausibilityRow]) -> list[PlausibilityR
     return sorted(rows, key=order_of)
 
 
-def order_of(row: PlausibilityRow) -> tuple[bool, bool, float, str]:
+def order_of(row: PlausibilityRow) -> tuple[bool, bool, bool, float, str]:
     """Return what rows are sorted by in `least_plausible_first`."""
     dice = [value for each in row.structures.values() for name, value in each.scores.items() if "_dice" in name]
     broken = sum(each or 0.0 for each in row.violations.values())
     value = row.plausibility if row.plausibility is not None else min(dice, default=-broken)
-    return row.status == EXCLUDED, row.status != EMPTY, value, row.case
+    return row.status == EXCLUDED, row.status != EMPTY, not row.flagged, value, row.case
 
 
 def write_table(
@@ -137,14 +159,14 @@ def write_table(
         OSError: if it cannot be written.
     """
     truth = ("dice", "hausdorff_mm") if any(row.dice is not None for row in rows) else ()
-    columns = ["case", "status", "plausibility", "flagged", "worst_structure", "slice_number", *truth]
+    columns = ["case", "status", "plausibility", "flagged", "unusual", "worst_structure", "slice_number", *truth]
     of_structure = [f"{measure}{end}" for measure in _EXPECTED for end in ("", "_low", "_high")]
-    of_structure += ["flagged", *truth, *score_names]
+    of_structure += ["flagged", "novelty", *truth, *score_names]
     columns += [f"{name}_{each}" for name in structure_names for each in of_structure]
     columns += [*case_score_names, "outside_share", *rule_names, "reason"]
 
     def cells(row: PlausibilityRow) -> list[Any]:
-        found = [row.case, row.status, row.plausibility, row.flagged, row.worst_structure, row.slice_number]
+        found: list[Any] = [getattr(row, name) for name in columns[:7]]
         found += [getattr(row, name) for name in truth]
         for name in structure_names:
             found += _cells_of_structure(row.structures.get(name), truth=truth, score_names=score_names)
@@ -156,9 +178,9 @@ def write_table(
 
 def _cells_of_structure(structure: Structure | None, *, truth: Sequence[str], score_names: Sequence[str]) -> list[Any]:
     if structure is None:
-        return [None] * (3 * len(_EXPECTED) + 1 + len(truth) + len(score_names))
+        return [None] * (3 * len(_EXPECTED) + 2 + len(truth) + len(score_names))
     found: list[Any] = []
     for measure in _EXPECTED:
         found += getattr(structure, measure) or [None] * 3
-    found += [getattr(structure, name) for name in ("flagged", *truth)]
+    found += [getattr(structure, name) for name in ("flagged", "novelty", *truth)]
     return found + [structure.scores.get(name) for name in score_names]

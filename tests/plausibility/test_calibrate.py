@@ -18,10 +18,10 @@ def made_up(count=40, *, noise=0.2):
         for name in ("LV", "RV"):
             agreement = rng.uniform(0.3, 1)
             dice = float(1 / (1 + np.exp(-(6 * agreement - 3 + noise * rng.standard_normal()))))
-            scores = {"members_dice": agreement, "rule_violation": rng.uniform(0, 1)}
+            scores = {"members_dice": agreement, "rule_violation": rng.uniform(0, 1), "volume_ml": rng.uniform(50, 90)}
             structures[name] = Structure(True, scores, True, dice, 20 * (1 - dice))
         dice, far = (float(np.mean([getattr(s, key) for s in structures.values()])) for key in ("dice", "hausdorff_mm"))
-        row = PlausibilityRow(f"c{index}", "scored", structures, {"missing_labels": 0.0}, diagonal_mm=99.0)
+        row = PlausibilityRow(f"c{index}", "scored", structures, {"mahalanobis": 4.0}, diagonal_mm=99.0)
         rows.append(replace(row, dice=dice, hausdorff_mm=far))
     return rows
 
@@ -31,7 +31,7 @@ def learn(rows, **changes):
         "patient_of": {f"c{index}": f"p{index // 2}" for index in range(100)},
         "sources": ("members", "rules"),
         "structure_scores": ("members_dice", "rule_violation"),
-        "case_scores": ("missing_labels",),
+        "case_scores": ("mahalanobis",),
         "recall": 0.9,
         "level": 0.9,
     }
@@ -46,7 +46,8 @@ def test_a_known_relation_is_learnt_per_structure():
     assert (calibration.measured["cases"], calibration.measured["patients"]) == (40, 20)
     for row in rows:
         assert row.plausibility == pytest.approx(np.mean([s.expected_dice.value for s in row.structures.values()]))
-        assert row.flagged == (row.plausibility <= calibration.threshold)
+        assert row.flagged == (row.plausibility <= calibration.threshold or row.unusual)
+        assert row.unusual == (row.novelty > calibration.novelty.limit)
     bad = sorted(row.plausibility for row in rows if row.dice <= calibration.bad_dice)
     assert calibration.threshold == bad[4]  # 0.9 · 5 cases, rounded up
     known = calibration.structures["LV"].measured
@@ -99,6 +100,26 @@ def test_cases_that_are_not_scored_are_judged_and_not_learnt_from():
     calibration, judged = learn(rows)
     assert calibration.measured["cases"] == 40
     assert (judged[-2].plausibility, judged[-2].flagged, judged[-1].flagged) == (0.0, True, None)
+
+
+def test_a_structure_of_too_few_patients_is_left_out_and_said():
+    rows = made_up()  # RV is in twelve cases of six patients
+    few = [*rows[:12], *(replace(r, structures={**r.structures, "RV": Structure(False, {}, False)}) for r in rows[12:])]
+    calibration, _ = learn(few)
+    assert list(calibration.structures) == ["LV"]
+    assert calibration.left_out == {"RV": "RV is predicted in 6 calibration patients, 9 are needed at --level 0.9"}
+    assert learn(few, level=0.8)[0].left_out == {}
+
+
+def test_a_volume_that_no_calibration_case_has_is_unusual():
+    rows = made_up()
+    calibration, _ = learn(rows)
+    assert calibration.novelty.clouds["LV"].scores == ("volume_ml", "members_dice")
+    assert calibration.measured["unusual_share"] == 0.05  # two of forty cases, two a patient
+    lv = replace(rows[0].structures["LV"], scores={**rows[0].structures["LV"].scores, "volume_ml": 5.0})
+    (small,) = calibration.judged([replace(rows[0], structures={**rows[0].structures, "LV": lv})])
+    assert (small.unusual, small.flagged, small.strangest_structure) == (True, True, "LV")
+    assert small.plausibility == pytest.approx(calibration.judged([rows[0]])[0].plausibility)
 
 
 def test_what_cannot_be_learnt_is_said():

@@ -6,30 +6,32 @@ from dataclasses import replace
 
 import pytest
 
-from acnn_nnunet.plausibility.calibration import Calibration, StructureCalibration, with_verdict
+from acnn_nnunet.plausibility.calibration import Calibration, StructureCalibration
 from acnn_nnunet.plausibility.estimates import Line, Regression, StructureEstimator
+from acnn_nnunet.plausibility.novelty import Cloud, Novelty
 from acnn_nnunet.plausibility.table import Estimate, PlausibilityRow, Structure
 
 
 def by_hand(*, always_there=True):
-    """At no missing label the odds are 3 to 1, one missing label makes them even."""
+    """At no distance the odds are 3 to 1, one of e - 1 mm makes them even."""
     spread, errors = Line((0.0,), 1.0), ((0.0,),) * 9
     dice, distance = (Regression(Line((n * math.log(3),), math.log(3)), spread, 0.1, errors) for n in (-1, 1))
-    estimator = StructureEstimator(("missing_labels",), (0.0,), (1.0,), dice, distance, level=0.9)
+    estimator = StructureEstimator(("members_distance_mm",), (0.0,), (1.0,), dice, distance, level=0.9)
     known = StructureCalibration(estimator, bad_dice=0.4, threshold=0.5, always_there=always_there)
-    return Calibration({"LV": known}, ("members",), 0.9, 0.9, 0.4, threshold=0.5)
+    novelty = Novelty({"LV": Cloud(("volume_ml",), (math.log(100),), (0.5,), ((1.0,),))}, limit=2.0)
+    return Calibration({"LV": known}, ("members",), 0.9, 0.9, 0.4, threshold=0.5, novelty=novelty)
 
 
-def row(*, missing=0.0, present=True, case="a"):
-    structures = {"LV": Structure(present), "RV": Structure(True)}
-    return PlausibilityRow(case, "scored", structures, {"missing_labels": missing}, diagonal_mm=50.0)
+def row(*, far=0.0, present=True, case="a", volume_ml=100.0):
+    structures = {"LV": Structure(present, {"volume_ml": volume_ml}), "RV": Structure(True)}
+    return PlausibilityRow(case, "scored", structures, {"members_distance_mm": math.expm1(far)}, diagonal_mm=50.0)
 
 
 def test_a_verdict_by_hand():
-    judged = by_hand().judged([row(), row(missing=1.0, case="b"), row(present=False, case="c")])
+    judged = by_hand().judged([row(), row(far=1.0, case="b"), row(present=False, case="c")])
     assert [each.plausibility for each in judged] == pytest.approx([3 / 4, 1 / 2, 0])
     assert [each.flagged for each in judged] == [False, True, True]  # at the threshold is flagged
-    assert judged[1].structures["LV"].shortfall == pytest.approx({"missing_labels": math.log(3)})
+    assert judged[1].structures["LV"].shortfall == pytest.approx({"members_distance_mm": math.log(3)})
     assert judged[2].structures["LV"].expected_hausdorff_mm == (50, 50, 50)
     assert judged[0].structures["RV"].expected_dice is None  # the calibration does not know it
 
@@ -45,10 +47,24 @@ def test_the_case_follows_from_its_structures():
         "RV": Structure(True, expected_dice=Estimate(0.5, 0.4, 0.6), flagged=True),
     }
     row = PlausibilityRow("a", "scored", parts)
-    assert [with_verdict(row, each).flagged for each in (0.65, 0.75)] == [False, True]
-    assert with_verdict(row, 0.65).plausibility == pytest.approx(0.7)
+    low, high = (replace(by_hand(), threshold=each) for each in (0.65, 0.75))
+    assert [each.with_verdict(row, {}).flagged for each in (low, high)] == [False, True]
+    assert low.with_verdict(row, {}).plausibility == pytest.approx(0.7)
+    assert low.with_verdict(row, {}).unusual is None
     missing = Structure(False, expected_dice=Estimate(0, 0, 0), flagged=True)
-    assert with_verdict(PlausibilityRow("a", "scored", {**parts, "MYO": missing}), 0.1).flagged
+    never = replace(by_hand(), threshold=0.1)
+    assert never.with_verdict(PlausibilityRow("a", "scored", {**parts, "MYO": missing}), {}).flagged
+
+
+def test_an_unusual_case_is_flagged_however_plausible_it_is():
+    # A standard deviation is half a logarithm: 100 e ml lie 2 of them away, half the volume 1.39.
+    volumes = (100.0, 50.0, 100 * math.e, 300.0, 20.0)
+    judged = by_hand().judged([row(volume_ml=each, case=str(each)) for each in volumes])
+    assert [each.novelty for each in judged] == pytest.approx([abs(math.log(each / 100)) / 0.5 for each in volumes])
+    assert [each.unusual for each in judged[:2] + judged[3:]] == [False, False, True, True]
+    assert [each.flagged for each in judged[:2] + judged[3:]] == [False, False, True, True]
+    assert all(each.plausibility == pytest.approx(3 / 4) for each in judged)
+    assert judged[3].strangest_structure == "LV"
 
 
 def test_a_calibration_comes_back_from_its_file():
@@ -63,7 +79,7 @@ def test_a_calibration_comes_back_from_its_file():
     [
         (
             {"format_version": 1},
-            "another version of acnn-nnunet (format 1 instead of 2), which judged cases as a whole",
+            "another version of acnn-nnunet (format 1 instead of 3): calibrate again",
         ),
         ({"structures": {}}, "is damaged"),
         ({"structures": {"LV": {}}}, "is damaged"),

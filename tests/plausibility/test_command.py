@@ -141,14 +141,14 @@ def test_every_prediction_is_scored_once_pictures_included(prior, predictions, t
 def test_a_calibration_of_an_earlier_version_is_refused(prior, predictions, tmp_path, capsys):
     folder = copy_some(predictions, tmp_path / "pred", 1)
     earlier = {
-        "scores": ["missing_labels"], "centres": [0.0], "scales": [1.0], "weights": [2.0], "intercept": 0.0,
+        "scores": ["mahalanobis"], "centres": [0.0], "scales": [1.0], "weights": [2.0], "intercept": 0.0,
         "bad_dice": 0.5, "recall": 0.9, "threshold": 0.4, "rules": [], "format_version": 1,
         "prior_sha256": load_coder(prior).prior.sha256, "measured": {},
     }  # fmt: skip
     file = tmp_path / "calibration.json"
     file.write_text(json.dumps(earlier))
     assert run(folder, "--prior", prior, "--calibration", file, "-o", tmp_path / "out") == 1
-    assert "written by another version of acnn-nnunet (format 1 instead of 2)" in capsys.readouterr().err
+    assert "written by another version of acnn-nnunet (format 1 instead of 3)" in capsys.readouterr().err
 
 
 def test_without_a_calibration_there_are_scores_but_no_verdict(prior, predictions, tmp_path, capsys):

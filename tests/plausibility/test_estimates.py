@@ -21,7 +21,7 @@ from acnn_nnunet.plausibility.estimates import (
     to_logit,
 )
 
-NAMES = ("mahalanobis", "rule_violation", "missing_labels")
+NAMES = ("mahalanobis", "rule_violation", "members_distance_mm")
 
 
 def made_up(count=60, *, noise=0.3):
@@ -30,7 +30,7 @@ def made_up(count=60, *, noise=0.3):
     mahalanobis, broken = rng.uniform(1, 20, count), rng.uniform(0, 1, count)
     dice = 1 / (1 + np.exp(-(5 - 1.5 * np.log1p(mahalanobis) + noise * rng.standard_normal(count))))
     pairs = zip(mahalanobis, broken, strict=True)
-    scores = [{"mahalanobis": far, "rule_violation": rule, "missing_labels": 0.0} for far, rule in pairs]
+    scores = [{"mahalanobis": far, "rule_violation": rule, "members_distance_mm": 0.0} for far, rule in pairs]
     return scores, dice, 30 * (1 - dice), [f"patient{index // 2}" for index in range(count)]
 
 
@@ -44,7 +44,7 @@ def test_a_known_relation_is_learnt():
     dice, distance = (
         dict(zip(NAMES, each.line.weights, strict=True)) for each in (estimator.dice, estimator.hausdorff_mm)
     )
-    assert dice["missing_labels"] == 0  # a score that never moves says nothing
+    assert dice["members_distance_mm"] == 0  # a score that never moves says nothing
     assert abs(dice["mahalanobis"]) > 20 * abs(dice["rule_violation"])
     assert all(weight <= 0 for weight in dice.values())
     assert all(weight >= 0 for weight in distance.values())
@@ -63,17 +63,17 @@ def test_estimates_worsen_with_every_score_and_lie_within_their_intervals():
 
 
 def test_an_estimate_by_hand():
-    # The spread is 1 where no label is missing, and 2 where one is.
+    # The badness is 0 and 1, log(1 + mm); the spread is 1, and 2 with it.
     spread = Line((1.0,), 1.0)
     dice = Regression(Line((-math.log(3),), math.log(3)), spread, 0.1, ((math.log(3),),) * 4)
     distance = Regression(Line((math.log(2),), math.log(4)), spread, 0.1, ((0.0,),) * 4)
-    estimator = StructureEstimator(("missing_labels",), (0.0,), (1.0,), dice, distance, level=0.8)
-    found = estimator.estimate([{"missing_labels": value} for value in (0.0, 1.0)])
+    estimator = StructureEstimator(("members_distance_mm",), (0.0,), (1.0,), dice, distance, level=0.8)
+    found = estimator.estimate([{"members_distance_mm": mm} for mm in (0.0, math.e - 1)])
     # The odds are 3 to 1, a scale further even; the margin is a factor of 3, then 9. log 4 is 3 mm, log 8 is 7 mm.
     assert found[0][0] == pytest.approx((3 / 4, 1 / 2, 9 / 10))
     assert found[1][0] == pytest.approx((1 / 2, 1 / 10, 9 / 10))
     assert [each[1].value for each in found] == pytest.approx([3, 7])
-    assert found[1][2] == pytest.approx({"missing_labels": math.log(3)})
+    assert found[1][2] == pytest.approx({"members_distance_mm": math.log(3)})
 
 
 def test_a_patient_is_never_judged_by_a_fit_that_saw_it():
@@ -84,6 +84,17 @@ def test_a_patient_is_never_judged_by_a_fit_that_saw_it():
     _, then = fitted((scores, changed, far, units))
     assert then.dice[:2] == pytest.approx(held_out.dice[:2], rel=1e-9)
     assert np.abs(then.dice - held_out.dice).max() > 0.01
+
+
+def test_a_patients_error_does_not_widen_its_own_spread():
+    """One patient lies far from the others by a score, and off by far: a spread that knew it would call it usual."""
+    scores = [{"mahalanobis": 5.0 + index % 3} for index in range(24)]
+    far = np.expm1(2 + 0.1 * np.random.default_rng(0).standard_normal(24))
+    scores[0], far[0] = {"mahalanobis": 1e6}, 1e4
+    units = [f"patient{index:02}" for index in range(24)]
+    estimator, _ = fit_structure(scores, np.full(24, 0.8), far, units, names=["mahalanobis"], level=0.8)
+    assert estimator.hausdorff_mm.errors[0][0] > 10  # 7 logarithms, where the others are off by 0.1
+    assert np.median([each[0] for each in estimator.hausdorff_mm.errors]) < 2
 
 
 def test_intervals_hold_new_patients_as_often_as_they_say():

@@ -18,7 +18,7 @@ FALLS = {
     "members_dice": 2.0,
     "rule_violation": 0.25,
     "mahalanobis": 0.5,
-    "missing_labels": 0.1,
+    "thinness_per_mm": 0.1,
     "members_distance_mm": -1,
 }
 STRUCTURE = Structure(
@@ -49,6 +49,7 @@ def calibrated(aurc, **alone):
             **ORDER,
             "aurc": aurc,
             "flagged_share": 0.1,
+            "unusual_share": 0.05,
             "found_share_of_bad": None,
             "bad_share_of_flagged": None,
             "reviews": [],
@@ -81,6 +82,15 @@ def test_the_page_says_case_structure_slice_and_why(kept):
         assert words in page
 
 
+def test_a_prediction_unlike_the_calibrations_is_said_to_be():
+    strange = replace(ROW, unusual=True, structures={"LV": replace(STRUCTURE, novelty=7.25)})
+    words = "unlike the calibration&#39;s predictions: LV (novelty 7.2)"
+    page = render_plausibility_page([strange], {}, calibrated(0.1), PARTS)
+    assert words in page
+    assert "1 of them are unlike the calibration's predictions" in page
+    assert words not in render_plausibility_page([replace(strange, unusual=False)], {}, calibrated(0.1), PARTS)
+
+
 def test_without_a_calibration_the_page_says_so():
     bare = replace(ROW, plausibility=None, flagged=None, structures={"LV": Structure(True)})
     page = render_plausibility_page([bare, PlausibilityRow("x", "excluded", reason="torn")], {}, None, PARTS)
@@ -109,5 +119,5 @@ def test_many_labels_make_no_page_that_nobody_can_open():
     rows = [replace(ROW, case=f"c{n}", structures=dict.fromkeys(names, STRUCTURE)) for n in range(150)]
     parts = replace(PARTS, structure_names=names)
     page = render_plausibility_page(rows, {}, calibrated(0.1), parts)
-    assert "The first 98 of 150; plausibility.csv has" in page  # 40000 // (4 + 200 · 2 + 1)
+    assert "The first 98 of 150; plausibility.csv has" in page  # 40000 // (5 + 200 · 2 + 1)
     assert page.count("0.61 (0.45 to 0.74)") == 24 * 12

@@ -91,8 +91,10 @@ def test_a_row_holds_the_priors_scores_and_its_slice(prior, subject, prediction,
     file = raw / "labelsTr" / f"{CASE}.nii.gz"
     row, kept = scorer.score(Prediction(CASE, file, images=(raw / "imagesTr" / f"{CASE}_0000.nii.gz",)))
     assert scorer.sources == ("prior",)
-    assert row.scores == {"mahalanobis": prior.score(prediction).mahalanobis, "missing_labels": 0}
-    assert set(row.structures["LV"].scores) == {"reconstruction_dice", "reconstruction_distance_mm"}
+    assert row.scores == {"mahalanobis": prior.score(prediction).mahalanobis}
+    assert set(row.structures["LV"].scores) == {
+        "reconstruction_dice", "reconstruction_distance_mm", "volume_ml", "thinness_per_mm"
+    }  # fmt: skip
     assert kept.line == "autoencoder"
     assert kept.image.shape == kept.prediction.shape
     assert 1 <= row.slice_number <= prediction.values.shape[0]

@@ -29,7 +29,8 @@ def files(tmp_path, values, *members, reference=None):
 def test_sources_and_names(scorer):
     assert scorer.sources == ("members", "rules")
     assert scorer.structure_scores == ("members_dice", "members_distance_mm", "rule_violation")
-    assert scorer.case_scores == ("missing_labels",)
+    assert scorer.structure_columns == (*scorer.structure_scores, "volume_ml")
+    assert scorer.case_scores == ()
 
 
 def test_members_rules_and_truth_of_a_case(scorer, tmp_path):
@@ -39,11 +40,12 @@ def test_members_rules_and_truth_of_a_case(scorer, tmp_path):
     lv, rv = row.structures["LV"], row.structures["RV"]
     assert lv.scores["rule_violation"] == pytest.approx(1 / 33)
     assert lv.scores["members_dice"] == pytest.approx(0.75)  # shifted by one of four columns
-    assert rv.scores == {"members_dice": 1, "members_distance_mm": 0, "rule_violation": 0}
+    sizes = {name: rv.scores[name] for name in ("volume_ml", "thinness_per_mm")}
+    assert rv.scores == {"members_dice": 1, "members_distance_mm": 0, "rule_violation": 0, **sizes}
     assert lv.dice == pytest.approx(2 * 32 / 65)
     assert (rv.dice, rv.hausdorff_mm, rv.in_reference) == (1, 0, True)
     assert row.dice == pytest.approx((1 + 64 / 65) / 2)
-    assert (row.status, row.scores, row.outside_share) == ("scored", {"missing_labels": 0}, None)
+    assert (row.status, row.scores, row.outside_share) == ("scored", {}, None)
     # The prediction and the shifted member differ most; both slices differ, the first one by the piece as well.
     assert (row.slice_number, kept.line, kept.label_names) == (2, "member", {1: "RV", 2: "LV"})
 
@@ -76,7 +78,6 @@ def test_a_missing_label_is_a_miss(scorer, tmp_path):
     rv = row.structures["RV"]
     assert (rv.present, rv.in_reference, rv.dice, rv.hausdorff_mm) == (False, True, 0, pytest.approx(DIAGONAL_MM))
     assert (row.dice, row.diagonal_mm) == (pytest.approx(0.5), pytest.approx(DIAGONAL_MM))
-    assert row.scores["missing_labels"] == 1
     assert row.violations["RV one_piece"] is None
 
 

@@ -19,6 +19,7 @@ JUDGED = Structure(
     expected_hausdorff_mm=Estimate(8.0, 4.0, 16.0),
     flagged=True,
     shortfall={"members_dice": 1.5, "mahalanobis": -0.5},
+    novelty=4.5,
 )
 
 
@@ -29,8 +30,9 @@ def test_rows_are_in_the_order_of_looking_at_them():
         PlausibilityRow("c", "scored", plausibility=0.0),
         PlausibilityRow("d", "empty", plausibility=0.0),
         PlausibilityRow("e", "scored", {"LV": JUDGED}),
+        PlausibilityRow("f", "scored", plausibility=0.95, flagged=True, unusual=True),
     ]
-    assert [row.case for row in least_plausible_first(rows)] == ["d", "c", "e", "b", "a"]
+    assert [row.case for row in least_plausible_first(rows)] == ["d", "f", "c", "e", "b", "a"]
 
 
 def test_with_rules_alone_those_that_break_most_come_first():
@@ -46,11 +48,11 @@ def test_cells_are_full_precision_and_empty_where_nothing_applies(tmp_path):
     ]
     write_table(tmp_path / "t.csv", rows, **NAMES)
     assert (tmp_path / "t.csv").read_text().splitlines() == [
-        "case,status,plausibility,flagged,worst_structure,slice_number,LV_expected_dice,LV_expected_dice_low,"
+        "case,status,plausibility,flagged,unusual,worst_structure,slice_number,LV_expected_dice,LV_expected_dice_low,"
         "LV_expected_dice_high,LV_expected_hausdorff_mm,LV_expected_hausdorff_mm_low,LV_expected_hausdorff_mm_high,"
-        "LV_flagged,LV_members_dice,mahalanobis,outside_share,a rule,reason",
-        "b,scored,0.5,True,LV,3,0.5,0.25,0.75,8.0,4.0,16.0,True,0.3333333333333333,2.0,0.25,,",
-        'a,excluded,,,,,,,,,,,,,,,,"bad, very"',
+        "LV_flagged,LV_novelty,LV_members_dice,mahalanobis,outside_share,a rule,reason",
+        "b,scored,0.5,True,,LV,3,0.5,0.25,0.75,8.0,4.0,16.0,True,4.5,0.3333333333333333,2.0,0.25,,",
+        'a,excluded,,,,,,,,,,,,,,,,,,"bad, very"',
     ]
 
 
@@ -58,7 +60,7 @@ def test_cells_are_full_precision_and_empty_where_nothing_applies(tmp_path):
 def test_truth_has_columns_where_there_is_some(tmp_path, dice, columns):
     write_table(tmp_path / "t.csv", [PlausibilityRow("a", "scored", dice=dice)], **NAMES)
     head = (tmp_path / "t.csv").read_text().splitlines()[0].split(",")
-    assert len(head) == 18 + columns
+    assert len(head) == 20 + columns
     assert ("LV_hausdorff_mm" in head) == bool(columns)
 
 

@@ -14,8 +14,8 @@ from scripts.studies.defaults.workplace import Workplace
 CALIBRATION, CONFIRMATION = "calibration", "confirmation"
 CLEAN, CORRUPTED = "clean", STUDY_KINDS
 STRANGE = ("contrast", "strong_noise", "missing_slices", "other_organ", "upside_down")
-MORE_PATIENTS = {"acdc": 6, "hippocampus": 0}
-"""Calibration patients besides the study's selection, from fold 0's training part; no network trains on them."""
+MORE_PATIENTS = {"acdc": 16, "hippocampus": 40}
+"""Calibration patients besides the study's selection. Nothing trains on them; the rest of their kind is measured on."""
 _STRANGE_EVERY = {"acdc": 6, "hippocampus": 4}  # case of the confirmation part
 _OTHER_ORGAN_MM = 60  # of another organ's image, around its centre
 CHOSEN_FILE, IMAGES, LABELS = "chosen.json", "images", "labels"
@@ -42,7 +42,7 @@ def write_images(place: Workplace, folder: Path, *, other_images: Path) -> None:
 
 def choose(place: Workplace) -> Iterator[tuple[str, str, str]]:
     """Yield part, case and kind of each image: every case clean and corrupted in a kind that takes turns."""
-    for part, cases in ((CALIBRATION, calibration_cases(place)), (CONFIRMATION, place.cases(CONFIRMATION))):
+    for part, cases in cases_of_parts(place).items():
         for index, case in enumerate(cases):
             turn = index + index // len(CORRUPTED)
             kinds = [CLEAN, CORRUPTED[turn % len(CORRUPTED)]]
@@ -51,15 +51,25 @@ def choose(place: Workplace) -> Iterator[tuple[str, str, str]]:
             yield from ((part, case, kind) for kind in kinds)
 
 
-def calibration_cases(place: Workplace) -> list[str]:
-    """Return the study's selection cases and those of further patients that nothing is trained on."""
+def cases_of_parts(place: Workplace) -> dict[str, list[str]]:
+    """Return the cases to calibrate on and those to measure on; no network and no prior was trained on either.
+
+    Calibration: the study's selection and some more patients of fold 0's training part. Confirmation: the others, and
+    fold 0's held-out cases.
+    """
     splits = json.loads((place.preprocessed / "splits_final.json").read_text())
     selection = {place.unit(case) for case in splits[FEW_FOLD]["val"]}
     trained_on = {place.unit(case) for case in splits[FEW_FOLD]["train"]}
     rest = sorted({place.unit(case) for case in splits[ALL_FOLD]["train"]} - selection - trained_on)
-    drawn = np.random.default_rng(1).permutation(len(rest))[: MORE_PATIENTS[place.name]]
-    patients = selection | {rest[index] for index in drawn}
-    return sorted(case for case in splits[ALL_FOLD]["train"] if place.unit(case) in patients)
+    drawn = {rest[index] for index in np.random.default_rng(1).permutation(len(rest))[: MORE_PATIENTS[place.name]]}
+    calibrated = selection | drawn
+    unseen = [case for case in splits[ALL_FOLD]["train"] if place.unit(case) not in trained_on]
+    return {
+        CALIBRATION: sorted(case for case in unseen if place.unit(case) in calibrated),
+        CONFIRMATION: sorted(
+            [case for case in unseen if place.unit(case) not in calibrated] + place.cases(CONFIRMATION)
+        ),
+    }
 
 
 def strange(values: np.ndarray, kind: str, seed: int) -> np.ndarray:

@@ -16,8 +16,9 @@ from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.plausibility.calibrate import calibrate
 from acnn_nnunet.plausibility.calibration import Calibration
 from acnn_nnunet.plausibility.cases import rows_of, score_cases
+from acnn_nnunet.plausibility.measures import area_under_risk
 from acnn_nnunet.plausibility.prior_scores import load_prior_scorer
-from acnn_nnunet.plausibility.scores import MISSING_LABELS, Prediction, Scorer, scores_of
+from acnn_nnunet.plausibility.scores import Prediction, Scorer, scores_of
 from acnn_nnunet.plausibility.subject import subject_of_prior
 from acnn_nnunet.plausibility.table import EMPTY, EXCLUDED, SCORED, PlausibilityRow
 from scripts.studies.host_folders import ROOT
@@ -38,6 +39,12 @@ ARMS = {
 }
 """Where the scores of each arm come from."""
 AGAINST = ("members alone", "rules alone")
+NOVELTIES = {
+    EVERYTHING: "novelty: prior, volume",
+    "members alone": "novelty: members, volume",
+    "rules alone": "novelty: volume",
+}
+"""The arms that see novelty by other scores."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ class Run:
             "calibration": {"predictions": len(learnt), "patients": len({patients[row.case] for row in learnt})},
             "measured": {"predictions": len(measured), "patients": len({patients[row.case] for row in measured})},
             "arms": self.figures(judged, patients),
+            "perfect_aurc": _perfect_aurc(self.known(judged[EVERYTHING])),
             "structures": {name: self.figures(judged, patients, name) for name in self.scorer.subject.names},
             "weights": {name: self.weights(each) for name, each in calibrations[EVERYTHING].structures.items()},
             "coverage": self.coverage(judged[EVERYTHING]),
@@ -134,7 +142,7 @@ class Run:
             patient_of=patients,
             sources=sources,
             structure_scores=[name for name in names if name in self.scorer.structure_scores],
-            case_scores=[name for name in (*names, MISSING_LABELS) if name in self.scorer.case_scores],
+            case_scores=[name for name in names if name in self.scorer.case_scores],
             recall=RECALL,
             level=LEVEL,
         )[0]
@@ -177,7 +185,7 @@ class Run:
         return found
 
     def strange(self, rows: Sequence[PlausibilityRow], calibrations: dict[str, Calibration]) -> dict[str, Any]:
-        """Return the detection rates of images unlike the training's, by score and kind."""
+        """Return the detection rates of images unlike the training's, by score and kind, and those of the verdict."""
         usual = [row for row in rows if self.is_measured(row) and self.cases[row.case].kind == CLEAN]
         kinds = [kind for kind in STRANGE if any(each.kind == kind for each in self.cases.values())]
         strange = {
@@ -187,9 +195,14 @@ class Run:
         found = {}
         for arm, calibration in calibrations.items():
             own = {kind: calibration.judged(each) for kind, each in strange.items()}
-            found[arm] = detection(calibration.judged(usual), own, _implausibility)
+            clean = calibration.judged(usual)
+            found[arm] = detection(clean, own, _implausibility)
+            if arm in NOVELTIES:
+                found[NOVELTIES[arm]] = detection(clean, own, lambda row: row.novelty)
+            if arm == EVERYTHING:
+                unusual = {kind: _share_of_unusual(each) for kind, each in {CLEAN: clean, **own}.items()}
         found["mahalanobis"] = detection(usual, strange, lambda row: row.scores.get("mahalanobis"))
-        return {"cases": {kind: len(each) for kind, each in strange.items()}, "found": found}
+        return {"cases": {kind: len(each) for kind, each in strange.items()}, "found": found, "unusual": unusual}
 
     def weights(self, known: Any) -> dict[str, list[float]]:
         """Return what each score of a structure weighs for Dice and for the Hausdorff distance."""
@@ -217,6 +230,16 @@ class Run:
 
 
 _PARTS = (CALIBRATION, CONFIRMATION)
+
+
+def _perfect_aurc(rows: Sequence[PlausibilityRow]) -> float:
+    """Return the area under the risk-coverage curve of the order by true Dice: no score can do better."""
+    dice = np.array([row.dice for row in rows], dtype=float)
+    return area_under_risk(dice, dice)
+
+
+def _share_of_unusual(rows: Sequence[PlausibilityRow]) -> float:
+    return float(np.mean([row.status == EMPTY or bool(row.unusual) for row in rows]))
 
 
 def _implausibility(row: PlausibilityRow) -> float | None:

@@ -5,7 +5,15 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from scripts.studies.plausibility.images import CONFIRMATION, CORRUPTED, STRANGE, calibration_cases, choose, strange
+from scripts.studies.plausibility.images import (
+    CALIBRATION,
+    CONFIRMATION,
+    CORRUPTED,
+    STRANGE,
+    cases_of_parts,
+    choose,
+    strange,
+)
 
 
 def place(tmp_path, name="acdc"):
@@ -24,20 +32,22 @@ def place(tmp_path, name="acdc"):
     )
 
 
-def test_calibration_takes_the_selection_and_patients_that_nothing_is_trained_on(tmp_path):
-    found = calibration_cases(place(tmp_path))
-    patients = {case.split("_")[0] for case in found}
-    assert {"p01", "p02"} <= patients
-    assert "p00" not in patients
-    assert (len(patients), len(found)) == (2 + 6, 16)  # the selection's and six more, two phases each
-    assert not any(case >= "p20" for case in found)
+def test_parts_share_the_patients_that_nothing_is_trained_on(tmp_path):
+    found = cases_of_parts(place(tmp_path))
+    patients = {part: {case.split("_")[0] for case in cases} for part, cases in found.items()}
+    assert {"p01", "p02"} <= patients[CALIBRATION]
+    assert (len(patients[CALIBRATION]), len(found[CALIBRATION])) == (2 + 16, 36)  # the selection's and 16 more
+    assert {f"p{n}" for n in range(20, 25)} < patients[CONFIRMATION]
+    assert len(patients[CONFIRMATION]) == 5 + 1  # the held-out ones, and the one that is left
+    assert not patients[CALIBRATION] & patients[CONFIRMATION]
+    assert "p00" not in patients[CALIBRATION] | patients[CONFIRMATION]
 
 
 def test_every_case_is_clean_and_corrupted_and_some_are_strange(tmp_path):
     chosen = list(choose(place(tmp_path)))
     assert len(set(chosen)) == len(chosen)
     own = [kind for part, _, kind in chosen if part == CONFIRMATION]
-    assert own.count("clean") == sum(kind in CORRUPTED for kind in own) == 10
+    assert own.count("clean") == sum(kind in CORRUPTED for kind in own) == 12
     assert [own.count(kind) for kind in STRANGE] == [2] * 5
     assert {kind for part, _, kind in chosen if part != CONFIRMATION} == {"clean", *CORRUPTED}
 

@@ -9,7 +9,7 @@ import SimpleITK as sitk  # noqa: N813 - as everyone writes it
 from phantom_prior import misshapen, write_phantom_prior, write_raw
 
 from acnn_nnunet.nnunet.label_files import LabelFileReader
-from scripts.studies.plausibility import measures, report, workplace
+from scripts.studies.plausibility import measures, report, targets, workplace
 
 CASES = 24
 
@@ -52,6 +52,7 @@ def test_a_run_is_kept_and_written_down(predicted, monkeypatch, tmp_path):
     monkeypatch.setattr(report, "PAGE", tmp_path / "plausibility.md")
     monkeypatch.setattr(report, "DATASETS", {"phantom": "Phantoms"})
     monkeypatch.setattr(measures, "RESAMPLES", 10)
+    monkeypatch.setattr(targets, "_FOUND", {"upside_down": 1.0})
 
     def run():
         made = workplace.Run("phantom", root / "phantom", prior_file=prior, rules_file=None, grouped=False)
@@ -68,7 +69,11 @@ def test_a_run_is_kept_and_written_down(predicted, monkeypatch, tmp_path):
     assert "members alone" in found["arms"]["everything"]["differences"]
     low, high = found["arms"]["everything"]["intervals"]["spearman_dice"]
     assert low <= high
-    assert found["out_of_distribution"]["cases"]["upside_down"] == 3
+    strange = found["out_of_distribution"]
+    assert strange["cases"]["upside_down"] == 3
+    assert set(strange["unusual"]) == {"clean", "upside_down"}
+    assert set(strange["found"]["novelty: prior, volume"]) == {"upside_down"}
+    assert found["perfect_aurc"] <= min(each["aurc"] for each in found["arms"].values())
     assert 0 <= found["coverage"]["clean"]["all"]["dice"]["coverage"] <= 1
     assert found["coverage"]["corrupted"]["RV"]["dice"]["num"] == 12
 
@@ -81,3 +86,4 @@ def test_a_run_is_kept_and_written_down(predicted, monkeypatch, tmp_path):
     assert page.startswith("# Which predictions to trust\n")
     assert "| members alone |" in page
     assert "upside_down (3)" in page
+    assert "| AURC over the members' | ≤ 0.80 |" in page
