@@ -11,7 +11,7 @@ from scripts.studies.thick_slices import converged_report as report
 from scripts.studies.thick_slices.workplace import IMAGE_SCORES, LABEL_SCORES, results_in
 
 TRAINING = {"name": "x", "parameters": 7, "num_epochs": 4, "iterations_per_epoch": 5}
-TRAINING |= {"failed_before": [2], "unlearnt": [], "flat": False}
+TRAINING |= {"failed_before": [2], "unlearnt": [], "flat": True}
 
 
 def add(folder, arm, seed, tests, dice, hausdorff_mm=4.0, **more):
@@ -38,8 +38,9 @@ def add_images(folder, arm, seed, ssim):
 
 
 @pytest.fixture
-def page(tmp_path):
-    """Write the page of some results."""
+def page(tmp_path, monkeypatch):
+    """Write the page of some results; one seed is enough."""
+    monkeypatch.setattr(report, "FEWEST_SEEDS", 1)
 
     def written():
         report.write_converged_report(tmp_path / "results", tmp_path / "page.md")
@@ -66,7 +67,7 @@ def test_acnn_against_the_others(page):
     # Higher than the U-Net with one seed, lower with the other.
     assert "Dice +0.020, -0.010; Hausdorff -1.40, -1.40 mm: missed" in text
     assert row(text, "one network").endswith("| not measured |")
-    assert "| x | 7 | 20 | no | 2 | none |" in text
+    assert "| x | 7 | 20 | yes | 2 | none |" in text
     assert "### Images" not in text
 
 
@@ -85,9 +86,22 @@ def test_pairs_repeats_and_one_network(page):
     text = written()
     assert "+0.0300, spread 0.0400, 2 seeds: reached" in text
     assert "12 stock, 6 ours; Dice +0.050, 1 seed: reached" in text
-    assert "factor 4: -0.0030, factor 5: -0.0100, factor 6: +0.0100: missed" in text
+    assert "factor 4: -0.0030, factor 5: -0.0100, factor 6: +0.0100, 1 seed: missed" in text
     assert "| true labels | | 1 of 50 | 1 of 50 | 1 of 50 | |" in text
     assert "| 5 | 1 | 0.780 | 0.790 | -0.0100 |" in text
+
+
+def test_what_a_target_is_not_judged_on(page, monkeypatch):
+    folder, written = page
+    monkeypatch.setattr(report, "FEWEST_SEEDS", 2)
+    add(folder, report.ACNN, 0, ["motion"], 0.81, 3.6)
+    add(folder, report.MAUG, 0, ["motion"], 0.80, 4.0)
+    assert row(written(), "ACNN-Seg against 3D").endswith("1 seed: not judged with fewer than 2 seeds |")
+    monkeypatch.setattr(report, "FEWEST_SEEDS", 1)
+    add(folder, report.MAUG, 0, ["motion"], 0.80, 4.0, training={**TRAINING, "flat": False})
+    assert row(written(), "ACNN-Seg against 3D").endswith("1 seed: reached, not all are flat |")
+    add(folder, report.MAUG, 0, ["motion"], 0.80, 4.0, training={**TRAINING, "unlearnt": [1]})
+    assert row(written(), "ACNN-Seg against 3D").endswith("not judged, labels failed in x |")
 
 
 def test_nothing_trained_is_said_and_what_resampling_repeats(page):
