@@ -63,7 +63,7 @@ def test_a_prior_refines(refined, tmp_path):
 
     assert main(f"refine in -o out --prior {tmp_path / 'prior.pth'} --continue_prediction".split()) == 0
 
-    options = RefineOptions("project", tmp_path / "prior.pth", execution=Execution(go_on=True))
+    options = RefineOptions("complete", tmp_path / "prior.pth", execution=Execution(go_on=True))
     assert refined == [(Path("in"), Path("out"), options)]
 
 
