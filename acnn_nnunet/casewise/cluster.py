@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import uuid4
 
-from acnn_nnunet.casewise.connection import ClusterError, check_files, connected
+from acnn_nnunet.casewise.connection import ClusterError, ask_workers, check_files, connected
 from acnn_nnunet.casewise.execution import Scheduler
 from acnn_nnunet.casewise.processes import KILLED
 from acnn_nnunet.casewise.work import Item, Result, SetUpError, Value, attempt
@@ -66,7 +66,7 @@ def on_cluster(
     with connected(scheduler) as client:
         check_files(client, must_see)
         mark = hashlib.sha256(place.encode()).hexdigest()[:16]
-        while place and any(client.run(_is_busy_with, mark).values()):
+        while place and any(ask_workers(client, _is_busy_with, mark).values()):
             time.sleep(_SECONDS_PER_LOOK)
         yield from _Run(client, scheduler.address, f"acnn-{mark}-{uuid4().hex}", work, cases).results()
 

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,9 +77,25 @@ def check_versions(client: Any) -> None:
 def check_files(client: Any, files: Sequence[Path]) -> None:
     """Raise ClusterError, naming worker and file, if a worker that is there now does not see one of these files."""
     here = [str(path) for path in files if Path(path).exists()]
-    for worker, absent in client.run(_absent, here).items() if here else ():
+    for worker, absent in ask_workers(client, _absent, here).items() if here else ():
         if absent:
             raise ClusterError(f"the worker {worker} does not see {absent[0]}: mount the folder there under this path.")
+
+
+def ask_workers(client: Any, question: Callable[..., Any], *words: Any) -> dict[str, Any]:
+    """Return what each worker that is there now answers; one that dies meanwhile has no answer.
+
+    Raises:
+        ClusterError: naming the worker that cannot open our question: a library is missing there.
+    """
+    answers = client.run(question, *words, on_error="return")
+    for worker, answer in answers.items():
+        if isinstance(answer, Exception) and not isinstance(answer, OSError):
+            raise ClusterError(
+                f"the worker {worker} cannot open the work ({_first_line(answer)}): install acnn-nnunet there, with "
+                "all that it needs."
+            ) from answer
+    return {worker: answer for worker, answer in answers.items() if not isinstance(answer, OSError)}
 
 
 def _absent(files: list[str]) -> list[str]:

@@ -97,6 +97,26 @@ def test_files_that_a_worker_does_not_see(address, tmp_path, monkeypatch):
         list(on_cluster(square, named(1), **where))
 
 
+@pytest.mark.parametrize("error", [ImportError("No module named 'edt'"), Exception("No module named 'edt'")])
+def test_a_worker_where_a_library_is_missing(address, tmp_path, monkeypatch, error):
+    def fail(files):
+        raise error
+
+    monkeypatch.setattr("acnn_nnunet.casewise.connection._absent", fail)
+    with pytest.raises(
+        ClusterError, match=r"the worker tcp://\S+ cannot open the work \(No module named 'edt'\)"
+    ):
+        list(on_cluster(square, named(1), scheduler=Scheduler(address), must_see=[tmp_path]))
+
+
+def test_a_worker_that_dies_while_it_is_asked_is_left_out(address, tmp_path, monkeypatch):
+    def die(files):
+        raise ConnectionError("closed")
+
+    monkeypatch.setattr("acnn_nnunet.casewise.connection._absent", die)
+    assert len(list(on_cluster(square, named(1, 2), scheduler=Scheduler(address), must_see=[tmp_path]))) == 2
+
+
 def test_no_scheduler_there(monkeypatch):
     monkeypatch.setattr("acnn_nnunet.casewise.connection._SECONDS_TO_CONNECT", 0.3)
     with pytest.raises(ClusterError, match=r"No Dask scheduler answers at 127\.0\.0\.1:1 .*: start one"):
