@@ -5,12 +5,13 @@
 
 `scale`: `evaluate` and `codes` on FEW and on MAPS label maps, two workers on loopback: peak memory of the command and
 of everything together, processor seconds (of command, scheduler and workers) per case; neither minds other programs
-much. `throughput`: one Dask worker against two. `executors`: two local
-processes against two Dask workers. `kills`: SIGKILL of a worker, the driver or the scheduler at random moments, then
-`--continue`. `broken`: 1 % of the inputs broken in eight ways. The maps are phantom hearts of 16×20×20 voxels under
-many names; a small prior is trained on them once. Each step writes one JSON file; what is there is not measured again.
-A step that was stopped goes on: each of its runs is kept under FOLDER/measured (delete that folder to measure anew).
-Times against the clock want an idle machine: the load is written down beside them.
+much. `throughput`: one Dask worker against two, on small maps and on maps of 16×200×200 voxels. `executors`: two
+local processes against two Dask workers. `kills`: SIGKILL of a worker, the driver or the scheduler at random moments,
+then `--continue`. `broken`: 1 % of the inputs broken in eight ways. The maps are phantom hearts of 16×20×20 voxels
+under many names; a small prior is trained on them once. Each step writes one JSON file; what is there is not measured
+again. A step that was stopped goes on: each of its runs is kept under FOLDER/measured (delete that folder to measure
+anew).
+Times by the clock want an idle machine: runs are repeated, the quickest counts, and `others_cpu_s` says what else ran.
 """
 
 import argparse
@@ -28,6 +29,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import SimpleITK
+
 from acnn_nnunet.files.safe_writes import write_json
 from scripts.benchmarks.broken_files import BREAKS
 from scripts.benchmarks.cohort_processes import Cluster, cluster, start, watch
@@ -41,23 +44,35 @@ VICTIMS = ("worker", "driver", "scheduler")
 LABELS = ["-l", "1", "2", "3"]
 
 
-def maps_of(work: Path, num_maps: int) -> tuple[Path, Path]:
+def maps_of(work: Path, num_maps: int, *, kind: str = "small") -> tuple[Path, Path]:
     """Return folders of references and predictions with so many cases, links to a few files."""
-    folders = work / f"gt_{num_maps}", work / f"pred_{num_maps}"
+    ending = f"{num_maps}" if kind == "small" else f"{kind}_{num_maps}"
+    folders = work / f"gt_{ending}", work / f"pred_{ending}"
     sources = work / "raw" / DATASET / "labelsTr", work / "predictions"
     for folder, source in zip(folders, sources, strict=True):
-        files = sorted(source.glob("*.nii.gz"))
         if folder.is_dir():
             continue
         folder.mkdir()
+        files = sorted((source if kind == "small" else enlarged(source, work / kind)).glob("*.nii.gz"))
         for number in range(num_maps):
             os.link(files[number % len(files)], folder / f"case_{number:06d}.nii.gz")
     return folders
 
 
-def evaluate_words(work: Path, num_maps: int, output: Path) -> list[str]:
+def enlarged(source: Path, folder: Path) -> Path:
+    """Write label maps with ten times as many pixels along both axes of a slice, and return their folder."""
+    target = folder / source.name
+    target.mkdir(parents=True, exist_ok=True)
+    for path in source.glob("*.nii.gz"):
+        small = SimpleITK.ReadImage(str(path))
+        large = SimpleITK.Expand(small, [10, 10, 1], SimpleITK.sitkNearestNeighbor)
+        SimpleITK.WriteImage(SimpleITK.Cast(large, SimpleITK.sitkUInt8), str(target / path.name))
+    return target
+
+
+def evaluate_words(work: Path, num_maps: int, output: Path, *, kind: str = "small") -> list[str]:
     """Return the words of `evaluate`."""
-    gt, pred = maps_of(work, num_maps)
+    gt, pred = maps_of(work, num_maps, kind=kind)
     return ["evaluate", str(gt), str(pred), "-o", str(output), *LABELS]
 
 
@@ -118,29 +133,44 @@ def remembered(work: Path, name: str, measure: Callable[[], dict[str, Any]]) -> 
 
 
 def throughput(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
-    """Measure two workers against one, on a cluster."""
-    taken = {}
-    for workers in (1, 2):
-        with cluster(work, workers) as made:
-            words = [*evaluate_words(work, sizes.few, fresh(work / "out_t")), "--scheduler", str(made.file)]
-            taken[workers] = watch(start(work, words), made)
-    speedup = taken[1].wall_s / taken[2].wall_s
-    return {"workers": {str(n): vars(each) for n, each in taken.items()}, "speedup": speedup, "target": "≥ 1.8"}
+    """Measure two workers against one, on a cluster: small maps, and maps of a clinical size."""
+    found: dict[str, Any] = {}
+    for kind, num_maps in (("small", sizes.few), ("large", sizes.large)):
+        taken = {}
+        for workers in (1, 2):
+            measure = partial(_timed, work, num_maps, workers, kind=kind)
+            taken[workers] = best_of(work, f"throughput_{kind}_{workers}", measure, sizes.repeats)
+        speedup = taken[1]["wall_s"] / taken[2]["wall_s"]
+        found[kind] = {"maps": num_maps, "workers": {str(n): each for n, each in taken.items()}, "speedup": speedup}
+    return {**found, "target": "≥ 1.8"}
 
 
 def executors(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
     """Measure two Dask workers against two local processes."""
-    local = watch(start(work, [*evaluate_words(work, sizes.few, fresh(work / "out_l")), "-np", "2"]))
-    with cluster(work) as made:
-        words = [*evaluate_words(work, sizes.few, fresh(work / "out_d")), "--scheduler", str(made.file)]
-        dask = watch(start(work, words), made)
+    local = best_of(work, "executors_local", partial(_timed, work, sizes.few, 0), sizes.repeats)
+    dask = best_of(work, "executors_dask", partial(_timed, work, sizes.few, 2), sizes.repeats)
     return {
-        "local": vars(local),
-        "dask": vars(dask),
-        "time_ratio": dask.wall_s / local.wall_s,
-        "cpu_ratio": dask.cpu_s / local.cpu_s,
+        "local": local,
+        "dask": dask,
+        "time_ratio": dask["wall_s"] / local["wall_s"],
+        "cpu_ratio": dask["cpu_s"] / local["cpu_s"],
         "target": "time ratio ≤ 1.15",
     }
+
+
+def best_of(work: Path, name: str, measure: Callable[[], dict[str, Any]], repeats: int) -> dict[str, Any]:
+    """Return the quickest of several runs, which is the least disturbed one, with the times of all."""
+    runs = [remembered(work, f"{name}_{number}", measure) for number in range(repeats)]
+    return {**min(runs, key=lambda run: run["wall_s"]), "wall_s_of_all": [run["wall_s"] for run in runs]}
+
+
+def _timed(work: Path, num_maps: int, num_workers: int, *, kind: str = "small") -> dict[str, Any]:
+    """Evaluate with so many Dask workers, or with two local processes for 0."""
+    words = evaluate_words(work, num_maps, fresh(work / "out_t"), kind=kind)
+    if not num_workers:
+        return vars(watch(start(work, [*words, "-np", "2"])))
+    with cluster(work, num_workers) as made:
+        return vars(watch(start(work, [*words, "--scheduler", str(made.file)]), made))
 
 
 def kills(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
@@ -267,6 +297,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--maps", type=int, default=20_000)
     parser.add_argument("--few", type=int, default=2_000)
+    parser.add_argument("--large", type=int, default=1000, help="maps of a clinical size for `throughput`")
+    parser.add_argument("--repeats", type=int, default=3, help="of runs whose time by the clock counts; the best does")
     parser.add_argument("--killed-maps", type=int, default=400, help="of a run that is killed")
     parser.add_argument(
         "--kills", type=int, nargs=3, default=(20, 10, 5), help="of a worker, the driver, the scheduler"

@@ -103,9 +103,7 @@ def test_a_worker_where_a_library_is_missing(address, tmp_path, monkeypatch, err
         raise error
 
     monkeypatch.setattr("acnn_nnunet.casewise.connection._absent", fail)
-    with pytest.raises(
-        ClusterError, match=r"the worker tcp://\S+ cannot open the work \(No module named 'edt'\)"
-    ):
+    with pytest.raises(ClusterError, match=r"the worker tcp://\S+ cannot open the work \(No module named 'edt'\)"):
         list(on_cluster(square, named(1), scheduler=Scheduler(address), must_see=[tmp_path]))
 
 
