@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from distributed import Client
 
 from scripts.benchmarks.killed_commands import environment_of
 
@@ -50,6 +51,8 @@ class Cluster:
         while not (self.file.is_file() and self.file.read_text().rstrip().endswith("}")):
             time.sleep(0.1)
         self.workers = [self.add_worker() for _ in range(num_workers)]
+        with Client(scheduler_file=str(self.file), set_as_default=False) as client:
+            client.wait_for_workers(num_workers)  # a command meets a cluster that is up
 
     def add_worker(self) -> subprocess.Popen:
         """Start a worker of one thread."""

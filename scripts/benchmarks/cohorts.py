@@ -148,7 +148,7 @@ def throughput(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
 def executors(work: Path, sizes: argparse.Namespace) -> dict[str, Any]:
     """Measure two Dask workers against two local processes."""
     local = best_of(work, "executors_local", partial(_timed, work, sizes.few, 0), sizes.repeats)
-    dask = best_of(work, "executors_dask", partial(_timed, work, sizes.few, 2), sizes.repeats)
+    dask = best_of(work, "throughput_small_2", partial(_timed, work, sizes.few, 2), sizes.repeats)
     return {
         "local": local,
         "dask": dask,

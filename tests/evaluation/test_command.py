@@ -49,6 +49,27 @@ def dice(output, label="2"):
     return {row.case: row.dice for row in read_scores(output / "cases.csv") if row.label == label}
 
 
+def test_a_disk_that_is_full_and_then_not(tmp_path, run):
+    """The system refuses to let a file grow: the run ends in a sentence, and goes on to the same tables."""
+    resource = pytest.importorskip("resource")
+    assert run(output=tmp_path / "undisturbed")[0] == 0
+    half = (tmp_path / "undisturbed" / "parts" / "part_0_of_1.jsonl").stat().st_size // 2
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (half, limits[1]))
+    try:
+        message = refused(run())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "Could not write" in message
+    assert "free some space or fix its permissions, then go on with --continue" in message
+    assert not (tmp_path / "out" / "cases.csv").exists()
+
+    assert run("--continue")[0] == 0
+
+    for name in ("cases.csv", "status.csv"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
+
+
 def test_the_whole_way(tmp_path, run):
     code, out, err = run()
 

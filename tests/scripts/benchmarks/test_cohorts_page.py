@@ -1,0 +1,47 @@
+"""`scripts/benchmarks/cohorts_page.py`: each target with what was measured, and what was missed first."""
+
+from scripts.benchmarks.cohorts_page import PAGE, RESULTS, read_results, render
+
+MACHINE = {"cpu": "C", "cores": 2, "python": "3.11", "distributed": "2026"}
+
+
+def timed(wall_s: float) -> dict:
+    return {"wall_s": wall_s}
+
+
+def test_what_is_missed_is_said_first():
+    workers = {"1": timed(20.0), "2": timed(12.5)}
+    found = {"machine": MACHINE, "small": {"maps": 2000, "workers": workers, "speedup": 1.6}}
+
+    page = render({"throughput": found})
+
+    assert page.splitlines()[2].startswith("0 of 1 targets are reached. Missed: `evaluate`, two workers against one")
+    assert "Not measured: scale, executors, kills, broken." in page
+    assert "| ≥ 1.8 | 20.0 s → 12.5 s: 1.60 | **missed** |" in page
+
+
+def test_memory_and_cost_have_limits_of_their_own():
+    sizes = {"200": {}, "2000": {"peak_all_mib": 100.0}, "20000": {"peak_all_mib": 110.0}}
+    both = {"sizes": sizes, "memory_of_all_ratio": 1.1, "cpu_ms_per_case_among_few": 10.0}
+    good = {**both, "cpu_ms_per_case_among_many": 9.5, "cost_per_case_ratio": 0.95}
+    bad = {**both, "cpu_ms_per_case_among_many": 11.5, "cost_per_case_ratio": 1.15}
+
+    page = render({"scale": {"machine": MACHINE, "evaluate": good, "codes": bad}})
+
+    assert "peak memory | ≤ +10 % | 100 → 110 MiB (+10.0%) | reached |" in page
+    assert "cost per case | within 10 % | 10.0 → 9.5 ms (-5.0%) | reached |" in page
+    assert "cost per case | within 10 % | 10.0 → 11.5 ms (+15.0%) | **missed** |" in page
+
+
+def test_a_case_that_is_lost_is_a_miss():
+    found = {"machine": MACHINE, "cases": 800, "broken": 8, "failed_rows": 8, "done": 791, "exit_code": 1}
+    found |= {"failed_are_the_broken": True, "each_has_a_reason": True, "reasons": {"cut_off": "…"}}
+
+    page = render({"broken": found})
+
+    assert "| 791 of 792 others done, 8 rows with a reason, exit code 1 | **missed** |" in page
+    assert "eight kinds of damage: cut off." in " ".join(page.split())
+
+
+def test_the_page_is_of_the_results():
+    assert PAGE.read_text(encoding="utf-8") == render(read_results(RESULTS))
