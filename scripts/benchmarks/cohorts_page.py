@@ -24,9 +24,11 @@ _ENDING = """
 Memory is the sum over the command, Dask's scheduler and both workers at its peak, looked at five times a second. Cost
 is the processor time of all of them. A case's own cost leaves out the start of the processes: it is the slope between
 200 and 2,000 cases against the slope between 2,000 and 20,000. The label maps are generated hearts of 16×20×20
-voxels, so small that reading, writing and the tables at the end weigh much; the larger ones have 16×200×200 voxels.
-Times by the clock are the quickest of several runs, each with the start of the command and the tables and page at its
-end. "Broken" are eight kinds of damage: {kinds}.
+voxels, so small that the tables and the page at the end, which one process writes, weigh much. (Large maps have
+16×200×200 voxels.) Times by the clock are the quickest of several runs, each with the start of the command. The
+damage: {kinds}.
+
+{notes}
 
 Measured on {cpu}, {cores} cores, Python {python}, Dask {distributed}, by `python -m scripts.benchmarks.cohorts`; the
 results lie in `benchmarks/cohorts/`. This page is written by `python -m scripts.benchmarks.cohorts_page`.
@@ -56,7 +58,9 @@ def render(results: dict[str, dict[str, Any]]) -> str:
     lines = [f"| {what} | {target} | {found} | {_mark(reached)} |" for what, target, found, reached in rows]
     machine = next(iter(results.values()))["machine"]
     kinds = ", ".join(name.replace("_", " ") for name in results.get("broken", {}).get("reasons", {})) or "not measured"
-    return _INTRODUCTION.format(verdict=verdict) + "\n".join(lines) + "\n" + _ENDING.format(kinds=kinds, **machine)
+    notes = "\n".join(found["note"] for found in results.values() if "note" in found) or "Nothing else ran meanwhile."
+    ending = _ENDING.format(kinds=kinds, notes=notes, **machine)
+    return _INTRODUCTION.format(verdict=verdict) + "\n".join(lines) + "\n" + ending
 
 
 _Row = tuple[str, str, str, bool]
