@@ -16,7 +16,7 @@ def test_what_is_missed_is_said_first():
     page = render({"throughput": found})
 
     assert page.splitlines()[2].startswith("0 of 1 targets are reached. Missed: `evaluate`, two workers against one")
-    assert "Not measured: scale, executors, kills, broken." in page
+    assert "Not measured: scale, executors, kills, broken, pages." in page
     assert "| ≥ 1.8 | 20.0 s → 12.5 s: 1.60 | **missed** |" in page
 
 
