@@ -1,9 +1,10 @@
 """Jobs of a study in processes that live on: each loads torch and nnU-Net once, and does one job after the other."""
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Any
@@ -23,8 +24,7 @@ def run_all(calls: Iterable[Call], *, environment: Mapping[str, str], ends: floa
     Raises:
         SystemExit: after all others, if a job failed; each has said why.
     """
-    os.environ.update(environment)
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with _environment(environment), ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         names: dict[Future, str] = {}
         for function, arguments in calls:
             names[pool.submit(_in_time, ends, function, arguments)] = f"{function.__name__}{arguments}"
@@ -36,6 +36,18 @@ def run_all(calls: Iterable[Call], *, environment: Mapping[str, str], ends: floa
                 print(f"{names[each]} failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
     if failed:
         sys.exit(f"{len(failed)} of {len(names)} jobs failed: {', '.join(failed)}")
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process's environment, which its children inherit, and put back what was there."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _in_time(ends: float, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
