@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,11 +9,9 @@ from pathlib import Path
 from scripts.studies.defaults.arms import BASE, CONFIGURATION, FEW_FOLD, PRIOR_CONFIGURATION
 from scripts.studies.defaults.images import PARTS
 from scripts.studies.defaults.workplace import RESULTS, SCORES, Workplace
-from scripts.studies.host_folders import ROOT
+from scripts.studies.packing import finish_pack, merge_runs
 from scripts.studies.results import StudyResults
 
-LARGEST_MB = 60
-CODE = ("acnn_nnunet", "scripts", "packaging", "pyproject.toml", "README.md", "LICENSE")
 SCRIPT = """#!/usr/bin/env bash
 # run.sh DATASET [options of `run`]: prepare (once) and run the study on this machine's GPU.
 # Needs Python with torch (CUDA), nnunetv2 and torchio. Afterwards, at home:
@@ -60,19 +57,7 @@ def pack(datasets: Iterable[str], work: Path, output: Path, *, sizes: Iterable[i
         if not place.folder.is_dir() or not place.plans_file.is_file():
             sys.exit(f"{work} has no plans of {name}: `python -m scripts.studies.defaults prepare {name}` makes them.")
         pack_dataset(place, Workplace(name, output / name), sizes)
-    for part in CODE:
-        source, target = ROOT / part, output / "code" / part
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copyfile(source, target)
-    script = output / "run.sh"
-    script.write_text(SCRIPT)
-    script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    size = size_mb(output)
-    print(f"{output}: {size:.1f} MB; {script} says what it needs.")
-    if size > LARGEST_MB:
-        sys.exit(f"The pack has {size:.1f} MB, more than {LARGEST_MB}: pack one dataset, or fewer --sizes.")
+    finish_pack(output, SCRIPT)
 
 
 def pack_dataset(place: Workplace, packed: Workplace, sizes: Iterable[int]) -> None:
@@ -121,17 +106,4 @@ def merge(folder: Path, *, into: StudyResults = RESULTS) -> None:
     brought = StudyResults(folder, keys=into.keys)
     if not brought.runs():
         sys.exit(f"{folder} holds no runs.json with a run: give the folder benchmarks/defaults of a pack that was run.")
-    table = brought.table(SCORES).drop(columns="iou", errors="ignore")
-    for run in brought.runs():
-        keys = {key: run[key] for key in into.keys}
-        if into.has(**keys):
-            print(f"{keys} is known: left as it is.")
-            continue
-        rows = table[table[list(keys)].eq([str(value) for value in keys.values()]).all(axis=1)]
-        into.add(run, {SCORES: rows.drop(columns=list(keys))})
-        print(f"{keys}: added.")
-
-
-def size_mb(folder: Path) -> float:
-    """Return the size of all files of a folder, in millions of bytes."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+    merge_runs(brought, into, (SCORES,))

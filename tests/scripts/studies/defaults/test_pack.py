@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from scripts.studies import packing as shared
 from scripts.studies.defaults import pack as packing
 from scripts.studies.defaults.workplace import Workplace
 from scripts.studies.results import StudyResults
@@ -87,7 +88,7 @@ def test_a_folder_that_exists_is_refused(tmp_path):
 
 
 def test_too_large_a_pack_is_refused_with_its_size(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, "LARGEST_MB", 0.001)
+    monkeypatch.setattr(shared, "LARGEST_MB", 0.001)
     with pytest.raises(SystemExit, match=r"more than 0\.001: pack one dataset"):
         packing.pack(["hippocampus"], tmp_path / "work", tmp_path / "pack")
 
@@ -118,4 +119,4 @@ def test_a_folder_without_results_is_refused(tmp_path):
 def test_a_pack_of_all_hippocampi_is_small(tmp_path, data_folder):
     prepared(tmp_path / "work", data_folder / "nnUNet_raw" / RAW)
     packing.pack(["hippocampus"], tmp_path / "work", tmp_path / "pack", sizes=[160])
-    assert 10 < packing.size_mb(tmp_path / "pack") < packing.LARGEST_MB / 2
+    assert 10 < shared.size_mb(tmp_path / "pack") < shared.LARGEST_MB / 2
