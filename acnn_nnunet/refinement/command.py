@@ -1,7 +1,7 @@
 """`acnn-nnunet refine`: better label maps after any network, by the learnt anatomy or by a second stage."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,29 +12,31 @@ from acnn_nnunet.casewise.journal import Entries, cases_of_part
 from acnn_nnunet.casewise.parts import joined_parts, part_done
 from acnn_nnunet.casewise.recorded import CaseWork, header_of, opened_journal, record_cases
 from acnn_nnunet.casewise.run import run
-from acnn_nnunet.casewise.status import MOST_NAMED, write_status
-from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker, excluded_of
+from acnn_nnunet.casewise.status import write_status
+from acnn_nnunet.casewise.work import Outcome, PerWorker, excluded_of
+from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json, write_text
 from acnn_nnunet.fold_prior.case_files import list_labels
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.nnunet.label_files import LabelMap
 from acnn_nnunet.plausibility.command import patients_of_cases
-from acnn_nnunet.refinement.anatomy_refiner import COMPLETE, LEFT, METHODS, AnatomyRefiner
+from acnn_nnunet.refinement.anatomy_refiner import COMPLETE, METHODS, AnatomyRefiner
 from acnn_nnunet.refinement.calibration import Calibration, Trial, calibrate
 from acnn_nnunet.refinement.changes import find_changes, values_of_labels
 from acnn_nnunet.refinement.completion import load_completion
 from acnn_nnunet.refinement.guarantee import Guarantee, guarded, load_guard, repair_folder, write_repairs
+from acnn_nnunet.refinement.overview import PAGE_FILE, TABLE_FILE, Overview
 from acnn_nnunet.refinement.page import draw_changes, render_calibration_page, render_refinement_page
 from acnn_nnunet.refinement.predictions import PredictionFiles, list_predictions, read_prediction, write_label_map
 from acnn_nnunet.refinement.recipe import Recipe
 from acnn_nnunet.refinement.repair.volumes import Repairer
 from acnn_nnunet.refinement.second_stage import SecondStageOptions, load_refiner, refine_folder
-from acnn_nnunet.refinement.table import EXCLUDED, RefinedRow, row_of, write_table
+from acnn_nnunet.refinement.table import RefinedRow, RefinedRows, write_table
 from acnn_nnunet.refinement.trials import make_trials
 from acnn_nnunet.shape_prior.prior_file import file_sha256
 
 SECOND_STAGE = "second-stage"
-COMMAND, TABLE_FILE, PAGE_FILE = "refine", "refined.csv", "refined.html"
+COMMAND = "refine"
 CALIBRATION_FILE = "refinement.json"
 ASSUMPTIONS = (
     "Without a calibration, predictions that hardly resemble their reconstruction (Dice below 0.87) are mended, the "
@@ -110,7 +112,7 @@ def refine(source: Path, output: Path, options: RefineOptions) -> Outcome:
     work = CaseWork(partial(_refine_case, refiner, guard), _sources, _targets)
     with opened_journal(output, header, execution, may_change=("cases",), paths=("source",)) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
-        mine = {case: (case, cases[case], output / cases[case].label.name) for case in part}
+        mine = OnDemand(part, partial(_item_of, cases, output))
         record_cases(work, mine, journal, execution=execution)
         if execution.num_parts > 1:
             return part_done(output, execution)
@@ -227,6 +229,11 @@ def _try_case(refiner: AnatomyRefiner, item: tuple[PredictionFiles, Path | None,
     return make_trials(refiner, prediction, truth.volume, case=case, unit=unit)
 
 
+def _item_of(cases: Mapping[str, PredictionFiles], output: Path, case: str) -> tuple[str, PredictionFiles, Path]:
+    files = cases[case]
+    return case, files, output / files.label.name
+
+
 def _load_guard(guarantee: Guarantee | None, refiner: PerWorker[AnatomyRefiner]) -> Repairer | None:
     return load_guard(guarantee, lambda: refiner().coder)
 
@@ -257,7 +264,7 @@ def _refine_case(
 def _write_results(
     output: Path, entries: Entries, cases: Mapping[str, PredictionFiles], coder: Coder, options: RefineOptions
 ) -> Outcome:
-    rows = [row_of(entry) for entry in entries]
+    rows = RefinedRows(entries)
     write_table(output / TABLE_FILE, rows, label_names=list(coder.names.values()))
 
     def read(case: str) -> tuple[LabelMap, LabelMap]:
@@ -265,12 +272,12 @@ def _write_results(
         return coder.reader.read(label), coder.reader.read(output / label.name)
 
     names = {value: name for name, value in coder.prior.spec.labels.items() if isinstance(value, int)}
-    pictures, packed = draw_changes(rows, read, label_names=names)
+    overview = Overview.of(rows)
     assumptions = "" if options.calibration_file is not None else ASSUMPTIONS
     page = render_refinement_page(
-        rows,
-        pictures,
-        packed,
+        "refinement.html",
+        overview,
+        *draw_changes(overview.most_changed, read, label_names=names),
         prior=coder.prior,
         method=options.method,
         assumptions=assumptions,
@@ -278,18 +285,4 @@ def _write_results(
     )
     write_text(output / PAGE_FILE, page)
     write_status(output, entries)
-    return _outcome(rows, output, assumptions)
-
-
-def _outcome(rows: Sequence[RefinedRow], output: Path, assumptions: str) -> Outcome:
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row.status] = counts.get(row.status, 0) + 1
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
-    lines = [f"{output}: {told} (of {len(rows)})", *filter(None, [assumptions])]
-    named = [f"  {row.status}: {row.case}: {row.reason}" for row in rows if row.status in (LEFT, EXCLUDED)]
-    lines += named[:MOST_NAMED]
-    if len(named) > MOST_NAMED:
-        lines.append(f"… and {len(named) - MOST_NAMED} more: see {TABLE_FILE}.")
-    lines.append(f"page: {output / PAGE_FILE}")
-    return Outcome("\n".join(lines), tuple(Excluded(r.case, r.reason) for r in rows if r.status == EXCLUDED))
+    return overview.outcome(output, assumptions)

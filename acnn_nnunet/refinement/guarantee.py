@@ -1,40 +1,34 @@
 """`acnn-nnunet refine --guarantee RULES` without a prior: every label map of a folder keeps its dataset's rules."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from acnn_nnunet import __version__
 from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.journal import Entries, cases_of_part
 from acnn_nnunet.casewise.parts import part_done
 from acnn_nnunet.casewise.recorded import CaseWork, header_of, opened_journal, record_cases
 from acnn_nnunet.casewise.status import write_status
-from acnn_nnunet.casewise.work import Excluded, Outcome
+from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.evaluation.anatomy.declared import find_rules
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule
 from acnn_nnunet.files.folders import find_images
+from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import make_output_folder, write_text
 from acnn_nnunet.fold_prior.coder import Coder
 from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap
 from acnn_nnunet.nnunet.labels import label_key, labels_of_dataset, read_dataset_json, values_of
 from acnn_nnunet.nnunet.readers import choose_reader, find_file_ending
-from acnn_nnunet.pages.page import render_page
-from acnn_nnunet.pages.viewer import viewer_block
 from acnn_nnunet.refinement.anatomy_refiner import KEPT, LEFT, Refined
 from acnn_nnunet.refinement.changes import find_changes, values_of_labels
 from acnn_nnunet.refinement.code_path import decoded_label_maps
-from acnn_nnunet.refinement.page import draw_changes, most_changed_first
+from acnn_nnunet.refinement.overview import PAGE_FILE, REPAIRED, TABLE_FILE, Overview
+from acnn_nnunet.refinement.page import draw_changes, render_refinement_page
 from acnn_nnunet.refinement.predictions import write_label_map_with
 from acnn_nnunet.refinement.repair.volumes import MOST_CHANGED, Repair, Repairer
-from acnn_nnunet.refinement.table import EXCLUDED, RefinedRow, row_of, write_table
-
-REPAIRED = "repaired"
-"""Mended, and within the limit."""
-
-TABLE_FILE, PAGE_FILE = "refined.csv", "refined.html"
+from acnn_nnunet.refinement.table import RefinedRow, RefinedRows, write_table
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,7 @@ def repair_folder(
     work = CaseWork(partial(_repair_case, folder.reader_name, folder.repairer), _sources, _targets)
     with opened_journal(output, header, execution, may_change=("cases",), paths=("source",)) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
-        mine = {case: (case, folder.cases[case], output / folder.cases[case].name) for case in part}
+        mine = OnDemand(part, lambda case: (case, folder.cases[case], output / folder.cases[case].name))
         record_cases(work, mine, journal, execution=execution, description="repairing")
         if execution.num_parts > 1:
             return part_done(output, execution)
@@ -112,7 +106,7 @@ def write_repairs(source: Path, output: Path, entries: Entries, guarantee: Guara
         FileNotFoundError, ValueError, OSError: as `repair_folder`.
     """
     folder = _find_folder(source, guarantee)
-    rows = [row_of(entry) for entry in entries]
+    rows = RefinedRows(entries)
     write_table(output / TABLE_FILE, rows, label_names=list(folder.repairer.label_values))
     reader = LabelFileReader(folder.reader_name)
 
@@ -120,19 +114,12 @@ def write_repairs(source: Path, output: Path, entries: Entries, guarantee: Guara
         return reader.read(folder.cases[case]), reader.read(output / folder.cases[case].name)
 
     names = {value: name for name, (value, *_) in folder.repairer.label_values.items()}
-    pictures, packed = draw_changes(rows, read, label_names=names, words=("prediction", "repaired"))
-    page = render_page(
-        "repair.html",
-        version=__version__,
-        rows=most_changed_first(rows),
-        rules=folder.repairer.rules,
-        pictures=pictures,
-        viewer=viewer_block(packed),
-        guarantee=guarantee,
-    )
+    overview = Overview.of(rows)
+    drawn = draw_changes(overview.most_changed, read, label_names=names, words=("prediction", "repaired"))
+    page = render_refinement_page("repair.html", overview, *drawn, rules=folder.repairer.rules, guarantee=guarantee)
     write_text(output / PAGE_FILE, page)
     write_status(output, entries)
-    return _outcome(rows, output)
+    return overview.outcome(output)
 
 
 def _find_folder(source: Path, guarantee: Guarantee) -> _Folder:
@@ -222,12 +209,3 @@ def _repair_case(reader_name: str, repairer: Repairer, item: tuple[str, Path, Pa
     )
     status = LEFT if repair.reason else REPAIRED if repair.broken_before else KEPT
     return {"row": asdict(RefinedRow(case, status, repair_said(repair), changes=asdict(changes)))}
-
-
-def _outcome(rows: Sequence[RefinedRow], output: Path) -> Outcome:
-    counts = {status: sum(row.status == status for row in rows) for status in (REPAIRED, KEPT, LEFT, EXCLUDED)}
-    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    lines = [f"{output}: {told} (of {len(rows)})"]
-    lines += [f"  {row.status}: {row.case}: {row.reason}" for row in rows if row.status in (LEFT, EXCLUDED)]
-    excluded = tuple(Excluded(row.case, row.reason) for row in rows if row.status == EXCLUDED)
-    return Outcome("\n".join([*lines, f"page: {output / PAGE_FILE}"]), excluded)

@@ -1,6 +1,7 @@
 """The page of `refine`: what changed, the most changed cases first, with pictures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from acnn_nnunet.pages.overlays import draw_overlay
 from acnn_nnunet.pages.page import render_page
 from acnn_nnunet.pages.viewer import CASE_BUDGET, against_reference, pack_case, viewer_block
 from acnn_nnunet.refinement.calibration import Calibration, Trial
+from acnn_nnunet.refinement.overview import Overview
 from acnn_nnunet.refinement.table import RefinedRow
 
 _NUM_PICTURES = 24
@@ -17,13 +19,8 @@ _BUDGET = 10 * CASE_BUDGET // _NUM_PICTURES  # characters per case of the viewer
 WORDS = ("prediction", "refined")
 
 
-def most_changed_first(rows: Sequence[RefinedRow]) -> list[RefinedRow]:
-    """Return rows in the order of looking at them: the less of the anatomy is common to both, the earlier."""
-    return sorted(rows, key=lambda row: (row.changes.get("dice", 2.0), row.case))
-
-
 def draw_changes(
-    rows: Sequence[RefinedRow],
+    rows: Iterable[RefinedRow],
     read: Callable[[str], tuple[LabelMap, LabelMap]],
     *,
     label_names: Mapping[int, str],
@@ -32,14 +29,14 @@ def draw_changes(
     """Return pictures of the most changed cases, in the slice where both label maps differ most, and viewer cases.
 
     Args:
-        rows: of all cases.
+        rows: the most changed first.
         read: from a case to prediction and result.
         label_names: by value.
         words: what prediction and result are called.
     """
     pictures, packed = [], []
-    changed = [row for row in most_changed_first(rows) if row.changes.get("voxels")]
-    for row in changed[:_NUM_PICTURES]:
+    changed = (row for row in rows if row.changes.get("voxels"))
+    for row in islice(changed, _NUM_PICTURES):
         try:
             before, after = read(row.case)
         except (ValueError, OSError) as error:  # parts may be merged where the files are not
@@ -56,7 +53,8 @@ def draw_changes(
 
 
 def render_refinement_page(
-    rows: Sequence[RefinedRow],
+    template: str,
+    overview: Overview,
     pictures: Sequence[Mapping[str, str]],
     packed: Sequence[dict[str, Any]],
     **about: Any,
@@ -64,23 +62,15 @@ def render_refinement_page(
     """Return the self-contained page.
 
     Args:
-        rows: of all cases.
+        template: `refinement.html` or `repair.html`.
+        overview: of all cases.
         pictures: as `draw_changes` gives them.
         packed: the viewer's cases.
-        about: `prior`, `method` and `assumptions`, a sentence, or empty; `guarantee`, what is guaranteed, or None.
+        about: `guarantee`, what is guaranteed, or None; of a refinement `prior`, `method` and `assumptions`, a
+            sentence, or empty; of a repair `rules`.
     """
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row.status] = counts.get(row.status, 0) + 1
     return render_page(
-        "refinement.html",
-        version=__version__,
-        rows=most_changed_first(rows),
-        counts=counts,
-        pictures=pictures,
-        viewer=viewer_block(packed),
-        num_changed=sum(bool(row.changes.get("voxels")) for row in rows),
-        **about,
+        template, version=__version__, overview=overview, pictures=pictures, viewer=viewer_block(packed), **about
     )
 
 

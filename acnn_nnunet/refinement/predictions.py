@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from acnn_nnunet.files.folders import find_images
+from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import replace_atomically
 from acnn_nnunet.fold_prior.coder import Coder
 from acnn_nnunet.nnunet.models import ModelBundle
@@ -48,8 +49,8 @@ class Prediction:
     probabilities: np.ndarray | None = None
 
 
-def list_predictions(folder: Path, coder: Coder) -> dict[str, PredictionFiles]:
-    """Return the files of each prediction of a folder, by case.
+def list_predictions(folder: Path, coder: Coder) -> Mapping[str, PredictionFiles]:
+    """Return the files of each prediction of a folder, by case; they are looked for when they are asked for.
 
     Raises:
         FileNotFoundError, NotADirectoryError: if there is no such folder, or no label map in it.
@@ -61,12 +62,7 @@ def list_predictions(folder: Path, coder: Coder) -> dict[str, PredictionFiles]:
             f"{folder} holds no label map *{coder.file_ending}: name a folder that nnUNetv2_predict wrote."
         )
     _refuse_another_dataset(folder, coder)
-    found = {}
-    for case, label in labels.items():
-        stem = label.with_name(case)
-        npz = stem.with_name(f"{case}.npz")
-        found[case] = PredictionFiles(label, npz if npz.is_file() else None, stem.with_name(f"{case}.pkl"))
-    return found
+    return OnDemand(labels, lambda case: _files_beside(labels[case], case))
 
 
 def read_prediction(files: PredictionFiles, coder: Coder) -> tuple[Prediction, dict[str, Any]]:
@@ -130,6 +126,11 @@ def write_label_map_with(writer: Any, values: np.ndarray, properties: dict[str, 
 def decided(probabilities: np.ndarray, coder: Coder) -> np.ndarray:
     """Return the label map (Z, Y, X) of probabilities (C, Z, Y, X), as the host decides."""
     return np.asarray(coder.bundle.labels.convert_probabilities_to_segmentation(probabilities)).astype(np.int32)
+
+
+def _files_beside(label: Path, case: str) -> PredictionFiles:
+    npz = label.with_name(f"{case}.npz")
+    return PredictionFiles(label, npz if npz.is_file() else None, label.with_name(f"{case}.pkl"))
 
 
 def _read_probabilities(path: Path, num_channels: int, shape: tuple[int, ...]) -> np.ndarray:

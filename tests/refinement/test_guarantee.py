@@ -9,6 +9,7 @@ import SimpleITK
 from short_axis import SPACING_MM, short_axis
 
 from acnn_nnunet.cli import main
+from acnn_nnunet.refinement import overview
 
 
 @pytest.fixture
@@ -77,3 +78,16 @@ def test_what_cannot_be_guaranteed_is_refused_in_a_line(tmp_path, folder, capsys
     (folder / "dataset.json").unlink()
     assert "no dataset.json in or above" in refused(capsys, folder, "-o", out, "--guarantee", "acdc")
     assert not out.exists()
+
+
+def test_of_many_that_break_the_rules_the_first_are_named(tmp_path, folder, capsys, monkeypatch):
+    monkeypatch.setattr(overview, "MOST_NAMED", 1)
+    (folder / "worse.nii.gz").write_bytes((folder / "torn.nii.gz").read_bytes())
+
+    assert main(["refine", str(folder), "-o", str(tmp_path / "out"), "--guarantee", "acdc", "--most-changed", "0"]) == 0
+
+    said = capsys.readouterr().out
+    assert "1 kept, 3 left (of 4)" in said
+    assert "left: holed: breaks" in said
+    assert "torn" not in said
+    assert "… and 2 more: see refined.csv." in said
