@@ -1,5 +1,7 @@
-"""Predictions of the study's networks: each member's label maps, and those of their mean probability."""
+"""Five-fold networks of the study, each member's label maps, and those of their mean probability."""
 
+import json
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -7,17 +9,59 @@ from typing import Any
 
 import numpy as np
 
+from acnn_nnunet.files.safe_writes import write_json
 from scripts.studies.defaults.arms import FEW_FOLD
 from scripts.studies.defaults.workplace import CONFIGURATION, Workplace
+from scripts.studies.jobs import run_all
 from scripts.studies.plausibility.images import IMAGES
 
+ARM = "none_unmirrored"  # of the study of defaults: nnU-Net's trainer without mirroring
+NUM_FOLDS = 5
 MEMBERS, ENSEMBLE = "members", "ensemble"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")  # the second where a training has not ended
 _WINDOW = 1.2  # of a patch: 240 mm of a heart's slice, which holds every heart of the dataset
 
 
+def train_folds(place: Workplace, *, jobs: int) -> None:
+    """Train the networks of five folds of the study's few training cases; what is trained is kept.
+
+    Args:
+        place: of the study of defaults, prepared.
+        jobs: processes, of one thread each, at a time.
+    """
+    _write_folds(place)
+    environment = {**place.environment, "nnUNet_n_proc_DA": "0"}
+    calls = [(_train_fold, (place, number)) for number in range(NUM_FOLDS)]
+    run_all(calls, environment=environment, ends=math.inf, processes=jobs)
+
+
+def _write_folds(place: Workplace) -> None:
+    """Add the five folds of the few training cases, by patient, behind the folds of the study of defaults."""
+    place.write_split()
+    path = place.preprocessed / "splits_final.json"
+    splits = json.loads(path.read_text())
+    cases = splits[FEW_FOLD]["train"]
+    units = sorted({place.unit(case) for case in cases})
+    for number in range(NUM_FOLDS):
+        held_out = set(units[number::NUM_FOLDS])  # ACDC numbers its patients by group: every fold has its share
+        kept = [case for case in cases if place.unit(case) not in held_out]
+        splits.append({"train": kept, "val": [case for case in cases if place.unit(case) in held_out]})
+    write_json(path, splits)
+
+
+def _first_fold(place: Workplace) -> int:
+    return FEW_FOLD + 1 + len(place.study.sizes)
+
+
+def _train_fold(place: Workplace, number: int) -> None:
+    name = f"{CONFIGURATION}_{ARM}_fold{number}"
+    with place.log(name):
+        place.configure(place.study.dataset_id, CONFIGURATION, name, place.settings_of(ARM, number))
+        place.train(name, _first_fold(place) + number, "ACNNTrainer")
+
+
 class Ensemble:
-    """Networks of a dataset, named ARM_seedN, and their predictions in a folder of this study.
+    """Networks of a dataset, named ARM_foldN or ARM_seedN, and their predictions in a folder of this study.
 
     Args:
         place: of the study of defaults, whose networks these are.
@@ -62,14 +106,15 @@ class Ensemble:
 
         found = {}
         for model in self.models:
-            folder = self.place.trainer_folder(self.place.raw.name, "ACNNTrainer", f"{CONFIGURATION}_{model}", FEW_FOLD)
+            number = _first_fold(self.place) + int(model[-1]) if model[:-1].endswith("_fold") else FEW_FOLD
+            folder = self.place.trainer_folder(self.place.raw.name, "ACNNTrainer", f"{CONFIGURATION}_{model}", number)
             found[model] = nnUNetPredictor(
                 use_mirroring=False, perform_everything_on_device=False, device=torch.device("cpu"), allow_tqdm=False
             )
             name = next(each for each in CHECKPOINTS if (folder / each).is_file())
             if name != CHECKPOINTS[0]:
                 print(f"{model} is still being trained: {name} is taken", flush=True)
-            found[model].initialize_from_trained_model_folder(str(folder.parent), (FEW_FOLD,), name)
+            found[model].initialize_from_trained_model_folder(str(folder.parent), (number,), name)
             found[model].network.load_state_dict(found[model].list_of_parameters[0])
             found[model].network.eval()
         return found
