@@ -50,13 +50,19 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium, shared by a module's tests: playwright's event loop must not outlast them."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if chromium is None:
+def chromium() -> dict:
+    """How playwright starts a Chromium that is installed."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
         pytest.skip("no Chromium: apt-get install chromium (scripts/test.sh does it for root)")
+    return {"executable_path": found, "args": ["--no-sandbox"]}
+
+
+@pytest.fixture(scope="module")
+def browser(chromium):
+    """A headless Chromium, shared by a module's tests: playwright's event loop must not outlast them."""
     playwright = pytest.importorskip("playwright.sync_api", reason="no playwright: it is in the dev extra")
     with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        started = driver.chromium.launch(**chromium)
         yield started
         started.close()

@@ -66,8 +66,11 @@ def test_what_a_reader_sees_and_the_keys(browser, study, width):
 
 
 @pytest.mark.slow
-def test_a_reload_and_a_crash_at_any_moment_lose_nothing_and_the_export_is_scored(browser, study, tmp_path):
-    context = browser.new_context(accept_downloads=True, viewport={"width": 1000, "height": 700})
+def test_a_reload_and_a_crash_at_any_moment_lose_nothing_and_the_export_is_scored(browser, chromium, study, tmp_path):
+    # A profile on disk, as a reader has: a private window keeps all in memory, and may lose it when its tab crashes.
+    context = browser.browser_type.launch_persistent_context(
+        tmp_path / "profile", viewport={"width": 1000, "height": 700}, **chromium
+    )
     page = context.new_page()
     page.goto((study / "study.html").as_uri())
     begin(page, "R 1")
