@@ -7,6 +7,7 @@ from typing import Any
 from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.casewise.journal import FOLDER, Entries, Journal, cases_of_part, without_links
 from acnn_nnunet.casewise.work import Outcome
+from acnn_nnunet.files.safe_writes import check_names
 
 FILE_SUFFIX = ".run"
 """Of the folder beside a result that is one file."""
@@ -41,10 +42,12 @@ def joined_parts(folder: Path, *, paths: Collection[str] = ()) -> tuple[dict[str
 
     Raises:
         FileNotFoundError: if the folder holds no parts.
-        ValueError: naming the parts that are missing, unfinished or of another run.
+        ValueError: naming the parts that are missing, unfinished or of another run, or a case that would lead out of
+            the folder.
     """
     journals = find_parts(folder)
     header = common_header(journals, paths=paths)
+    check_names(header["cases"], where=journals[0].path)
     entries = [
         journal.entries_of(cases_of_part(header["cases"], num_parts=len(journals), part_id=part_id))
         for part_id, journal in enumerate(journals)

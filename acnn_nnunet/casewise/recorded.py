@@ -13,10 +13,12 @@ from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.casewise.journal import Journal
 from acnn_nnunet.casewise.run import work_through
 from acnn_nnunet.files.on_demand import OnDemand
-from acnn_nnunet.files.safe_writes import plain
+from acnn_nnunet.files.safe_writes import check_names, plain
 
 Stamp = list[list[int] | None]
 Entry = dict[str, Any]
+_INPUTS = ("source", "reference", "predictions")
+"""Of a header: the folder that names the cases."""
 
 
 def _no_files(item: Any) -> Sequence[Path]:
@@ -82,9 +84,11 @@ def opened_journal(
         own_folder: the folder holds the results of one run and nothing else.
 
     Raises:
-        ValueError: if the folder holds something else, or another run is writing there.
+        ValueError: if the folder holds something else, or another run is writing there; for a case whose name would
+            lead out of it.
         WriteError: if the journal cannot be written.
     """
+    check_names(header["cases"], where=next((header[key] for key in _INPUTS if header.get(key)), output))
     journal = Journal.of_part(output, num_parts=execution.num_parts, part_id=execution.part_id)
     if execution.go_on and own_folder:
         journal.refuse_foreign()

@@ -12,7 +12,7 @@ from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.casewise.journal import FOLDER, Entries, Journal, cases_of_part
 from acnn_nnunet.casewise.recorded import CaseWork, opened_journal, record_cases
 from acnn_nnunet.challenges.challenge import Challenge, Patient, PatientFolder
-from acnn_nnunet.files.safe_writes import replace_atomically
+from acnn_nnunet.files.safe_writes import check_names, replace_atomically
 from acnn_nnunet.files.volumes import check_labels, check_same_grid, write_volume
 
 _STAGES = ".patients"
@@ -73,7 +73,12 @@ def stage_patients(
 
 
 def take_over(patient: StagedPatient, dataset: Path) -> None:
-    """Move the files of a patient to their place in the dataset."""
+    """Move the files of a patient to their place in the dataset.
+
+    Raises:
+        ValueError: if the journal names a file that lies elsewhere.
+    """
+    check_names(patient.files, where=dataset / FOLDER)
     for name in patient.files:
         path = dataset / name
         target = dataset / path.parent.name / path.name

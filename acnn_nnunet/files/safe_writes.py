@@ -4,11 +4,13 @@ import codecs
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 _PARTIAL, _PROBE = ".partial", ".writable_"
+_DRIVE = re.compile(r"[A-Za-z]:")
 
 
 class WriteError(OSError):
@@ -116,6 +118,26 @@ def make_output_folder(folder: Path, *, source: Path | None = None) -> None:
         raise OSError(f"{folder} cannot be written to ({reason}): choose another folder with -o.") from error
 
 
+def check_names(names: Iterable[str], *, where: object) -> None:
+    """Refuse names that lead out of a folder: absolute ones, those with `..`, and those that do so on Windows.
+
+    A name may have folders in front, such as training/patient001.
+
+    Args:
+        names: of cases or files.
+        where: the file or folder that they come from, for the message.
+
+    Raises:
+        ValueError: naming the first of them.
+    """
+    for name in names:
+        if not _stays_inside(str(name)):
+            raise ValueError(
+                f"{where} names {str(name)!r}, which would lead out of the output folder: rename it, without '..', "
+                "backslash, drive or '/' in front."
+            )
+
+
 def plain(value: Any) -> Any:
     """Return the value with NumPy scalars and arrays replaced by plain ones, in dicts, lists and tuples too."""
     import numpy as np  # not above: workers start before this process has loaded it
@@ -129,6 +151,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     return value
+
+
+def _stays_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts:
+        return False
+    return not ("\\" in name or "\0" in name or _DRIVE.match(name))
 
 
 def _json_list(rows: Iterable[Any]) -> Iterator[str]:

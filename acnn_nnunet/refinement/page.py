@@ -39,8 +39,10 @@ def draw_changes(
     for row in islice(changed, _NUM_PICTURES):
         try:
             before, after = read(row.case)
-        except (ValueError, OSError) as error:  # parts may be merged where the files are not
-            pictures.append({"case": row.case, "source": "", "caption": f"{row.case}: no picture: {error}"})
+        except (KeyError, ValueError, OSError) as error:  # parts may be merged where the files are not
+            reason = "its files are gone" if isinstance(error, KeyError) else str(error)
+            told = f"{row.case}: no picture: {reason}"
+            pictures.append({"case": row.case, "source": "", "caption": told, "viewer": ""})
             continue
         volumes, spacing_mm = (before.volume, after.volume), before.volume_spacing_mm
         source = draw_overlay(volumes[0], {row.case: volumes[1]}, spacing_mm, label_names=label_names, line_names=words)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from acnn_nnunet.files.safe_writes import check_names
 from acnn_nnunet.nnunet.plans import train_command
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
@@ -84,6 +85,7 @@ class SweepPlan:
     device: str = "cuda"
 
     def __post_init__(self) -> None:
+        check_names((self.dataset, self.configuration, self.trainer, self.plans), where="it")
         for name, values in (("folds", self.folds), ("seeds", self.seeds)):
             if not all(type(value) is int and value >= 0 for value in values) or len(set(values)) < len(values):
                 raise ValueError(f"{name} are different whole numbers from 0 on, not {list(values)}")
@@ -140,7 +142,7 @@ def read_plan(path: Path) -> SweepPlan:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no YAML ({' '.join(str(error).split())}).") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {error}.") from None
+        raise ValueError(f"{path}: {str(error).removesuffix('.')}.") from None
 
 
 def _plan_of(content: Any) -> SweepPlan:

@@ -16,7 +16,7 @@ from batchgenerators.utilities.file_and_folder_operations import load_json
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from acnn_nnunet.files.safe_writes import replace_atomically
+from acnn_nnunet.files.safe_writes import check_names, replace_atomically
 from acnn_nnunet.fold_prior.loading import channel_names, label_space
 from acnn_nnunet.nnunet.devices import use_cpu_autocast
 from acnn_nnunet.nnunet.plans import HR_KEY
@@ -134,7 +134,9 @@ class ConfiguredTrainer(nnUNetTrainer):
     def do_split(self):
         """Return the fold's cases; refuse a fold that the splits do not have."""
         self._refuse_missing_fold()
-        return super().do_split()
+        training, validation = super().do_split()
+        check_names((*training, *validation), where=Path(self.preprocessed_dataset_folder_base) / "splits_final.json")
+        return training, validation
 
     def on_train_start(self):
         """Check the fold before anything is computed, and go on with our log where the checkpoint is."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from acnn_nnunet.files.safe_writes import (
+    check_names,
     make_output_folder,
     names_in,
     plain,
@@ -127,3 +128,17 @@ def test_long_lists_item_by_item_are_the_same_json(tmp_path):
     write_json_rows(tmp_path / "rows.json", {**content, "cases": None, "none": None}, rows)
 
     assert (tmp_path / "rows.json").read_text() == (tmp_path / "whole.json").read_text()
+
+
+@pytest.mark.parametrize("name", ["case", "patient001_ED", "training/patient001", "a..b", "..a", "ümlaut 1", "C", "-x"])
+def test_names_of_cases_are_taken(name):
+    check_names([name], where="labelsTr")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../evil", "a/../../evil", "a/..", "/etc/evil", "//evil", "..\\evil", "a\\b", "C:evil", "a\0b"],
+)
+def test_names_that_lead_out_are_refused(name):
+    with pytest.raises(ValueError, match=r"labelsTr names .* lead out of the output folder: rename it"):
+        check_names(["good", name], where="labelsTr")

@@ -63,6 +63,18 @@ def test_parts_and_going_on_give_what_one_run_gives(tmp_path, folder, capsys):
     assert [(tmp_path / "one" / name).read_bytes() for name in names] == parts
 
 
+def test_a_prediction_that_is_gone_when_parts_are_merged_costs_its_picture_only(tmp_path, folder):
+    out = tmp_path / "out"
+    assert main(["refine", str(folder), "-o", str(out), "--guarantee", "acdc"]) == 0
+    before = (out / "refined.csv").read_bytes()
+    (folder / "holed.nii.gz").unlink()
+
+    assert main(["merge", str(out)]) == 0
+
+    assert (out / "refined.csv").read_bytes() == before
+    assert "holed: no picture: its files are gone" in (out / "refined.html").read_text()
+
+
 def refused(capsys, *words):
     assert main(["refine", *map(str, words)]) == 1
     return capsys.readouterr().err

@@ -1,6 +1,7 @@
 """What every trainer of ours does with settings, folds, files and data that cannot be used."""
 
 import errno
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,16 @@ def test_a_fold_beyond_the_splits_is_refused_by_both(make_trainer):
     for trainer_class in (ACNNTrainer, ShapePriorTrainer):
         with pytest.raises(ValueError, match=r"Fold 7 of Dataset077_PhantomHeart does not exist.*tears a patient"):
             make_trainer(trainer_class, fold=7).on_train_start()
+
+
+def test_a_split_that_leads_out_of_the_folder_is_refused(make_trainer, tmp_path):
+    trainer = make_trainer(ACNNTrainer)
+    trainer.preprocessed_dataset_folder_base = str(tmp_path)
+    splits = [{"train": ["phantom_tr000"], "val": ["../../evil"]}]
+    (tmp_path / "splits_final.json").write_text(json.dumps(splits))
+
+    with pytest.raises(ValueError, match=r"splits_final\.json names '\.\./\.\./evil', which would lead out"):
+        trainer.do_split()
 
 
 def test_nan_in_an_image_names_the_case(make_trainer, make_prior):

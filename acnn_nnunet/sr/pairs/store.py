@@ -107,6 +107,8 @@ def read_record(folder: Path, case: str) -> PairRecord:
     path = folder / f"{case}{RECORD_ENDING}"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if content["case"] != case:
+            raise ValueError(f"it is of {content['case']}")
         motion = RigidMotion(**{key: tuple(value) for key, value in content.pop("motion").items()})
         return PairRecord(motion=motion, **content)
     except (ValueError, KeyError, TypeError) as error:
