@@ -159,7 +159,7 @@ class Journal:
         try:
             with self._open(mode) as file:
                 # A leading line end keeps the entry apart from a line that a kill cut short.
-                file.write(("\n" if mode == "a" else "") + json.dumps(plain(content)) + "\n")
+                file.write(("\n" if mode == "a" else "") + json.dumps(content, default=plain) + "\n")
         except OSError as error:
             raise self._write_error(error) from error
 

@@ -21,7 +21,7 @@ from acnn_nnunet.evaluation.clinical.indices import write_clinical
 from acnn_nnunet.evaluation.clinical.page import clinical_section
 from acnn_nnunet.evaluation.masks.scores import METRIC_TITLES, PIECE_IOU, LabelScores
 from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE, write_scores
-from acnn_nnunet.evaluation.page import table_rows, write_report
+from acnn_nnunet.evaluation.page import Row, write_report
 from acnn_nnunet.evaluation.pictures import look_at_worst
 from acnn_nnunet.evaluation.plan import EvaluationPlan, plan_evaluation
 from acnn_nnunet.evaluation.summary import summarise, write_summary
@@ -177,9 +177,9 @@ def _write_results(
     clinical, note = _clinical_section(plan, header, excluded, scores, output)
     looked_at = look_at_worst(plan, scores, images=images, execution=execution)
     more = anatomy_section(anatomy, summary.get("anatomy")) + clinical
-    write_report(output / REPORT_FILE, plan, summary, scores, cleaned, looked_at=looked_at, more=more)
+    rows = write_report(output / REPORT_FILE, plan, summary, scores, cleaned, looked_at=looked_at, more=more)
     results = f"Results: {table}, {SUMMARY_FILE}, {REPORT_FILE}"
-    lines = [*_lines(plan, summary, scores), plan.note, note, results]
+    lines = [*_lines(summary, rows), plan.note, note, results]
     excluded_cases = tuple(Excluded(each["case"], each["reason"]) for each in excluded)
     return Outcome("\n".join(line for line in lines if line), excluded_cases)
 
@@ -207,11 +207,11 @@ def _clinical_section(
     return ("" if result is None else clinical_section(result)), ""
 
 
-def _lines(plan: EvaluationPlan, summary: dict[str, Any], scores: Iterable[LabelScores]) -> list[str]:
+def _lines(summary: dict[str, Any], rows: Iterable[Row]) -> list[str]:
     """Return a Markdown table of the scores, and the cases that are missing or excluded."""
     titles = ["label", *METRIC_TITLES.values(), "cases"]
     lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
-    lines += [f"| {' | '.join([row.name, *row.metrics, str(row.num_cases)])} |" for row in table_rows(plan, scores)]
+    lines += [f"| {' | '.join([row.name, *row.metrics, str(row.num_cases)])} |" for row in rows]
     lines.append("Mean ± SD (median) over the cases to which a score applies.")
     if anatomy := summary.get("anatomy"):
         lines.append(anatomy_sentence(anatomy))

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,8 @@ def write_report(
     *,
     looked_at: Sequence[LookedAt] = (),
     more: str = "",
-) -> None:
-    """Write the page of an evaluation.
+) -> list[Row]:
+    """Write the page of an evaluation, and return the rows of its first table.
 
     Args:
         path: file to write.
@@ -66,9 +66,10 @@ def write_report(
     """
     from markupsafe import Markup
 
-    tables = [("Scores", table_rows(plan, scores))]
+    columns = ScoreColumns.of(plan, scores)
+    tables = [("Scores", table_rows(columns))]
     if any(one != other for one, other in zip(scores, cleaned, strict=True)):
-        tables.append(("Scores of the largest component of each label", table_rows(plan, cleaned)))
+        tables.append(("Scores of the largest component of each label", table_rows(ScoreColumns.of(plan, cleaned))))
     page = render_page(
         "evaluation.html",
         version=__version__,
@@ -76,23 +77,21 @@ def write_report(
         num_scored=len(summary["metric_per_case"]),
         tables=tables,
         metric_titles=list(METRIC_TITLES.values()),
-        measures=table_rows(plan, scores, metrics=MEASURES),
+        measures=table_rows(columns, metrics=MEASURES),
         measure_titles=list(MEASURE_TITLES.values()),
-        distributions=_draw_distributions(plan, scores),
+        distributions=_draw_distributions(columns),
         more=Markup(more),
         pictures=[each.picture for each in looked_at],
         viewer=viewer_block([each.packed for each in looked_at if each.packed]),
     )
     write_text(path, page)
+    return tables[0][1]
 
 
-def table_rows(plan: EvaluationPlan, scores: Iterable[LabelScores], *, metrics: Sequence[str] = METRICS) -> list[Row]:
+def table_rows(columns: "ScoreColumns", *, metrics: Sequence[str] = METRICS) -> list[Row]:
     """Return one row a label: "mean ± SD (median)" of each metric over the cases to which it applies."""
-    columns = _Columns(plan, metrics)
-    for score in scores:
-        columns.add(score)
     rows = []
-    for key, name in plan.labels.names.items():
+    for key, name in columns.names.items():
         counts = columns.statuses[key]
         rows.append(
             Row(
@@ -107,19 +106,32 @@ def table_rows(plan: EvaluationPlan, scores: Iterable[LabelScores], *, metrics: 
     return rows
 
 
-class _Columns:
-    """The scores of many cases, eight bytes a number: of each label those that apply, and how often each status is."""
+class ScoreColumns:
+    """The scores of many cases, eight bytes a number: of each label those that apply, and how often each status is.
 
-    def __init__(self, plan: EvaluationPlan, metrics: Sequence[str]) -> None:
-        self.statuses: dict[str, Counter[str]] = {key: Counter() for key in plan.labels.names}
-        self._metrics = metrics
-        self._values = {(key, metric): array("d") for key in plan.labels.names for metric in metrics}
+    Attributes:
+        names: of the labels, by key.
+        statuses: by the labels' keys.
+    """
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names = names
+        self.statuses: dict[str, Counter[str]] = {key: Counter() for key in names}
+        self._values = {(key, metric): array("d") for key in names for metric in (*METRICS, *MEASURES)}
+
+    @classmethod
+    def of(cls, plan: EvaluationPlan, scores: Iterable[LabelScores]) -> "ScoreColumns":
+        """Return the columns of rows, which are iterated over once."""
+        columns = cls(plan.labels.names)
+        for score in scores:
+            columns.add(score)
+        return columns
 
     def add(self, score: LabelScores) -> None:
         """Take in the scores of a label in a case; labels that the plan does not name do not count."""
         if score.label in self.statuses:
             self.statuses[score.label][score.status] += 1
-            for metric in self._metrics:
+            for metric in (*METRICS, *MEASURES):
                 if (value := getattr(score, metric)) is not None:
                     self._values[score.label, metric].append(value)
 
@@ -141,13 +153,10 @@ def _spread(applicable: np.ndarray, *, digits: int) -> str:
     return f"{applicable.mean():.{digits}f}{deviation} ({np.median(applicable):.{digits}f})"
 
 
-def _draw_distributions(plan: EvaluationPlan, scores: Iterable[LabelScores]) -> str:
+def _draw_distributions(columns: ScoreColumns) -> str:
     """Dice and Hausdorff distance of every case, a column of dots a label; of very many cases a sample as dots."""
-    names = plan.labels.names
-    columns = _Columns(plan, ("dice", "hausdorff_mm"))
-    for score in scores:
-        columns.add(score)
     panels = {
-        METRIC_TITLES[metric]: [columns.values(key, metric) for key in names] for metric in ("dice", "hausdorff_mm")
+        METRIC_TITLES[metric]: [columns.values(key, metric) for key in columns.names]
+        for metric in ("dice", "hausdorff_mm")
     }
-    return draw_distributions(panels, list(names.values()))
+    return draw_distributions(panels, list(columns.names.values()))

@@ -144,6 +144,7 @@ def plan_evaluation(
         rules_file, {} if labels else content, names=scored.names.values(), where=str(dataset_json or "dataset.json")
     )
     cases, predicted = (_cases(folder, ending) for folder in (reference, prediction))
+    with_prediction = set(predicted)
     _refuse_strangers(reference, prediction, cases, predicted, ending)
     return EvaluationPlan(
         reference=reference,
@@ -157,8 +158,8 @@ def plan_evaluation(
             examples=(image_path(reference, case, ending) for case in cases),
         ),
         tolerance_mm=float(tolerance_mm),
-        cases=tuple(case for case in cases if case in set(predicted)) if only_predicted else tuple(cases),
-        extra=tuple(sorted(set(predicted) - set(cases))),
+        cases=tuple(case for case in cases if case in with_prediction) if only_predicted else tuple(cases),
+        extra=tuple(sorted(with_prediction - set(cases))),
         note=note,
         rules=rules,
         piece_iou=float(piece_iou),

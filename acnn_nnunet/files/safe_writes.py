@@ -66,7 +66,7 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 
 def write_json_rows(path: str | os.PathLike[str], content: dict[str, Any], rows: dict[str, Iterable[Any]]) -> None:
-    """Write a JSON object as `write_json` does, its long lists one item at a time.
+    """Write a JSON object as `write_json` does, its long lists one item at a time, each on a line of its own.
 
     Args:
         path: file to write.
@@ -163,12 +163,12 @@ def _stays_inside(name: str) -> bool:
 def _json_list(rows: Iterable[Any]) -> Iterator[str]:
     number = -1
     for number, row in enumerate(rows):
-        yield f"{',' if number else '['}\n    {_indented(row, '    ')}"
+        yield f"{',' if number else '['}\n    {json.dumps(row, default=plain)}"  # without indent, C writes it
     yield "[]" if number < 0 else "\n  ]"
 
 
-def _indented(value: Any, space: str = "  ") -> str:
-    return json.dumps(plain(value), indent=2).replace("\n", f"\n{space}")  # strings hold no line ends in JSON
+def _indented(value: Any) -> str:
+    return json.dumps(plain(value), indent=2).replace("\n", "\n  ")  # strings hold no line ends in JSON
 
 
 def _dump(path: str, content: str) -> None:

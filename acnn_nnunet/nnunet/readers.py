@@ -89,6 +89,7 @@ def _usual_reader() -> Any:
     return SimpleITKIO
 
 
+@cache
 def _known_endings() -> list[str]:
     from nnunetv2.imageio.reader_writer_registry import LIST_OF_IO_CLASSES
 
@@ -96,7 +97,12 @@ def _known_endings() -> list[str]:
 
 
 def _known_ending(name: str) -> str | None:
-    return next((ending for ending in _known_endings() if name.lower().endswith(ending)), None)
+    usual = _ending_among(_usual_reader().supported_file_endings, name)
+    return usual or _ending_among(_known_endings(), name)
+
+
+def _ending_among(endings: Iterable[str], name: str) -> str | None:
+    return next((ending for ending in endings if name.lower().endswith(ending)), None)
 
 
 def _can_read(reader: Any, example: Path) -> bool:

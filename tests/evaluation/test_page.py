@@ -8,7 +8,7 @@ from label_folders import evaluated, heart, make_folders, write_labels
 from self_contained import assert_self_contained
 
 from acnn_nnunet.evaluation.masks.scores import LabelScores
-from acnn_nnunet.evaluation.page import table_rows, write_report
+from acnn_nnunet.evaluation.page import ScoreColumns, table_rows, write_report
 from acnn_nnunet.evaluation.pictures import look_at_worst
 from acnn_nnunet.evaluation.plan import plan_evaluation
 from acnn_nnunet.evaluation.summary import summarise
@@ -131,7 +131,7 @@ def test_a_row_of_the_table(folders):
         score("a", "9", 0.25, 2.0),
     ]
 
-    left, nine = table_rows(plan, scores)
+    left, nine = table_rows(ScoreColumns.of(plan, scores))
 
     # 1, 0.5 and 0: mean and median 0.5, standard deviation (of a sample) 0.5. 1, 3 and 8 mm: mean 4, squared deviations
     # 9 + 1 + 16 over 2 degrees of freedom.

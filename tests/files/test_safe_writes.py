@@ -127,7 +127,27 @@ def test_long_lists_item_by_item_are_the_same_json(tmp_path):
     rows = {"cases": iter(content["cases"]), "none": iter(())}
     write_json_rows(tmp_path / "rows.json", {**content, "cases": None, "none": None}, rows)
 
-    assert (tmp_path / "rows.json").read_text() == (tmp_path / "whole.json").read_text()
+    whole, written = ((tmp_path / f"{name}.json").read_text() for name in ("whole", "rows"))
+    assert json.loads(written) == json.loads(whole)
+    assert written.splitlines() == [
+        "{",
+        '  "mean": {',
+        '    "1": 0.5',
+        "  },",
+        '  "cases": [',
+        '    {"case": "a\\nb", "x": [1, {}]},',
+        '    {"case": "c"}',
+        "  ],",
+        '  "none": [],',
+        '  "n": 3',
+        "}",
+    ]
+
+
+def test_long_lists_may_hold_numpy_numbers(tmp_path):
+    write_json_rows(tmp_path / "a.json", {"rows": None}, {"rows": [{"x": np.float32(0.5), "n": np.int64(2)}]})
+
+    assert json.loads((tmp_path / "a.json").read_text()) == {"rows": [{"x": 0.5, "n": 2}]}
 
 
 @pytest.mark.parametrize("name", ["case", "patient001_ED", "training/patient001", "a..b", "..a", "ümlaut 1", "C", "-x"])
