@@ -10,7 +10,7 @@ from acnn_nnunet.plausibility.estimates import StructureEstimator
 from acnn_nnunet.plausibility.novelty import Novelty
 from acnn_nnunet.plausibility.table import EMPTY, EXCLUDED, SCORED, Estimate, PlausibilityRow, Structure
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Calibration:
         threshold: a case is flagged if its plausibility is not above this.
         prior_sha256: hash of the prior that gave scores; empty without one.
         rules: the anatomical rules, as plain dictionaries.
+        num_members: whose disagreement gave scores; 0 without members.
         measured: how well the calibration orders its own cases, in cross-validation by patient.
         left_out: by label, why it has no calibration.
         novelty: what is usual among its predictions.
@@ -58,6 +59,7 @@ class Calibration:
     threshold: float
     prior_sha256: str = ""
     rules: tuple[dict[str, Any], ...] = ()
+    num_members: int = 0
     measured: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     novelty: Novelty = field(default_factory=lambda: Novelty({}, 0.0))

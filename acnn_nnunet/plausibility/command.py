@@ -156,14 +156,14 @@ def load_scorer(predictions: Path, options: PlausibilityOptions) -> Scorer:
     Raises:
         FileNotFoundError, ValueError: if prior, dataset.json or rules cannot be used, or nothing gives scores.
     """
-    with_members = bool(options.members)
+    num_members = len(options.members)
     if options.prior_file is not None:
         from acnn_nnunet.plausibility.prior_scores import load_prior_scorer
 
         prior = load_prior_scorer(options.prior_file, device=options.device)
-        return Scorer(subject_of_prior(prior.coder, options.rules_file), prior, with_members)
+        return Scorer(subject_of_prior(prior.coder, options.rules_file), prior, num_members)
     file = options.dataset_json or find_dataset_json([predictions, *options.members, options.references])
-    scorer = Scorer(subject_of_dataset(file, options.rules_file), None, with_members)
+    scorer = Scorer(subject_of_dataset(file, options.rules_file), None, num_members)
     if not scorer.sources:
         raise ValueError(
             "Nothing to score by: name a prior (--prior, or -d, -c and -f), two or more --members, or --rules."
@@ -196,7 +196,7 @@ def find_predictions(folder: Path, scorer: Scorer, options: PlausibilityOptions)
 
 
 def read_calibration(path: Path, scorer: Scorer) -> Calibration:
-    """Read a calibration that was made with the same prior, rules and sources of scores.
+    """Read a calibration that was made with the same prior, rules, number of members and sources of scores.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -209,6 +209,11 @@ def read_calibration(path: Path, scorer: Scorer) -> Calibration:
         if (had := source in calibration.sources) != (source in scorer.sources):
             way, remedy = ("with", f"give {option}") if had else ("without", f"leave out {option}")
             raise ValueError(f"{path} was made {way} {source}: {remedy}, or {again}.")
+    if calibration.num_members != scorer.num_members:
+        raise ValueError(
+            f"{path} was made with {calibration.num_members} members, not with {scorer.num_members}: name those of the "
+            f"same networks, or {again}."
+        )
     if scorer.prior is not None and calibration.prior_sha256 != scorer.prior.coder.prior.sha256:
         raise ValueError(f"{path} was made with another prior than {scorer.prior.coder.prior.path}: {again}.")
     if list(calibration.rules) != [rule.as_plain() for rule in scorer.subject.rules]:
@@ -241,7 +246,7 @@ def learn(
     scorer: Scorer, rows: Sequence[PlausibilityRow], patient_of: dict[str, str], options: PlausibilityOptions
 ) -> tuple[Calibration, list[PlausibilityRow]]:
     """Return a calibration of rows with true scores, and the rows judged by fits without their patient."""
-    return calibrate(
+    calibration, judged = calibrate(
         rows,
         patient_of=patient_of,
         sources=scorer.sources,
@@ -253,6 +258,7 @@ def learn(
         prior_sha256="" if scorer.prior is None else scorer.prior.coder.prior.sha256,
         rules=_plain_rules(scorer.subject.rules),
     )
+    return replace(calibration, num_members=scorer.num_members), judged
 
 
 def _plain_rules(rules: Sequence[AnatomicalRule]) -> list[dict[str, Any]]:

@@ -62,17 +62,17 @@ class Scorer:
     Attributes:
         subject: labels, rules and reader.
         prior: the shape prior, or None.
-        with_members: whether predictions come with members.
+        num_members: of the ensemble whose members' predictions come along; 0 where none do.
     """
 
     subject: Subject
     prior: "PriorScorer | None" = None
-    with_members: bool = False
+    num_members: int = 0
 
     @property
     def sources(self) -> tuple[str, ...]:
         """Where scores come from: members, prior, rules."""
-        present = {"members": self.with_members, "prior": self.prior is not None, "rules": bool(self.subject.rules)}
+        present = {"members": self.num_members > 0, "prior": self.prior is not None, "rules": bool(self.subject.rules)}
         return tuple(name for name, there in present.items() if there)
 
     @property
@@ -110,7 +110,7 @@ class Scorer:
             row, kept = self._with_prior(self.prior, row, prediction, files)
         if not any(each.present for each in row.structures.values()):
             row = replace(row, status=EMPTY)
-        if self.with_members:
+        if self.num_members:
             members = self._members(files, prediction)
             row = _with_scores(row, disagreement(members, self.subject.label_values))
             kept = self._compared_members(prediction, members, files.images).slice()
@@ -128,7 +128,7 @@ class Scorer:
             FileNotFoundError, ValueError: as `score` does.
         """
         prediction = self.subject.read(files.label)
-        if self.with_members:
+        if self.num_members:
             return self._compared_members(prediction, self._members(files, prediction), files.images)
         if self.prior is None:
             held = any(box is not None for box in prediction.boxes)
@@ -139,7 +139,7 @@ class Scorer:
         self, prior: "PriorScorer", row: PlausibilityRow, prediction: LabelMap, files: Prediction
     ) -> tuple[PlausibilityRow, KeptSlice | None]:
         # The image is brought to the grid for the picture alone, which members draw on the file's own grid.
-        found = prior.score(prediction, image_files=() if self.with_members else files.images)
+        found = prior.score(prediction, image_files=() if self.num_members else files.images)
         scores = {} if found.mahalanobis is None else {MAHALANOBIS: found.mahalanobis}
         status = EMPTY if found.empty else SCORED
         row = replace(row, status=status, scores=scores, outside_share=found.outside_share)

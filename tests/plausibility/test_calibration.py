@@ -79,7 +79,7 @@ def test_a_calibration_comes_back_from_its_file():
     [
         (
             {"format_version": 1},
-            "another version of acnn-nnunet (format 1 instead of 3): calibrate again",
+            "another version of acnn-nnunet (format 1 instead of 4): calibrate again",
         ),
         ({"structures": {}}, "is damaged"),
         ({"structures": {"LV": {}}}, "is damaged"),

@@ -301,7 +301,7 @@ def members_of(predictions, folder, count=2):
     return [folder / f"m{index}" for index in range(count)]
 
 
-def test_members_alone_need_no_prior_and_no_torch(raw, predictions, tmp_path):
+def test_members_alone_need_no_prior_and_no_torch(raw, predictions, tmp_path, capsys):
     members = members_of(predictions, tmp_path)
     words = ["plausibility", predictions, "--members", *members, "-djfile", raw / "dataset.json"]
     words += ["--images", raw / "imagesTr", "--calibrate", raw / "labelsTr", "-o", tmp_path / "out"]
@@ -317,6 +317,10 @@ def test_members_alone_need_no_prior_and_no_torch(raw, predictions, tmp_path):
     assert all(row["LV_expected_dice"] and row["LV_members_distance_mm"] for row in rows.values())
     assert json.loads((tmp_path / "out" / "calibration.json").read_text())["sources"] == ["members"]
     assert "no shape prior" in (tmp_path / "out" / "report.html").read_text()
+    calibration = ["--calibration", tmp_path / "out" / "calibration.json", "-o", tmp_path / "judged"]
+    assert run(predictions, "--members", *members, *calibration, "-djfile", raw / "dataset.json") == 0
+    assert run(predictions, "--members", *members, predictions, *calibration, "-djfile", raw / "dataset.json") == 1
+    assert f"was made with {len(members)} members, not with {len(members) + 1}" in capsys.readouterr().err
 
 
 def test_nothing_to_score_by_is_said(raw, predictions, tmp_path, capsys):

@@ -17,7 +17,7 @@ RULES = [{"rule": "one_piece", "label": "LV"}, {"rule": "one_piece", "label": "R
 
 @pytest.fixture
 def scorer(tmp_path):
-    return Scorer(subject_of_dataset(write_dataset(tmp_path, anatomical_rules=RULES), None), with_members=True)
+    return Scorer(subject_of_dataset(write_dataset(tmp_path, anatomical_rules=RULES), None), num_members=2)
 
 
 def files(tmp_path, values, *members, reference=None):

@@ -63,8 +63,8 @@ class Run:
     def __init__(self, name: str, folder: Path, *, prior_file: Path, rules_file: Path | None, grouped: bool):
         self.name, self.folder = name, folder
         prior = load_prior_scorer(prior_file)
-        self.scorer = Scorer(subject_of_prior(prior.coder, rules_file), prior, with_members=True)
         self.models = sorted(path.name for path in (folder / "members").iterdir())
+        self.scorer = Scorer(subject_of_prior(prior.coder, rules_file), prior, num_members=len(self.models))
         chosen = json.loads((folder / "chosen.json").read_text())
         self.cases = {
             key: Case(part, case, kind, case.rsplit("_", 1)[0] if grouped else case)
