@@ -20,16 +20,16 @@ Made from `benchmarks/plausibility/` by `python -m scripts.studies.plausibility 
 [plausibility.md](../reference/plausibility.md) says what scores and figures are.
 
 Small networks, trained on few cases, predicted clean and corrupted images: noise, an occluded slab, slice motion,
-dropped slices. The members are the networks of five folds of those cases, as nnU-Net trains them; the judged prediction
-is that of their mean probability. Calibrations come from patients that neither a network nor the prior was trained on:
-on a fold's own validation cases four of five members have seen the answer. They are measured on other patients that
-no network, prior or calibration saw. What is scored was chosen by cross-validation on the hearts' calibration patients, strange
-images of twelve of their cases among it, with three exceptions that saw the measured patients: novelty was made after
-a look at what each score finds there, thinness was left to the prior after the hippocampi's figures, and the limit of
-`unusual` was changed after the hearts'. Those choices were made with other members, networks that differed in seed and
-augmentation, and were kept for the five folds. Intervals: 95 %, bootstrap over patients; differences are paired. AUROC tells
-the tenth of the predictions with the lowest Dice from the others. AURC is the area under the risk-coverage curve: the
-smaller the better."""
+dropped slices. The members are the networks of five folds of those cases, as nnU-Net trains them; the judged
+prediction is that of their mean probability. Calibrations come from patients that neither a network nor the prior was
+trained on: on a fold's own validation cases four of five members have seen the answer. They are measured on other
+patients that no network, prior or calibration saw. What is scored was chosen by cross-validation on the hearts'
+calibration patients, strange images of twelve of their cases among it, with three exceptions that saw the measured
+patients: novelty was made after a look at what each score finds there, thinness was left to the prior after the
+hippocampi's figures, and the limit of `unusual` was changed after the hearts'. Those choices were made with other
+members, networks that differed in seed and augmentation, and were kept for the five folds. Intervals: 95 %, bootstrap
+over patients; differences are paired. AUROC tells the tenth of the predictions with the lowest Dice from the others.
+AURC is the area under the risk-coverage curve: the smaller the better."""
 _FOUND = 0.9
 _SINGLE_NETWORK = ("prior alone", "rules alone", "prior and rules")
 FIGURES = (("auroc_worst_tenth", "AUROC"), ("spearman_dice", "Spearman with Dice"), ("aurc", "AURC"))
