@@ -35,7 +35,7 @@ SCORE_TITLES = {
 DIGITS = {"members_dice": 3, "reconstruction_dice": 3, "rule_violation": 3, "volume_ml": 1}
 SOURCE_TITLES = {"members": "members alone", "prior": "prior alone", "rules": "rules alone"}
 _NUM_PICTURES, _NUM_UNCALIBRATED, _NUM_REASONS = 24, 12, 3
-_MOST_CELLS = 40_000  # of the page's table: browsers are slow on more, and the CSV file has them all
+_MOST_CELLS = 20_000  # of the page's table: browsers are slow on more, and the CSV file has them all
 _MOST_STRUCTURES = 12  # of a picture's caption
 
 

@@ -1,13 +1,14 @@
 """Tens of thousands of cases: memory, cost per case, speed-up, the price of Dask, kills and broken inputs.
 
     python -m scripts.benchmarks.cohorts all --work FOLDER [--results benchmarks/cohorts] [--maps 20000] [--few 2000]
-    python -m scripts.benchmarks.cohorts scale|throughput|executors|kills|broken --work FOLDER
+    python -m scripts.benchmarks.cohorts scale|throughput|executors|kills|broken|drivers|pages --work FOLDER
 
 `scale`: `evaluate` and `codes` on FEW and on MAPS label maps, two workers on loopback: peak memory of the command and
 of everything together, processor seconds (of command, scheduler and workers) per case; neither minds other programs
 much. `throughput`: one Dask worker against two, on small maps and on maps of 16×200×200 voxels. `executors`: two
 local processes against two Dask workers. `kills`: SIGKILL of a worker, the driver or the scheduler at random moments,
-then `--continue`. `broken`: 1 % of the inputs broken in eight ways. The maps are phantom hearts of 16×20×20 voxels
+then `--continue`. `broken`: 1 % of the inputs broken in eight ways. `drivers`: memory of the other commands' own
+processes. `pages`: how long pages of MAPS cases take to open. The maps are phantom hearts of 16×20×20 voxels
 under many names; a small prior is trained on them once. Each step writes one JSON file; what is there is not measured
 again. A step that was stopped goes on: each of its runs is kept under FOLDER/measured (delete that folder to measure
 anew).
@@ -33,11 +34,12 @@ import SimpleITK
 
 from acnn_nnunet.files.safe_writes import write_json
 from scripts.benchmarks.broken_files import BREAKS
+from scripts.benchmarks.cohort_drivers import drivers, pages  # noqa: F401 - steps, by their names
 from scripts.benchmarks.cohort_processes import Cluster, cluster, start, watch
 from scripts.benchmarks.killed_commands import DATASET, QUICK, ROOT, make_data
 
 RESULTS = ROOT / "benchmarks" / "cohorts"
-STEPS = ("scale", "throughput", "executors", "kills", "broken")
+STEPS = ("scale", "throughput", "executors", "kills", "broken", "drivers", "pages")
 PRIOR = f"trained/{DATASET}/ShapePriorTrainer__nnUNetPlans__{QUICK}/fold_0/checkpoint_final.pth"
 _ENTRY = re.compile(rb'\{"case": "([^"]*)".*\}')  # a case's line in a journal, to its end
 VICTIMS = ("worker", "driver", "scheduler")

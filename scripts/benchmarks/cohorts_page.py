@@ -9,7 +9,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 RESULTS, PAGE = ROOT / "benchmarks" / "cohorts", ROOT / "docs" / "evidence" / "cohorts.md"
-STEPS = ("scale", "throughput", "executors", "kills", "broken", "pages")
+STEPS = ("scale", "throughput", "executors", "kills", "broken", "drivers", "pages")
 MEMORY, COST, SPEEDUP, DASK = 1.1, 0.1, 1.8, 1.15
 """Targets: most of a memory's growth, of a cost's change, least speed-up, most time on Dask against local processes."""
 
@@ -120,6 +120,17 @@ def _broken(found: dict[str, Any]) -> list[_Row]:
     return [(what, "all others done, exit code 1", f"{done}, exit code {found['exit_code']}", reached)]
 
 
+def _drivers(found: dict[str, Any]) -> list[_Row]:
+    rows = []
+    for name, measured in found["commands"].items():
+        (few, before), (many, after) = measured["sizes"].items()
+        growth = f"{before['peak_driver_mib']:.0f} → {after['peak_driver_mib']:.0f} MiB"
+        ratio = measured["memory_ratio"]
+        what = f"`{name}`, {int(few):,} → {int(many):,} cases: peak memory of the command's own process"
+        rows.append((what, "≤ +10 %", f"{growth} ({ratio - 1:+.1%})", ratio <= MEMORY))
+    return rows
+
+
 def _pages(found: dict[str, Any]) -> list[_Row]:
     return [
         (f"page of `{name}`, 20,000 cases", "opens in 1 s", f"{page['load_s']:.2f} s", page["load_s"] <= 1)
@@ -133,6 +144,7 @@ _ROWS = {
     "executors": _executors,
     "kills": _kills,
     "broken": _broken,
+    "drivers": _drivers,
     "pages": _pages,
 }
 

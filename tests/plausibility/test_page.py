@@ -119,5 +119,5 @@ def test_many_labels_make_no_page_that_nobody_can_open():
     rows = [replace(ROW, case=f"c{n}", structures=dict.fromkeys(names, STRUCTURE)) for n in range(150)]
     parts = replace(PARTS, structure_names=names)
     page = render_plausibility_page(rows, {}, calibrated(0.1), parts)
-    assert "The first 98 of 150; plausibility.csv has" in page  # 40000 // (5 + 200 · 2 + 1)
+    assert "The first 49 of 150; plausibility.csv has" in page  # 20000 // (5 + 200 · 2 + 1)
     assert page.count("0.61 (0.45 to 0.74)") == 24 * 12

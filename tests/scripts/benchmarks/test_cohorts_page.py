@@ -16,7 +16,7 @@ def test_what_is_missed_is_said_first():
     page = render({"throughput": found})
 
     assert page.splitlines()[2].startswith("0 of 1 targets are reached. Missed: `evaluate`, two workers against one")
-    assert "Not measured: scale, executors, kills, broken, pages." in page
+    assert "Not measured: scale, executors, kills, broken, drivers, pages." in page
     assert "| ≥ 1.8 | 20.0 s → 12.5 s: 1.60 | **missed** |" in page
 
 
@@ -41,6 +41,16 @@ def test_a_case_that_is_lost_is_a_miss():
 
     assert "| 791 of 792 others done, 8 rows with a reason, exit code 1 | **missed** |" in page
     assert "The damage: cut off." in " ".join(page.split())
+
+
+def test_memory_of_a_command_s_own_process():
+    sizes = {"20": {"peak_driver_mib": 100.0}, "2000": {"peak_driver_mib": 112.0}}
+    found = {"machine": MACHINE, "commands": {"refine": {"sizes": sizes, "memory_ratio": 1.12}}}
+
+    page = render({"drivers": found})
+
+    what = "| `refine`, 20 → 2,000 cases: peak memory of the command's own process | ≤ +10 % |"
+    assert f"{what} 100 → 112 MiB (+12.0%) | **missed** |" in page
 
 
 def test_the_page_is_of_the_results():
