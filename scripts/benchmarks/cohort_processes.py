@@ -23,6 +23,7 @@ class Watch:
         peak_all_mib: of the command, its processes, the scheduler and the workers together.
         cpu_s: processor time of all of them.
         wall_s: time by the clock.
+        cases_s: from the first case that the command wrote down to the last; 0 where nobody looked.
         exit_code: of the command.
         load: of the machine at the start.
         others_cpu_s: processor time of everything else on the machine meanwhile; a time by the clock wants it small.
@@ -32,6 +33,7 @@ class Watch:
     peak_all_mib: float = 0.0
     cpu_s: float = 0.0
     wall_s: float = 0.0
+    cases_s: float = 0.0
     exit_code: int = 0
     load: float = field(default_factory=lambda: os.getloadavg()[0])
     others_cpu_s: float = 0.0
@@ -93,13 +95,14 @@ def start(work: Path, words: list[str]) -> subprocess.Popen:
         return subprocess.Popen(command, cwd=work, env=environment(work), stdout=log, stderr=log)
 
 
-def watch(process: subprocess.Popen, beside: Cluster | None = None) -> Watch:
-    """Wait for a command and return what it and the cluster took."""
+def watch(process: subprocess.Popen, beside: Cluster | None = None, journal: Path | None = None) -> Watch:
+    """Wait for a command and return what it and the cluster took; its journal tells when the cases were done."""
     found, begun, busy_before = Watch(), time.monotonic(), busy_s()
     others = [] if beside is None else [psutil.Process(each.pid) for each in (beside.scheduler, *beside.workers)]
     before = sum(cpu_of(each) for each in others)
     driver = psutil.Process(process.pid)
     seen: dict[int, float] = {}
+    grown: dict[int, float] = {}
     while process.poll() is None:
         try:
             own = driver.memory_info().rss / 2**20
@@ -110,12 +113,24 @@ def watch(process: subprocess.Popen, beside: Cluster | None = None) -> Watch:
             seen |= {each.pid: cpu_of(each) for each in (driver, *children)}
         except psutil.Error:
             pass
+        if journal is not None and journal.is_file():
+            grown.setdefault(journal.stat().st_size, time.monotonic())
         time.sleep(0.2)
+    found.cases_s = cases_s(grown)
     found.wall_s = time.monotonic() - begun
     found.cpu_s = sum(seen.values()) + sum(cpu_of(each) for each in others) - before
     found.others_cpu_s = busy_s() - busy_before - found.cpu_s
     found.exit_code = process.returncode
     return found
+
+
+def cases_s(grown: dict[int, float]) -> float:
+    """Return the time between a journal's first case and its last, of when it was first seen at each size.
+
+    Its first size, with the header alone, does not count.
+    """
+    moments = [moment for size, moment in sorted(grown.items()) if size][1:]
+    return moments[-1] - moments[0] if moments else 0.0
 
 
 def busy_s() -> float:

@@ -66,6 +66,7 @@ def render(results: dict[str, dict[str, Any]]) -> str:
 
 
 _Row = tuple[str, str, str, bool]
+_SPEEDUPS = (("speedup_of_cases", "cases_s", "first case to last"), ("speedup", "wall_s", "whole command"))
 
 
 def _scale(found: dict[str, Any]) -> list[_Row]:
@@ -89,10 +90,13 @@ def _throughput(found: dict[str, Any]) -> list[_Row]:
     rows = []
     for kind in ("small", "large"):
         if kind in found:
-            one, two = (found[kind]["workers"][number]["wall_s"] for number in ("1", "2"))
-            what = f"`evaluate`, two workers against one, {found[kind]['maps']:,} {kind} maps"
-            speedup = found[kind]["speedup"]
-            rows.append((what, "≥ 1.8", f"{one:.1f} s → {two:.1f} s: {speedup:.2f}", speedup >= SPEEDUP))
+            for key, time, more in _SPEEDUPS:
+                if key not in found[kind]:
+                    continue
+                one, two = (found[kind]["workers"][number][time] for number in ("1", "2"))
+                what = f"`evaluate`, two workers against one, {found[kind]['maps']:,} {kind} maps, {more}"
+                speedup = found[kind][key]
+                rows.append((what, "≥ 1.8", f"{one:.1f} s → {two:.1f} s: {speedup:.2f}", speedup >= SPEEDUP))
     return rows
 
 
