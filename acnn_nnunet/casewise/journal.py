@@ -1,6 +1,7 @@
 """What a run over cases has done so far: one line per case, appended as it ends, so that nothing computed is lost."""
 
 import json
+import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -129,7 +130,7 @@ class Journal:
 
     def positions(self) -> dict[str, int]:
         """Return where the last entry of each case begins, in bytes; a line that a kill cut short does not count."""
-        return {line["case"]: position for position, line in self._lines() if "case" in line}
+        return {sys.intern(line["case"]): position for position, line in self._lines() if "case" in line}
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Yield the last entry of each case, one at a time: a journal may be larger than the memory."""

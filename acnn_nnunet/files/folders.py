@@ -1,6 +1,7 @@
 """The images of a folder, by name: hidden files are none, and a name is one however Unicode or case spell it."""
 
 import os
+import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -38,16 +39,19 @@ def find_images(
     folder = existing_folder(folder)
     files: dict[str, str] = {}
     for file in sorted(os.listdir(folder)):
-        if file.startswith(".") or not image_ending(Path(file), endings) or not os.path.isfile(folder / file):
+        if file.startswith(".") or not (ending := image_ending(Path(file), endings)):
             continue
-        name = image_name(Path(file), endings)
+        if not os.path.isfile(folder / file):
+            continue
+        name = sys.intern(image_name(Path(file), endings))
         if name in files:
-            raise ValueError(f"{folder} holds {name} twice, {files[name]} and {file}: remove one.")
-        files[name] = file
+            raise ValueError(f"{folder} holds {name} twice, {_file_of(name, files[name])} and {file}: remove one.")
+        # Of tens of thousands of files, the ending alone is kept, and one name for all folders.
+        files[name] = sys.intern(f"/{ending}") if file == name + ending else file
     if not files and not may_be_none:
         kind = "NIfTI file" if tuple(endings) == NIFTI_ENDINGS else "image"
         raise FileNotFoundError(f"{folder} holds no {kind}; the endings known are {', '.join(endings)}.")
-    return OnDemand(files, lambda name: folder / files[name])
+    return OnDemand(files, lambda name: folder / _file_of(name, files[name]))
 
 
 def find_labels(folder: Path, ending: str) -> Mapping[str, Path]:
@@ -82,6 +86,11 @@ def image_ending(path: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> str:
 def image_name(path: Path, endings: Sequence[str] = IMAGE_ENDINGS) -> str:
     """Return a file's name without its ending, in composed Unicode."""
     return composed(path.name.removesuffix(image_ending(path, endings)))
+
+
+def _file_of(name: str, kept: str) -> str:
+    """Return a file's name, of which /ENDING is kept, or all of it where Unicode spells the image's name otherwise."""
+    return f"{name}{kept[1:]}" if kept.startswith("/") else kept
 
 
 def composed(name: str) -> str:

@@ -79,3 +79,9 @@ def test_label_maps_of_another_ending_are_none(tmp_path):
 def test_label_maps_of_no_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="absent does not exist"):
         find_labels(tmp_path / "absent", ".nii.gz")
+
+
+def test_an_ending_may_begin_without_a_dot(tmp_path):
+    (tmp_path / "a_seg.nii.gz").touch()
+
+    assert find_images(tmp_path, ("_seg.nii.gz",)) == {"a": tmp_path / "a_seg.nii.gz"}
