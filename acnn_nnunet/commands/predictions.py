@@ -103,6 +103,13 @@ def _add_refine(commands: argparse._SubParsersAction) -> None:
         metavar="SHARE",
         help="with --guarantee: share of the anatomy's voxels that a repair may change, default 0.2",
     )
+    parser.add_argument(
+        "--most-tries",
+        type=int,
+        default=200,
+        metavar="N",
+        help="with --guarantee: slices that the search for a case's repair may look at, some 5 ms each; default 200",
+    )
     add_execution(parser, num_processes=1, also="--continue_prediction")
     parser.add_argument(
         "--calibration", dest="calibration_file", metavar="JSON", type=Path, help="refine by a refinement.json"
@@ -145,7 +152,8 @@ def _guarantee(arguments: argparse.Namespace) -> Any:
         return None
     from acnn_nnunet.refinement.guarantee import Guarantee
 
-    return Guarantee(Path(arguments.guarantee) if arguments.guarantee else None, arguments.most_changed)
+    rules = Path(arguments.guarantee) if arguments.guarantee else None
+    return Guarantee(rules, arguments.most_changed, arguments.most_tries)
 
 
 def _source_of(arguments: argparse.Namespace) -> Path:

@@ -27,6 +27,7 @@ from acnn_nnunet.refinement.code_path import decoded_label_maps
 from acnn_nnunet.refinement.overview import PAGE_FILE, REPAIRED, TABLE_FILE, Overview
 from acnn_nnunet.refinement.page import draw_changes, render_refinement_page
 from acnn_nnunet.refinement.predictions import write_label_map_with
+from acnn_nnunet.refinement.repair.planes import MOST_TRIES
 from acnn_nnunet.refinement.repair.volumes import MOST_CHANGED, Repair, Repairer
 from acnn_nnunet.refinement.table import RefinedRow, RefinedRows, write_table
 
@@ -38,22 +39,28 @@ class Guarantee:
     Attributes:
         rules_file: name of a set of rules, or a JSON file; None takes those that the dataset declares.
         most_changed: share of the anatomy's voxels that a repair may change, 0 to 1.
+        most_tries: slices that the search for a case's repair may look at, which limits its time.
 
     Raises:
-        ValueError: for a share that cannot be.
+        ValueError: for a share or a number that cannot be.
     """
 
     rules_file: Path | None = None
     most_changed: float = MOST_CHANGED
+    most_tries: int = MOST_TRIES
 
     def __post_init__(self) -> None:
         if not 0 <= self.most_changed <= 1:
             raise ValueError(f"--most-changed {self.most_changed} is no share: give a number from 0 to 1.")
+        if self.most_tries < 1:
+            raise ValueError(f"--most-tries {self.most_tries} tries nothing: give a number from 1 on.")
 
     @classmethod
     def of_header(cls, told: Mapping[str, Any]) -> "Guarantee":
         """Return the guarantee of a run's header."""
-        return cls(None if told["rules_file"] is None else Path(told["rules_file"]), told["most_changed"])
+        return cls(
+            None if told["rules_file"] is None else Path(told["rules_file"]), told["most_changed"], told["most_tries"]
+        )
 
     def __str__(self) -> str:
         rules = "the rules that its dataset declares" if self.rules_file is None else f"the rules {self.rules_file}"
@@ -137,7 +144,7 @@ def _find_folder(source: Path, guarantee: Guarantee) -> _Folder:
     labels = labels_of_dataset(dataset_json)
     rules = find_rules(guarantee.rules_file, content, names=labels.names.values(), where=str(dataset_json))
     label_values = {labels.names[label_key(label)]: values_of(label) for label in labels.foreground}
-    repairer = Repairer(_some(rules, str(dataset_json)), label_values, guarantee.most_changed)
+    repairer = Repairer(_some(rules, str(dataset_json)), label_values, guarantee.most_changed, guarantee.most_tries)
     reader_name = choose_reader(
         ending,
         asked_for=content.get("overwrite_image_reader_writer"),
@@ -159,7 +166,7 @@ def load_guard(guarantee: Guarantee | None, coder: Callable[[], Coder]) -> Repai
     prior, dataset_json = coder().prior, coder().bundle.dataset_json
     where = f"dataset.json of {prior.spec.dataset}"
     rules = find_rules(guarantee.rules_file, dataset_json, names=coder().names.values(), where=where)
-    return Repairer(_some(rules, where), values_of_labels(coder()), guarantee.most_changed)
+    return Repairer(_some(rules, where), values_of_labels(coder()), guarantee.most_changed, guarantee.most_tries)
 
 
 def guarded(guard: Repairer | None, refined: Refined, spacing_mm: tuple[float, ...], coder: Coder) -> Refined:

@@ -87,6 +87,9 @@ def test_what_cannot_be_guaranteed_is_refused_in_a_line(tmp_path, folder, capsys
     assert "--most-changed 2.0 is no share" in refused(
         capsys, folder, "-o", out, "--guarantee", "acdc", "--most-changed", "2"
     )
+    assert "--most-tries 0 tries nothing" in refused(
+        capsys, folder, "-o", out, "--guarantee", "acdc", "--most-tries", "0"
+    )
     (folder / "dataset.json").unlink()
     assert "no dataset.json in or above" in refused(capsys, folder, "-o", out, "--guarantee", "acdc")
     assert not out.exists()

@@ -9,7 +9,7 @@ import numpy as np
 from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, RuleCheck, check_rules, slice_axis
 from acnn_nnunet.evaluation.masks.scores import largest_component
 from acnn_nnunet.refinement.repair.islands import without_islands
-from acnn_nnunet.refinement.repair.planes import repair_plane
+from acnn_nnunet.refinement.repair.planes import MOST_TRIES, Tries, repair_plane
 
 _ROUNDS = 4
 MOST_CHANGED = 0.2
@@ -43,11 +43,13 @@ class Repairer:
         rules: that they have to keep.
         label_values: the values of each label.
         most_changed: share of the anatomy's voxels that may change.
+        most_tries: slices that the search for a label map's repair looks at.
     """
 
     rules: tuple[AnatomicalRule, ...]
     label_values: Mapping[str, tuple[int, ...]]
     most_changed: float = MOST_CHANGED
+    most_tries: int = MOST_TRIES
 
     def repair(
         self,
@@ -63,18 +65,22 @@ class Repairer:
             values: integers `(Z, Y, X)` or `(Y, X)`.
             spacing_mm: voxel size in array order.
             left_mm: per axis, how far a step leads to the patient's left; None where no file tells.
-            candidates: gives label maps of the same size whose slices may be taken where moves do not suffice or cost
-                more; called only if a slice has to be repaired.
+            candidates: gives label maps of the same size whose slices may be taken where moves change much or do not
+                suffice; called only then.
         """
-        job = _Job(self, tuple(spacing_mm), left_mm, candidates)
+        job = _Job(self, tuple(spacing_mm), left_mm, candidates, Tries(self.most_tries))
         checks = job.check(values)
         before = tuple(check.rule.name for check in checks if check.violation)
         if not before:
             return Repair(values)
         start = without_islands(values, self.rules, label_values=self.label_values, spacing_mm=job.spacing_mm)
         repaired, checks = start, job.check(start)
+        beyond = f"its repair changes more than {self.most_changed:.1%} of the anatomy's voxels"
         for _ in range(_ROUNDS):
-            mended = job.repair_volume(job.repair_slices(repaired, checks), checks)
+            in_slices = job.repair_slices(repaired, checks, start=start)
+            if in_slices is None:
+                return Repair(values, before, reason=beyond)
+            mended = job.repair_volume(in_slices, checks)
             if (mended == repaired).all():
                 break  # what no move mends now, none will
             repaired = mended
@@ -86,8 +92,7 @@ class Repairer:
         if remaining:
             return Repair(values, before, reason=f"no repair was found for {', '.join(remaining)}")
         if share > self.most_changed:
-            reason = f"its repair changes {share:.1%} of the anatomy's voxels, more than {self.most_changed:.1%}"
-            return Repair(values, before, reason=reason)
+            return Repair(values, before, reason=beyond)
         axis = job.axis or 0
         changed = np.flatnonzero((repaired != values).any(axis=tuple(i for i in range(values.ndim) if i != axis)))
         return Repair(repaired, before, tuple(changed.tolist()) if values.ndim == 3 else (0,), float(share))
@@ -101,6 +106,7 @@ class _Job:
     spacing_mm: tuple[float, ...]
     left_mm: Sequence[float] | None
     candidates: Callable[[], Iterable[np.ndarray]] = field(repr=False)
+    tries: Tries
 
     @property
     def axis(self) -> int | None:
@@ -119,26 +125,27 @@ class _Job:
             left_mm=self.left_mm,
         )
 
-    def repair_slices(self, values: np.ndarray, checks: Sequence[RuleCheck]) -> np.ndarray:
-        """Return the label map with its broken slices mended.
+    def repair_slices(self, values: np.ndarray, checks: Sequence[RuleCheck], *, start: np.ndarray) -> np.ndarray | None:
+        """Return the label map with its broken slices mended, None where that changes too much of the first one.
 
         A slice of a volume for which no mending is found becomes what the next one is, or empty, whichever is nearer.
         """
-        rules = [rule for rule in self.repairer.rules if rule.in_plane]
+        most = int(self.repairer.most_changed * np.count_nonzero(start))
         if values.ndim == 2:
-            flat = (
-                self._plane(values, rules, self.others)
-                if any(c.violation and c.rule.in_plane for c in checks)
-                else None
-            )
+            if not any(check.violation and check.rule.in_plane for check in checks):
+                return values
+            flat = self._plane(values, None, most)
             return values if flat is None else flat
         repaired = values.copy()
         stack = np.moveaxis(repaired, self.axis or 0, 0)
-        broken = sorted({index for check in checks for index in check.slices})
+        stack_at_first = np.moveaxis(start, self.axis or 0, 0)
         lost = []
-        for index in broken:
-            others = [np.moveaxis(other, self.axis or 0, 0)[index] for other in self.others]
-            plane = self._plane(stack[index].copy(), rules, others)
+        for index in sorted({index for check in checks for index in check.slices}):
+            left = most - int(np.count_nonzero(repaired != start))
+            if left < 0:
+                return None
+            allowed = left + int(np.count_nonzero(stack[index] != stack_at_first[index]))
+            plane = self._plane(stack[index].copy(), index, allowed)
             if plane is None:
                 lost.append(index)
             else:
@@ -160,15 +167,19 @@ class _Job:
                 values = _on_their_side(values, structure, check.rule, self.repairer.label_values, self.left_mm)
         return values
 
-    def _plane(
-        self, plane: np.ndarray, rules: Sequence[AnatomicalRule], others: Sequence[np.ndarray]
-    ) -> np.ndarray | None:
-        axis = self.axis
+    def _plane(self, plane: np.ndarray, index: int | None, most_voxels: int) -> np.ndarray | None:
+        """Return a slice, by its index in a volume, that keeps the rules about slices."""
+
+        def others() -> list[np.ndarray]:
+            return [other if index is None else np.moveaxis(other, self.axis or 0, 0)[index] for other in self.others]
+
         return repair_plane(
             plane,
-            rules,
+            [rule for rule in self.repairer.rules if rule.in_plane],
             label_values=self.repairer.label_values,
-            spacing_mm=tuple(size for i, size in enumerate(self.spacing_mm) if i != axis),
+            spacing_mm=tuple(size for i, size in enumerate(self.spacing_mm) if i != self.axis),
+            most_voxels=most_voxels,
+            tries=self.tries,
             others=others,
         )
 

@@ -1,36 +1,41 @@
 """Does `acnn-nnunet refine` help? Networks of the study of defaults, refined on clean and corrupted images.
 
     python -m scripts.studies.refinement predict hippocampus none_unmirrored 0 --work WORK --store STORE
-    python -m scripts.studies.refinement score hippocampus none_unmirrored 0 --work WORK --store STORE --prior PRIOR
+    python -m scripts.studies.refinement score hippocampus none_unmirrored --work WORK --store STORE --prior PRIOR
+    python -m scripts.studies.refinement guarantee acdc none_unmirrored 0 --work WORK --store STORE --prior PRIOR
     python -m scripts.studies.refinement report                     # docs/evidence/refine.md from all runs
 
 WORK is the study of defaults' folder with its trained networks; STORE keeps soft predictions. `predict` is resumable.
+`score` calibrates on the clean selection cases and takes every seed that has predictions, unless seeds are named.
 """
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.studies.defaults.arms import STUDIES
 from scripts.studies.defaults.workplace import Workplace
 from scripts.studies.refinement.images import KINDS
-from scripts.studies.refinement.predictions import PARTS, Networks
+from scripts.studies.refinement.predictions import PARTS, Networks, seeds_of
 
 
 def main() -> None:
     """Run one step of the study."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     steps = parser.add_subparsers(dest="step", required=True)
-    for name in ("predict", "score"):
+    for name in ("predict", "score", "guarantee"):
         step = steps.add_parser(name)
         step.add_argument("dataset", choices=STUDIES)
         step.add_argument("network", help="arm of the study of defaults")
-        step.add_argument("seed", type=int)
+        step.add_argument("seeds", type=int, nargs="*", help="default: those with predictions")
         step.add_argument("--work", type=Path, required=True, help="scratch folder of the study of defaults")
         step.add_argument("--store", type=Path, required=True, help="scratch folder of soft predictions")
         step.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
         step.add_argument("--minutes", type=float, default=60)
-    steps.choices["score"].add_argument("--prior", type=Path, required=True)
+    steps.choices["predict"].add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    for name in ("score", "guarantee"):
+        steps.choices[name].add_argument("--prior", type=Path, required=True)
     steps.add_parser("report")
     arguments = parser.parse_args()
     if arguments.step == "report":
@@ -39,21 +44,25 @@ def main() -> None:
         write_report()
         return
     place = Workplace(arguments.dataset, arguments.work.absolute() / arguments.dataset)
+    seeds = arguments.seeds or seeds_of(place, arguments.store, arguments.network)
     if arguments.step == "predict":
         networks = Networks(place, arguments.store)
-        for part in PARTS:
-            until = time.time() + 60 * arguments.minutes
-            networks.predict(arguments.network, arguments.seed, part, kinds=arguments.kinds, until=until)
+        until = time.time() + 60 * arguments.minutes
+        for seed in seeds:
+            for part in arguments.parts:
+                networks.predict(arguments.network, seed, part, kinds=arguments.kinds, until=until)
     else:
-        score(place, arguments)
+        score(place, seeds, arguments)
 
 
-def score(place: Workplace, arguments: argparse.Namespace) -> None:
-    """Calibrate on the selection's clean cases, score the confirmation's images, and add the run to the results."""
+def score(place: Workplace, seeds: Sequence[int], arguments: argparse.Namespace) -> None:
+    """Add scores of the confirmation's images to the results: of refined predictions, or of what keeps the rules."""
     from scripts.studies.refinement.evaluation import Evaluation, add_run
+    from scripts.studies.refinement.guaranteed import add_guaranteed
 
-    evaluation = Evaluation(place, arguments.store, arguments.prior, arguments.network, arguments.seed)
-    add_run(evaluation, arguments.kinds)
+    for seed in seeds:
+        evaluation = Evaluation(place, arguments.store, arguments.prior, arguments.network, seed)
+        (add_run if arguments.step == "score" else add_guaranteed)(evaluation, arguments.kinds)
 
 
 if __name__ == "__main__":

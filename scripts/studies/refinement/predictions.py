@@ -8,7 +8,7 @@ import numpy as np
 
 from scripts.studies.defaults.arms import FEW_FOLD
 from scripts.studies.defaults.workplace import Workplace
-from scripts.studies.refinement.images import KINDS, make_image
+from scripts.studies.refinement.images import CLEAN, KINDS, make_image
 
 PARTS = ("selection", "confirmation")
 NETWORKS = ("none_unmirrored", "none_unmirrored_hidden", "none")
@@ -18,6 +18,23 @@ NETWORKS = ("none_unmirrored", "none_unmirrored_hidden", "none")
 def file_of(store: Path, dataset: str, network: str, seed: int, case: str, kind: str) -> Path:
     """Return where the prediction of an image lies."""
     return store / dataset / f"{network}_seed{seed}" / f"{case}__{kind}.npz"
+
+
+def images_of(place: Workplace, part: str, kind: str) -> list[str]:
+    """Return the cases of a part that are predicted.
+
+    Of hearts that is one phase of each patient, diastole and systole in turn, unless the images are clean.
+    """
+    cases = place.cases(part)
+    if not place.study.grouped or kind == CLEAN:
+        return cases
+    return [case for index, case in enumerate(cases) if (index // 2 + index) % 2 == 0]
+
+
+def seeds_of(place: Workplace, store: Path, network: str) -> list[int]:
+    """Return the seeds of a network of which predictions are kept."""
+    found = (store / place.name).glob(f"{network}_seed*")
+    return sorted(int(folder.name.removeprefix(f"{network}_seed")) for folder in found)
 
 
 def load(path: Path) -> np.ndarray:
@@ -51,8 +68,8 @@ class Networks:
         """Predict every image of a part that is not there; return whether all are, before a time of `time.time`."""
         missing = [
             (case, kind)
-            for case in self.place.cases(part)
             for kind in kinds
+            for case in images_of(self.place, part, kind)
             if not file_of(self.store, self.place.name, network, seed, case, kind).is_file()
         ]
         if not missing:

@@ -5,7 +5,7 @@ import pytest
 from short_axis import NAMES, SPACING_MM, short_axis
 
 from acnn_nnunet.evaluation.anatomy.rules import check_rules, parse_rules
-from acnn_nnunet.refinement.repair.planes import repair_plane
+from acnn_nnunet.refinement.repair.planes import Tries, repair_plane
 
 RULES = parse_rules("acdc", names=NAMES, where="acdc")
 
@@ -15,8 +15,8 @@ def broken(plane):
     return [check.rule.name for check in checks if check.violation]
 
 
-def repair(plane, rules=RULES, others=()):
-    repaired = repair_plane(plane, rules, label_values=NAMES, spacing_mm=SPACING_MM[1:], others=others)
+def repair(plane, rules=RULES, **options):
+    repaired = repair_plane(plane, rules, label_values=NAMES, spacing_mm=SPACING_MM[1:], **options)
     return repaired, None if repaired is None else np.count_nonzero(repaired != plane)
 
 
@@ -62,10 +62,33 @@ def test_another_slice_is_taken_where_it_is_nearer():
     torn = whole.copy()
     torn[10:30, 27:30] = 0  # a cut through everything
     alone, changed_alone = repair(torn)
-    helped, changed = repair(torn, others=[whole])
+    helped, changed = repair(torn, others=lambda: [whole])
     assert changed <= np.count_nonzero(torn != whole)
     assert broken(helped) == [] == broken(alone)
     assert changed <= changed_alone
+
+
+def test_other_slices_are_not_asked_for_where_a_small_change_suffices():
+    plane = short_axis(1)[0]
+    hole(plane)
+    repaired, changed = repair(plane, others=pytest.fail)
+    assert (broken(repaired), changed) == ([], 1)
+
+
+def test_no_repair_changes_more_voxels_than_it_may():
+    plane = short_axis(1)[0]
+    island(plane)
+    assert repair(plane, most_voxels=3) == (None, None)
+    assert repair(plane, most_voxels=4)[1] == 4
+
+
+def test_a_search_ends_where_no_tries_are_left():
+    plane = short_axis(1)[0]
+    hole(plane)
+    tries = Tries(1)
+    assert repair(plane, tries=tries) == (None, None)  # the broken slice was looked at
+    assert not tries.take()
+    assert repair(plane, tries=Tries(2))[1] == 1
 
 
 def test_noise_ends():

@@ -52,6 +52,21 @@ def test_beyond_the_limit_it_is_left_and_told():
     assert "more than 0.0%" in repair.reason
 
 
+def test_without_tries_left_a_slice_becomes_its_neighbour():
+    values = short_axis()
+    values[1, 10:30, 20:36:3] = 0
+    repair = repairer(most_tries=1).repair(values, spacing_mm=SPACING_MM)
+    np.testing.assert_array_equal(repair.values, short_axis())  # whose slices are alike
+
+
+def test_without_tries_left_and_an_intact_slice_it_is_left_and_told():
+    values = short_axis()
+    values[:, 10:30, 20:36:3] = 0
+    repair = repairer(most_tries=1).repair(values, spacing_mm=SPACING_MM)
+    assert repair.values is values
+    assert repair.reason == "its repair changes more than 20.0% of the anatomy's voxels"
+
+
 def test_pieces_of_a_volume_go():
     values = short_axis()
     values[0] = 0
