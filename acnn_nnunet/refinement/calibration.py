@@ -23,7 +23,9 @@ _BAND_QUANTILES = (0.02, 0.25)
 """Of the clean cases' resemblances: below the first a prediction is unusual, between the two it is doubtful."""
 _HAUSDORFF_SHARE = 0.05
 """What halving the Hausdorff distance is worth, in Dice, is half of this."""
-_STANDARD_ERRORS = 1.0
+_REAL_PATIENTS = 3
+"""With so many, the clean predictions of a band decide alone."""
+_STANDARD_ERRORS = 2.0
 """What an alternative gains beyond the default counts less this many standard errors over patients."""
 
 
@@ -144,9 +146,9 @@ def choose_recipe(trials: Sequence[Trial], *, labels: Sequence[str], methods: Se
     low = -np.inf
     for limit in limits:
         inside = [trial for trial in trials if low < trial.resemblance <= limit]
-        if limit == limits[-1]:
-            # What an image of usual quality costs or gains is for clean images to say.
-            inside = [trial for trial in inside if not trial.spoilt]
+        real = [trial for trial in inside if not trial.spoilt]
+        if len({trial.unit for trial in real}) >= _REAL_PATIENTS:
+            inside = real  # what a clean prediction costs or gains, no spoilt copy can say
         method, choice = _best(inside, labels=labels, methods=methods)
         bands += choice.bands(method, low, limit)
         low = limit

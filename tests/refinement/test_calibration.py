@@ -31,8 +31,8 @@ def clean(gain, num=12, resemblance=0.9):
     return [trial(i, resemblance + 0.001 * i, gain) for i in range(num)]
 
 
-def spoilt(gain, num=12):
-    return [trial(i, 0.5, gain, spoilt=True) for i in range(num)]
+def spoilt(gain, num=12, resemblance=0.5):
+    return [trial(i, resemblance, gain, spoilt=True) for i in range(num)]
 
 
 HARMS = [[-0.02, -0.02], [-0.02, -0.02]]
@@ -60,14 +60,25 @@ def test_what_never_gains_is_never_done():
 def test_clean_images_are_left_and_bad_ones_refined_by_the_better_method():
     better = [[0.01, 0.1], [-0.03, 0.05]]
 
-    calibration = calibrate(clean(HARMS) + spoilt(better), labels=LABELS, methods=METHODS, prior_sha256="p")
+    # Above 0.87, where the default is another mix.
+    trials = clean(HARMS) + spoilt(better, resemblance=0.88)
+    calibration = calibrate(trials, labels=LABELS, methods=METHODS, prior_sha256="p")
 
     assert calibration.recipe.step_for({"resemblance": 0.95}) is None
-    step = calibration.recipe.step_for({"resemblance": 0.5})
-    assert step == Choice(MIXES[-1]).step("complete", 0.5)
+    step = calibration.recipe.step_for({"resemblance": 0.88})
+    assert step == Choice(MIXES[-1]).step("complete", 0.88)
     assert calibration.measured["spoilt"]["refined"] == 12
     assert calibration.measured["spoilt"]["dice_gain"] == pytest.approx(0.075)
     assert "12 of 12 refined, Dice +0.0750" in calibration.summary
+
+
+def test_spoilt_copies_do_not_outvote_three_clean_patients_of_the_same_band():
+    harmed = [trial(i, 0.8 + 0.01 * i, HARMS, default=-0.01) for i in range(20)]  # four of them in the second band
+    gaining = [trial(i, 0.84, np.full((2, 2), 0.2), spoilt=True) for i in range(12)]
+
+    recipe = choose_recipe(harmed + gaining, labels=LABELS, methods=METHODS)
+
+    assert recipe.step_for({"resemblance": 0.84}) is None
 
 
 def test_one_label_may_differ_from_the_default():

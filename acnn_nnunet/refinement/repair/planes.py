@@ -97,7 +97,7 @@ class _Search:
     spacing_mm: tuple[float, ...]
     slice_voxels: int
     start: np.ndarray
-    known: dict[tuple[AnatomicalRule | bytes, ...], bool] = field(default_factory=dict)
+    known: dict[tuple[AnatomicalRule, tuple[bytes, ...]], bool] = field(default_factory=dict)
 
     def run(self, limit: int, tries: Tries) -> np.ndarray | None:
         """Return the nearest slice that keeps all rules, among those that are looked at and change less than a limit.
@@ -134,7 +134,7 @@ class _Search:
         """Return the rules that a slice breaks; what is known of a rule's structures is not measured again."""
         masks = {name: np.isin(candidate, numbers).tobytes() for name, numbers in self.label_values.items()}
         masks[BACKGROUND] = (candidate == 0).tobytes()
-        keys = [(rule, *(masks[name] for name in (*rule.label, *rule.other))) for rule in self.rules]
+        keys = [(rule, tuple(masks[name] for name in (*rule.label, *rule.other))) for rule in self.rules]
         new = [key for key in keys if key not in self.known]
         checks = check_rules(
             candidate,

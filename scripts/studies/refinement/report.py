@@ -6,7 +6,7 @@ import pandas as pd
 from acnn_nnunet.files.safe_writes import write_text
 from scripts.studies.host_folders import ROOT
 from scripts.studies.refinement.evaluation import CALIBRATED, LARGEST, NONE
-from scripts.studies.refinement.images import GROUPS
+from scripts.studies.refinement.images import GROUPS, KINDS
 from scripts.studies.refinement.tried import guarantee_section, selection_section
 from scripts.studies.results import StudyResults
 
@@ -60,7 +60,7 @@ def _section(dataset: str, network: str, scores: pd.DataFrame) -> str:
     lines = [
         f"## {dataset}, {network}",
         "",
-        f"{scores['unit'].nunique()} patients, seeds {', '.join(sorted(scores['seed'].unique()))}. One case takes "
+        f"{scores['unit'].nunique()} patients, {_seeds(scores)}. One case takes "
         f"{max(run['seconds_per_case'] for run in runs):.2f} s of one core at the median.",
         "",
     ]
@@ -71,6 +71,17 @@ def _section(dataset: str, network: str, scores: pd.DataFrame) -> str:
     lines += _pathologies(scores)
     lines += [f"Calibration, seed {run['seed']}: {run['calibration']}." for run in runs if run.get("calibration")]
     return "\n".join([*lines, ""])
+
+
+def _seeds(scores: pd.DataFrame) -> str:
+    """Return how many seeds there are, and the kinds of images of each, where they differ."""
+    kinds = {seed: of_seed["kind"].unique() for seed, of_seed in scores.groupby("seed")}
+    if len(kinds) == 1:
+        return f"one seed ({next(iter(kinds))})"
+    if len({frozenset(each) for each in kinds.values()}) == 1:
+        return f"{len(kinds)} seeds ({', '.join(kinds)})"
+    told = [f"{seed} with {', '.join(sorted(each))}" for seed, each in kinds.items() if len(each) < len(KINDS)]
+    return f"{len(kinds)} seeds ({', '.join(kinds)}; {'; '.join(told)})"
 
 
 def _table(group: str, scores: pd.DataFrame) -> list[str]:
@@ -85,7 +96,8 @@ def _table(group: str, scores: pd.DataFrame) -> list[str]:
     for arm, title in ARM_TITLES.items():
         own = scores[scores["arm"] == arm]
         if len(own):
-            cells = [title, f"{own['dice'].mean():.4f}", f"{own['hausdorff_mm'].mean():.2f}"]
+            per_kind = own.groupby("kind")[["dice", "hausdorff_mm"]].mean().mean()
+            cells = [title, f"{per_kind['dice']:.4f}", f"{per_kind['hausdorff_mm']:.2f}"]
             for other in (NONE, LARGEST):
                 cells += ["", ""] if arm == other else [*_against(scores, arm, other)]
             lines.append(f"| {' | '.join(cells)} |")
@@ -93,22 +105,28 @@ def _table(group: str, scores: pd.DataFrame) -> list[str]:
 
 
 def _against(scores: pd.DataFrame, arm: str, other: str) -> tuple[str, str]:
-    """Return the change of Dice and of the mean Hausdorff distance, with intervals."""
-    sums = _pairs(scores, arm, other)[["dice", "dice_other", "hausdorff_mm", "hausdorff_mm_other", "count"]].to_numpy()
+    """Return the change of Dice and of the mean Hausdorff distance, with intervals; each kind counts the same."""
+    sums = _pairs(scores, arm, other)
     drawn = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
-    all_draws = np.concatenate([sums.sum(0)[None], sums[drawn].sum(1)])
-    dice = (all_draws[:, 0] - all_draws[:, 1]) / all_draws[:, 4]
-    hausdorff = 100 * (all_draws[:, 2] / all_draws[:, 3] - 1)
-    return _with_interval(dice, "{:+.4f}"), _with_interval(hausdorff, "{:+.1f}") + " %"
+    all_draws = np.concatenate([sums.sum(0)[None], sums[drawn].sum(1)])  # (draws, kinds, scores)
+    with np.errstate(invalid="ignore"):
+        means = all_draws[..., :4] / all_draws[..., 4:]
+    means = np.nanmean(means, axis=1)
+    hausdorff = 100 * (means[:, 2] / means[:, 3] - 1)
+    return _with_interval(means[:, 0] - means[:, 1], "{:+.4f}"), _with_interval(hausdorff, "{:+.1f}") + " %"
 
 
-def _pairs(scores: pd.DataFrame, arm: str, other: str) -> pd.DataFrame:
-    """Return sums over the images of each patient, of two arms."""
+def _pairs(scores: pd.DataFrame, arm: str, other: str) -> np.ndarray:
+    """Return sums (patients, kinds, 5) over images: Dice of two arms, Hausdorff distance of both, and their number."""
     keys = ["seed", "kind", "case", "unit"]
     first, second = (scores[scores["arm"] == each].set_index(keys)[["dice", "hausdorff_mm"]] for each in (arm, other))
     joined = first.join(second.add_suffix("_other"), how="inner")
     joined["count"] = 1
-    return joined.groupby("unit").sum()
+    columns = ["dice", "dice_other", "hausdorff_mm", "hausdorff_mm_other", "count"]
+    per_kind = joined.groupby(["unit", "kind"])[columns].sum()
+    units, kinds = (per_kind.index.unique(level) for level in ("unit", "kind"))
+    whole = per_kind.reindex(pd.MultiIndex.from_product([units, kinds]), fill_value=0)
+    return whole.to_numpy(dtype=float).reshape(len(units), len(kinds), len(columns))
 
 
 def _with_interval(figures: np.ndarray, spelling: str) -> str:
