@@ -44,22 +44,25 @@ class Watch:
 
 
 class Cluster:
-    """A scheduler and workers on loopback, that can be killed one by one."""
+    """A scheduler and workers on loopback, that can be killed one by one; `pinned` ones have a core each."""
 
-    def __init__(self, work: Path, num_workers: int = 2) -> None:
+    def __init__(self, work: Path, num_workers: int = 2, *, pinned: bool = False) -> None:
         self.work, self.file = work, work / "scheduler.json"
         self.file.unlink(missing_ok=True)
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         while not (self.file.is_file() and self.file.read_text().rstrip().endswith("}")):
             time.sleep(0.1)
-        self.workers = [self.add_worker() for _ in range(num_workers)]
+        self.workers = [self.add_worker(core if pinned else None) for core in range(num_workers)]
         with Client(scheduler_file=str(self.file), set_as_default=False) as client:
             client.wait_for_workers(num_workers)  # a command meets a cluster that is up
 
-    def add_worker(self) -> subprocess.Popen:
-        """Start a worker of one thread."""
+    def add_worker(self, core: int | None = None) -> subprocess.Popen:
+        """Start a worker of one thread, on one core or any."""
         words = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
-        return self._start("worker", *words, "--local-directory", str(self.work))
+        worker = self._start("worker", *words, "--local-directory", str(self.work))
+        if core is not None:
+            os.sched_setaffinity(worker.pid, {core})  # before its threads start, which inherit it
+        return worker
 
     def stop(self) -> None:
         """End what is still there."""
@@ -74,9 +77,9 @@ class Cluster:
 
 
 @contextmanager
-def cluster(work: Path, num_workers: int = 2):
+def cluster(work: Path, num_workers: int = 2, *, pinned: bool = False):
     """Give a cluster, and end it."""
-    made = Cluster(work, num_workers)
+    made = Cluster(work, num_workers, pinned=pinned)
     try:
         yield made
     finally:
