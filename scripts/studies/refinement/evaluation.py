@@ -121,13 +121,17 @@ def add_run(evaluation: Evaluation, kinds: Sequence[str]) -> None:
 def keep_run(
     evaluation: Evaluation, scores: pd.DataFrame, calibration: Calibration | None, results: StudyResults, name: str
 ) -> None:
-    """Add scores to the study's results, with the patient and the pathology of each case."""
+    """Add scores to the study's results, with patient and pathology of each case; what it has of other kinds stays."""
     place = evaluation.place
     groups = place.raw / GROUPS_FILE
     pathology = {row.case: row.group for row in read_groups(groups)} if groups.is_file() else {}
     scores.insert(2, "unit", scores["case"].map(place.unit))
-    scores.insert(3, "pathology", scores["case"].map(pathology).fillna(""))
+    scores.insert(3, "pathology", scores["case"].map(lambda case: pathology.get(case, "")))
     run = {"dataset": place.name, "network": evaluation.network, "seed": evaluation.seed}
+    known = results.table(name).drop(columns="iou", errors="ignore")
+    of_run = (known[list(run)] == pd.Series({key: str(value) for key, value in run.items()})).all(axis=1)
+    others = known[of_run & ~known["kind"].isin(scores["kind"])] if "kind" in known else known[of_run]
+    scores = pd.concat([others.drop(columns=list(run)), scores]) if len(others) else scores
     told = None if calibration is None else calibration.summary
     seconds = round(float(np.median(evaluation.seconds)), 3)
     results.add({**run, "seconds_per_case": seconds, "calibration": told, "versions": versions()}, {name: scores})

@@ -17,8 +17,8 @@ _GUARANTEE = """## Label maps that keep the rules
 
 Hearts of the confirmation cases, network `none_unmirrored`, seed 0, refined and then repaired with `--guarantee acdc`
 (the sixteen criteria for short-axis hearts). Broken slices break at least one criterion. "Left" are hearts whose repair
-would change more than the default limit of 20 % of the anatomy, and predictions that fit no prior. Hidden slab: as many
-hearts, in the order of their names, as time allowed. Seconds are of the repair alone, on one core.
+would change more than the default limit of 20 % of the anatomy, and predictions that fit no prior. Kinds with fewer
+hearts: those of the first names that time allowed. Seconds are of the repair alone, on one core, decoding included.
 """
 
 
