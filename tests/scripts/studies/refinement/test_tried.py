@@ -1,8 +1,15 @@
-from scripts.studies.refinement.tried import GUARANTEE_FILE, SELECTION_FILE, guarantee_section, selection_section
+from scripts.studies.refinement.tried import (
+    GUARANTEE_FILE,
+    SELECTION_FILE,
+    STOCK_FILE,
+    guarantee_section,
+    selection_section,
+    stock_section,
+)
 
 
 def test_nothing_was_recorded(tmp_path):
-    assert selection_section(tmp_path) == guarantee_section(tmp_path) == ""
+    assert selection_section(tmp_path) == guarantee_section(tmp_path) == stock_section(tmp_path) == ""
 
 
 def test_what_was_tried_has_a_table_per_dataset_and_gaps(tmp_path):
@@ -27,3 +34,13 @@ def test_the_guarantee_counts_slices_and_hearts_per_kind(tmp_path):
     said = guarantee_section(tmp_path)
 
     assert "| clean | 2 | 16 | 4 | 3 | 1 | 1 | 0.6000 | 0.5500 | 15.00 | 14.00 | 1.00 | 1.50 |" in said
+
+
+def test_the_stock_model_has_a_row_per_kind_and_step(tmp_path):
+    rows = ["clean,predicted,x,0.5,4", "clean,predicted,y,0.7,6", "clean,refined,x,0.6,3", "clean,refined,y,0.8,5"]
+    (tmp_path / STOCK_FILE).write_text("\n".join(["kind,what,case,dice,hausdorff_mm", *rows]) + "\n")
+
+    said = stock_section(tmp_path)
+
+    assert "| clean | predicted | 2 | 0.6000 | 5.00 |" in said
+    assert "| clean | refined | 2 | 0.7000 | 4.00 |" in said
