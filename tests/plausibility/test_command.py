@@ -148,7 +148,7 @@ def test_a_calibration_of_an_earlier_version_is_refused(prior, predictions, tmp_
     file = tmp_path / "calibration.json"
     file.write_text(json.dumps(earlier))
     assert run(folder, "--prior", prior, "--calibration", file, "-o", tmp_path / "out") == 1
-    assert "written by another version of acnn-nnunet (format 1 instead of 3)" in capsys.readouterr().err
+    assert "written by another version of acnn-nnunet (format 1 instead of 4)" in capsys.readouterr().err
 
 
 def test_without_a_calibration_there_are_scores_but_no_verdict(prior, predictions, tmp_path, capsys):

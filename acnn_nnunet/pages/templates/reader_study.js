@@ -8,6 +8,7 @@
     height: () => window.innerHeight - find("#study .stage").getBoundingClientRect().top - window.scrollY - 100,
   });
   viewer.settings.cross = false;
+  const AGAIN = "acnn-nnunet reader ";
   let reader = null, state = null, ready = false;
 
   /* The browser's storage: an entry for each reader and item, so that two tabs never overwrite each other's ratings. */
@@ -154,7 +155,11 @@
   find("#start form").addEventListener("submit", (event) => {
     event.preventDefault();
     const name = event.target.reader.value.trim().normalize("NFC");
-    if (name) start(name);
+    if (name && !storage.readers().length) {
+      // Now and then Chromium shows a full storage empty to a page that opens right after a crash: load once more.
+      window.name = AGAIN + name; // which outlasts that
+      location.reload();
+    } else if (name) start(name);
   });
   document.addEventListener("keydown", (event) => {
     if (state === null || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -165,6 +170,10 @@
     else if (!viewer.key(event)) return;
     event.preventDefault();
   });
-  if (storage.get(prefix) !== null) start(storage.get(prefix));
+  if (window.name.startsWith(AGAIN)) {
+    const name = window.name.slice(AGAIN.length);
+    window.name = "";
+    start(name);
+  } else if (storage.get(prefix) !== null) start(storage.get(prefix));
   else listReaders();
 })();
