@@ -38,9 +38,8 @@ def decoded_label_maps(coder: Coder, values: np.ndarray, spacing_mm: tuple[float
     with torch.no_grad():
         maps = placement.onto_grid(labels.target_maps(target[None]), beyond=labels.background)
         own = network.encoder(maps.to(coder.device))
-        for step in _STEPS:
-            code = torch.lerp(own, network.code_mean[None].to(own), step)
-            anatomy = labels.probabilities(network.decoder(code)).cpu()
+        codes = torch.cat([torch.lerp(own, network.code_mean[None].to(own), step) for step in _STEPS])
+        for anatomy in labels.probabilities(network.decoder(codes)).cpu().split(1):
             decoded = turned.astype(np.int32)
             on_box = placement.onto_box(anatomy, beyond=labels.background)
             decoded[placement.box] = decided(on_box[0].numpy(), coder)

@@ -75,11 +75,18 @@ def concavity_mm(structure: np.ndarray, *, spacing_mm: tuple[float, ...]) -> np.
     bay = hull & ~whole
     depths = np.zeros(len(structure))
     for index in np.flatnonzero(_per_slice(bay) >= _BLOCK):
-        deep = ~dilated(~bay[index])
+        around = _box_and_rim(hull[index])  # of all voxels outside of a hull, the nearest lies next to its box
+        deep = ~dilated(~bay[index][around])
         if deep.any():
-            depth = float(edt.edt(hull[index], anisotropy=spacing_mm)[deep].max())
+            depth = float(edt.edt(np.ascontiguousarray(hull[index][around]), anisotropy=spacing_mm)[deep].max())
             depths[index] = depth * (1 - _ROUNDING)
     return depths
+
+
+def _box_and_rim(plane: np.ndarray) -> tuple[slice, slice]:
+    """Return the box of a mask that is not empty, with the voxels next to it."""
+    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    return slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(columns[0] - 1, 0), columns[-1] + 2)
 
 
 def circularity(structure: np.ndarray, *, enough: float = np.inf) -> np.ndarray:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from scripts.studies.defaults.predictions import LARGEST, SCORES
+from scripts.studies.resampling import draw_counts
 
 RESAMPLES, CONFIDENCE = 5000, 0.95
 _PAIRED = ["seed", "patient", "case", "kind"]
@@ -98,19 +99,9 @@ def compare(
 
 def _draw(grids: np.ndarray, resamples: int) -> np.ndarray:
     """Return (2, R): means of the first two grids (seeds, patients) of sums over the third one's counts."""
-    of_seeds, of_patients = _weights(*grids.shape[1:], resamples)
+    of_seeds, of_patients = draw_counts(*grids.shape[1:], resamples)
     sums = [((of_seeds @ grid) * of_patients).sum(axis=1) for grid in grids]
     return np.stack([sums[0] / sums[2], sums[1] / sums[2]])
-
-
-@cache
-def _weights(num_seeds: int, num_patients: int, resamples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return how often each draw takes each seed (R, S) and each patient (R, P)."""
-    rng = np.random.default_rng(0)
-    of_seeds, of_patients = (
-        rng.multinomial(number, np.full(number, 1 / number), resamples) for number in (num_seeds, num_patients)
-    )
-    return of_seeds.astype(float), of_patients.astype(float)
 
 
 def _interval(draws: Iterable[float]) -> tuple[float, float]:

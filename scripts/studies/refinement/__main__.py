@@ -6,7 +6,8 @@
     python -m scripts.studies.refinement report                     # docs/evidence/refine.md from all runs
 
 WORK is the study of defaults' folder with its trained networks; STORE keeps soft predictions. `predict` is resumable.
-`score` calibrates on the clean selection cases and takes every seed that has predictions, unless seeds are named.
+`score` calibrates on the clean selection cases, where they are predicted, and leaves out the kinds that are scored. It
+takes every seed that has predictions, unless seeds are named.
 """
 
 import argparse
@@ -62,7 +63,10 @@ def score(place: Workplace, seeds: Sequence[int], arguments: argparse.Namespace)
 
     for seed in seeds:
         evaluation = Evaluation(place, arguments.store, arguments.prior, arguments.network, seed)
-        (add_run if arguments.step == "score" else add_guaranteed)(evaluation, arguments.kinds)
+        if arguments.step == "score":
+            add_run(evaluation, arguments.kinds, until=time.time() + 60 * arguments.minutes)
+        else:
+            add_guaranteed(evaluation, arguments.kinds)
 
 
 if __name__ == "__main__":

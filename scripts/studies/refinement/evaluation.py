@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -42,13 +43,17 @@ class Evaluation:
         self.labels = list(coder.names.values())
         self.seconds: list[float] = []
 
-    def calibration(self) -> Calibration:
-        """Return the calibration on the selection's clean predictions, such as a fold's validation leaves."""
+    @cached_property
+    def calibration(self) -> Calibration | None:
+        """The calibration on the selection's clean predictions, such as a fold's validation leaves; None without."""
+        cases = [case for case in self.place.cases("selection") if self.is_predicted(case, "clean")]
         trials = []
-        for case in self.place.cases("selection"):
+        for case in cases:
             prediction = self.prediction(case, "clean")
-            if prediction is not None:
-                trials += make_trials(self.refiner, prediction, self.truth(case), case=case, unit=self.place.unit(case))
+            assert prediction is not None
+            trials += make_trials(self.refiner, prediction, self.truth(case), case=case, unit=self.place.unit(case))
+        if not cases:
+            return None
         return calibrate(trials, labels=self.labels, methods=METHODS, prior_sha256=self.refiner.coder.prior.sha256)
 
     def rows(self, case: str, kind: str, calibration: Calibration | None) -> Iterator[dict[str, str]]:
@@ -82,11 +87,17 @@ class Evaluation:
 
     def prediction(self, case: str, kind: str) -> Prediction | None:
         """Return the prediction of an image, None where there is none yet."""
-        path = file_of(self.store, self.place.name, self.network, self.seed, case, kind)
-        if not path.is_file():
+        if not self.is_predicted(case, kind):
             return None
-        probabilities = load(path)
+        probabilities = load(self._file(case, kind))
         return Prediction(probabilities.argmax(0).astype(np.uint8), self._read(case)[1], probabilities)
+
+    def is_predicted(self, case: str, kind: str) -> bool:
+        """Whether there is a prediction of an image."""
+        return self._file(case, kind).is_file()
+
+    def _file(self, case: str, kind: str) -> Path:
+        return file_of(self.store, self.place.name, self.network, self.seed, case, kind)
 
     def truth(self, case: str) -> np.ndarray:
         """Return the label map of a case."""
@@ -110,12 +121,30 @@ def scores_of(
     return pd.DataFrame(rows)
 
 
-def add_run(evaluation: Evaluation, kinds: Sequence[str]) -> None:
-    """Calibrate, score the confirmation's images, and add the run to the study's results."""
+def add_run(evaluation: Evaluation, kinds: Sequence[str], *, until: float) -> None:
+    """Score the confirmation's images, and add them to the study's results, kind by kind.
+
+    Args:
+        evaluation: of a network.
+        kinds: of images; those whose predictions are all scored are left out.
+        until: after this `time.time()` no kind begins.
+    """
     from scripts.studies.refinement.report import RESULTS, SCORES
 
-    calibration = evaluation.calibration()
-    keep_run(evaluation, scores_of(evaluation, "confirmation", tuple(kinds), calibration), calibration, RESULTS, SCORES)
+    for kind in kinds:
+        if time.time() < until and not is_scored(evaluation, kind, RESULTS.table(SCORES)):
+            calibration = evaluation.calibration
+            scores = scores_of(evaluation, "confirmation", (kind,), calibration)
+            keep_run(evaluation, scores, calibration, RESULTS, SCORES)
+            print(f"{evaluation.place.name}, {evaluation.network}, seed {evaluation.seed}: {kind}", flush=True)
+
+
+def is_scored(evaluation: Evaluation, kind: str, table: pd.DataFrame) -> bool:
+    """Whether a table of the study has every image of a kind that is predicted."""
+    run = {"dataset": evaluation.place.name, "network": evaluation.network, "seed": str(evaluation.seed), "kind": kind}
+    found = table[(table[list(run)] == pd.Series(run)).all(axis=1)] if len(table) else table
+    cases = {case for case in evaluation.place.cases("confirmation") if evaluation.is_predicted(case, kind)}
+    return cases <= set(found["case"] if len(found) else ())
 
 
 def keep_run(

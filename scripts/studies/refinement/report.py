@@ -6,8 +6,9 @@ import pandas as pd
 from acnn_nnunet.files.safe_writes import write_text
 from scripts.studies.host_folders import ROOT
 from scripts.studies.refinement.evaluation import CALIBRATED, LARGEST, NONE
-from scripts.studies.refinement.images import GROUPS, KINDS
+from scripts.studies.refinement.images import GROUPS
 from scripts.studies.refinement.tried import guarantee_section, selection_section, stock_section
+from scripts.studies.resampling import draw_counts
 from scripts.studies.results import StudyResults
 
 RESULTS = StudyResults(ROOT / "benchmarks" / "refinement", keys=("dataset", "network", "seed"))
@@ -54,7 +55,7 @@ def write_report() -> None:
     )[["dice", "hausdorff_mm"]].mean()
     parts = [INTRODUCTION]
     for (dataset, network), scores in per_image.groupby(["dataset", "network"], sort=True):
-        parts.append(_section(dataset, network, scores))
+        parts.append(_section(dataset, network, _of_all_seeds(scores)))
     parts += filter(None, [make(RESULTS.folder) for make in (guarantee_section, stock_section, selection_section)])
     write_text(PAGE, "\n".join(parts).rstrip() + "\n")
     print(PAGE)
@@ -78,15 +79,16 @@ def _section(dataset: str, network: str, scores: pd.DataFrame) -> str:
     return "\n".join([*lines, ""])
 
 
+def _of_all_seeds(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of images that every seed has."""
+    seeds = scores.groupby(["kind", "case"])["seed"].transform("nunique")
+    return scores[seeds == scores["seed"].nunique()]
+
+
 def _seeds(scores: pd.DataFrame) -> str:
-    """Return how many seeds there are, and the kinds of images of each, where they differ."""
-    kinds = {seed: of_seed["kind"].unique() for seed, of_seed in scores.groupby("seed")}
-    if len(kinds) == 1:
-        return f"one seed ({next(iter(kinds))})"
-    if len({frozenset(each) for each in kinds.values()}) == 1:
-        return f"{len(kinds)} seeds ({', '.join(kinds)})"
-    told = [f"{seed} with {', '.join(sorted(each))}" for seed, each in kinds.items() if len(each) < len(KINDS)]
-    return f"{len(kinds)} seeds ({', '.join(kinds)}; {'; '.join(told)})"
+    """Return how many seeds there are, and which."""
+    seeds = sorted(scores["seed"].unique())
+    return f"one seed ({seeds[0]})" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(seeds)})"
 
 
 def _table(group: str, scores: pd.DataFrame) -> list[str]:
@@ -112,8 +114,9 @@ def _table(group: str, scores: pd.DataFrame) -> list[str]:
 def _against(scores: pd.DataFrame, arm: str, other: str) -> tuple[str, str]:
     """Return the change of Dice and of the mean Hausdorff distance, with intervals; each kind counts the same."""
     sums = _pairs(scores, arm, other)
-    drawn = np.random.default_rng(0).integers(len(sums), size=(RESAMPLES, len(sums)))
-    all_draws = np.concatenate([sums.sum(0)[None], sums[drawn].sum(1)])  # (draws, kinds, scores)
+    of_seeds, of_patients = draw_counts(*sums.shape[:2], RESAMPLES)
+    drawn = np.einsum("rp,rpks->rks", of_patients, np.tensordot(of_seeds, sums, axes=1))
+    all_draws = np.concatenate([sums.sum((0, 1))[None], drawn])  # (draws, kinds, scores)
     with np.errstate(invalid="ignore"):
         means = all_draws[..., :4] / all_draws[..., 4:]
     means = np.nanmean(means, axis=1)
@@ -122,16 +125,17 @@ def _against(scores: pd.DataFrame, arm: str, other: str) -> tuple[str, str]:
 
 
 def _pairs(scores: pd.DataFrame, arm: str, other: str) -> np.ndarray:
-    """Return sums (patients, kinds, 5) over images: Dice of two arms, Hausdorff distance of both, and their number."""
+    """Return sums (seeds, patients, kinds, 5) over images: Dice of two arms, both distances, and their number."""
     keys = ["seed", "kind", "case", "unit"]
     first, second = (scores[scores["arm"] == each].set_index(keys)[["dice", "hausdorff_mm"]] for each in (arm, other))
     joined = first.join(second.add_suffix("_other"), how="inner")
     joined["count"] = 1
     columns = ["dice", "dice_other", "hausdorff_mm", "hausdorff_mm_other", "count"]
-    per_kind = joined.groupby(["unit", "kind"])[columns].sum()
-    units, kinds = (per_kind.index.unique(level) for level in ("unit", "kind"))
-    whole = per_kind.reindex(pd.MultiIndex.from_product([units, kinds]), fill_value=0)
-    return whole.to_numpy(dtype=float).reshape(len(units), len(kinds), len(columns))
+    levels = ["seed", "unit", "kind"]
+    per_kind = joined.groupby(levels)[columns].sum()
+    values = [per_kind.index.unique(level) for level in levels]
+    whole = per_kind.reindex(pd.MultiIndex.from_product(values), fill_value=0)
+    return whole.to_numpy(dtype=float).reshape(*map(len, values), len(columns))
 
 
 def _with_interval(figures: np.ndarray, spelling: str) -> str:
