@@ -61,12 +61,10 @@ def score(place: Workplace, seeds: Sequence[int], arguments: argparse.Namespace)
     from scripts.studies.refinement.evaluation import Evaluation, add_run
     from scripts.studies.refinement.guaranteed import add_guaranteed
 
+    until = time.time() + 60 * arguments.minutes
     for seed in seeds:
         evaluation = Evaluation(place, arguments.store, arguments.prior, arguments.network, seed)
-        if arguments.step == "score":
-            add_run(evaluation, arguments.kinds, until=time.time() + 60 * arguments.minutes)
-        else:
-            add_guaranteed(evaluation, arguments.kinds)
+        (add_run if arguments.step == "score" else add_guaranteed)(evaluation, arguments.kinds, until=until)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from acnn_nnunet.evaluation.anatomy.rules import check_rules
+from acnn_nnunet.files.safe_writes import replace_atomically
 from acnn_nnunet.refinement.anatomy_refiner import LEFT
 from acnn_nnunet.refinement.guarantee import Guarantee, guarded, load_guard
 from acnn_nnunet.refinement.repair.volumes import Repairer
@@ -18,19 +19,31 @@ from scripts.studies.refinement.tried import GUARANTEE_FILE
 RULES = "acdc"
 
 
-def add_guaranteed(evaluation: Evaluation, kinds: Sequence[str]) -> None:
-    """Repair the refined predictions of the confirmation's images, and write the table of what came of them."""
+def add_guaranteed(evaluation: Evaluation, kinds: Sequence[str], *, until: float) -> None:
+    """Repair the refined predictions of the confirmation's images, and add what came of them to the table.
+
+    Args:
+        evaluation: of a network.
+        kinds: of images; each of them replaces its rows of this network and seed.
+        until: after this `time.time()` no kind begins.
+    """
     from scripts.studies.refinement.report import RESULTS
 
+    path = RESULTS.folder / GUARANTEE_FILE
     repairer = load_guard(Guarantee(Path(RULES)), lambda: evaluation.refiner.coder)
     assert repairer is not None
-    rows = [
-        row
-        for kind in kinds
-        for case in evaluation.place.cases("confirmation")
-        if (row := row_of_image(evaluation, repairer, case, kind))
-    ]
-    pd.DataFrame(rows).to_csv(RESULTS.folder / GUARANTEE_FILE, index=False, lineterminator="\n")
+    for kind in kinds:
+        if time.time() > until:
+            return
+        cases = evaluation.place.cases("confirmation")
+        run = {"network": evaluation.network, "seed": evaluation.seed, "kind": kind}
+        rows = [{**run, **row} for case in cases if (row := row_of_image(evaluation, repairer, case, kind))]
+        if rows:
+            known = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=list(run))
+            others = known[~(known[list(run)] == pd.Series(run)).all(axis=1)]
+            table = pd.concat([others, pd.DataFrame(rows)]) if len(others) else pd.DataFrame(rows)
+            replace_atomically(path, lambda part, table=table: table.to_csv(part, index=False, lineterminator="\n"))
+            print(f"{run}: {len(rows)} hearts", flush=True)
 
 
 def row_of_image(evaluation: Evaluation, repairer: Repairer, case: str, kind: str) -> dict[str, object] | None:
@@ -43,7 +56,7 @@ def row_of_image(evaluation: Evaluation, repairer: Repairer, case: str, kind: st
     kept = guarded(repairer, refined, prediction.spacing_mm, evaluation.refiner.coder)
     seconds = time.process_time() - start
     maps = {"predicted": prediction.values, "refined": refined.values, "guaranteed": kept.values}
-    row: dict[str, object] = {"kind": kind, "case": case, "status": refined.status, "slices": len(prediction.values)}
+    row: dict[str, object] = {"case": case, "status": refined.status, "slices": len(prediction.values)}
     for name, values in maps.items():
         checks = check_rules(
             values, repairer.rules, label_values=repairer.label_values, spacing_mm=prediction.spacing_mm

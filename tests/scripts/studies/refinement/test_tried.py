@@ -26,14 +26,19 @@ def test_what_was_tried_has_a_table_per_dataset_and_gaps(tmp_path):
 
 
 def test_the_guarantee_counts_slices_and_hearts_per_kind(tmp_path):
-    names = "kind,case,slices,broken_predicted,broken_refined,broken_guaranteed,left,dice_refined,dice_guaranteed,"
-    names += "hausdorff_refined,hausdorff_guaranteed,seconds"
-    rows = ["clean,x,9,3,2,0,False,0.5,0.4,10,8,0.5", "clean,y,7,1,1,1,True,0.7,0.7,20,20,1.5"]
+    names = "network,seed,kind,case,slices,broken_predicted,broken_refined,broken_guaranteed,left,dice_predicted,"
+    names += "dice_refined,dice_guaranteed,hausdorff_predicted,hausdorff_refined,hausdorff_guaranteed,seconds"
+    rows = [
+        "n,0,clean,x,9,3,2,0,False,0.3,0.5,0.4,40,10,8,0.5",
+        "n,0,clean,y,7,1,1,1,True,0.7,0.7,0.7,20,20,20,1.5",
+        "n,1,clean,x,5,0,0,0,False,0.5,0.6,0.7,30,30,29,1",
+    ]
     (tmp_path / GUARANTEE_FILE).write_text("\n".join([names, *rows]) + "\n")
 
     said = guarantee_section(tmp_path)
 
-    assert "| clean | 2 | 16 | 4 | 3 | 1 | 1 | 0.6000 | 0.5500 | 15.00 | 14.00 | 1.00 | 1.50 |" in said
+    cells = "2 | 3 | 21 | 4 | 3 | 1 | 1 | 0.5000 | 0.6000 | 0.6000 | 30.00 | 20.00 | 19.00 | 1.00 | 1.50"
+    assert f"| n, clean | {cells} |" in said
 
 
 def test_the_stock_model_has_a_row_per_kind_and_step(tmp_path):
