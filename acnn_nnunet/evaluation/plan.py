@@ -133,11 +133,7 @@ def plan_evaluation(
     is_named = dataset_json is not None
     dataset_json = dataset_json or _find_dataset_json(reference, prediction)
     content, note = _content_of(dataset_json, may_be_bad=bool(labels) and not is_named)
-    if not labels and dataset_json is None:
-        raise ValueError(
-            f"There is no dataset.json in or above {reference} or {prediction}: name one with -djfile, or the labels "
-            "with --labels."
-        )
+    _refuse_without_labels(labels, dataset_json, reference, prediction)
     scored = _scored_labels(labels, ignore_label, dataset_json)
     ending = str(content.get("file_ending") or find_file_ending(_files(reference)))
     rules = find_rules(
@@ -164,6 +160,16 @@ def plan_evaluation(
         rules=rules,
         piece_iou=float(piece_iou),
     )
+
+
+def _refuse_without_labels(
+    labels: list[str] | None, dataset_json: Path | None, reference: Path, prediction: Path
+) -> None:
+    if not labels and dataset_json is None:
+        raise ValueError(
+            f"There is no dataset.json in or above {reference} or {prediction}: name one with -djfile, or the labels "
+            "with --labels."
+        )
 
 
 def _scored_labels(labels: list[str] | None, ignore_label: int | None, dataset_json: Path | None) -> DatasetLabels:

@@ -26,6 +26,7 @@ from acnn_nnunet.plausibility.scores import scores_of
 from acnn_nnunet.plausibility.table import SCORED, Estimate, PlausibilityRow
 
 MIN_CASES = 10
+HeldOutEstimates = dict[str, tuple[Estimate, Estimate]]  # of each case: Dice and distance, by fits without its patient
 
 
 def calibrate(
@@ -64,18 +65,9 @@ def calibrate(
     scored = [row for row in rows if row.status == SCORED]
     units = {row.case: patient_of.get(row.case, row.case) for row in scored}
     case_bad_dice = _check(scored, units, bad_dice=bad_dice)
-    structures, held_out, left_out = {}, {}, {}
-    for name in scored[0].structures:
-        names = (*structure_scores, *case_scores)
-        known = [row for row in scored if row.structures[name].present and row.structures[name].dice is not None]
-        if reason := _too_few(name, known, scored, units, level):
-            left_out[name] = reason
-            continue
-        structures[name], held_out[name] = _calibrate_structure(
-            name, known, scored, units, names=names, recall=recall, level=level, bad_dice=bad_dice
-        )
-    if not structures:
-        raise ValueError(f"No structure can be calibrated: {'; '.join(left_out.values())}.")
+    structures, held_out, left_out = _calibrate_structures(
+        scored, units, scores=(*structure_scores, *case_scores), recall=recall, level=level, bad_dice=bad_dice
+    )
     novelty, novelties = fit_novelty(scored, units, names=list(structures), scores=novelty_scores(sources))
     calibration = Calibration(
         structures,
@@ -98,6 +90,30 @@ def calibrate(
     calibration = replace(calibration, measured=measured)
     rest = {row.case: row for row in calibration.judged([row for row in rows if row.status != SCORED])}
     return calibration, [by_case.get(row.case) or rest[row.case] for row in rows]
+
+
+def _calibrate_structures(
+    scored: Sequence[PlausibilityRow],
+    units: Mapping[str, str],
+    *,
+    scores: Sequence[str],
+    recall: float,
+    level: float,
+    bad_dice: float | None,
+) -> tuple[dict[str, StructureCalibration], dict[str, HeldOutEstimates], dict[str, str]]:
+    """Return by structure its calibration, what is expected of its cases, and of those left out why."""
+    structures, held_out, left_out = {}, {}, {}
+    for name in scored[0].structures:
+        known = [row for row in scored if row.structures[name].present and row.structures[name].dice is not None]
+        if reason := _too_few(name, known, scored, units, level):
+            left_out[name] = reason
+            continue
+        structures[name], held_out[name] = _calibrate_structure(
+            name, known, scored, units, names=scores, recall=recall, level=level, bad_dice=bad_dice
+        )
+    if not structures:
+        raise ValueError(f"No structure can be calibrated: {'; '.join(left_out.values())}.")
+    return structures, held_out, left_out
 
 
 def _case_threshold(judged: Sequence[PlausibilityRow], bad_dice: float, recall: float) -> float:
@@ -170,7 +186,7 @@ def _calibrate_structure(
     recall: float,
     level: float,
     bad_dice: float | None,
-) -> tuple[StructureCalibration, dict[str, tuple[Estimate, Estimate]]]:
+) -> tuple[StructureCalibration, HeldOutEstimates]:
     """Return the calibration of a structure, and what is expected of each case without its patient."""
     truth = [row.structures[name] for row in known]
     dice, hausdorff_mm = (np.array([getattr(each, key) for each in truth]) for key in ("dice", "hausdorff_mm"))
