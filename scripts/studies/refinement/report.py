@@ -29,7 +29,8 @@ on other cases. Earlier versions of `refine` were read on these cases too, the h
 choice was made on them. "Corrupted" are kinds of the study of defaults (noise, a hidden slab, moved and dropped
 slices), "TorchIO" are TorchIO's transforms at its own strengths. Each number is a mean over images, of the mean over
 labels, and each kind of image counts the same. Hearts of most corrupted kinds are one phase of each patient, diastole
-and systole in turn. Intervals: 95 %, paired, patients drawn with replacement. Rows "with a calibration" are of seed 0.
+and systole in turn. Intervals: 95 %, paired, patients and seeds drawn with replacement. Of a network's images, those
+count that were predicted with every seed.
 
 **Targets, and what was missed.** Hippocampi, corrupted: -40 % against the same network and -25 % against largest
 components were wanted; the sections say how much came. What stays is what a label map cannot tell: with a hidden slab,
@@ -104,7 +105,8 @@ def _table(group: str, scores: pd.DataFrame) -> list[str]:
         own = scores[scores["arm"] == arm]
         if set(own["kind"]) == set(scores["kind"]):  # kinds differ too much for a mean over some of them
             per_kind = own.groupby("kind")[["dice", "hausdorff_mm"]].mean().mean()
-            cells = [title, f"{per_kind['dice']:.4f}", f"{per_kind['hausdorff_mm']:.2f}"]
+            fewer = own["seed"].nunique() < scores["seed"].nunique()
+            cells = [f"{title}, {_seeds(own)}" if fewer else title, f"{per_kind['dice']:.4f}", f"{per_kind['hausdorff_mm']:.2f}"]
             for other in (NONE, LARGEST):
                 cells += ["", ""] if arm == other else [*_against(scores, arm, other)]
             lines.append(f"| {' | '.join(cells)} |")
