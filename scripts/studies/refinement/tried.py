@@ -84,4 +84,6 @@ def guarantee_section(folder: Path) -> str:
         hausdorff = [f"{own[f'hausdorff_{each}'].mean():.2f}" for each in _MAPS]
         seconds = [f"{own['seconds'].median():.2f}", f"{own['seconds'].max():.2f}"]
         lines.append(f"| {' | '.join([f'{network}, {kind}', *map(str, counts), *dice, *hausdorff, *seconds])} |")
+    whole = int((table["broken_guaranteed"] == 0).sum())
+    lines += ["", f"{whole} of {len(table)} label maps keep all rules; {int(table['left'].sum())} are left, and named."]
     return "\n".join([*lines, ""])
