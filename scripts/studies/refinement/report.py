@@ -1,19 +1,22 @@
 """The page of the study: what `acnn-nnunet refine` changes on clean and bad images."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from acnn_nnunet.files.safe_writes import write_text
 from scripts.studies.host_folders import ROOT
 from scripts.studies.refinement.evaluation import CALIBRATED, LARGEST, NONE
-from scripts.studies.refinement.images import GROUPS
+from scripts.studies.refinement.images import CLEAN, GROUPS
 from scripts.studies.refinement.tried import guarantee_section, selection_section, stock_section
 from scripts.studies.resampling import draw_counts
 from scripts.studies.results import StudyResults
+from scripts.studies.thick_slices.convergence import UNLEARNT_DICE
 
 RESULTS = StudyResults(ROOT / "benchmarks" / "refinement", keys=("dataset", "network", "seed"))
 SCORES, PAGE = "cases", ROOT / "docs" / "evidence" / "refine.md"
-RESAMPLES = 2000
+RESAMPLES, HEARTS = 2000, "acdc"
 ARM_TITLES = {
     NONE: "not refined",
     LARGEST: "largest components",
@@ -52,24 +55,47 @@ def write_report() -> None:
     table = RESULTS.table(SCORES)
     table[["dice", "hausdorff_mm"]] = table[["dice", "hausdorff_mm"]].astype(float)
     table["group"] = table["kind"].map({kind: group for group, kinds in GROUPS.items() for kind in kinds})
+    failed = unlearnt_runs(table)
+    table = table[[key not in failed for key in table[list(RESULTS.keys)].itertuples(index=False, name=None)]]
     per_image = table.groupby(
         ["dataset", "network", "seed", "group", "unit", "pathology", "kind", "case", "arm"], as_index=False
     )[["dice", "hausdorff_mm"]].mean()
     parts = [INTRODUCTION]
     for (dataset, network), scores in per_image.groupby(["dataset", "network"], sort=True):
-        parts.append(_section(dataset, network, _of_all_seeds(scores)))
-    parts += filter(None, [make(RESULTS.folder) for make in (guarantee_section, stock_section, selection_section)])
+        told = [failed[key] for key in failed if key[:2] == (dataset, network)]
+        parts.append(_section(dataset, network, _of_all_seeds(scores), told))
+    parts.append(guarantee_section(RESULTS.folder, without={key[1:] for key in failed if key[0] == HEARTS}))
+    parts += [stock_section(RESULTS.folder), selection_section(RESULTS.folder)]
+    parts = [part for part in parts if part]
     write_text(PAGE, "\n".join(parts).rstrip() + "\n")
     print(PAGE)
 
 
-def _section(dataset: str, network: str, scores: pd.DataFrame) -> str:
+def unlearnt_runs(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """Return a sentence for each training that failed to learn a label: on clean images its mean Dice is too low.
+
+    What refining makes of such a network is no gain; it was trained again with another seed.
+    """
+    clean = table[(table["kind"] == CLEAN) & (table["arm"] == NONE)]
+    dice = clean.groupby([*RESULTS.keys, "label"])["dice"].mean()
+    found = {}
+    for (dataset, network, seed, label), mean in dice[dice < UNLEARNT_DICE].items():
+        found[dataset, network, seed] = (
+            f"Seed {seed} does not count: its training failed to learn {label} (Dice {mean:.2f} on clean images), "
+            "and was repeated with another seed."
+        )
+    return found
+
+
+def _section(dataset: str, network: str, scores: pd.DataFrame, told: Sequence[str]) -> str:
+    """Return a network's section; `told` says which of its trainings failed."""
     runs = [run for run in RESULTS.runs() if run["dataset"] == dataset and run["network"] == network]
     lines = [
         f"## {dataset}, {network}",
         "",
         f"{scores['unit'].nunique()} patients, {_seeds(scores)}. One case takes "
         f"{max(run['seconds_per_case'] for run in runs):.2f} s of one core at the median.",
+        *told,
         "",
     ]
     for group in GROUPS:

@@ -1,6 +1,7 @@
 """Sections of the page beside its comparisons: what was tried, label maps that keep the rules, and a stock model."""
 
 import csv
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -64,12 +65,13 @@ def selection_section(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def guarantee_section(folder: Path) -> str:
-    """Return the section of the guarantee; empty where it was not measured."""
+def guarantee_section(folder: Path, *, without: Collection[tuple[str, str]] = ()) -> str:
+    """Return the section of the guarantee without networks and seeds that failed; empty where it was not measured."""
     path = folder / GUARANTEE_FILE
     if not path.is_file():
         return ""
     table = pd.read_csv(path)
+    table = table[[(row.network, str(row.seed)) not in without for row in table.itertuples()]]
     lines = [
         _GUARANTEE,
         "| | seeds | hearts | slices | broken, predicted | broken, refined | broken, guaranteed | left | "

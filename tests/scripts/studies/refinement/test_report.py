@@ -3,7 +3,7 @@
 import pandas as pd
 
 from scripts.studies.refinement.images import GROUPS, KINDS
-from scripts.studies.refinement.report import _against, _of_all_seeds, _seeds
+from scripts.studies.refinement.report import _against, _of_all_seeds, _seeds, unlearnt_runs
 
 
 def scores(gain):
@@ -55,3 +55,23 @@ def test_seeds_are_told():
 
     assert _seeds(one) == "one seed (0)"
     assert _seeds(pd.concat([one, one.assign(seed="1")])) == "2 seeds (0, 1)"
+
+
+def test_a_training_that_learnt_no_right_ventricle_is_named():
+    rows = [
+        {"dataset": "acdc", "network": "n", "seed": seed, "kind": kind, "arm": arm, "label": label, "dice": dice}
+        for seed, label, kind, arm, dice in (
+            ("0", "RV", "clean", "none", 0.5),
+            ("0", "LV", "clean", "none", 0.9),
+            ("1", "RV", "clean", "none", 0.4),
+            ("1", "RV", "clean", "none", 0.1),
+            ("1", "LV", "clean", "none", 0.9),
+            ("0", "RV", "slab", "none", 0.0),
+            ("0", "RV", "clean", "complete", 0.0),
+        )
+    ]
+
+    found = unlearnt_runs(pd.DataFrame(rows))
+
+    assert list(found) == [("acdc", "n", "1")]
+    assert "failed to learn RV (Dice 0.25 on clean images)" in found["acdc", "n", "1"]
