@@ -19,7 +19,9 @@ _GUARANTEE = """## Label maps that keep the rules
 Hearts of the confirmation cases, refined and then repaired with `--guarantee acdc` (the sixteen criteria for short-axis
 hearts). Broken slices break at least one criterion. "Left" are hearts whose repair would change more than the default
 limit of 20 % of the anatomy, and predictions that fit no prior. Seconds are of the repair alone, on one core, decoding
-included.
+included. With the limit lifted (`--most-changed 1`), the 62 label maps of seeds 0 to 2 that were left with broken
+slices keep all rules too: 542 broken slices become 0, but Dice falls from 0.570 to 0.470 and the Hausdorff distance
+rises from 65 to 104 mm, so the limit stays.
 """
 _MAPS = ("predicted", "refined", "guaranteed")
 _STOCK = """## A stock model, end to end
@@ -87,5 +89,6 @@ def guarantee_section(folder: Path, *, without: Collection[tuple[str, str]] = ()
         seconds = [f"{own['seconds'].median():.2f}", f"{own['seconds'].max():.2f}"]
         lines.append(f"| {' | '.join([f'{network}, {kind}', *map(str, counts), *dice, *hausdorff, *seconds])} |")
     whole = int((table["broken_guaranteed"] == 0).sum())
-    lines += ["", f"{whole} of {len(table)} label maps keep all rules; {int(table['left'].sum())} are left, and named."]
+    left = f"{int(table['left'].sum())} are left by refining or by the repair, and named"
+    lines += ["", f"{whole} of {len(table)} label maps keep all rules; {left}."]
     return "\n".join([*lines, ""])
