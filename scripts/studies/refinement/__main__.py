@@ -3,11 +3,13 @@
     python -m scripts.studies.refinement predict hippocampus none_unmirrored 0 --work WORK --store STORE
     python -m scripts.studies.refinement score hippocampus none_unmirrored --work WORK --store STORE --prior PRIOR
     python -m scripts.studies.refinement guarantee acdc none_unmirrored 0 --work WORK --store STORE --prior PRIOR
+    python -m scripts.studies.refinement second-stage hippocampus none --work WORK --store STORE --prior PRIOR
     python -m scripts.studies.refinement report                     # docs/evidence/refine.md from all runs
 
 WORK is the study of defaults' folder with its trained networks; STORE keeps soft predictions. `predict` is resumable.
-`score` calibrates on the clean selection cases, where they are predicted, and leaves out the kinds that are scored. It
-takes every seed that has predictions, unless seeds are named.
+`score` calibrates on the clean selection cases, where they are predicted, and leaves out the kinds that are scored.
+`second-stage` trains AE-Seg, and adds its scores to the kinds that are scored. Both take every seed that has
+predictions, unless seeds are named.
 """
 
 import argparse
@@ -20,12 +22,15 @@ from scripts.studies.defaults.workplace import Workplace
 from scripts.studies.refinement.images import KINDS
 from scripts.studies.refinement.predictions import PARTS, Networks, seeds_of
 
+SECOND_STAGE = "second-stage"
+STEPS = ("score", "guarantee", SECOND_STAGE)
+
 
 def main() -> None:
     """Run one step of the study."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     steps = parser.add_subparsers(dest="step", required=True)
-    for name in ("predict", "score", "guarantee"):
+    for name in ("predict", *STEPS):
         step = steps.add_parser(name)
         step.add_argument("dataset", choices=STUDIES)
         step.add_argument("network", help="arm of the study of defaults")
@@ -35,7 +40,7 @@ def main() -> None:
         step.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
         step.add_argument("--minutes", type=float, default=60)
     steps.choices["predict"].add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    for name in ("score", "guarantee"):
+    for name in STEPS:
         steps.choices[name].add_argument("--prior", type=Path, required=True)
     steps.add_parser("report")
     arguments = parser.parse_args()
@@ -57,14 +62,18 @@ def main() -> None:
 
 
 def score(place: Workplace, seeds: Sequence[int], arguments: argparse.Namespace) -> None:
-    """Add scores of the confirmation's images to the results: of refined predictions, or of what keeps the rules."""
+    """Add scores of the confirmation's images: of refined predictions, of what keeps the rules, or of AE-Seg."""
     from scripts.studies.refinement.evaluation import Evaluation, add_run
     from scripts.studies.refinement.guaranteed import add_guaranteed
+    from scripts.studies.refinement.second_stage import add_second_stage, train_second_stage
 
+    add = dict(zip(STEPS, (add_run, add_guaranteed, add_second_stage), strict=True))
     until = time.time() + 60 * arguments.minutes
+    if arguments.step == SECOND_STAGE:
+        train_second_stage(place)
     for seed in seeds:
         evaluation = Evaluation(place, arguments.store, arguments.prior, arguments.network, seed)
-        (add_run if arguments.step == "score" else add_guaranteed)(evaluation, arguments.kinds, until=until)
+        add[arguments.step](evaluation, arguments.kinds, until=until)
 
 
 if __name__ == "__main__":

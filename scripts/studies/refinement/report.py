@@ -23,6 +23,7 @@ ARM_TITLES = {
     "complete": "`complete`",
     "project": "`project`",
     CALIBRATED: "with a calibration",
+    "second-stage": "AE-Seg, the paper's second stage",
 }
 INTRODUCTION = """# Does refining help?
 
