@@ -69,27 +69,19 @@ def calibrate(
         scored, units, scores=(*structure_scores, *case_scores), recall=recall, level=level, bad_dice=bad_dice
     )
     novelty, novelties = fit_novelty(scored, units, names=list(structures), scores=novelty_scores(sources))
+    sources, rules = tuple(sources), tuple(rules)
     calibration = Calibration(
-        structures,
-        tuple(sources),
-        level,
-        recall,
-        case_bad_dice,
-        0.0,
-        prior_sha256,
-        tuple(rules),
-        left_out=left_out,
-        novelty=novelty,
+        structures, sources, level, recall, case_bad_dice, 0.0, prior_sha256, rules, left_out=left_out, novelty=novelty
     )
     judged = _judged_held_out(calibration, scored, held_out, novelties)
     calibration = replace(calibration, threshold=_case_threshold(judged, case_bad_dice, recall))
     judged = _judged_held_out(calibration, scored, held_out, novelties)
     alone = _alone(scored, units, sources, structures, level) if len(sources) > 1 else {}
     measured = {**measure(judged, case_bad_dice, patients=len(set(units.values()))), "alone": alone}
-    by_case = {row.case: row for row in judged}
     calibration = replace(calibration, measured=measured)
-    rest = {row.case: row for row in calibration.judged([row for row in rows if row.status != SCORED])}
-    return calibration, [by_case.get(row.case) or rest[row.case] for row in rows]
+    others = calibration.judged([row for row in rows if row.status != SCORED])
+    found = {row.case: row for row in (*judged, *others)}
+    return calibration, [found[row.case] for row in rows]
 
 
 def _calibrate_structures(
