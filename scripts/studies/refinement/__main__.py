@@ -3,7 +3,7 @@
     python -m scripts.studies.refinement predict hippocampus none_unmirrored 0 --work WORK --store STORE
     python -m scripts.studies.refinement score hippocampus none_unmirrored --work WORK --store STORE --prior PRIOR
     python -m scripts.studies.refinement guarantee acdc none_unmirrored 0 --work WORK --store STORE --prior PRIOR
-    python -m scripts.studies.refinement second-stage hippocampus none --work WORK --store STORE --prior PRIOR
+    python -m scripts.studies.refinement second-stage acdc none_unmirrored --work WORK --store STORE --prior PRIOR
     python -m scripts.studies.refinement report                     # docs/evidence/refine.md from all runs
 
 WORK is the study of defaults' folder with its trained networks; STORE keeps soft predictions. `predict` is resumable.
@@ -22,8 +22,7 @@ from scripts.studies.defaults.workplace import Workplace
 from scripts.studies.refinement.images import KINDS
 from scripts.studies.refinement.predictions import PARTS, Networks, seeds_of
 
-SECOND_STAGE = "second-stage"
-STEPS = ("score", "guarantee", SECOND_STAGE)
+STEPS = ("score", "guarantee", "second-stage")
 
 
 def main() -> None:
@@ -69,7 +68,7 @@ def score(place: Workplace, seeds: Sequence[int], arguments: argparse.Namespace)
 
     add = dict(zip(STEPS, (add_run, add_guaranteed, add_second_stage), strict=True))
     until = time.time() + 60 * arguments.minutes
-    if arguments.step == SECOND_STAGE:
+    if arguments.step == "second-stage":
         train_second_stage(place)
     for seed in seeds:
         evaluation = Evaluation(place, arguments.store, arguments.prior, arguments.network, seed)

@@ -22,7 +22,7 @@ from scripts.studies.defaults.workplace import Workplace
 from scripts.studies.refinement.predictions import file_of, load
 from scripts.studies.results import StudyResults, versions
 
-NONE, LARGEST, CALIBRATED = "none", "largest", "calibrated"
+NONE, LARGEST, CALIBRATED, SECOND_STAGE = "none", "largest", "calibrated", "second-stage"
 
 
 class Evaluation:

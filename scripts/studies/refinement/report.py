@@ -7,7 +7,7 @@ import pandas as pd
 
 from acnn_nnunet.files.safe_writes import write_text
 from scripts.studies.host_folders import ROOT
-from scripts.studies.refinement.evaluation import CALIBRATED, LARGEST, NONE
+from scripts.studies.refinement.evaluation import CALIBRATED, LARGEST, NONE, SECOND_STAGE
 from scripts.studies.refinement.images import CLEAN, GROUPS
 from scripts.studies.refinement.tried import guarantee_section, selection_section, stock_section
 from scripts.studies.resampling import draw_counts
@@ -23,7 +23,7 @@ ARM_TITLES = {
     "complete": "`complete`",
     "project": "`project`",
     CALIBRATED: "with a calibration",
-    "second-stage": "AE-Seg, the paper's second stage",
+    SECOND_STAGE: "AE-Seg, the paper's second stage",
 }
 INTRODUCTION = """# Does refining help?
 

@@ -12,10 +12,9 @@ from acnn_nnunet.refinement.trials import score_labels
 from scripts.studies.defaults.arms import FEW_FOLD
 from scripts.studies.defaults.workplace import CONFIGURATION, Workplace
 from scripts.studies.jobs import run_all
-from scripts.studies.refinement.evaluation import Evaluation
+from scripts.studies.refinement.evaluation import SECOND_STAGE, Evaluation
 
-SECOND_STAGE, TRAINER = "second-stage", "AESegTrainer"
-NAME = f"{CONFIGURATION}_ae_seg"
+TRAINER, NAME = "AESegTrainer", f"{CONFIGURATION}_ae_seg"
 
 
 def train_second_stage(place: Workplace) -> None:

@@ -88,7 +88,7 @@ def guarantee_section(folder: Path, *, without: Collection[tuple[str, str]] = ()
         hausdorff = [f"{own[f'hausdorff_{each}'].mean():.2f}" for each in _MAPS]
         seconds = [f"{own['seconds'].median():.2f}", f"{own['seconds'].max():.2f}"]
         lines.append(f"| {' | '.join([f'{network}, {kind}', *map(str, counts), *dice, *hausdorff, *seconds])} |")
-    whole = int((table["broken_guaranteed"] == 0).sum())
-    left = f"{int(table['left'].sum())} are left by refining or by the repair, and named"
-    lines += ["", f"{whole} of {len(table)} label maps keep all rules; {left}."]
+    broken = table[table["broken_guaranteed"] > 0]
+    left = f"{int(broken['left'].sum())} are left by refining or by the repair, and named"
+    lines += ["", f"{len(table) - len(broken)} of {len(table)} label maps keep all rules; {left}."]
     return "\n".join([*lines, ""])
