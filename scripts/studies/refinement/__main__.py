@@ -13,6 +13,7 @@ predictions, unless seeds are named.
 """
 
 import argparse
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +50,7 @@ def main() -> None:
         write_report()
         return
     place = Workplace(arguments.dataset, arguments.work.absolute() / arguments.dataset)
+    os.environ.update(place.environment)  # nnU-Net reads its folders when it is imported
     seeds = arguments.seeds or seeds_of(place, arguments.store, arguments.network)
     if arguments.step == "predict":
         networks = Networks(place, arguments.store)
