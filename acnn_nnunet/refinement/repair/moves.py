@@ -98,6 +98,11 @@ def _fill_pockets(part: Part) -> Iterator[np.ndarray]:
     yield part.painted(cut_off, part.value)
 
 
+def _fill_holes(part: Part) -> Iterator[np.ndarray]:
+    """Fill what no path across faces joins to the outside: a hole may reach it across a corner."""
+    yield part.painted(binary_fill_holes(part.structure) & ~part.structure, part.value)
+
+
 def _fill_gap(part: Part) -> Iterator[np.ndarray]:
     """Fill what both enclose, each voxel with the nearer of the two, or all with one."""
     joined = part.structure | part.other
@@ -198,7 +203,7 @@ def _smoothed(part: Part, smooth: Callable[..., np.ndarray], *, first_only: bool
 
 _MOVES: dict[str, Callable[[Part], Iterator[np.ndarray]]] = {
     "one_piece": _join_pieces,
-    "no_holes": _fill_pockets,
+    "no_holes": _fill_holes,
     "enclosed_by": _enclose,
     "touches": _drop_apart,
     "no_pockets": _fill_pockets,

@@ -26,6 +26,15 @@ def test_a_pocket_of_the_myocardium_becomes_cavity_or_wall():
     assert [move[20, 28] for move in found[:2]] == [3, 2]
 
 
+def test_a_hole_that_reaches_the_outside_across_a_corner_is_filled():
+    plane = np.zeros((9, 9), np.uint8)
+    plane[1:8, 1:8] = 3
+    plane[1, 1] = plane[2, 2] = 0  # the second is shut in by four faces, and shares a corner with the first
+    first = moves(plane, rule="no_holes", label="LV")[0]
+    assert np.argwhere(first != plane).tolist() == [[2, 2]]
+    assert first[2, 2] == 3
+
+
 def test_a_wall_is_of_the_label_that_the_structure_touches():
     plane = short_axis(1)[0]
     plane[18:23, 35:] = 0
