@@ -156,11 +156,12 @@ class CrossEntropyPerClass(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Return the scalar loss of logits (B, C, …) and a target (B, 1, …) of classes or (B, R[+1], …) of regions."""
         means, sizes = self.labels.class_means(logits, self.labels.target_maps(target), self.labels.known(target))
-        self._sizes = sizes if self._sizes is None else self._sizes + sizes
+        if torch.is_grad_enabled():  # validation shall not hide what training lacks
+            self._sizes = sizes if self._sizes is None else self._sizes + sizes
         return means.sum()
 
     def take_absent(self) -> list[int]:
-        """Return the channels that no target had since the last call, and start anew."""
+        """Return the channels that no target of a training step had since the last call, and start anew."""
         sizes, self._sizes = self._sizes, None
         return [] if sizes is None else (sizes[: self.labels.num_channels] == 0).nonzero().flatten().tolist()
 

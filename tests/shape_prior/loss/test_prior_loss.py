@@ -289,6 +289,15 @@ def test_channels_that_no_target_had_are_named_once():
     assert loss.take_absent() == []
 
 
+def test_a_label_of_validation_alone_is_named_in_every_epoch():
+    loss = CrossEntropyPerClass(LabelSpace(3))
+    for _ in range(2):
+        loss(torch.zeros(1, 3, 2), torch.tensor([[[0, 2]]]))
+        assert loss.take_absent() == [1]
+        with torch.no_grad():
+            loss(torch.zeros(1, 3, 2), torch.tensor([[[1, 1]]]))
+
+
 def per_class_gradients(network: nn.Module, image, target) -> list[torch.Tensor]:
     CrossEntropyPerClass(LabelSpace(3))(network(image), target).backward()
     return [p.grad for p in network.parameters()]
