@@ -1,5 +1,6 @@
 """The stages in which a T-L network is trained (paper §II-D), their boundaries and their losses."""
 
+import math
 from dataclasses import asdict, dataclass
 
 from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
@@ -10,7 +11,8 @@ class StageSchedule:
     """Moves from stage to stage within a fixed number of epochs.
 
     A stage ends when its validation loss has not improved by `tolerance` (relative) for `patience` epochs, at the
-    latest after its share of the epochs; what an early end saves goes to the joint stage, which ends the training.
+    latest after its share of the epochs; what an early end saves goes to the joint stage, which ends the training. A
+    loss is NaN where no validation patch of the epoch held the whole anatomy: that is no gain, and no mark to reach.
 
     Attributes:
         num_epochs: of the whole training.
@@ -20,6 +22,7 @@ class StageSchedule:
         stale_epochs: epochs since it last improved.
         epochs_in_stage: epochs that the stage has had.
         code_loss_scale: brings the code loss to the range of the reconstruction loss in the joint stage.
+        last_ratio: reconstruction loss over code loss, of the last epoch that knew both.
     """
 
     num_epochs: int
@@ -29,6 +32,7 @@ class StageSchedule:
     stale_epochs: int = 0
     epochs_in_stage: int = 0
     code_loss_scale: float = 1.0
+    last_ratio: float = 1.0
 
     SHARES = {Stage.AUTOENCODER: 0.7, Stage.PREDICTOR: 0.1}  # noqa: RUF012 (a constant, not a field)
     TOLERANCE = 0.005
@@ -44,13 +48,15 @@ class StageSchedule:
         if self.stage is Stage.JOINT or not self.with_predictor:
             return False
         loss = losses.reconstruction if self.stage is Stage.AUTOENCODER else losses.code
-        if self.best is None or loss < self.best * (1 - self.TOLERANCE):
+        if not math.isnan(losses.reconstruction + losses.code):
+            self.last_ratio = losses.reconstruction / losses.code if losses.code > 0 else 1.0
+        if not math.isnan(loss) and (self.best is None or loss < self.best * (1 - self.TOLERANCE)):
             self.best, self.stale_epochs = loss, 0
         else:
             self.stale_epochs += 1
         if self.epochs_in_stage < self._longest() and self.stale_epochs < self.patience:
             return False
-        self._move_on(losses)
+        self._move_on()
         return True
 
     @property
@@ -76,11 +82,11 @@ class StageSchedule:
             return predictor
         return max(1, min(round(self.SHARES[Stage.AUTOENCODER] * self.num_epochs), self.num_epochs - predictor - 1))
 
-    def _move_on(self, losses: "TLLosses") -> None:
+    def _move_on(self) -> None:
         self.stage = Stage.PREDICTOR if self.stage is Stage.AUTOENCODER else Stage.JOINT
         self.best, self.stale_epochs, self.epochs_in_stage = None, 0, 0
         # "Scaled to match their range", once: rescaled ever again, shrinking codes would be rewarded without end.
-        self.code_loss_scale = losses.reconstruction / losses.code if losses.code > 0 else 1.0
+        self.code_loss_scale = self.last_ratio
 
 
 @dataclass(frozen=True)

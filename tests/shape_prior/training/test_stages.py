@@ -1,5 +1,7 @@
 """Stage boundaries."""
 
+import math
+
 import pytest
 
 from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
@@ -47,6 +49,21 @@ def test_losses_are_brought_to_one_range_once():
     assert schedule.code_loss_scale == pytest.approx(0.05)
     schedule.end_epoch(TLLosses(reconstruction=0.2, code=0.1))
     assert schedule.code_loss_scale == pytest.approx(0.05)
+
+
+def test_a_first_loss_that_is_no_number_is_no_mark():
+    """As on a box, where no validation patch of an epoch may hold the whole anatomy; the first shares are 14 and 2."""
+    stages = run(StageSchedule(20), [math.nan, *[1 / (epoch + 1) for epoch in range(19)]])
+    assert stages == [Stage.AUTOENCODER] * 14 + [Stage.PREDICTOR] * 2 + [Stage.JOINT] * 4
+
+
+def test_the_range_of_the_code_loss_is_that_of_the_last_epoch_that_knew_it():
+    schedule = StageSchedule(4)  # two epochs of the autoencoder, one of the predictor
+    schedule.end_epoch(TLLosses(reconstruction=0.2, code=40.0))
+    schedule.end_epoch(TLLosses(reconstruction=math.nan, code=math.nan))
+    schedule.end_epoch(TLLosses(reconstruction=math.nan, code=math.nan))
+    assert schedule.stage is Stage.JOINT
+    assert schedule.code_loss_scale == pytest.approx(0.2 / 40)
 
 
 def test_a_checkpoint_goes_on_where_it_was():
