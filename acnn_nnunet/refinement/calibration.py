@@ -37,7 +37,8 @@ class Trial:
         unit: patient, or case where there are none.
         spoilt: whether it is a spoilt copy.
         resemblance: with its reconstruction, a Dice.
-        dice: (labels, methods, choices) true Dice; the first choice is the prediction itself.
+        dice: (labels, methods, choices) true Dice; the first choice is the prediction itself. NaN where a label is
+            neither true nor found.
         hausdorff_mm: in the same order.
     """
 
@@ -48,11 +49,18 @@ class Trial:
     hausdorff_mm: np.ndarray
 
     @property
+    def scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """Dice and Hausdorff distance: where some invent a label, those that rightly leave it out are perfect."""
+        right = np.isnan(self.dice) & np.isfinite(self.dice).any(axis=(1, 2), keepdims=True)
+        return np.where(right, 1.0, self.dice), np.where(right, 0.0, self.hausdorff_mm)
+
+    @property
     def gains(self) -> np.ndarray:
         """(labels, methods, choices): Dice gained, and a share of the Hausdorff distance that is taken off."""
-        before = self.hausdorff_mm[..., :1]
-        shorter = np.clip((before - self.hausdorff_mm) / np.maximum(before, 1e-6), -1, 1)
-        return self.dice - self.dice[..., :1] + _HAUSDORFF_SHARE * shorter
+        dice, hausdorff_mm = self.scores
+        before = hausdorff_mm[..., :1]
+        shorter = np.clip((before - hausdorff_mm) / np.maximum(before, 1e-6), -1, 1)
+        return dice - dice[..., :1] + _HAUSDORFF_SHARE * shorter
 
 
 @dataclass(frozen=True)
@@ -164,10 +172,7 @@ def outcome_of_recipe(
         return 0.0, 0.0, False
     method = list(methods).index(step.method)
     tried = [choice.step(step.method, trial.resemblance) for choice in choices_of(labels)].index(step)
-    dice, hausdorff = (
-        float(np.nanmean(values[:, method, tried] - values[:, method, 0]))
-        for values in (trial.dice, trial.hausdorff_mm)
-    )
+    dice, hausdorff = (float(np.nanmean(values[:, method, tried] - values[:, method, 0])) for values in trial.scores)
     return dice, hausdorff, True
 
 
@@ -193,7 +198,7 @@ def _measure(results: Sequence[tuple[Trial, float, float, bool]]) -> dict[str, f
     if not results:
         return {"predictions": 0}
     dice, hausdorff = (np.array([result[index] for result in results]) for index in (1, 2))
-    before = np.mean([np.nanmean(result[0].hausdorff_mm[:, 0, 0]) for result in results])
+    before = np.mean([np.nanmean(result[0].scores[1][:, 0, 0]) for result in results])
     return {
         "predictions": len(results),
         "refined": sum(result[3] for result in results),

@@ -111,3 +111,15 @@ def test_a_patch_holds_the_anatomy_in_its_middle():
     box = (slice(None), slice(2, 5), slice(2, 6), slice(2, 6))
     assert torch.equal(image[0], torch.from_numpy(case[0][box]))
     assert torch.equal(target[0], torch.from_numpy(case[1][box]))
+
+
+@pytest.mark.parametrize("regions", [False, True])
+def test_unannotated_voxels_do_not_pull_the_patch_away_from_the_anatomy(regions):
+    cases = Cases()
+    cases.labels["corner"][10:, 12:, 14:] = 3  # so that the box around both centres at (9, 11, 13)
+    names = {**NAMES, "all": [1, 2]} if regions else NAMES
+    labels = LabelSpace(3, regions=regions, ignore_label=3)
+    _, target = load_patch(cases, "corner", {**names, "ignore": 3}, labels, (4, 6, 6))
+    # All 48 voxels of the anatomy, and none of the others.
+    assert int(labels.target_maps(target)[0, -1 if regions else slice(1, None)].sum()) == 3 * 4 * 4
+    assert not labels.ignored(target).any()
