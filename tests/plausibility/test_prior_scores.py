@@ -75,6 +75,22 @@ def test_full_and_single_voxel_predictions_are_scored(prior, prediction):
         assert all(np.isfinite(list(each.values())).all() for each in found.structures.values())
 
 
+def test_what_lies_beyond_the_grid_alone_is_not_reconstructed(prior, prediction, monkeypatch):
+    name, value = next((name, value) for name, value in prior.coder.prior.spec.labels.items() if value)
+    values = np.where(prediction.values == value, 0, prediction.values)
+    nothing = torch.zeros(1, 4, *prior.coder.geometry.size)
+    nothing[:, 0] = 1
+    monkeypatch.setattr(type(prior.coder), "decode", lambda self, codes: nothing)
+    assert name not in prior.score(changed(prediction, values)).structures
+    values[0, 0, 0] = value  # a corner of 20 voxels in the plane, of which the grid has the middle 16
+    found = prior.score(changed(prediction, values))
+    assert not found.maps[1 + [*prior.coder.names.values()].index(name)].any()
+    diagonal_mm = np.hypot(8 * 15.0, np.hypot(16 * 6.8, 16 * 6.8))
+    assert found.structures[name] == pytest.approx(
+        {"reconstruction_dice": 0, "reconstruction_distance_mm": diagonal_mm}
+    )
+
+
 def test_a_code_that_is_not_finite_is_refused(prior, prediction):
     network = prior.coder.prior.network
     kept = network.code_mean.clone()

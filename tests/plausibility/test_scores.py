@@ -81,6 +81,15 @@ def test_a_missing_label_is_a_miss(scorer, tmp_path):
     assert row.violations["RV one_piece"] is None
 
 
+def test_no_member_agrees_to_what_the_prediction_alone_has(scorer, tmp_path):
+    without = np.where(heart() == 1, 0, heart()).astype(np.uint8)
+    row, _ = scorer.score(files(tmp_path, heart(), without, without))
+    rv, lv = row.structures["RV"].scores, row.structures["LV"].scores
+    # Without a score it would count as badness 0: as if all members had drawn the same.
+    assert (rv["members_dice"], rv["members_distance_mm"]) == (0, pytest.approx(DIAGONAL_MM))
+    assert (lv["members_dice"], lv["members_distance_mm"]) == (1, 0)
+
+
 def test_an_empty_prediction_is_empty(scorer, tmp_path):
     empty = np.zeros_like(heart())
     row, _ = scorer.score(files(tmp_path, empty, empty, heart()))

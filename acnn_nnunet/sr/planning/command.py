@@ -80,8 +80,8 @@ def plan_hr(dataset: str, options: PlanHROptions) -> Outcome:
     entry = hr_configuration(plans, configuration, dataset_json, ThroughPlane(factor, plans_axis))
     spacing_mm = factor * float(configuration["spacing"][plans_axis])
     if options.thickness_mm is not None:
-        gaps = _gaps([options.thickness_mm], spacing_mm)
-        entry[PLANS_KEY] = {**configuration.get(PLANS_KEY, {}), "slice_gap_mm": gaps}
+        gap_mm = _gap_mm(options.thickness_mm, spacing_mm)
+        entry[PLANS_KEY] = {**configuration.get(PLANS_KEY, {}), "slice_gap_mm": [gap_mm, gap_mm]}
     plans["configurations"][name] = {"inherits_from": base, **entry}
     write_json(plans_file, plans)
 
@@ -109,22 +109,21 @@ def _add_pairs(dataset: str, plans_file: Path, name: str, options: PlanHROptions
         plans = json.loads(plans_file.read_text())
         entry = plans["configurations"][name]
         entry[HR_KEY][FOLDER_KEY] = folder.name
-        told = [record.thickness_mm for record in records if record.thickness_mm is not None]
-        if told and options.thickness_mm is None:
+        # By each stack's own spacing: the planned one is a multiple of the HR slices', which 8 mm need not be.
+        gaps_mm = [_gap_mm(each.thickness_mm, each.spacing_mm) for each in records if each.thickness_mm is not None]
+        if gaps_mm and options.thickness_mm is None:
             resolved = PlansManager(plans).get_configuration(name).configuration
-            spacing_mm = options.factor * float(resolved["spacing"][entry[HR_KEY]["axis"]])
-            entry[PLANS_KEY] = {**resolved.get(PLANS_KEY, {}), "slice_gap_mm": _gaps(told, spacing_mm)}
+            entry[PLANS_KEY] = {**resolved.get(PLANS_KEY, {}), "slice_gap_mm": [min(gaps_mm), max(gaps_mm)]}
         write_json(plans_file, plans)
     return outcome
 
 
-def _gaps(thicknesses_mm: Sequence[float], spacing_mm: float) -> list[float]:
-    """Return the smallest and the largest gap between slices of these thicknesses; overlaps are below 0."""
-    for thickness_mm in thicknesses_mm:
-        if not thickness_mm > 0:
-            raise ValueError(f"--thickness is positive, not {thickness_mm}.")
-        check_thickness(thickness_mm, spacing_mm, what="--thickness gives the stacks slices of")
-    return [round(spacing_mm - thickness_mm, 6) for thickness_mm in (max(thicknesses_mm), min(thicknesses_mm))]
+def _gap_mm(thickness_mm: float, spacing_mm: float) -> float:
+    """Return the gap between slices of a thickness; an overlap is below 0."""
+    if not thickness_mm > 0:
+        raise ValueError(f"--thickness is positive, not {thickness_mm}.")
+    check_thickness(thickness_mm, spacing_mm, what="--thickness gives the stacks slices of")
+    return round(spacing_mm - thickness_mm, 6)
 
 
 def _through_plane_axis(
