@@ -89,10 +89,15 @@ def execution_of(arguments: argparse.Namespace) -> Execution:
     if arguments.scheduler is not None:
         for name, value in vars(arguments).items():
             if isinstance(value, Path):
-                setattr(arguments, name, value.absolute())
+                setattr(arguments, name, absolute_rules(value) if name == "rules_file" else value.absolute())
             elif isinstance(value, list) and value and isinstance(value[0], Path):
                 setattr(arguments, name, [path.absolute() for path in value])
     return options_from(Execution, arguments, num_processes=num_processes(arguments), scheduler=scheduler_of(arguments))
+
+
+def absolute_rules(rules: Path) -> Path:
+    """Return the absolute path of a file of rules; the name of a set of rules stays a name."""
+    return rules if str(rules) in PRESETS and not rules.exists() else rules.absolute()
 
 
 def scheduler_of(arguments: argparse.Namespace) -> Scheduler | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from acnn_nnunet.commands.options import (
     GROUPS,
+    absolute_rules,
     add_execution,
     add_output,
     add_prior,
@@ -153,6 +154,8 @@ def _guarantee(arguments: argparse.Namespace) -> Any:
     from acnn_nnunet.refinement.guarantee import Guarantee
 
     rules = Path(arguments.guarantee) if arguments.guarantee else None
+    if rules is not None and arguments.scheduler is not None:
+        rules = absolute_rules(rules)
     return Guarantee(rules, arguments.most_changed, arguments.most_tries)
 
 

@@ -15,6 +15,7 @@ from acnn_nnunet.commands.options import (
     add_output,
     add_plans,
     add_prior,
+    add_rules,
     execution_of,
     num_processes,
     options_from,
@@ -116,6 +117,7 @@ def execution_by(words):
     parser = argparse.ArgumentParser()
     parser.add_argument("source", type=Path)
     parser.add_argument("--members", nargs="+", type=Path)
+    add_rules(parser)
     add_execution(parser, num_processes=1, also="--continue_prediction")
     arguments = parser.parse_args(words.split())
     return execution_of(arguments), arguments
@@ -132,6 +134,11 @@ def test_paths_are_absolute_for_the_workers_of_a_cluster():
     assert execution.scheduler == Scheduler("127.0.0.1:8786")
     assert arguments.source == Path.cwd() / "in"
     assert arguments.members == [Path.cwd() / "a", Path.cwd() / "b"]
+
+
+def test_a_set_of_rules_is_no_path():
+    assert execution_by("in --rules acdc --scheduler 127.0.0.1:8786")[1].rules_file == Path("acdc")
+    assert execution_by("in --rules a.json --scheduler 127.0.0.1:8786")[1].rules_file == Path.cwd() / "a.json"
 
 
 def test_certificates_go_with_a_scheduler(tmp_path):

@@ -67,6 +67,16 @@ def test_a_prior_refines(refined, tmp_path):
     assert refined == [(Path("in"), Path("out"), options)]
 
 
+@pytest.mark.parametrize(("rules", "found"), [("acdc", Path("acdc")), ("r.json", Path.cwd() / "r.json")])
+def test_workers_of_a_cluster_find_the_rules_that_are_guaranteed(refined, tmp_path, rules, found):
+    (tmp_path / "prior.pth").write_bytes(b"")
+    words = f"refine in -o out --prior {tmp_path / 'prior.pth'} --scheduler 127.0.0.1:1 --guarantee {rules}"
+
+    assert main(words.split()) == 0
+
+    assert refined[0][2].guarantee.rules_file == found
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
