@@ -131,16 +131,19 @@ def _refine(arguments: argparse.Namespace) -> tuple[str, int]:
     source = _source_of(arguments)
     # Before there was a --method, -i and -tr alone meant a second stage.
     method = arguments.method or (SECOND_STAGE if arguments.trainer or arguments.source else "complete")
+    calibrates = arguments.references is not None or arguments.calibration_file is not None
     if method == SECOND_STAGE:
         if arguments.guarantee is not None:
             raise ValueError("--guarantee goes with predictions: refine with the second stage first, then its output.")
+        if calibrates:
+            raise ValueError("--calibrate and --calibration go with a shape prior: a second stage has none.")
         more = {"second_stage": _second_stage(arguments)}
     else:
         if arguments.trainer:
             raise ValueError(f"-tr names a second stage: leave it out, or leave out --method {method}.")
         more = {"guarantee": _guarantee(arguments)}
         names_prior = arguments.prior or arguments.dataset or arguments.configuration or arguments.fold
-        if more["guarantee"] is None or names_prior:
+        if more["guarantee"] is None or names_prior or calibrates:
             more["prior_file"] = prior_of(arguments)
     outcome = refine(
         source, arguments.output, options_from(RefineOptions, arguments, method=method, execution=execution, **more)

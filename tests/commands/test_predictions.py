@@ -84,6 +84,9 @@ def test_workers_of_a_cluster_find_the_rules_that_are_guaranteed(refined, tmp_pa
         ("in -i in -o out --prior p", "Name the folder of predictions once"),
         ("in -o out --method project -tr AESegTrainer --prior p", "-tr names a second stage: leave it out"),
         ("in -o out -tr AESegTrainer --prior p", "A second stage needs no prior"),
+        ("in -o out --guarantee acdc --calibrate gt", "Name a prior with --prior, or with -d, -c and -f"),
+        ("in -o out --guarantee acdc --calibration a.json", "Name a prior with --prior, or with -d, -c and -f"),
+        ("in -o out -tr AESegTrainer -d 4 -c 3d --calibrate gt", "--calibration go with a shape prior"),
         ("in -o out -tr AESegTrainer -d 4", "A second stage is found by -d, -c and -f \\(-c missing\\)"),
     ],
 )
