@@ -8,6 +8,7 @@ import torch
 
 from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, score_masks
 from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.fold_prior.held_out import as_target
 from acnn_nnunet.refinement.anatomy_refiner import METHODS, AnatomyRefiner
 from acnn_nnunet.refinement.calibration import Trial
 from acnn_nnunet.refinement.changes import values_of_labels
@@ -52,9 +53,8 @@ def spoilt_copy(prediction: Prediction, refiner: AnatomyRefiner, *, seed: int) -
     """Return a prediction with parts missing, moved and added, as a bad image would have it."""
     labels = refiner.coder.labels
     if prediction.probabilities is None:
-        soft = torch.stack(
-            [torch.from_numpy(prediction.values == value) for value in range(labels.num_channels)]
-        ).float()
+        target = as_target(prediction.values[None].astype(np.int16), refiner.coder.prior.spec.labels, labels)
+        soft = labels.target_maps(target[None])[0]
     else:
         soft = torch.from_numpy(prediction.probabilities.astype(np.float32))
     with torch.random.fork_rng(devices=[]):

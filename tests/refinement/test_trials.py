@@ -1,7 +1,10 @@
 """Trials of phantom predictions."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from phantom_prior import SPACING_MM, write_phantom_prior, write_raw
 
 from acnn_nnunet.fold_prior.coder import load_coder
@@ -12,6 +15,7 @@ from acnn_nnunet.refinement.completion import fit_completion
 from acnn_nnunet.refinement.predictions import Prediction
 from acnn_nnunet.refinement.recipe import Recipe
 from acnn_nnunet.refinement.trials import make_trials, score_labels, spoilt_copy
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,22 @@ def test_a_spoilt_copy_is_another_one_and_always_the_same(refiner):
     np.testing.assert_array_equal(copies[0].values, copies[1].values)
     assert sum((each.values != values).any() for each in copies[1:]) >= 2
     assert copies[0].values.dtype == values.dtype
+
+
+def test_a_copy_of_regions_of_which_nothing_is_spoilt_is_the_prediction(monkeypatch):
+    labels = {"background": 0, "whole": [1, 2], "core": 2}
+    coder = SimpleNamespace(
+        labels=LabelSpace(2, regions=True),
+        prior=SimpleNamespace(spec=SimpleNamespace(labels=labels)),
+        bundle=SimpleNamespace(labels=LabelManager(labels, regions_class_order=[1, 2])),
+    )
+    values = np.zeros((4, 5, 6), np.uint8)
+    values[1:3, 1:4, 1:5], values[1, 2, 2:4] = 1, 2
+    monkeypatch.setattr("acnn_nnunet.refinement.trials.spoil", lambda soft, labels: soft)
+
+    copy = spoilt_copy(Prediction(values, SPACING_MM), SimpleNamespace(coder=coder), seed=0)
+
+    np.testing.assert_array_equal(copy.values, values)
 
 
 def test_scores_of_a_label_that_is_missing_and_of_one_that_nobody_has(refiner):
