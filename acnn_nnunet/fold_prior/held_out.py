@@ -103,8 +103,12 @@ def load_patch(
 ) -> tuple[Tensor, Tensor]:
     """Return image (1, C', …) and target (1, 1, …), or (1, R[+1], …) with regions, around a case's anatomy."""
     data, segmentation, _, _ = dataset.load_case(identifier)
-    image, segmentation = centred_patch(data[:], segmentation[:], size)
-    return torch.from_numpy(image).float()[None], as_target(segmentation, names, labels)[None]
+    values = np.maximum(np.asarray(segmentation[:]), 0).astype(np.int16)
+    # What is not annotated is no anatomy, and may fill the image.
+    anatomy = values if labels.ignore_label is None else np.where(values == labels.ignore_label, 0, values)
+    layers, _ = centred_patch(np.concatenate([values, data[:]]), anatomy, size)
+    target = as_target(layers[:1].astype(np.int16), names, labels)
+    return torch.from_numpy(layers[1:]).float()[None], target[None]
 
 
 def as_target(segmentation: np.ndarray, names: dict[str, Any], labels: LabelSpace) -> Tensor:

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from acnn_nnunet.refinement.calibration import Calibration, Trial, calibrate, choose_recipe
+from acnn_nnunet.refinement.calibration import Calibration, Trial, calibrate, choose_recipe, outcome_of_recipe
 from acnn_nnunet.refinement.choices import DEFAULT, LEAVE, MIXES, Choice, choices_of
+from acnn_nnunet.refinement.recipe import Recipe
 
 LABELS, METHODS = ("a", "b"), ("project", "complete")
 CHOICES = choices_of(LABELS)
@@ -123,6 +124,24 @@ def test_a_shorter_hausdorff_distance_is_a_gain_too():
     step = choose_recipe(trials, labels=LABELS, methods=METHODS).step_for({"resemblance": 1.0})
 
     assert step == DEFAULT.step("project", 1.0)
+
+
+def test_a_label_that_a_choice_invents_costs_what_it_should():
+    """Label b is not there: 0.8 + 0.1 for label a, and 0 instead of 1 for label b, which the default draws."""
+    trials = clean([[0.0, 0.0], [0.0, 0.0]], 12)
+    for each in trials:
+        draws = [not choice.leave for choice in CHOICES]
+        each.dice[0, :, 1:] = 0.9
+        each.dice[1], each.hausdorff_mm[1] = np.where(draws, 0.0, np.nan), np.where(draws, 50.0, np.nan)
+
+    recipe = choose_recipe(trials, labels=LABELS, methods=METHODS)
+
+    assert all(band.step is None for band in recipe.bands)
+    careful = Recipe.careful("project")
+    dice, hausdorff, refined = outcome_of_recipe(trials[0], careful, labels=LABELS, methods=METHODS)
+    assert refined
+    assert dice == pytest.approx((0.1 - 1.0) / 2)
+    assert hausdorff == pytest.approx((0.0 + 50.0) / 2)
 
 
 def test_a_file_of_it_reads_back_and_others_are_refused():
