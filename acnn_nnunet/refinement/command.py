@@ -99,16 +99,18 @@ def refine(source: Path, output: Path, options: RefineOptions) -> Outcome:
     execution = options.execution
     refiner = PerWorker(partial(load_anatomy_refiner, replace(options, execution=HERE)))
     guard = PerWorker(partial(_load_guard, options.guarantee, refiner))
-    guard()  # bad rules are refused before anything is written
+    repairer = guard()  # bad rules are refused before anything is written
     coder = refiner().coder
     cases = list_predictions(source, coder)
     make_output_folder(output, source=source)
     write_json(output / "dataset.json", coder.bundle.dataset_json)
     write_json(output / "plans.json", coder.bundle.plans.plans)
-    hashes = {"prior_sha256": coder.prior.sha256, "calibration_sha256": None}
+    made_by: dict[str, Any] = {"prior_sha256": coder.prior.sha256, "calibration_sha256": None}
     if options.calibration_file is not None:
-        hashes["calibration_sha256"] = file_sha256(options.calibration_file)
-    header = header_of(COMMAND, source, options, cases, **hashes)
+        made_by["calibration_sha256"] = file_sha256(options.calibration_file)
+    if repairer is not None:
+        made_by["rules"] = repairer.plain_rules
+    header = header_of(COMMAND, source, options, cases, **made_by)
     work = CaseWork(partial(_refine_case, refiner, guard), _sources, _targets)
     with opened_journal(output, header, execution, may_change=("cases",), paths=("source",)) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)

@@ -95,7 +95,7 @@ def repair_folder(
     """
     folder = _find_folder(source, guarantee)
     make_output_folder(output, source=source)
-    header = header_of("refine", source, options, folder.cases)
+    header = header_of("refine", source, options, folder.cases, rules=folder.repairer.plain_rules)
     work = CaseWork(partial(_repair_case, folder.reader_name, folder.repairer), _sources, _targets)
     with opened_journal(output, header, execution, may_change=("cases",), paths=("source",)) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)

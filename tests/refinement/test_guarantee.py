@@ -63,6 +63,23 @@ def test_parts_and_going_on_give_what_one_run_gives(tmp_path, folder, capsys):
     assert [(tmp_path / "one" / name).read_bytes() for name in names] == parts
 
 
+def test_going_on_with_other_rules_is_refused(tmp_path, folder, capsys):
+    rules, out = tmp_path / "rules.json", tmp_path / "out"
+    rules.write_text(json.dumps([{"rule": "one_piece", "label": "RV", "in_plane": True}]))
+    words = ["refine", str(folder), "-o", str(out), "--guarantee", str(rules)]
+    assert main(words) == 0
+    rules.write_text(json.dumps([{"rule": "no_holes", "label": "LV", "in_plane": True}]))  # holed breaks it
+    capsys.readouterr()
+
+    assert main([*words, "--continue"]) == 1
+
+    assert "holds a run with another rules" in capsys.readouterr().err
+    assert main(words) == 0
+    np.testing.assert_array_equal(
+        SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(out / "holed.nii.gz"))), short_axis()
+    )
+
+
 def test_a_prediction_that_is_gone_when_parts_are_merged_costs_its_picture_only(tmp_path, folder):
     out = tmp_path / "out"
     assert main(["refine", str(folder), "-o", str(out), "--guarantee", "acdc"]) == 0

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,11 @@ class Repairer:
     label_values: Mapping[str, tuple[int, ...]]
     most_changed: float = MOST_CHANGED
     most_tries: int = MOST_TRIES
+
+    @property
+    def plain_rules(self) -> list[dict[str, Any]]:
+        """The rules as JSON holds them."""
+        return [rule.as_plain() for rule in self.rules]
 
     def repair(
         self,
