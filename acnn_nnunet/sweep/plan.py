@@ -137,7 +137,11 @@ def read_plan(path: Path) -> SweepPlan:
     if not path.is_file():
         raise FileNotFoundError(f"There is no plan {path}. A plan looks like this:\n{EXAMPLE}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+        if isinstance(content, dict) and "dataset" in content:
+            # YAML reads 027 as an octal number, 23: an id is what is written.
+            content["dataset"] = yaml.load(text, yaml.BaseLoader).get("dataset", content["dataset"])
         return _plan_of(content)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no YAML ({' '.join(str(error).split())}).") from None

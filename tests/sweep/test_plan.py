@@ -32,6 +32,13 @@ def test_without_seeds_an_arm_is_a_setting(tmp_path):
     assert plan.runs("Dataset027_ACDC")[1].command == "nnUNetv2_train 27 3d_fullres_acnn 3 -tr ACNNTrainer -device cpu"
 
 
+@pytest.mark.parametrize("written", ["027", "27", "Dataset027_ACDC"])
+def test_a_dataset_is_what_is_written(tmp_path, written):
+    (tmp_path / "plan.yaml").write_text(EXAMPLE.replace("dataset: 27", f"dataset: {written}"))
+
+    assert read_plan(tmp_path / "plan.yaml").dataset == written  # 027 is 23 to YAML
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
