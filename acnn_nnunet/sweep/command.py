@@ -17,7 +17,7 @@ from acnn_nnunet.nnunet.models import find_trainer_class
 from acnn_nnunet.nnunet.plans import find_plans
 from acnn_nnunet.sweep.plan import SweepPlan, TrainingRun, read_plan
 from acnn_nnunet.sweep.progress import TABLE_FILE, LiveTable
-from acnn_nnunet.sweep.training import DONE_FILES, fold_folder, train
+from acnn_nnunet.sweep.training import DONE_FILES, check_settings, fold_folder, train
 
 COMMAND = "sweep"
 
@@ -75,6 +75,8 @@ def _configure(plan: SweepPlan) -> str:
     words = {arm: spell_assignments(values) for arm, values in plan.arms().items()}
     for assignments in words.values():
         parse_assignments(assignments)
+    for run in plan.runs(dataset):
+        check_settings(run)
     before = plans_file.read_bytes()
     try:
         for arm, assignments in words.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from acnn_nnunet.files.safe_writes import check_names
+from acnn_nnunet.nnunet.configure import spell_assignments
 from acnn_nnunet.nnunet.plans import train_command
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
@@ -34,6 +35,7 @@ class TrainingRun:
         trainer: name of its class.
         plans_identifier: as in nnU-Net.
         device: cpu, cuda or mps.
+        settings: of the arm, as `key=value` words.
     """
 
     arm: str
@@ -43,6 +45,7 @@ class TrainingRun:
     trainer: str
     plans_identifier: str
     device: str
+    settings: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -117,10 +120,11 @@ class SweepPlan:
 
     def runs(self, dataset: str) -> list[TrainingRun]:
         """Return every training; `dataset` is the full name."""
+        told = (self.trainer, self.plans, self.device)
         return [
-            TrainingRun(arm, dataset, self.configuration_of(arm), fold, self.trainer, self.plans, self.device)
+            TrainingRun(arm, dataset, self.configuration_of(arm), fold, *told, tuple(spell_assignments(settings)))
             for fold in self.folds
-            for arm in self.arms()
+            for arm, settings in self.arms().items()
         ]
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from nnunetv2.paths import nnUNet_results
 
+from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.nnunet.programs import find_program
 from acnn_nnunet.sweep.gpus import lock, own_gpu
 from acnn_nnunet.sweep.plan import TrainingRun
 
 DONE_FILES = ("checkpoint_final.pth", "validation/summary.json")
+SETTINGS_FILE = ".sweep.json"
 _EPOCH = re.compile(r"Epoch (\d+)\s*$", re.MULTILINE)
 
 
@@ -34,6 +36,19 @@ def is_done(run: TrainingRun) -> bool:
     return all((fold_folder(run) / name).is_file() for name in DONE_FILES)
 
 
+def check_settings(run: TrainingRun) -> None:
+    """Raise ValueError if a sweep has trained the run's fold with other settings."""
+    folder = fold_folder(run)
+    if not (folder / SETTINGS_FILE).is_file() or not _has_checkpoint(folder):
+        return
+    before = json.loads((folder / SETTINGS_FILE).read_text())
+    if sorted(before) != sorted(run.settings):
+        raise ValueError(
+            f"{folder} was trained with {' '.join(before) or 'the defaults'}, and now the setting is "
+            f"{' '.join(run.settings) or 'the defaults'}: give the setting another name, or delete that folder."
+        )
+
+
 def train(logs: Path, run: TrainingRun) -> dict[str, Any]:
     """Train a run to its end, from its checkpoint if it has one; if that fails, go on once with `--c`.
 
@@ -45,7 +60,8 @@ def train(logs: Path, run: TrainingRun) -> dict[str, Any]:
         `starts` of nnUNetv2_train, and its mean validation `dice`.
 
     Raises:
-        ValueError: if it failed twice, with the end of its log; if there is no GPU, or another process trains it.
+        ValueError: if it failed twice, with the end of its log; if there is no GPU, another process trains it, or a
+            sweep trained it with other settings.
     """
     folder = fold_folder(run)
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,10 +69,13 @@ def train(logs: Path, run: TrainingRun) -> dict[str, Any]:
     with open(folder / ".sweep.lock", "w") as own:
         if not lock(own.fileno()):
             raise ValueError(f"{folder} is being trained by another process: wait for it, then go on with --continue.")
+        check_settings(run)
+        if not _has_checkpoint(folder):
+            write_json(folder / SETTINGS_FILE, run.settings)
         while not is_done(run):
             if starts == 2:
                 raise ValueError(f"`{run.command}` failed twice; {logs / run.name}.txt ends: {_end_of(logs, run)}")
-            _start(run, logs, (own.fileno(),), go_on=starts > 0 or any(folder.glob("checkpoint_*.pth")))
+            _start(run, logs, (own.fileno(),), go_on=starts > 0 or _has_checkpoint(folder))
             starts += 1
     summary = json.loads((folder / DONE_FILES[1]).read_text())
     return {"starts": starts, "dice": summary.get("foreground_mean", {}).get("Dice")}
@@ -71,6 +90,10 @@ def epoch_of(run: TrainingRun) -> int | None:
         file.seek(max(0, logs[-1].stat().st_size - 20_000))
         epochs = _EPOCH.findall(file.read().decode("utf-8", errors="replace"))
     return int(epochs[-1]) if epochs else None
+
+
+def _has_checkpoint(folder: Path) -> bool:
+    return any(folder.glob("checkpoint_*.pth"))
 
 
 def _start(run: TrainingRun, logs: Path, files: tuple[int, ...], *, go_on: bool) -> int:

@@ -66,6 +66,20 @@ def test_an_arm_that_fails_costs_itself(workplace, run, tmp_path):
     assert (tmp_path / "out" / "eval" / "acnn" / "cases.csv").is_file()
 
 
+@pytest.mark.parametrize("words", [[], ["--continue"]])
+def test_what_was_trained_with_other_settings_is_no_result(workplace, run, words):
+    assert run()[0] == 0
+    plans_file = workplace["nnUNet_preprocessed"] / DATASET / "nnUNetPlans.json"
+    before = plans_file.read_bytes()
+
+    code, out, err = run(*words, settings={"baseline": {"prior_weight": 0}, "acnn": {"prior_weight": 0.1}})
+
+    assert (code, out) == (1, "")
+    assert "fold_0 was trained with the defaults, and now the setting is prior_weight=0.1: give the setting" in err
+    assert plans_file.read_bytes() == before
+    assert run(*words, settings={"acnn": {}, "new": {"prior_weight": 0.1}})[0] == 0
+
+
 def test_a_bad_setting_is_refused_before_anything_is_changed(workplace, run):
     plans_file = workplace["nnUNet_preprocessed"] / DATASET / "nnUNetPlans.json"
     before = plans_file.read_bytes()

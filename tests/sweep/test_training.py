@@ -1,5 +1,7 @@
 """One training: stock nnUNetv2_train, gone on with once."""
 
+from dataclasses import replace
+
 import pytest
 from stub_training import DATASET, fail, make_workplace
 
@@ -61,6 +63,17 @@ def test_a_run_with_a_checkpoint_goes_on_from_it(workplace, tmp_path):
     train(tmp_path / "logs", RUN)
 
     assert starts() == ["True"]
+
+
+def test_settings_may_change_until_there_is_a_checkpoint(workplace, tmp_path):
+    changed = replace(RUN, settings=("prior_weight=0.1",))
+    fold_folder(RUN).mkdir(parents=True)
+    (fold_folder(RUN) / ".sweep.json").write_text("[]")  # of a start that came to nothing
+
+    assert train(tmp_path / "logs", changed)["starts"] == 1
+
+    with pytest.raises(ValueError, match=r"was trained with prior_weight=0\.1, and now the setting is the defaults"):
+        train(tmp_path / "logs", RUN)
 
 
 def test_a_run_that_still_trains_is_left_alone(workplace, tmp_path):
