@@ -180,7 +180,9 @@ def _to_stacks_plane(
     slices, spacing_mm = shape[axis], prepared.spacing_mm[axis]
     shape[axis] = model.hr_slices(slices, spacing_mm)
     current[axis], target[axis] = spacing_mm / factor, spacing_mm * slices / shape[axis]
-    return np.asarray(resample(values, shape, current, target))
+    # nnU-Net would take the nearest slice where slices are more than three times as far apart as pixels.
+    options = {} if shape[axis] == values.shape[1 + axis] else {"force_separate_z": False}
+    return np.asarray(resample(values, shape, current, target, **options))
 
 
 def _on_hr_slices(mask: np.ndarray, shape: tuple[int, ...], model: HRModel) -> np.ndarray:

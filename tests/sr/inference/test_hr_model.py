@@ -49,9 +49,9 @@ def test_a_configuration_without_factor(model_folder):
         load()
 
 
-def mixed_model(*, factors="4,5,6", planned=5) -> HRModel:
+def mixed_model(*, factors="4,5,6", planned=5, spacing=(1.0, 1.0, 1.0)) -> HRModel:
     """A network of several factors that interpolates linearly: its head is 0, and a residual is added."""
-    content = plans_of(factor=planned, patch=(4, 6, 6), normalization="NoNormalization")
+    content = plans_of(factor=planned, patch=(4, 6, 6), normalization="NoNormalization", spacing=spacing)
     content["configurations"]["3d_hr"]["acnn"] = {"factors": factors}
     plans = PlansManager(content)
     widths = {"features_per_stage": (2, 2), "kernel_sizes": ((1, 3, 3),) * 2, "strides": ((1, 1, 1), (1, 2, 2))}
@@ -85,6 +85,20 @@ def test_the_nearest_factor_and_the_planned_spacing(spacing_mm, factor, slices):
     first, last = image.GetOrigin()[2], image.GetOrigin()[2] + 5 * spacing_mm
     inside = (places > first + 1) & (places < last - 1)
     np.testing.assert_allclose(result[0, :, 3, 3][inside], places[inside], atol=0.05)
+
+
+@pytest.mark.parametrize(("spacing_mm", "slices"), [(8.0, 16), (10.0, 20)])
+def test_slices_are_resampled_however_fine_the_pixels(spacing_mm, slices):
+    # 6 slices become 18 by K = 3; slices of 3 mm are wanted. Beyond a ratio of 3 nnU-Net takes the nearest slice.
+    model = mixed_model(factors="2,3,4", planned=3, spacing=(3.0, 0.8, 0.8))
+    image = world_ramp((6, 6, 6), 2, spacing=(0.8, 0.8, spacing_mm))
+    stack = volume_of(image)
+    result, grid = predict_stack(model, stack.values[None], stack.geometry, Inference())
+    assert result.shape == (1, slices, 6, 6)
+    places = image.GetOrigin()[2] - spacing_mm / 2 + (np.arange(slices) + 0.5) * 3.0
+    np.testing.assert_allclose(grid.origin_mm[2] + np.arange(slices) * grid.spacing_mm[0], places, atol=1e-6)
+    inside = slice(3, -3)  # one stack's slice from either end
+    np.testing.assert_allclose(result[0, inside, 3, 3], places[inside], atol=0.1)
 
 
 def test_one_factor_keeps_the_stacks_own_slices():
