@@ -22,11 +22,13 @@ class HRModel:
         bundle: network, weights of its folds, plans and dataset.json.
         predicts_image: whether the network puts out an image, not labels.
         chosen: the factor of the stack at hand; None is the planned one.
+        wanted_slices: that are put out for the stack at hand; None leaves it to `hr_slices`.
     """
 
     bundle: ModelBundle
     predicts_image: bool
     chosen: int | None = None
+    wanted_slices: int | None = None
 
     @cached_property
     def through_plane(self) -> ThroughPlane:
@@ -57,6 +59,8 @@ class HRModel:
             slices: of the stack.
             spacing_mm: of the stack.
         """
+        if self.wanted_slices is not None:
+            return self.wanted_slices
         if len(self.factors) == 1:
             return self.through_plane.factor * slices
         hr_mm = float(self.bundle.configuration.spacing[self.through_plane.axis])

@@ -1,7 +1,7 @@
 """`--val` for thick slices: the fold's validation images become stacks, and `predict-hr`'s code runs on them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +76,14 @@ class SimulatedValidation:
         stacks = [self._degrade(volume, axis, name=f"{case}_0000") for volume in volumes]
         for channel, (path, stack) in enumerate(zip(files, stacks, strict=True)):
             write_volume(self.stacks / f"{case}_{channel:04d}{image_ending(path)}", stack)
-        if complaint := slice_spacing_complaint(stacks[0].geometry, self.model):
+        stack_grid = stacks[0].geometry
+        # The HR image's own slices, which need not be as far apart as planned.
+        model = replace(self.model.for_stack(stack_grid), wanted_slices=stack_grid.size[axis] * self.acquisition.factor)
+        if complaint := slice_spacing_complaint(stack_grid, model):
             self.log(f"WARNING: the stack simulated from {files[0]} {complaint} predict-hr would refuse it.")
         values = np.stack([stack.values for stack in stacks])
         try:
-            result, _ = predict_stack(self.model, values, stacks[0].geometry, self.inference, any_spacing=True)
+            result, _ = predict_stack(model, values, stack_grid, self.inference, any_spacing=True)
         except ValueError as error:
             raise ValueError(f"The stack simulated from {files[0]} {error}") from error
         inside = (slice(None), *(slice(n) for n in geometry.size))

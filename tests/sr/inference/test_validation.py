@@ -15,6 +15,7 @@ from acnn_nnunet.sr.degradation.command import DegradeOptions, degrade_folder
 from acnn_nnunet.sr.inference.command import Inference
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.inference.validation import SimulatedValidation, read_channels, score_images
+from acnn_nnunet.sr.network import HROutput
 from acnn_nnunet.sr.upsampling import interpolate_slices
 
 FACTOR = 3
@@ -22,14 +23,21 @@ OBLIQUE = (0.8, 0.6, 0.0, -0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
 
 
 class Interpolation(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.output = HROutput(FACTOR)
+
     def forward(self, stack):
-        return interpolate_slices(stack, FACTOR)
+        return interpolate_slices(stack, self.output.factor)
 
 
 @pytest.fixture
 def make_validation(tmp_path):
-    def make(*, channels=1, **motion) -> SimulatedValidation:
-        plans = PlansManager(plans_of(factor=FACTOR, channels=channels, normalization="NoNormalization"))
+    def make(*, channels=1, factors=None, log=lambda line: None, **motion) -> SimulatedValidation:
+        content = plans_of(factor=FACTOR, channels=channels, normalization="NoNormalization")
+        if factors:
+            content["configurations"]["3d_hr"]["acnn"] = {"factors": factors}
+        plans = PlansManager(content)
         configuration = plans.get_configuration("3d_hr")
         bundle = ModelBundle(
             plans, configuration, dataset_of(channels), "3d_hr", network=Interpolation(), fold_weights=[{}]
@@ -40,7 +48,7 @@ def make_validation(tmp_path):
             Inference(),
             predictions=tmp_path / "validation",
             stacks=tmp_path / "validation_stacks",
-            log=lambda line: None,
+            log=log,
         )
 
     return make
@@ -79,6 +87,17 @@ def test_slices_that_the_factor_does_not_divide(make_validation, tmp_path):
         stack.TransformIndexToPhysicalPoint((2, 3, 0)), image.TransformIndexToPhysicalPoint((2, 3, 1)), atol=1e-5
     )
     np.testing.assert_allclose(values[5:9], ramp[5:9], atol=1e-3)
+
+
+def test_a_network_of_several_factors_predicts_on_the_images_own_slices(make_validation, tmp_path):
+    # Slices of 2 mm where 1 mm is planned: stacks of 6 mm, of which predict-hr would make 36 slices of 1 mm.
+    ramp = np.broadcast_to(np.arange(1.0, 19).reshape(18, 1, 1), (18, 7, 8))
+    path, lines = write(tmp_path / "hr" / "a_0000.nii.gz", ramp), []
+    make_validation(factors="3,4,5", log=lines.append).run({"a": [path]})
+    _, values = read(tmp_path / "validation" / "a_0000.nii.gz")
+    assert values.shape == ramp.shape
+    np.testing.assert_allclose(values[3:-3], ramp[3:-3], atol=0.05)
+    assert lines == ["predicting a"]  # 6 mm are no more than 1.5 times 5
 
 
 def test_stacks_are_those_of_degrade_and_repeat(make_validation, tmp_path):
