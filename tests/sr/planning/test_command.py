@@ -1,11 +1,15 @@
 """LR-in/HR-out configurations of a toy plan, worked out by hand from nnU-Net's rules."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.sr.network import SubPixelUNet
+from acnn_nnunet.sr.planning import command
 from acnn_nnunet.sr.planning.command import PlanHROptions, plan_hr
 from acnn_nnunet.sr.stack_geometry import ThroughPlane
 
@@ -153,6 +157,17 @@ def test_the_slices_thickness_becomes_a_gap(plans):
     assert plans.written("3d_hr_x4")["acnn"] == {"num_epochs": 3, "slice_gap_mm": [1.0, 1.0]}
     plan_hr("5", PlanHROptions(factor=4, thickness_mm=6.0, name="overlapping"))
     assert plans.written("overlapping")["acnn"] == {"slice_gap_mm": [-2.0, -2.0]}
+
+
+def test_the_gaps_that_pairs_tell_are_those_of_their_own_spacing(plans, tmp_path, monkeypatch):
+    # Planned for 4 mm; the stacks have a slice every 4.4 and every 3.6 mm, one without a gap, one with 0.6 mm.
+    (tmp_path / "nnUNet_raw" / "Dataset005_Toy" / "imagesTr_lr").mkdir(parents=True)
+    told = [(4.4, 4.4), (3.6, 3.0), (4.0, None)]
+    records = [SimpleNamespace(spacing_mm=spacing, thickness_mm=thickness) for spacing, thickness in told]
+    monkeypatch.setattr(command, "prepare_pairs", lambda *_: Outcome("pairs"))
+    monkeypatch.setattr(command, "records_of", lambda _: records)
+    plan_hr("5", PlanHROptions(factor=4, base="3d_fullres_short"))
+    assert plans.written("3d_hr_x4")["acnn"] == {"num_epochs": 3, "slice_gap_mm": [0.0, 0.6]}
 
 
 @pytest.mark.parametrize(
