@@ -34,7 +34,7 @@ def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assi
     if name == base or (name in configurations and set(configurations[name]) - {"inherits_from", PLANS_KEY}):
         raise ValueError(f"{name} is a configuration of its own in {plans_file}: choose another name with -n.")
     block = {**(inherited(configurations, base, PLANS_KEY) or {}), **parse_assignments(assignments)}
-    mirroring = _describe_mirroring(block, plans, plans_file, base)
+    mirroring = _describe_mirroring(_checked(block), plans, plans_file, base)
     configurations[name] = {"inherits_from": base, PLANS_KEY: block}
     write_json(plans_file, plans)
     settings = ", ".join(f"{key}={json.dumps(value)}" for key, value in block.items()) or "defaults"
@@ -67,7 +67,9 @@ def list_keys() -> str:
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, Any]:
-    """Turn `key=value` words of a command line into a checked block; values are JSON, or else plain strings.
+    """Turn `key=value` words of a command line into a block; values are JSON, or else plain strings.
+
+    Each key is checked by itself: what goes together may stand in the block that these words change.
 
     Raises:
         ValueError: for a word without `=`, an unknown key or a bad value.
@@ -79,7 +81,8 @@ def parse_assignments(assignments: list[str]) -> dict[str, Any]:
             raise ValueError(f"Expected key=value, got '{assignment}'.")
         block[key] = _parse_value(text)
     try:
-        Settings.from_block(block)
+        for key, value in block.items():
+            rule_of(key).check(key, value)
     except ValueError as error:
         raise ValueError(f"Bad setting: {error}.") from None
     return block
@@ -90,15 +93,21 @@ def spell_assignments(values: Mapping[str, Any]) -> list[str]:
     return [f"{key}={json.dumps(value)}" for key, value in values.items()]
 
 
-def _describe_mirroring(block: dict[str, Any], plans: dict[str, Any], plans_file: Path, base: str) -> str:
-    """Check what a block says of mirroring against the data, and put it into a sentence; empty where it says nothing.
+def _checked(block: dict[str, Any]) -> Settings:
+    try:
+        return Settings.from_block(block)
+    except ValueError as error:
+        raise ValueError(f"Bad setting: {error}.") from None
+
+
+def _describe_mirroring(settings: Settings, plans: dict[str, Any], plans_file: Path, base: str) -> str:
+    """Check what settings say of mirroring against the data, and put it into a sentence; empty where it says nothing.
 
     Raises:
         ValueError: if the configuration lacks an axis, or the dataset a label.
     """
     from acnn_nnunet.nnunet.plans import inherited
 
-    settings = Settings.from_block(block)
     names_axes = not (isinstance(settings.mirroring, bool) or settings.mirroring == "auto")
     if not names_axes and settings.mirrored_labels is None and settings.mirrored_labels_axis is None:
         return ""

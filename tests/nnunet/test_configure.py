@@ -45,6 +45,17 @@ def test_a_child_gets_the_whole_merged_block(plans_file):
     }
 
 
+def test_settings_that_go_together_are_checked_in_the_merged_block(plans_file):
+    run(name="box", assignments=["grid=roi"])
+    run(name="outside", base="box", assignments=["outside_weight=1"])
+    assert configurations(plans_file)["outside"]["acnn"] == {"grid": "roi", "outside_weight": 1}
+    before = plans_file.read_text()
+    for base, word in (("3d_fullres", "outside_weight=1"), ("outside", "grid=patch")):
+        with pytest.raises(ValueError, match=r"^Bad setting: outside_weight needs grid=roi"):
+            run(base=base, assignments=[word])
+    assert plans_file.read_text() == before
+
+
 def test_it_can_be_repeated_with_other_settings(plans_file):
     run()
     run(assignments=["num_epochs=6"])
