@@ -26,13 +26,15 @@ def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assi
     """
     # Here, because --help answers at once.
     from acnn_nnunet.files.safe_writes import write_json
-    from acnn_nnunet.nnunet.plans import check_configuration_name, inherited, read_plans
+    from acnn_nnunet.nnunet.plans import check_configuration_name, inherited, lineage, read_plans
 
     check_configuration_name(name)
     plans, plans_file = read_plans(dataset, plans_identifier, base)
     configurations = plans["configurations"]
     if name == base or (name in configurations and set(configurations[name]) - {"inherits_from", PLANS_KEY}):
         raise ValueError(f"{name} is a configuration of its own in {plans_file}: choose another name with -n.")
+    if name in lineage(configurations, base):
+        raise ValueError(f"{base} inherits from {name} in {plans_file}: choose another name with -n.")
     block = {**(inherited(configurations, base, PLANS_KEY) or {}), **parse_assignments(assignments)}
     mirroring = _describe_mirroring(_checked(block), plans, plans_file, base)
     configurations[name] = {"inherits_from": base, PLANS_KEY: block}

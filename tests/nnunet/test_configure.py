@@ -86,6 +86,16 @@ def test_refusals_leave_the_plans_alone(plans_file, arguments, message):
     assert plans_file.read_text() == before
 
 
+def test_a_configuration_that_the_base_inherits_from_is_not_replaced_by_its_own_heir(plans_file):
+    run(name="first")
+    run(name="second", base="first")
+    run(name="third", base="second")
+    before = plans_file.read_text()
+    with pytest.raises(ValueError, match=r"third inherits from first in .*choose another name with -n"):
+        run(name="first", base="third")
+    assert plans_file.read_text() == before
+
+
 @pytest.mark.parametrize("name", ["x", "3d_fullres_λ0.2", "a-b+c", "_x"])
 def test_other_names_are_taken(plans_file, name):
     assert f"wrote configuration {name} (from" in run(name=name)
