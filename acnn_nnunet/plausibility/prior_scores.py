@@ -12,6 +12,7 @@ from torch import Tensor
 from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, score_masks
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
 from acnn_nnunet.nnunet.label_files import LabelMap
+from acnn_nnunet.nnunet.labels import values_of
 from acnn_nnunet.plausibility.slices import ComparedMaps, KeptSlice
 from acnn_nnunet.shape_prior.loss.distances import WhitenedDistance
 
@@ -26,7 +27,8 @@ class PriorScores:
 
     Attributes:
         structures: by label, `reconstruction_dice` and `reconstruction_distance_mm`; none for a label that neither
-            the prediction nor its reconstruction holds on the grid.
+            the prediction nor its reconstruction holds. One that the prediction holds beyond the grid alone, or too
+            small for it, has Dice 0 and the grid's diagonal.
         mahalanobis: distance of the code from the mean code of the training labels; None for an empty grid.
         outside_share: share of the predicted anatomy that lies beyond the grid.
         maps, reconstruction: hard label maps (C, …) on the grid; no reconstruction of an empty grid.
@@ -73,7 +75,7 @@ class PriorScorer:
         distance = float(self._whitened(code, coder.prior.network.code_mean.cpu()[None]).sqrt())
         if not np.isfinite(distance):
             raise ValueError(f"its {MAHALANOBIS} is not finite: the prior cannot read it")
-        structures = self._compare(maps, reconstruction)
+        structures = {**self._lost(prediction), **self._compare(maps, reconstruction)}
         return PriorScores(structures, distance, case.outside_share, maps, reconstruction, case.image)
 
     def slice_of(self, scores: PriorScores, prediction: LabelMap) -> KeptSlice | None:
@@ -106,6 +108,16 @@ class PriorScorer:
                     RECONSTRUCTION_DISTANCE: float(scores.mean_surface_distance_mm),
                 }
         return found
+
+    def _lost(self, prediction: LabelMap) -> dict[str, dict[str, float]]:
+        """Return the scores of each label that a prediction holds, if neither map on the grid does."""
+        coder = self.coder
+        if len(coder.grid.size) != prediction.values.ndim:  # a 2D prior sees one slice of a volume
+            return {}
+        lost = {RECONSTRUCTION_DICE: 0.0, RECONSTRUCTION_DISTANCE: coder.geometry.diagonal_mm}
+        present = {value for value, box in enumerate(prediction.boxes, start=1) if box is not None}
+        labels = coder.prior.spec.labels
+        return {name: lost for name in coder.names.values() if present & set(values_of(labels[name]))}
 
     @cached_property
     def _whitened(self) -> torch.nn.Module:

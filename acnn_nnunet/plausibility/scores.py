@@ -112,6 +112,8 @@ class Scorer:
             row = replace(row, status=EMPTY)
         if self.num_members:
             members = self._members(files, prediction)
+            alone = {MEMBERS_DICE: 0.0, MEMBERS_DISTANCE: diagonal_mm}  # no member has what the prediction has
+            row = _with_scores(row, {name: alone for name, each in row.structures.items() if each.present})
             row = _with_scores(row, disagreement(members, self.subject.label_values))
             kept = self._compared_members(prediction, members, files.images).slice()
         elif self.prior is None and row.status != EMPTY:
