@@ -84,7 +84,7 @@ class PriorScorer:
         if compared is None:
             return None
         kept = compared.slice()
-        return kept.numbered_like(compared.prediction, prediction.values, prediction.geometry.spacing_mm)
+        return kept.numbered_like(compared.prediction, prediction.values, self.coder.bundle.plans.transpose_forward)
 
     def compared(self, scores: PriorScores) -> ComparedMaps | None:
         """Return prediction and reconstruction on the prior's grid; None where there is no reconstruction."""

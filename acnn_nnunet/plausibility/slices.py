@@ -93,14 +93,19 @@ class KeptSlice:
             line,
         )
 
-    def numbered_like(self, grid: np.ndarray, file: np.ndarray, spacing_mm: Sequence[float]) -> "KeptSlice":
+    def numbered_like(self, grid: np.ndarray, file: np.ndarray, axes: Sequence[int]) -> "KeptSlice":
         """Return the slice with its number in the file instead of on the prior's grid.
 
         The grid lies around the anatomy: a slice keeps its place between the anatomy's first and last one.
+
+        Args:
+            grid: label map on the grid that the slice was cut out of.
+            file: the same as in the file.
+            axes: of the file, in the order of the grid's; its longest voxels may lie along another one.
         """
         if self.number is None or file.ndim != 3:
             return replace(self, number=None)
-        axis = int(np.argmax(spacing_mm))
+        axis = axes[self.axis]
         (first, last), (low, high) = _extent(grid > 0, self.axis), _extent(file > 0, axis)
         share = (self.number - 1 - first) / max(1, last - first)
         return replace(self, number=int(np.clip(round(low + share * (high - low)), 0, file.shape[axis] - 1)) + 1)

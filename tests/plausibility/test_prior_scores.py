@@ -116,6 +116,19 @@ def test_a_row_holds_the_priors_scores_and_its_slice(prior, subject, prediction,
     assert 1 <= row.slice_number <= prediction.values.shape[0]
 
 
+def test_the_slice_is_counted_along_the_grids_longest_voxels(prior, prediction):
+    # The file's own longest voxels lie along y, where the phantom's second slice would be another one.
+    thin = replace(prediction, geometry=replace(prediction.geometry, spacing_mm=(6.7, 6.8, 6.8)))
+    found = prior.score(thin)
+    on_grid = prior.compared(found)
+    differing = (on_grid.prediction != on_grid.other).sum((1, 2))
+    present = np.flatnonzero((on_grid.prediction > 0).any((1, 2)))
+    in_file = np.flatnonzero((thin.values > 0).any((1, 2)))
+    share = (differing.argmax() - present[0]) / (present[-1] - present[0])
+    wanted = in_file[0] + round(share * (in_file[-1] - in_file[0])) + 1
+    assert prior.slice_of(found, thin).number == np.clip(wanted, 1, 8)
+
+
 def test_the_last_of_overlapping_regions_is_seen():
     maps = torch.zeros(2, 3, 4, 4)
     maps[0], maps[1, :, 0] = 1, 1
