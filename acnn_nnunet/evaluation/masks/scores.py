@@ -189,11 +189,13 @@ def count_holes(mask: np.ndarray) -> int:
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """Return the piece of a bool mask with most voxels (the first of several equal ones in array order)."""
-    # Pieces are numbered in the order of memory.
     pieces = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=CONNECTIVITY[mask.ndim])
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
-    return (pieces == sizes.argmax()) & mask
+    main = sizes.argmax()
+    if np.count_nonzero(largest := sizes == sizes[main]) > 1:  # in 2D the pieces' numbers are in no order
+        main = pieces.ravel()[largest[pieces.ravel()].argmax()]
+    return (pieces == main) & mask
 
 
 def _with_miss(scores: LabelScores, distance_mm: float) -> LabelScores:

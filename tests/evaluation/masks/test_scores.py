@@ -174,3 +174,6 @@ def test_of_equal_pieces_the_first_is_kept():
 
     for view in (mask, np.asfortranarray(mask), np.pad(mask, 1)[1:-1, 1:-1, 1:-1]):
         assert np.argwhere(largest_component(view)).tolist() == [[0, 4, 4]]
+    flat = np.array([[0, 0, 1], [1, 0, 0]], bool)
+    for view in (flat, np.asfortranarray(flat), np.pad(flat, 1)[1:-1, 1:-1]):
+        assert np.argwhere(largest_component(view)).tolist() == [[0, 2]]
