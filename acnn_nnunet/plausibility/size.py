@@ -16,6 +16,8 @@ def size_of(prediction: LabelMap, label_values: Mapping[str, tuple[int, ...]]) -
     Thinness is the area of the voxel faces between the structure and the rest, over its volume. The same error of a
     border costs a thin structure more Dice than a thick one.
 
+    A slice of unknown thickness counts as 1 mm thick.
+
     Args:
         prediction: a label map.
         label_values: the values of each label or region.
@@ -25,6 +27,7 @@ def size_of(prediction: LabelMap, label_values: Mapping[str, tuple[int, ...]]) -
     """
     found = {}
     spacing_mm = np.array(prediction.geometry.spacing_mm, dtype=np.float64)
+    voxel_ml = prediction.geometry.voxel_ml or spacing_mm.prod() / 1000
     for label, values in label_values.items():
         (mask,) = masks_in_box([prediction.values], values, [prediction.boxes])
         if count := np.count_nonzero(mask):
@@ -32,5 +35,5 @@ def size_of(prediction: LabelMap, label_values: Mapping[str, tuple[int, ...]]) -
             faces = [np.count_nonzero(np.diff(around, axis=axis)) for axis in range(mask.ndim)]
             # Over the volume, a face across an axis counts one over the voxel's length along it.
             thinness = sum(number / (mm * count) for number, mm in zip(faces, spacing_mm, strict=True))
-            found[label] = {VOLUME: float(count * spacing_mm.prod() / 1000), THINNESS: float(thinness)}
+            found[label] = {VOLUME: float(count * voxel_ml), THINNESS: float(thinness)}
     return found

@@ -40,3 +40,7 @@ def test_a_hole_makes_it_thinner():
 def test_an_image_of_two_dimensions():
     found = size_of(label_map([[1, 1, 0]], (2.0, 1.0)), {"a": (1,)})["a"]
     assert found == {"volume_ml": pytest.approx(0.004), "thinness_per_mm": pytest.approx(2 / 2 + 2 / 2)}
+    # One slice of a volume says how thick it is: 2 voxels of 2 × 1 × 8 mm.
+    slice_of_volume = LabelMap(np.array([[1, 1, 0]], np.uint8), Geometry((1, 3), (2.0, 1.0), thickness_mm=8.0))
+    found = size_of(slice_of_volume, {"a": (1,)})["a"]
+    assert found == {"volume_ml": pytest.approx(0.032), "thinness_per_mm": pytest.approx(2 / 2 + 2 / 2)}
