@@ -203,12 +203,13 @@ def our_rows(table: PublishedTable, scores: PairedScores, comparisons: Sequence[
     """
     by_key = {(row.metric, row.label, row.stratum, row.arm): row for row in comparisons if row.clean_up == NO_CLEAN_UP}
     names = {name.casefold(): label for label, name in scores.label_names.items()}
+    phases = {stratum.casefold(): stratum for stratum in scores.strata if stratum != ALL_CASES}
     rows = {}
     for arm in scores.arms:
         cells = []
         for column in table.columns:
             label = next((names[name.casefold()] for name in column.structures if name.casefold() in names), None)
-            stratum = f"phase {column.phase}" if column.phase else ALL_CASES
+            stratum = phases.get(f"phase {column.phase}".casefold(), "") if column.phase else ALL_CASES
             row = by_key.get((column.metric or "", label or "", stratum, arm))
             cells.append(format_mean(row) if row else "")
         if any(cells):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 from compared_folders import both_empty, missed, score, write_evaluation
 
@@ -203,6 +204,14 @@ def test_our_scores_stand_in_the_columns_of_a_published_table(tmp_path):
 
     # No group file, so no case is known to be of end-diastole.
     assert our_rows(table, scores, rows) == {"a": ["0.700 ± 0.100", "", ""], "b": ["0.800", "", ""]}
+
+
+def test_a_phase_in_lower_case_stands_in_the_column_of_that_phase(tmp_path):
+    scores = paired(tmp_path, label_names={"1": "LV"})
+    scores = dataclasses.replace(scores, strata={**scores.strata, "phase ed": np.ones(len(scores.cases), bool)})
+    table = PublishedTable("t", "p", "s", False, (PublishedColumn("Dice at ED", "dice", ("lv",), "ED"),), (), ())
+
+    assert our_rows(table, scores, [row(stratum="phase ed", arm="a", mean=0.7, median=0.7)]) == {"a": ["0.700"]}
 
 
 def test_an_arm_that_measures_no_published_column_has_no_row(tmp_path):
