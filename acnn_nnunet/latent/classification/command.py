@@ -71,7 +71,7 @@ def run_classification(codes: Path, groups: Path, output: Path, options: Classif
         OSError: if the output cannot be written.
     """
     refuse_file(output)
-    arms = {CODES: codes, **_further_arms(options.arms)}
+    arms = {CODES: codes, **_further_arms(options.arms, has_pca=options.pca is not None)}
     rows = read_groups(groups)
     splits = None if options.splits is None else read_splits(options.splits)
     tables = {name: read_fold_codes(path) for name, path in arms.items()}
@@ -93,8 +93,8 @@ def run_classification(codes: Path, groups: Path, output: Path, options: Classif
     return write_classification(result, output)
 
 
-def _further_arms(words: Sequence[str]) -> dict[str, Path]:
-    named = parse_arms(words)
-    if taken := next((name for name in named if name in (CODES, PCA, VOLUMES, f"{CODES}+{VOLUMES}")), None):
+def _further_arms(words: Sequence[str], *, has_pca: bool) -> dict[str, Path]:
+    named, others = parse_arms(words), (CODES, VOLUMES, f"{CODES}+{VOLUMES}", *([PCA] if has_pca else []))
+    if taken := next((name for name in named if name in others), None):
         raise ValueError(f"--arm {taken}=… has the name of another arm: choose another one.")
     return named

@@ -87,13 +87,15 @@ def test_the_strict_arm(tmp_path, capsys):
     splits = tmp_path / "splits_final.json"
     splits.write_text(json.dumps(splits_of(ROWS, num_folds=4)))
 
-    words = ["-o", tmp_path / "out", "--splits", splits, "--runs", 2, "--classes", "NOR", "DCM"]
+    pca = f"pca={tmp_path / 'codes'}"  # as the guide names an arm
+    words = ["-o", tmp_path / "out", "--splits", splits, "--runs", 2, "--classes", "NOR", "DCM", "--arm", pca]
     assert run(tmp_path / "codes", rows, *words) == 0
 
     assert "Strict arm: 4 fixed folds, each with the codes of its own prior" in capsys.readouterr().out
     summary = json.loads((tmp_path / "out" / "classification.json").read_text())
     assert (summary["arm"], summary["num_others"], summary["num_folds"]) == ("strict", 4, 4)
     assert summary["classes"] == ["NOR", "DCM"]
+    assert [arm["name"] for arm in summary["arms"]] == ["codes", "pca"] * 2
 
 
 @pytest.mark.parametrize(
@@ -106,6 +108,7 @@ def test_the_strict_arm(tmp_path, capsys):
         (["--classes", "NOR"], "Two groups of two or more patients"),
         (["--pca", "labels"], "--pca LABELS and --prior go together"),
         (["--arm", "volumes=x.csv"], "--arm volumes=… has the name of another arm"),
+        (["--arm", "pca=x.csv", "--pca", "labels", "--prior", "p"], "--arm pca=… has the name of another arm"),
         (["--arm", "x.csv"], "'x.csv' is no NAME=FOLDER"),
         (["--clinical", "nowhere.csv"], "There is no nowhere.csv"),
         (["--splits", "nowhere.json"], "There is no nowhere.json"),
