@@ -37,7 +37,7 @@ def draw_folds(cohort: Cohort, *, num_folds: int, seed: int) -> list[Fold]:
 
 
 def read_splits(path: Path) -> list[dict[str, list[str]]]:
-    """Read the folds of nnU-Net's splits_final.json: `[{"train": [cases], "val": [cases]}, …]`.
+    """Read the folds of nnU-Net's splits_final.json: `[{"train": [cases], "val": [cases]}, …]`, in composed Unicode.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -47,7 +47,9 @@ def read_splits(path: Path) -> list[dict[str, list[str]]]:
     if not path.is_file():
         raise FileNotFoundError(f"There is no {path}: it is the splits_final.json that the priors were trained on.")
     try:
-        splits = [{part: [str(case) for case in fold[part]] for part in ("train", "val")} for fold in _load(path)]
+        splits = [
+            {part: [composed(str(case)) for case in fold[part]] for part in ("train", "val")} for fold in _load(path)
+        ]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no splits_final.json ({error!r}).") from error
     for number, fold in enumerate(splits):

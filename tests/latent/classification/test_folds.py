@@ -93,6 +93,13 @@ def test_splits_are_read(tmp_path):
     assert read_splits(path) == [{"train": ["a"], "val": ["b"]}]
 
 
+def test_names_in_decomposed_unicode_are_those_of_the_files(tmp_path):
+    path = tmp_path / "splits_final.json"
+    path.write_text(json.dumps([{"train": ["Jo\u0308rg_ED"], "val": ["b"]}]))  # o and two dots, as macOS spells it
+
+    assert read_splits(path)[0]["train"] == ["J\u00f6rg_ED"]
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[]", '[{"train": ["a"]}]', "[3]"])
 def test_what_are_no_splits(text, tmp_path):
     path = tmp_path / "splits_final.json"
