@@ -68,8 +68,14 @@ def spoilt_copy(prediction: Prediction, refiner: AnatomyRefiner, *, seed: int) -
 def score_labels(
     truth: np.ndarray, values: np.ndarray, spacing_mm: tuple[float, ...], refiner: AnatomyRefiner
 ) -> np.ndarray:
-    """Return Dice and Hausdorff distance in mm (2, labels) of a label map; NaN where a label is in neither."""
+    """Return Dice and Hausdorff distance in mm (2, labels) of a label map; NaN where a label is in neither.
+
+    Voxels with the ignore label are background in both, as in `evaluate`.
+    """
     geometry = Geometry(tuple(truth.shape), spacing_mm)
+    ignore = refiner.coder.prior.spec.labels.get("ignore")
+    if ignore is not None:
+        values = np.where(truth == ignore, 0, values)
     scores = []
     for of_label in values_of_labels(refiner.coder).values():
         reference, mask = np.isin(truth, of_label), np.isin(values, of_label)
