@@ -16,9 +16,10 @@ from acnn_nnunet.casewise.status import write_status
 from acnn_nnunet.casewise.work import Outcome, PerWorker, excluded_of
 from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json, write_text
+from acnn_nnunet.files.volumes import check_same_grid
 from acnn_nnunet.fold_prior.case_files import list_labels
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
-from acnn_nnunet.nnunet.label_files import LabelMap
+from acnn_nnunet.nnunet.label_files import LabelMap, image_grid
 from acnn_nnunet.plausibility.command import patients_of_cases
 from acnn_nnunet.refinement.anatomy_refiner import COMPLETE, METHODS, AnatomyRefiner
 from acnn_nnunet.refinement.calibration import Calibration, Trial, calibrate
@@ -224,10 +225,11 @@ def _try_case(refiner: AnatomyRefiner, item: tuple[PredictionFiles, Path | None,
     files, reference, case, unit = item
     if reference is None:
         raise ValueError(f"there is no ground truth of {files.label.name}")
-    prediction, _ = read_prediction(files, refiner.coder)
+    prediction, properties = read_prediction(files, refiner.coder)
     truth = refiner.coder.reader.read(reference)
-    if truth.volume.shape != prediction.values.shape:
-        raise ValueError(f"{reference} is of {truth.volume.shape} voxels, {files.label} of {prediction.values.shape}")
+    refiner.coder.check(truth, reference)
+    grid = image_grid(prediction.values.shape, properties, files.label)
+    check_same_grid(truth.geometry, str(reference), grid, str(files.label))
     return make_trials(refiner, prediction, truth.volume, case=case, unit=unit)
 
 

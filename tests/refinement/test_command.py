@@ -240,11 +240,19 @@ def test_a_calibration_is_made_and_refines_and_its_misuse_is_refused(raw, prior,
         file = sorted((raw / "labelsTr").iterdir())[number % CASES]
         image = sitk.ReadImage(str(file))
         write(many, f"case{number}.nii.gz", sitk.GetArrayFromImage(image), image)
-    calibrated = tmp_path / "calibrated"
+    truth, calibrated = tmp_path / "truth", tmp_path / "calibrated"
+    shutil.copytree(many, truth)
+    for case, change in (("moved", lambda image: image.SetOrigin((0, 0, 50))), ("odd", lambda image: image + 250)):
+        shutil.copy(many / "case0.nii.gz", many / f"{case}.nii.gz")
+        image = sitk.ReadImage(str(many / "case0.nii.gz"))
+        sitk.WriteImage(change(image) or image, str(truth / f"{case}.nii.gz"))
 
-    assert run(many, "--prior", prior, "-o", calibrated, "--calibrate", many) == 0
+    assert run(many, "--prior", prior, "-o", calibrated, "--calibrate", truth) == 1
 
-    assert "cross-validated by patient on 10 predictions" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "cross-validated by patient on 10 predictions" in told
+    assert re.search(r"left out: moved: .*moved\.nii\.gz lies on another grid than .*: origin", told)
+    assert re.search(r"left out: odd: .*odd\.nii\.gz holds the label 250", told)
     assert "What it gains" in (calibrated / "refined.html").read_text()
     file = calibrated / "refinement.json"
     assert run(many, "--prior", prior, "-o", tmp_path / "out", "--calibration", file) == 0
