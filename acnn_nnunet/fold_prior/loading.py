@@ -34,7 +34,9 @@ def channel_names(names: dict[str, Any], labels: LabelSpace) -> dict[int, str]:
     foreground = [name for name in names if name not in ("background", "ignore")]
     if labels.regions:
         return dict(enumerate(foreground))
-    return {int(names[name]): name for name in sorted(foreground, key=lambda name: int(names[name]))}
+    # Where none is a region, the host takes "LV": [1] for 1.
+    values = {name: int(value[0] if isinstance(value := names[name], (list, tuple)) else value) for name in foreground}
+    return {values[name]: name for name in sorted(foreground, key=lambda name: values[name])}
 
 
 def describe_prior(plans: PlansManager, configuration: str, dataset_json: dict[str, Any], fold: int | str) -> PriorSpec:

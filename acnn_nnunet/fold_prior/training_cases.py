@@ -27,7 +27,9 @@ def find_absent_labels(dataset: Any, names: dict[str, Any], labels: LabelSpace, 
     present = labels_present(dataset, dataset.identifiers)
     if not present:
         raise _no_foreground(where)
-    return tuple(name for name in channel_names(names, labels).values() if as_label(names[name]) not in present)
+    channels = channel_names(names, labels)
+    recorded = {name: as_label(names[name]) if labels.regions else channel for channel, name in channels.items()}
+    return tuple(name for name, label in recorded.items() if label not in present)
 
 
 def fit_box_to_cases(

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from phantom_prior import write_phantom_prior, write_raw
 
@@ -202,6 +203,12 @@ def test_channels_of_classes_are_named_by_value_whatever_their_order():
     names = {"b": 2, "background": 0, "ignore": 3, "a": 1}
 
     assert list(channel_names(names, LabelSpace(3, ignore_label=3)).items()) == [(1, "a"), (2, "b")]
+
+
+def test_a_list_of_one_value_is_a_label_where_there_is_no_region():
+    names = {"background": 0, "b": [2], "a": 1}
+    assert LabelManager(names, None).foreground_labels == [1, 2]  # nnU-Net's reading
+    assert channel_names(names, LabelSpace(3)) == {1: "a", 2: "b"}
 
 
 def test_channels_of_regions_are_named_in_their_order():

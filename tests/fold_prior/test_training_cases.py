@@ -60,3 +60,9 @@ def test_regions_are_recorded_as_tuples():
     names = {"background": 0, "heart": [1, 2], "cavity": [2]}
     cases = Cases(np.zeros((1, 1, 1)), locations={(1, 2): [[0, 0, 0, 0]]})
     assert find_absent_labels(cases, names, LabelSpace(2, regions=True), where="a fold") == ("cavity",)
+
+
+def test_a_label_that_is_written_as_a_list_is_recorded_as_a_number():
+    names = {"background": 0, "LV": [1], "MYO": [2]}  # without a region of two values, nnU-Net has labels
+    cases = Cases(np.zeros((1, 1, 1)), locations={1: [[0, 0, 0, 0]], 2: []})
+    assert find_absent_labels(cases, names, LabelSpace(3), where="a fold") == ("MYO",)
