@@ -127,9 +127,11 @@ class PriorSpec:
 
     def mismatches(self, other: "PriorSpec") -> list[str]:
         """Say in which respects this prior cannot serve a training that would have made `other`."""
-        compared = {
+        both_regions = self.regions and other.regions
+        compared: dict[str, tuple[Any, Any]] = {
             "label set": (self._without_ignore(), other._without_ignore()),
             "regions": (self.regions, other.regions),
+            "order of regions": (self._region_names, other._region_names) if both_regions else ((), ()),
             "grid": (self.grid, other.grid),
             "number of axes": (len(self.grid_size), len(other.grid_size)),
             "architecture": (self.architecture, other.architecture),
@@ -178,6 +180,11 @@ class PriorSpec:
         if self.mirrored_labels_axis not in axes:
             return "no labels"
         return f"labels {self.mirrored_labels} along axis {self.mirrored_labels_axis}"
+
+    @property
+    def _region_names(self) -> tuple[str, ...]:
+        """Names of the regions in the order of their channels."""
+        return tuple(name for name in self.labels if name not in ("background", "ignore"))
 
     def _without_ignore(self) -> dict[str, Any]:
         return {name: value for name, value in self.labels.items() if name != "ignore"}

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
 from acnn_nnunet.shape_prior.prior_file import FORMAT_VERSION, PriorSpec, file_sha256, load_prior
 
@@ -105,6 +106,18 @@ def test_mismatches_are_named(change, message):
     assert mismatch.startswith(message.split(" is")[0])
 
     assert re.search(message, mismatch)
+
+
+def test_regions_in_another_order_have_other_channels():
+    labels = {"background": 0, "whole": [1, 2], "core": [2]}
+    spec = dataclasses.replace(SPEC, labels=labels, num_channels=2, regions=True)
+    turned = dataclasses.replace(spec, labels={"core": [2], "whole": [1, 2], "background": 0})
+    assert LabelManager(labels, [1, 2]).foreground_regions != LabelManager(turned.labels, [1, 2]).foreground_regions
+    assert spec.mismatches(turned) == ["its order of regions is ('whole', 'core'), not ('core', 'whole')"]
+    moved = {"whole": [1, 2], "background": 0, "core": [2], "ignore": 3}
+    assert spec.mismatches(dataclasses.replace(spec, labels=moved)) == []
+    # Of classes the value is the channel, whatever their order.
+    assert SPEC.mismatches(dataclasses.replace(SPEC, labels=dict(reversed(SPEC.labels.items())))) == []
 
 
 def test_augmentation_that_the_prior_never_saw_is_named():
