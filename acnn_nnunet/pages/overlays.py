@@ -14,6 +14,7 @@ _MARGIN = 0.25  # of the anatomy's extent, shown around it
 _LINE_STYLES: tuple[Literal["solid", "dashed"], ...] = ("solid", "dashed")
 # More outlines hide each other, and colours come round again.
 _MOST_LABELS = 16
+_SPACING_TOLERANCE = 1e-3
 # Of a picture, in pixels.
 _PANEL_WIDTH, _HEIGHT, _TITLE_HEIGHT, _SIDE = 324, 360, 24, 4
 _ROW_HEIGHT, _KEY_WIDTH, _SMALL = 13, 26, 10
@@ -98,11 +99,17 @@ def worst_slice(
     """Return the index of the slice across the coarsest axis with most differing voxels, and its pixel size."""
     if reference.ndim == 2:
         return ..., spacing_mm
-    axis = int(np.argmax(spacing_mm))
+    axis = longest_axis(spacing_mm)
     others = tuple(each for each in range(3) if each != axis)
     differing = sum(np.count_nonzero(reference != prediction, axis=others) for prediction in predictions)
     shown = differing if np.any(differing) else np.count_nonzero(reference, axis=others)
     return (slice(None),) * axis + (int(np.argmax(shown)),), [spacing_mm[each] for each in others]
+
+
+def longest_axis(spacing_mm: Sequence[float]) -> int:
+    """Return the axis of the longest voxels; the first of those that are equal but for rounding, as in rules."""
+    longest = max(spacing_mm)
+    return next(axis for axis, size in enumerate(spacing_mm) if size >= longest * (1 - _SPACING_TOLERANCE))
 
 
 def box_around(mask: np.ndarray, *, margin: int = 0, margin_share: float = 0.0) -> tuple[slice, ...]:

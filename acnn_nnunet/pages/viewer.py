@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from acnn_nnunet.pages.overlays import box_around
+from acnn_nnunet.pages.overlays import box_around, longest_axis
 from acnn_nnunet.pages.packed_volumes import intensity_range, pack_volume, quantise, strides_of
 from acnn_nnunet.pages.page import LABEL_COLOURS, render_page
 
@@ -229,13 +229,13 @@ def _start(case: ViewerCase, box: tuple[slice, ...]) -> list[int]:
     maps = _maps(case)
     middle = [(each.start + each.stop) // 2 for each in box]
     if case.number is not None:
-        across = int(np.argmax(case.spacing_mm))
+        across = longest_axis(case.spacing_mm)
         middle[across] = int(np.clip(case.number, box[across].start, box[across].stop - 1))
         return middle
     differing = np.logical_or.reduce([each != maps[0] for each in maps[1:]]) if len(maps) > 1 else np.zeros(0, bool)
     if not differing.any():
         return middle
-    across = int(np.argmax(case.spacing_mm))
+    across = longest_axis(case.spacing_mm)
     others = tuple(axis for axis in range(3) if axis != across)
     number = int(np.argmax(differing.sum(axis=others)))
     start = np.median(np.argwhere(differing.take(number, axis=across)), axis=0).astype(int).tolist()

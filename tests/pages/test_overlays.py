@@ -13,6 +13,7 @@ from acnn_nnunet.pages.overlays import (
     box_around,
     draw_outline,
     draw_overlay,
+    longest_axis,
     middle_planes,
     number_masks,
     paint_masks,
@@ -45,6 +46,16 @@ def test_the_slice_across_the_coarsest_axis_that_differs_most():
     index, pixel_mm = worst_slice(reference, [prediction], (1.0, 2.0, 9.0))
     assert index == (slice(None), slice(None), 0)
     assert pixel_mm == [1.0, 2.0]
+
+
+def test_voxels_that_are_cubes_but_for_rounding_are_cut_across_the_first_axis():
+    reference = np.zeros((4, 5, 6), np.uint8)
+    prediction = reference.copy()
+    prediction[2, :2, 0] = 1
+
+    assert worst_slice(reference, [prediction], (1.0, 1.0, 1.0000002))[0] == (2,)
+    assert longest_axis((0.9995, 1.0, 1.0)) == 0
+    assert longest_axis((0.99, 1.0, 1.0)) == 1
 
 
 def test_equal_maps_show_the_slice_with_most_in_it():

@@ -57,6 +57,13 @@ def test_a_case_is_cropped_to_its_labels_and_starts_where_they_differ():
     assert case["note"] == ""
 
 
+def test_a_given_slice_is_shown_across_the_axis_that_rules_count_along():
+    panel = Panel("", (Overlay(ball(), "prediction"),))
+    # Cubes but for rounding: the rules' slices lie across the first axis.
+    case = pack_case(ViewerCase("a", [panel], (1.0, 1.0, 1.0000002), crop=False, number=3))
+    assert case["at"] == [3, 20, 25]
+
+
 def test_panels_share_a_reference():
     case = pack_case(against_reference("a", ball(), {"x": ball(), "y": ball()}, (1.0, 1.0, 1.0)))
 
