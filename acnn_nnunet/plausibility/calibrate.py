@@ -84,6 +84,16 @@ def calibrate(
     return calibration, [found[row.case] for row in rows]
 
 
+def without_patient(rows: Iterable[PlausibilityRow], patient_of: Mapping[str, str]) -> str:
+    """Return a remark on the scored cases that a table of patients lacks; empty without such a table."""
+    lacking = [row.case for row in rows if row.status == SCORED and row.case not in patient_of] if patient_of else []
+    if not lacking:
+        return ""
+    return (
+        f"the table of patients lacks {lacking[0]} ({len(lacking)} in all): such a case counts as a patient of its own"
+    )
+
+
 def _calibrate_structures(
     scored: Sequence[PlausibilityRow],
     units: Mapping[str, str],

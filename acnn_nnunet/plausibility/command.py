@@ -19,7 +19,7 @@ from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
 from acnn_nnunet.files.safe_writes import refuse_file, write_json, write_text
 from acnn_nnunet.fold_prior.case_files import list_images, list_labels
-from acnn_nnunet.plausibility.calibrate import calibrate
+from acnn_nnunet.plausibility.calibrate import calibrate, without_patient
 from acnn_nnunet.plausibility.calibration import Calibration
 from acnn_nnunet.plausibility.cases import JudgedRows, rows_of, score_cases
 from acnn_nnunet.plausibility.estimates import check_level
@@ -147,7 +147,7 @@ def _write_results(
     _write(predictions, output, scorer, rows, calibration, entries, options)
     write_status(output, entries)
     excluded = tuple(Excluded(row.case, row.reason) for row in rows if row.status == EXCLUDED)
-    return Outcome(_summary(rows, calibration, output, remark), excluded)
+    return Outcome(_summary(rows, calibration, output, remark or without_patient(rows, patient_of)), excluded)
 
 
 def load_scorer(predictions: Path, options: PlausibilityOptions) -> Scorer:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from acnn_nnunet.plausibility.calibrate import calibrate
+from acnn_nnunet.plausibility.calibrate import calibrate, without_patient
 from acnn_nnunet.plausibility.table import PlausibilityRow, Structure
 
 
@@ -65,6 +65,13 @@ def test_the_threshold_finds_the_wanted_share_of_the_bad():
         bad = [row.structures["RV"] for row in judged if row.structures["RV"].dice <= known.bad_dice]
         assert (len(bad), sum(each.flagged for each in bad)) == (5, found)
         assert known.measured["found_share_of_bad"] == pytest.approx(found / 5)
+
+
+def test_cases_that_the_table_of_patients_lacks_are_named():
+    rows = [*made_up(3), PlausibilityRow("x", "excluded")]
+    assert without_patient(rows, {}) == without_patient(rows, {"c0": "p", "c1": "p", "c2": "q"}) == ""
+    remark = without_patient(rows, {"c0": "p", "C1": "p", "C2": "q"})
+    assert remark == "the table of patients lacks c1 (2 in all): such a case counts as a patient of its own"
 
 
 def test_a_structure_that_no_case_has_is_left_out_and_said():
