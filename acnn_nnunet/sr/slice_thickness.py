@@ -14,7 +14,7 @@ from acnn_nnunet.files.safe_writes import read_text
 
 MOST_SPACINGS = 2.0  # that a slice is thick
 _TOLERANCE = 0.01  # of a length, between two places that tell it
-_IN_HEADER = re.compile(rb"slice\s*thickness\s*[=:]?\s*([0-9.]+)", re.IGNORECASE)
+_IN_HEADER = re.compile(rb"slice\s*thickness\s*[=:]?\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)", re.IGNORECASE)
 THICKNESS_KEY, SPACING_KEY = "SliceThickness", "SpacingBetweenSlices"
 
 

@@ -25,7 +25,9 @@ def test_nothing_is_told(stack):
     assert told_thickness_mm(stack(), 10) is None
 
 
-@pytest.mark.parametrize("text", [b"SliceThickness=8", b"TE=2; slice thickness: 8.0 mm", b"SLICETHICKNESS 8"])
+@pytest.mark.parametrize(
+    "text", [b"SliceThickness=8", b"TE=2; slice thickness: 8.0 mm", b"SLICETHICKNESS 8", b"Slice thickness 8.0. TE 2"]
+)
 def test_the_header(stack, text):
     assert told_thickness_mm(stack(text), 10) == 8
 
