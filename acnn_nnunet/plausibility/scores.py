@@ -140,12 +140,14 @@ class Scorer:
     def _with_prior(
         self, prior: "PriorScorer", row: PlausibilityRow, prediction: LabelMap, files: Prediction
     ) -> tuple[PlausibilityRow, KeptSlice | None]:
-        # The image is brought to the grid for the picture alone, which members draw on the file's own grid.
-        found = prior.score(prediction, image_files=() if self.num_members else files.images)
+        found = drawn = prior.score(prediction)
+        if files.images and not self.num_members:  # members' pictures are on the file's own grid
+            # For the picture alone: preprocessing crops an image to what is not 0, and with it what the prior sees.
+            drawn = prior.score(prediction, image_files=files.images)
         scores = {} if found.mahalanobis is None else {MAHALANOBIS: found.mahalanobis}
         status = EMPTY if found.empty else SCORED
         row = replace(row, status=status, scores=scores, outside_share=found.outside_share)
-        return _with_scores(row, found.structures), prior.slice_of(found, prediction)
+        return _with_scores(row, found.structures), prior.slice_of(drawn, prediction)
 
     def _structures(self, prediction: LabelMap) -> dict[str, Structure]:
         sizes = size_of(prediction, self.subject.label_values)

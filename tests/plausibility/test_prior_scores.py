@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK
 import torch
 from phantom_prior import write_phantom_prior, write_raw
 
@@ -114,6 +115,17 @@ def test_a_row_holds_the_priors_scores_and_its_slice(prior, subject, prediction,
     assert kept.line == "autoencoder"
     assert kept.image.shape == kept.prediction.shape
     assert 1 <= row.slice_number <= prediction.values.shape[0]
+
+
+def test_an_image_that_is_cropped_changes_no_score(prior, subject, raw, tmp_path):
+    file, image = raw / "labelsTr" / f"{CASE}.nii.gz", raw / "imagesTr" / f"{CASE}_0000.nii.gz"
+    read = SimpleITK.ReadImage(str(image))
+    read[:2, :, :] = read[18:, :, :] = read[:, :3, :] = 0  # nnU-Net crops what is 0
+    SimpleITK.WriteImage(read, str(tmp_path / image.name))
+    scorer = Scorer(subject, prior)
+    rows = [scorer.score(Prediction(CASE, file, images=each))[0] for each in ((), (tmp_path / image.name,))]
+    assert rows[0].scores == rows[1].scores
+    assert rows[0].structures == rows[1].structures
 
 
 def test_the_slice_is_counted_along_the_grids_longest_voxels(prior, prediction):
