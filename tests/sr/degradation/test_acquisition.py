@@ -140,6 +140,8 @@ def test_the_gaussian_follows_the_thickness():
     told = slice_profile(5, thickness_voxels=4)
     assert torch.equal(told, slice_profile(5, sigma_voxels=1.6))  # 0.4 · 4
     assert torch.equal(slice_profile(5, thickness_voxels=5), slice_profile(5))
+    # Between two HR slices, which are more than 38 σ away, the thinnest slice sees both alike.
+    assert slice_profile(4, thickness_voxels=0.02).tolist() == [0, 0.5, 0.5, 0]
 
 
 def test_what_lies_between_slices_is_unseen():
