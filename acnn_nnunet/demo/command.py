@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Sequence
@@ -53,7 +54,7 @@ def run_demo(output: Path, options: DemoOptions) -> str:
     folders = {name: str(output / name) for name in _NNUNET_FOLDERS}
     _say(f"A demo of acnn-nnunet on {options.device}. To type the commands yourself:")
     for name, value in {**folders, **LOADER_WORKERS}.items():
-        _say(f"export {name}={value}")
+        _say(f"export {name}={shlex.quote(value)}")
     dataset = write_dataset(
         output / "nnUNet_raw",
         DATASET_ID,

@@ -1,4 +1,5 @@
 import os
+import shlex
 
 import pytest
 
@@ -38,6 +39,20 @@ def test_former_demo_is_replaced_and_other_files_stay(tmp_path, monkeypatch):
     assert not (tmp_path / "demo" / "logs" / "old.log").exists()
     assert (tmp_path / "demo" / "notes.txt").read_text() == "mine"
     assert (tmp_path / "demo" / "nnUNet_raw" / "Dataset999_PhantomHeart" / "dataset.json").exists()
+
+
+def test_the_exports_can_be_typed_for_a_folder_with_a_space(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("enough")
+
+    said = []
+    monkeypatch.setattr(demo, "_say", said.append)
+    monkeypatch.setattr(demo, "write_dataset", lambda *_, **__: tmp_path)
+    monkeypatch.setattr(demo, "_run_steps", fail)
+    with pytest.raises(RuntimeError, match="enough"):
+        run_demo(tmp_path / "my demo", SMALL)
+    exports = [shlex.split(line) for line in said if line.startswith("export ")]
+    assert ["export", f"nnUNet_raw={tmp_path}/my demo/nnUNet_raw"] in exports
 
 
 def test_commands_run_in_the_demo_s_own_folders(tmp_path, monkeypatch):
