@@ -97,11 +97,16 @@ class ModelBundle:
         Args:
             values: label map (Z, Y, X) of integers, axes as the host's reader gives them.
             spacing_mm: of the label map, in its order of axes.
+
+        Raises:
+            ValueError: if nothing would be left of it.
         """
         order = [int(axis) for axis in self.plans.transpose_forward]
         segmentation = np.transpose(values, order)[None].astype(np.int16)
         current, target = self.spacings_mm(spacing_mm)
         shape = compute_new_shape(segmentation.shape[1:], current, target)
+        if not all(shape):
+            raise ValueError("along an axis it is not half a voxel of the plans long: does its header tell mm?")
         return np.asarray(self.configuration.resampling_fn_seg(segmentation, shape, current, target))
 
     def spacings_mm(self, spacing_mm: Sequence[float]) -> tuple[list[float], list[float]]:

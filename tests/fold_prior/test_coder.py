@@ -187,6 +187,13 @@ def test_other_labels_and_dimensions_are_refused(values, spacing_mm, message, pr
         coder.load(write_label(tmp_path / "bad.nii.gz", values, spacing_mm))
 
 
+def test_a_header_in_another_unit_costs_its_case_only(coder, tmp_path):
+    small = write_label(tmp_path / "small.nii.gz", ball(), (0.015, 0.0068, 0.0068))  # in metres, read as mm
+
+    with pytest.raises(ValueError, match=r"not half a voxel of the plans long: does its header tell mm\?"):
+        coder.load(small)
+
+
 def test_another_orientation_than_the_training_cases_is_refused(priors, raw, tmp_path, monkeypatch):
     label_file, image_file = files_of(raw)
     mirrored = []
