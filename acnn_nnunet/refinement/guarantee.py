@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.journal import Entries, cases_of_part
 from acnn_nnunet.casewise.parts import part_done
@@ -19,7 +21,7 @@ from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import make_output_folder, write_text
 from acnn_nnunet.fold_prior.coder import Coder
 from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap
-from acnn_nnunet.nnunet.labels import label_key, labels_of_dataset, read_dataset_json, values_of
+from acnn_nnunet.nnunet.labels import known_values, label_key, labels_of_dataset, read_dataset_json, values_of
 from acnn_nnunet.nnunet.readers import choose_reader, find_file_ending
 from acnn_nnunet.refinement.anatomy_refiner import KEPT, LEFT, Refined
 from acnn_nnunet.refinement.changes import find_changes, values_of_labels
@@ -74,6 +76,7 @@ class _Folder:
     cases: Mapping[str, Path]
     reader_name: str
     repairer: Repairer
+    known: frozenset[int]
 
 
 def repair_folder(
@@ -96,7 +99,7 @@ def repair_folder(
     folder = _find_folder(source, guarantee)
     make_output_folder(output, source=source)
     header = header_of("refine", source, options, folder.cases, rules=folder.repairer.plain_rules)
-    work = CaseWork(partial(_repair_case, folder.reader_name, folder.repairer), _sources, _targets)
+    work = CaseWork(partial(_repair_case, folder.reader_name, folder.repairer, folder.known), _sources, _targets)
     with opened_journal(output, header, execution, may_change=("cases",), paths=("source",)) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
         mine = OnDemand(part, lambda case: (case, folder.cases[case], output / folder.cases[case].name))
@@ -151,7 +154,7 @@ def _find_folder(source: Path, guarantee: Guarantee) -> _Folder:
         asked_in=dataset_json,
         examples=list(cases.values()),
     )
-    return _Folder(cases, reader_name, repairer)
+    return _Folder(cases, reader_name, repairer, frozenset(known_values(content["labels"].values())))
 
 
 def load_guard(guarantee: Guarantee | None, coder: Callable[[], Coder]) -> Repairer | None:
@@ -202,10 +205,14 @@ def _targets(item: tuple[str, Path, Path]) -> list[Path]:
     return [item[2]]
 
 
-def _repair_case(reader_name: str, repairer: Repairer, item: tuple[str, Path, Path]) -> dict[str, Any]:
+def _repair_case(
+    reader_name: str, repairer: Repairer, known: frozenset[int], item: tuple[str, Path, Path]
+) -> dict[str, Any]:
     case, file, target = item
     reader = LabelFileReader(reader_name)
     label_map = reader.read(file)
+    if unknown := sorted(set(np.unique(label_map.values).tolist()) - known):
+        raise ValueError(f"{file} holds the label {unknown[0]}, which dataset.json does not declare")
     _, properties = reader.read_image(file)
     geometry = label_map.geometry
     repair = repairer.repair(label_map.values, spacing_mm=geometry.spacing_mm, left_mm=geometry.left_mm)

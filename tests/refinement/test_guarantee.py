@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -90,6 +91,19 @@ def test_a_prediction_that_is_gone_when_parts_are_merged_costs_its_picture_only(
 
     assert (out / "refined.csv").read_bytes() == before
     assert "holed: no picture: its files are gone" in (out / "refined.html").read_text()
+
+
+def test_a_label_that_the_dataset_does_not_have_is_named_and_not_written(tmp_path, folder, capsys):
+    values = short_axis()
+    values[1, 20, 28] = 7  # no rule knows it
+    image = SimpleITK.GetImageFromArray(values)
+    image.SetSpacing(SPACING_MM[::-1])
+    SimpleITK.WriteImage(image, str(folder / "holed.nii.gz"))
+
+    assert main(["refine", str(folder), "-o", str(tmp_path / "out"), "--guarantee", "acdc"]) == 1
+
+    assert re.search(r"excluded: holed: .*holed\.nii\.gz holds the label 7, which", capsys.readouterr().out)
+    assert sorted(file.name for file in (tmp_path / "out").glob("*.nii.gz")) == ["good.nii.gz", "torn.nii.gz"]
 
 
 def refused(capsys, *words):
