@@ -65,8 +65,11 @@ def calibrate(
     scored = [row for row in rows if row.status == SCORED]
     units = {row.case: patient_of.get(row.case, row.case) for row in scored}
     case_bad_dice = _check(scored, units, bad_dice=bad_dice)
+    # Empty predictions have references too.
+    lacking = {name for row in rows for name, each in row.structures.items() if each.in_reference is False}
+    names = (*structure_scores, *case_scores)
     structures, held_out, left_out = _calibrate_structures(
-        scored, units, scores=(*structure_scores, *case_scores), recall=recall, level=level, bad_dice=bad_dice
+        scored, units, scores=names, lacking=lacking, recall=recall, level=level, bad_dice=bad_dice
     )
     novelty, novelties = fit_novelty(scored, units, names=list(structures), scores=novelty_scores(sources))
     sources, rules = tuple(sources), tuple(rules)
@@ -99,6 +102,7 @@ def _calibrate_structures(
     units: Mapping[str, str],
     *,
     scores: Sequence[str],
+    lacking: set[str],
     recall: float,
     level: float,
     bad_dice: float | None,
@@ -111,7 +115,14 @@ def _calibrate_structures(
             left_out[name] = reason
             continue
         structures[name], held_out[name] = _calibrate_structure(
-            name, known, scored, units, names=scores, recall=recall, level=level, bad_dice=bad_dice
+            name,
+            known,
+            units,
+            names=scores,
+            always_there=name not in lacking,
+            recall=recall,
+            level=level,
+            bad_dice=bad_dice,
         )
     if not structures:
         raise ValueError(f"No structure can be calibrated: {'; '.join(left_out.values())}.")
@@ -181,10 +192,10 @@ def _too_few(
 def _calibrate_structure(
     name: str,
     known: Sequence[PlausibilityRow],
-    scored: Sequence[PlausibilityRow],
     units: Mapping[str, str],
     *,
     names: Sequence[str],
+    always_there: bool,
     recall: float,
     level: float,
     bad_dice: float | None,
@@ -200,7 +211,7 @@ def _calibrate_structure(
         estimator,
         bad_dice,
         threshold,
-        all(row.structures[name].in_reference for row in scored),
+        always_there,
         _measure_structure(expected, dice, hausdorff_mm, threshold, bad),
     )
     pairs = zip(expected.dice.tolist(), expected.hausdorff_mm.tolist(), strict=True)

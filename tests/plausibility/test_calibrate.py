@@ -99,6 +99,11 @@ def test_a_missing_structure_that_every_reference_has_is_known_to_be_wrong():
     rows[4] = replace(rows[4], structures={**rows[4].structures, "RV": Structure(False, {}, False)})
     calibration, judged = learn(rows)
     assert not calibration.structures["RV"].always_there
+    # An empty prediction calibrates nothing, but its reference has no RV either.
+    empty = {"LV": Structure(False, {}, True, 0.0, 99.0), "RV": Structure(False, {}, False)}
+    calibration, _ = learn([*made_up(), PlausibilityRow("x", "empty", empty, dice=0.0, hausdorff_mm=99.0)])
+    assert calibration.structures["LV"].always_there
+    assert not calibration.structures["RV"].always_there
     assert judged[3].structures["RV"].expected_dice is None
 
 
