@@ -62,7 +62,7 @@ def list_predictions(folder: Path, coder: Coder) -> Mapping[str, PredictionFiles
             f"{folder} holds no label map *{coder.file_ending}: name a folder that nnUNetv2_predict wrote."
         )
     _refuse_another_dataset(folder, coder)
-    return OnDemand(labels, lambda case: _files_beside(labels[case], case))
+    return OnDemand(labels, lambda case: _files_beside(labels[case], coder.file_ending))
 
 
 def read_prediction(files: PredictionFiles, coder: Coder) -> tuple[Prediction, dict[str, Any]]:
@@ -128,9 +128,10 @@ def decided(probabilities: np.ndarray, coder: Coder) -> np.ndarray:
     return np.asarray(coder.bundle.labels.convert_probabilities_to_segmentation(probabilities)).astype(np.int32)
 
 
-def _files_beside(label: Path, case: str) -> PredictionFiles:
-    npz = label.with_name(f"{case}.npz")
-    return PredictionFiles(label, npz if npz.is_file() else None, label.with_name(f"{case}.pkl"))
+def _files_beside(label: Path, ending: str) -> PredictionFiles:
+    stem = label.name[: len(label.name) - len(ending)]  # as the file spells it, which the case's name need not
+    npz = label.with_name(f"{stem}.npz")
+    return PredictionFiles(label, npz if npz.is_file() else None, label.with_name(f"{stem}.pkl"))
 
 
 def _read_probabilities(path: Path, num_channels: int, shape: tuple[int, ...]) -> np.ndarray:
