@@ -12,6 +12,7 @@ from typing import Any
 from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.casewise.journal import Journal
 from acnn_nnunet.casewise.run import work_through
+from acnn_nnunet.files.headers import TIFF_ENDINGS, spacing_file
 from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import check_names, plain
 
@@ -146,8 +147,10 @@ def record_cases(
 
 
 def stamp_of(files: Sequence[Path]) -> Stamp:
-    """Size and time of change of files; None for one that is missing."""
-    return [None if (stat := _stat(path)) is None else [stat.st_size, stat.st_mtime_ns] for path in files]
+    """Size and time of change of files, and of what tells the voxel size of TIFFs; None for one that is missing."""
+    beside = [spacing_file(path) for path in files if path.name.lower().endswith(TIFF_ENDINGS)]
+    stats = map(_stat, [*files, *beside])
+    return [None if stat is None else [stat.st_size, stat.st_mtime_ns] for stat in stats]
 
 
 def _is_done(work: CaseWork, cases: Mapping[str, Any], entry: Entry) -> bool:

@@ -145,3 +145,15 @@ def test_a_failure_is_told_at_once(tmp_path, files):
         work = work_that_counts([])
         record_cases(work, files, journal, execution=Execution(), on_failure=lambda *words: told.append(words))
     assert told == [("b", f"{files['b']} is spoilt")]
+
+
+def test_the_spacing_file_of_a_tiff_belongs_to_its_stamp(tmp_path):
+    image, beside = tmp_path / "a_0000.tif", tmp_path / "a.json"  # nnU-Net leaves the channel out
+    image.touch()
+    without = stamp_of([image])
+    beside.write_text('{"spacing": [1, 1, 1]}')
+    before = stamp_of([image])
+    beside.write_text('{"spacing": [10, 1, 1]}')
+    assert without[1] is None
+    assert before[1] == [22, before[1][1]]
+    assert stamp_of([image])[1][0] == 23
