@@ -257,7 +257,9 @@ def _refine_case(
     case, files, target = item
     coder = refiner().coder
     prediction, properties = read_prediction(files, coder)
-    refined = guarded(guard(), refiner().refine(prediction), prediction.spacing_mm, coder)
+    grid = image_grid(prediction.values.shape, properties, files.label)
+    refined = refiner().refine(prediction)
+    refined = guarded(guard(), refined, prediction.spacing_mm, coder, left_mm=grid.left_mm)
     write_label_map(refined.values, properties, target, coder.bundle)
     voxel_ml = float(prediction.spacing_mm[0] * prediction.spacing_mm[1] * prediction.spacing_mm[2]) / 1000
     changes = find_changes(prediction.values, refined.values, labels=values_of_labels(coder), voxel_ml=voxel_ml)

@@ -172,12 +172,27 @@ def load_guard(guarantee: Guarantee | None, coder: Callable[[], Coder]) -> Repai
     return Repairer(_some(rules, where), values_of_labels(coder()), guarantee.most_changed, guarantee.most_tries)
 
 
-def guarded(guard: Repairer | None, refined: Refined, spacing_mm: tuple[float, ...], coder: Coder) -> Refined:
-    """Return a refined label map that keeps the rules, or the refined one with the reason why it does not."""
+def guarded(
+    guard: Repairer | None,
+    refined: Refined,
+    spacing_mm: tuple[float, ...],
+    coder: Coder,
+    *,
+    left_mm: tuple[float, ...] | None = None,
+) -> Refined:
+    """Return a refined label map that keeps the rules, or the refined one with the reason why it does not.
+
+    Args:
+        guard: repairs it; None promises nothing.
+        refined: the label map.
+        spacing_mm: of its voxels, in its order of axes.
+        coder: of the prior.
+        left_mm: per axis, how far a step leads to the patient's left; None where no file tells.
+    """
     if guard is None:
         return refined
     candidates = partial(decoded_label_maps, coder, refined.values, spacing_mm)
-    repair = guard.repair(refined.values, spacing_mm=spacing_mm, candidates=candidates)
+    repair = guard.repair(refined.values, spacing_mm=spacing_mm, left_mm=left_mm, candidates=candidates)
     reason = "; ".join(filter(None, [refined.reason, repair_said(repair)]))
     return replace(refined, values=repair.values, reason=reason, status=LEFT if repair.reason else refined.status)
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,12 @@ import SimpleITK
 from short_axis import SPACING_MM, short_axis
 
 from acnn_nnunet.cli import main
-from acnn_nnunet.refinement import overview
+from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule
+from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.refinement import command, overview
+from acnn_nnunet.refinement.anatomy_refiner import Refined
+from acnn_nnunet.refinement.predictions import Prediction, PredictionFiles
+from acnn_nnunet.refinement.repair.volumes import Repairer
 
 
 @pytest.fixture
@@ -91,6 +97,28 @@ def test_a_prediction_that_is_gone_when_parts_are_merged_costs_its_picture_only(
 
     assert (out / "refined.csv").read_bytes() == before
     assert "holed: no picture: its files are gone" in (out / "refined.html").read_text()
+
+
+def test_with_a_prior_too_the_file_says_where_the_patients_left_is(tmp_path, monkeypatch):
+    """B's centre is at x = 1.5, and x leads to the left: the only voxel of A at x = 0 is B's."""
+    values = np.zeros((1, 4, 8), np.uint8)
+    values[:, :, 1:3], values[:, :, 5:7], values[0, 0, 0] = 2, 1, 1
+    labels = {"background": 0, "A": 1, "B": 2}
+    prior = SimpleNamespace(spec=SimpleNamespace(labels=labels))
+    coder = SimpleNamespace(names={1: "A", 2: "B"}, bundle=None, prior=prior)
+    refiner = SimpleNamespace(coder=coder, refine=lambda prediction: Refined(prediction.values, "refined"))
+    guard = Repairer((AnatomicalRule("left_of", ("A",), ("B",)),), {"A": (1,), "B": (2,)})
+    written = []
+    monkeypatch.setattr(command, "read_prediction", lambda *_: (Prediction(values, (1.0, 1.0, 1.0)), {}))
+    monkeypatch.setattr(command, "image_grid", lambda *_: Geometry((1, 4, 8), (1.0,) * 3, left_mm=(0.0, 0.0, 1.0)))
+    monkeypatch.setattr(command, "write_label_map", lambda repaired, *_: written.append(repaired))
+    files = PredictionFiles(tmp_path / "a.nii.gz", None, tmp_path / "a.pkl")
+
+    row = command._refine_case(lambda: refiner, lambda: guard, ("a", files, tmp_path / "out.nii.gz"))["row"]
+
+    assert row["reason"].startswith("mended A left_of B")
+    assert np.argwhere(written[0] != values).tolist() == [[0, 0, 0]]
+    assert written[0][0, 0, 0] == 2
 
 
 def test_a_label_that_the_dataset_does_not_have_is_named_and_not_written(tmp_path, folder, capsys):
