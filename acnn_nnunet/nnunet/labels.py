@@ -87,7 +87,7 @@ def labels_of_words(words: Sequence[str], *, ignore: int | None = None) -> Datas
     """Return the labels that a user names: "1" for a label, "1,2" for a region, "LV=3" to give it a name.
 
     Raises:
-        ValueError: naming the word that cannot be read.
+        ValueError: naming the word that cannot be read, or whose name another label has.
     """
     foreground: list[Label] = []
     names = {}
@@ -98,6 +98,8 @@ def labels_of_words(words: Sequence[str], *, ignore: int | None = None) -> Datas
             label: Label = numbers[0] if len(numbers) == 1 else numbers
         except ValueError:
             raise ValueError(f"--labels {word}: write 1 for a label, 1,2 for a region, LV=3 to name it.") from None
+        if name and name in names.values():
+            raise ValueError(f"--labels {word}: another label is called {name} already.")
         foreground.append(label)
         names[label_key(label)] = name or label_key(label)
     return DatasetLabels(tuple(foreground), names, ignore, exhaustive=False)

@@ -107,6 +107,12 @@ def test_words_that_name_nothing_to_score(words):
         labels_of_words(words)
 
 
+def test_a_name_belongs_to_one_label():
+    # Clinical indices would take the first of them, anatomical rules the last.
+    with pytest.raises(ValueError, match="--labels LV=2: another label is called LV already"):
+        labels_of_words(["LV=1", "LV=2"])
+
+
 def test_known_values_are_those_of_labels_and_regions_and_background():
     assert known_values([]) == {0}
     assert known_values({**PLAIN, "ignore": 4}.values()) == {0, 1, 2, 3, 4}
