@@ -24,6 +24,7 @@ from acnn_nnunet.files.completeness import (
     check_tiff,
     gzip_size,
 )
+from acnn_nnunet.files.folders import image_ending
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.headers import (
     TIFF_ENDINGS,
@@ -294,8 +295,9 @@ def _write(image: SimpleITK.Image, path: Path, partial: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     folder.mkdir()
     try:
-        named = folder / path.name  # ITK chooses the format by the name
-        SimpleITK.WriteImage(image, str(named), named.name.lower().endswith(".gz"))
+        ending = image_ending(path)
+        named = folder / f"{path.name.removesuffix(ending)}{ending.lower()}"  # by which ITK chooses the format
+        SimpleITK.WriteImage(image, str(named), named.name.endswith(".gz"))
         for each in folder.iterdir():
             if each != named:
                 os.replace(each, path.with_name(each.name))

@@ -156,6 +156,16 @@ def test_a_write_clears_away_what_a_killed_one_left(path):
     np.testing.assert_array_equal(read_volume(path).values, VALUES)
 
 
+@pytest.mark.parametrize("name", ["A.NII.GZ", "A.NII"])
+def test_an_ending_in_upper_case_is_kept(path, name):
+    original = read_volume(write(image_of(VALUES), path))
+    path.unlink()
+    write_volume(path.with_name(name), original)
+    assert [each.name for each in path.parent.iterdir()] == [name]
+    assert path.with_name(name).read_bytes().startswith(b"\x1f\x8b") == name.endswith("GZ")
+    np.testing.assert_array_equal(read_volume(path.with_name(name)).values, VALUES)
+
+
 def test_a_flat_fourth_axis_is_none(path):
     nibabel.save(nibabel.Nifti1Image(VALUES.T[..., None], np.diag([2.0, 3.0, 5.0, 1.0])), path)
     volume = read_volume(path)
