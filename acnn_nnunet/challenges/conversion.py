@@ -25,6 +25,7 @@ from acnn_nnunet.files.patients import (
     CaseGroup,
     ConversionReport,
     Exclusion,
+    person_of,
     split_by_patient,
     write_conversion_report,
     write_groups,
@@ -260,9 +261,7 @@ def _finish(
         splits = split.of(cases_of)
     else:
         # Two numbers with one image are one person.
-        splits = split_by_patient(
-            [replace(row, patient=report.twins.get(row.patient, row.patient)) for row in training]
-        )
+        splits = split_by_patient([replace(row, patient=person_of(row.patient, report.twins)) for row in training])
     write_json(dataset / "splits_final.json", splits)
     write_groups(dataset / GROUPS_FILE, rows)
     write_conversion_report(dataset, report)

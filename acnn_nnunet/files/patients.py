@@ -3,7 +3,7 @@
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,13 @@ def split_by_patient(rows: Sequence[CaseGroup], *, num_folds: int = 5, seed: int
         }
         for validated in folds
     ]
+
+
+def person_of(patient: str, twins: Mapping[str, str]) -> str:
+    """Return the first of the patients who are one person: a twin's twin is the same person too."""
+    for _ in twins:  # no circle that a user wrote leads on for ever
+        patient = twins.get(patient, patient)
+    return patient
 
 
 def write_conversion_report(dataset: Path, report: ConversionReport) -> None:

@@ -117,6 +117,19 @@ def test_two_training_patients_with_one_image_share_a_fold(raw):
     assert [{"p1_ED", "p3_ED"} <= set(split["val"]) for split in splits].count(True) == 1
 
 
+def test_a_twins_twin_shares_their_fold(raw):
+    patients = {number: patient(number) for number in range(1, 7)}
+    for number, phase in ((2, "ED"), (3, "ES")):  # an image of the patient before
+        shared = {phase: patients[number - 1].images[phase]}
+        patients[number] = replace(patients[number], images={**patients[number].images, **shared})
+
+    convert_challenge(challenge_of(patients), Path("src"), 7)
+
+    splits = json.loads((raw / "Dataset007_TOY" / "splits_final.json").read_text())
+    assert len(splits) == 3  # of p1 to p3, p4, p5
+    assert [{"p1_ED", "p2_ED", "p3_ED"} <= set(split["val"]) for split in splits].count(True) == 1
+
+
 def test_a_test_patient_with_the_image_of_a_training_patient_is_left_out(raw):
     patients = {number: patient(number) for number in range(1, 4)}
     patients[3] = replace(patients[1], name="p3")

@@ -7,6 +7,7 @@ from acnn_nnunet.files.patients import (
     CaseGroup,
     ConversionReport,
     Exclusion,
+    person_of,
     read_conversion_report,
     read_groups,
     split_by_patient,
@@ -175,3 +176,9 @@ def test_fewer_patients_than_folds_leave_one_out():
 def test_fewer_than_two_patients_cannot_be_split(members):
     with pytest.raises(ValueError, match=f"two patients; there are {len(members)}"):
         split_by_patient(_rows(members))
+
+
+def test_a_twin_of_a_twin_is_the_first_of_them_and_a_circle_ends():
+    twins = {"p2": "p1", "p3": "p2"}
+    assert [person_of(patient, twins) for patient in ("p1", "p2", "p3", "p4")] == ["p1", "p1", "p1", "p4"]
+    assert person_of("a", {"a": "b", "b": "a"}) in ("a", "b")

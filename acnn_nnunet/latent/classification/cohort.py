@@ -7,7 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from acnn_nnunet.files.patients import CONVERSION_FILE, PHASES, CaseGroup, Exclusion, read_conversion_report
+from acnn_nnunet.files.patients import (
+    CONVERSION_FILE,
+    PHASES,
+    CaseGroup,
+    Exclusion,
+    person_of,
+    read_conversion_report,
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ def select_cohort(
         elif reason := _reason_against(own, cases):
             excluded.append(Exclusion(patient, reason))
         else:
-            person = (twins or {}).get(patient, patient)
+            person = person_of(patient, twins or {})
             members.append(Member(patient, person, group, {row.phase.upper(): row.case for row in own}))
     members.sort(key=lambda member: member.name)
     return _enough(Cohort(tuple(members), classes, tuple(excluded), len(others)))
