@@ -45,9 +45,10 @@ FEWEST_SEEDS = 3  # with which a target is judged
 INTRODUCTION = """# Thick slices at convergence
 
 Made by `python -m scripts.studies.thick_slices report --protocol converged`. Hippocampi, fold 0, slices that moved,
-half of nnU-Net's width, U-Nets widened to as many parameters, batches of two. All trainings of a seed have equally many
-steps. "Flat": over the last fifth, a straight line through validation Dice (R² of images) rises by at most 0.005.
-A training that failed to learn a label was repeated with a batch twice as large."""
+half of nnU-Net's width, U-Nets with one convolution more (2D: wider) for as many parameters, batches of two. All
+trainings of a seed have equally many steps. "Flat": over the last fifth, a straight line through validation Dice
+(R² of images) rises by at most 0.005. A training that failed to learn a label was repeated with a batch twice as
+large."""
 
 
 def write_converged_report(results: Path, page: Path) -> None:

@@ -74,7 +74,7 @@ def results_in(folder: Path) -> StudyResults:
 class Workplace(HostFolders):
     """nnU-Net's three folders of the study, its test images and its runs."""
 
-    widths: ClassVar[dict[int, float]] = {}  # of a dataset's networks, as a share of nnU-Net's; 0.5 of all others
+    architectures: ClassVar[dict[int, dict]] = {}  # what a dataset's networks have besides half of nnU-Net's width
 
     def __init__(self, folder: Path, results: Path, *, prior_epochs: int | None = None, device: str = "cpu"):
         super().__init__(folder)
@@ -144,9 +144,8 @@ class Workplace(HostFolders):
         path = self.preprocessed(dataset_id) / "nnUNetPlans.json"
         plans = json.loads(path.read_text())
         architecture = json.loads(json.dumps(plans["configurations"][base]["architecture"]))
-        widths = architecture["arch_kwargs"]["features_per_stage"]
-        share = self.widths.get(dataset_id, 0.5)
-        architecture["arch_kwargs"]["features_per_stage"] = [round(width * share) for width in widths]
+        halved = [width // 2 for width in architecture["arch_kwargs"]["features_per_stage"]]
+        architecture["arch_kwargs"] |= {"features_per_stage": halved, **self.architectures.get(dataset_id, {})}
         name = SLICES if base == "2d" else HR
         entry = {"inherits_from": base, "architecture": architecture, "batch_size": BATCH_SIZES[name]}
         plans["configurations"][name] = entry
