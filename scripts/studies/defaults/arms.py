@@ -120,8 +120,14 @@ ARMS: dict[str, dict[str, Any]] = {
     # The paper's prior, of all label maps that the held-out cases leave.
     "paper160_unmirrored": {"preset": "paper", **_UNMIRRORED, "prior_of": "paper160_long"},
 }
+# A loss that weighs labels alike lets the rare ones spread. The log of each label's share of the voxels, added to the
+# logits, takes that back (Menon et al., ICLR 2021: logit adjustment). Does this do what a prior does? No network is
+# trained for these arms: they predict with another's, `network_of`.
+ADJUSTED = {f"{arm}_adjusted": arm for arm in ("none_pc_unmirrored", "hybrid_pc_outside_unmirrored")}
+ARMS |= {arm: {**ARMS[network], "network_of": network} for arm, network in ADJUSTED.items()}
 # Which arm each is compared with: the one that it differs from in one thing.
 BASELINES = {
+    **ADJUSTED,
     "none_unmirrored": "none",
     "none_unmirrored_hidden": "none_unmirrored",
     "none_unmirrored_hidden_quarter": "none_unmirrored",

@@ -1,4 +1,4 @@
-"""How many trainings run on a device at once."""
+"""A device's name, and how many trainings run on it at once."""
 
 import sys
 
@@ -31,3 +31,10 @@ def fitting_jobs(jobs: int, device: str) -> int:
     if fitting < jobs:
         print(f"{free:.1f} GiB of the GPU are free, for {fitting} trainings at a time, not {jobs}.", flush=True)
     return fitting
+
+
+def device_name(device: str) -> str:
+    """Return "cpu", or the name of the GPU."""
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else device

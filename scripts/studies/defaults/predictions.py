@@ -4,6 +4,7 @@ Tiles, export and scores are the host's and `acnn-nnunet evaluate`'s own, on the
 network mirrors when it predicts.
 """
 
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,9 @@ SCORES = ("dice", "hausdorff_mm", "hd95_mm")
 LARGEST = "_largest"
 
 
-def predict_and_score(model: Path, fold: int, test: Path, labels: Path, *, device: str) -> pd.DataFrame:
+def predict_and_score(
+    model: Path, fold: int, test: Path, labels: Path, *, device: str, adjusted_to: Sequence[str] = ()
+) -> pd.DataFrame:
     """Return a row per test image and label: part, kind, case, label, scores as text.
 
     Args:
@@ -30,6 +33,7 @@ def predict_and_score(model: Path, fold: int, test: Path, labels: Path, *, devic
         test: folder of test images.
         labels: folder of the cases' label maps.
         device: "cpu" or "cuda".
+        adjusted_to: cases of `labels`; the log of each label's share of their voxels is added to its logits.
     """
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -40,7 +44,7 @@ def predict_and_score(model: Path, fold: int, test: Path, labels: Path, *, devic
         use_mirroring=False, perform_everything_on_device=device != "cpu", device=torch.device(device), allow_tqdm=False
     )
     predictor.initialize_from_trained_model_folder(str(model), (fold,), "checkpoint_final.pth")
-    scored = _Scorer(predictor, labels)
+    scored = _Scorer(predictor, labels, adjusted_to)
     cases = groupby(read_test_images(test), key=lambda image: (image.part, image.case))
     return pd.DataFrame([row for _, images in cases for row in scored.rows(list(images))])
 
@@ -48,12 +52,22 @@ def predict_and_score(model: Path, fold: int, test: Path, labels: Path, *, devic
 class _Scorer:
     """Predicts with one model and scores against the label maps of a folder."""
 
-    def __init__(self, predictor: Any, labels: Path):
+    def __init__(self, predictor: Any, labels: Path, adjusted_to: Sequence[str]):
+        import torch
+
         from acnn_nnunet.nnunet.label_files import LabelFileReader
 
         self.predictor, self.labels = predictor, labels
         self.reader = LabelFileReader(predictor.plans_manager.image_reader_writer_class.__name__)
         self.label_manager = predictor.plans_manager.get_label_manager(predictor.dataset_json)
+        self.shift = torch.tensor(self.log_shares(adjusted_to)).view(-1, 1, 1, 1) if adjusted_to else 0.0
+
+    def log_shares(self, cases: Sequence[str]) -> list[float]:
+        """Return the log of each label's share of the voxels of these cases, background first."""
+        num_labels = len(self.label_manager.all_labels)
+        maps = (self.reader.read(self.labels / f"{case}.nii.gz").values for case in cases)
+        counts = np.sum([np.bincount(values.ravel(), minlength=num_labels) for values in maps], axis=0)
+        return np.log(counts / counts.sum()).tolist()
 
     def rows(self, images: list[TestImage]) -> list[dict[str, str]]:
         """Return a row per kind and label of one case."""
@@ -67,7 +81,7 @@ class _Scorer:
         logits = predict_logits(self.predictor, [torch.from_numpy(image.data) for image in images])
         rows = []
         for image, of_image in zip(images, logits, strict=True):
-            prediction = LabelMap(self.export(of_image, image), reference.geometry)
+            prediction = LabelMap(self.export(of_image + self.shift, image), reference.geometry)
             for own, cleaned in score_case(
                 reference, prediction, tuple(self.label_manager.foreground_labels), ignore=None, tolerance_mm=1.0
             ):

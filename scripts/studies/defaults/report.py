@@ -2,7 +2,15 @@
 
 import pandas as pd
 
-from scripts.studies.defaults.arms import BASELINES, CLEAN, CONFIRMING, DECIDING, STUDIES, STUDY_KINDS, TORCHIO_KINDS
+from scripts.studies.defaults.arms import (
+    BASELINES,
+    CLEAN,
+    CONFIRMING,
+    DECIDING,
+    STUDIES,
+    STUDY_KINDS,
+    TORCHIO_KINDS,
+)
 from scripts.studies.defaults.differences import Difference, compare, image_means
 from scripts.studies.defaults.images import CONFIRMATION, SELECTION
 from scripts.studies.defaults.payoff import payoff_section
@@ -66,6 +74,10 @@ def dataset_sections(images: pd.DataFrame, name: str) -> list[str]:
     steps = {(arm, BASELINES[arm]): words for arm, words in STEPS.items()} | total
     paper = {(arm, BASELINES[arm]): words for arm, words in PRIORS_OF_PAPER.items()}
     paper[BEST_OF_PAPER, PER_CLASS] = f"both together: `{BEST_OF_PAPER}`"
+    paper |= {
+        (f"{arm}_adjusted", arm): f"logits of `{arm}` adjusted, no training" for arm in (PER_CLASS, BEST_OF_PAPER)
+    }
+    paper[f"{BEST_OF_PAPER}_adjusted", f"{PER_CLASS}_adjusted"] = "both together, logits of both arms adjusted"
     return [
         f"## {title}\n",
         f"{len(confirmed['patient'].unique())} patients that nothing was chosen on.\n",

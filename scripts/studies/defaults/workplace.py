@@ -24,6 +24,7 @@ from scripts.studies.defaults.arms import (
     Prior,
     lines,
 )
+from scripts.studies.defaults.devices import device_name
 from scripts.studies.defaults.images import SELECTION, all_test_cases, write_test_images
 from scripts.studies.defaults.predictions import predict_and_score
 from scripts.studies.host_folders import ROOT, HostFolders
@@ -172,11 +173,12 @@ class Workplace(HostFolders):
 
     def run_arm(self, arm: str, seed: int) -> None:
         """Train, predict, score, and add the run to the results."""
-        prior, configuration = self.arms[arm].get("prior_of"), self.configuration_of(arm, seed)
+        network = self.network_of(arm)
+        prior, configuration = self.arms[arm].get("prior_of"), self.configuration_of(network, seed)
         if prior:
             self.train_prior(prior)
-        with self.log(configuration):
-            self.configure_arm(arm, seed)
+        with self.locked(configuration), self.log(configuration):
+            self.configure_arm(network, seed)
             self.train(configuration, self.fold_of(arm), "ACNNTrainer")
             self.score_arm(arm, seed)
 
@@ -195,7 +197,9 @@ class Workplace(HostFolders):
             return
         folder, prior, started = self.folder_of(arm, seed), self.arms[arm].get("prior_of"), time.process_time()
         labels = self.raw / "labelsTr"
-        scores = predict_and_score(folder.parent, self.fold_of(arm), self.test, labels, device=self.device)
+        adjusted_to = self.training_cases(arm) if "network_of" in self.arms[arm] else []
+        model, fold = folder.parent, self.fold_of(arm)
+        scores = predict_and_score(model, fold, self.test, labels, device=self.device, adjusted_to=adjusted_to)
         run = {"dataset": self.name, "arm": arm, "seed": seed, "settings": self.settings_of(arm, seed), "prior": prior}
         run |= {"training_s": training_seconds(folder), "testing_cpu_s": round(time.process_time() - started, 1)}
         run |= {"device": device_name(self.device), "versions": versions()}
@@ -217,6 +221,7 @@ class Workplace(HostFolders):
         settings |= {"num_val_iterations_per_epoch": 2, "save_every": 5, **self.arms[arm]}
         settings["num_epochs"] *= settings.pop("steps", 1)
         settings.pop("num_train", None)
+        settings.pop("network_of", None)
         prior = settings.pop("prior_of", None)
         of_prior = self.prior(prior).settings if prior else {}
         return settings | {key: of_prior[key] for key in ("grid", "architecture", "code_size") if key in of_prior}
@@ -263,12 +268,20 @@ class Workplace(HostFolders):
 
     def has_cases(self, arm: str) -> bool:
         """Return whether the raw folder holds all training cases of an arm; a pack holds those of some sizes."""
-        splits = json.loads((self.preprocessed / "splits_final.json").read_text())
-        return all((self.raw / "labelsTr" / f"{case}.nii.gz").exists() for case in splits[self.fold_of(arm)]["train"])
+        return all((self.raw / "labelsTr" / f"{case}.nii.gz").exists() for case in self.training_cases(arm))
+
+    def training_cases(self, arm: str) -> list[str]:
+        """Return the cases that an arm's network trains on."""
+        return json.loads((self.preprocessed / "splits_final.json").read_text())[self.fold_of(arm)]["train"]
+
+    def network_of(self, arm: str) -> str:
+        """Return the arm whose network an arm predicts with, its own in most."""
+        return self.arms[arm].get("network_of", arm)
 
     def folder_of(self, arm: str, seed: int) -> Path:
         """Return where a run's training lies."""
-        return self.trainer_folder(self.raw.name, "ACNNTrainer", self.configuration_of(arm, seed), self.fold_of(arm))
+        configuration = self.configuration_of(self.network_of(arm), seed)
+        return self.trainer_folder(self.raw.name, "ACNNTrainer", configuration, self.fold_of(arm))
 
     def prior_file(self, prior: str) -> Path:
         """Return where a prior lies."""
@@ -321,13 +334,6 @@ class Workplace(HostFolders):
     def plans_file(self) -> Path:
         """The dataset's plans."""
         return self.preprocessed / "nnUNetPlans.json"
-
-
-def device_name(device: str) -> str:
-    """Return "cpu", or the name of the GPU."""
-    import torch
-
-    return torch.cuda.get_device_name() if device == "cuda" else device
 
 
 def training_seconds(folder: Path) -> float:

@@ -85,6 +85,30 @@ def test_scores_are_those_of_the_hosts_predictions(place):
     assert not scores.isin(["None", "nan", ""]).any(axis=None)
 
 
+@pytest.mark.filterwarnings("ignore:.*:FutureWarning", "ignore:.*:DeprecationWarning")
+def test_adjusted_logits_are_those_of_a_network_whose_last_bias_is_higher_by_the_log_shares(place):
+    for case in all_test_cases(place):
+        write_test_images(place, *case)
+    labels, checkpoint = place.raw / "labelsTr", place.model / "fold_0" / "checkpoint_final.pth"
+    content = torch.load(checkpoint, weights_only=False)
+    bias = next(name for name in content["network_weights"] if name.endswith("seg_layers.0.bias"))
+    # What the shift of log .09 - log .91 takes from the ball is there before, so that both labels stay.
+    content["network_weights"][bias] = torch.tensor([0.0, 2.3])
+    torch.save(content, checkpoint)
+
+    adjusted = predict_and_score(place.model, 0, place.test, labels, device="cpu", adjusted_to=["a"])
+
+    # A ball of radius 4 mm in a box of 18 x 14 x 12 mm: about 4/3 pi 64 / 3024 = 0.09 of it.
+    share = np.mean(SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(labels / "a.nii.gz"))))
+    assert share == pytest.approx(0.09, abs=0.01)
+    content["network_weights"][bias] += torch.tensor([np.log(1 - share), np.log(share)]).float()
+    torch.save(content, checkpoint)
+    raised = predict_and_score(place.model, 0, place.test, labels, device="cpu")
+    assert (raised["dice"].astype(float) > 0).any()
+    # The host sums logits in half precision, which can turn a voxel or two.
+    assert adjusted["dice"].astype(float).to_numpy() == pytest.approx(raised["dice"].astype(float).to_numpy(), abs=0.02)
+
+
 def hausdorff_mm(first: np.ndarray, second: np.ndarray) -> float:
     """Return the symmetric Hausdorff distance of two masks' voxel centres; surfaces lie within half a voxel of them."""
     points = [np.argwhere(mask) * SPACING_MM for mask in (first, second)]

@@ -23,6 +23,11 @@ def test_a_run_has_a_name_and_settings_of_its_own(place):
         assert Settings.from_block(place.settings_of(arm, 3)).seed == 3
 
 
+def test_an_arm_with_adjusted_logits_predicts_with_the_network_of_another(place):
+    assert place.folder_of("none_pc_unmirrored_adjusted", 2) == place.folder_of("none_pc_unmirrored", 2)
+    assert place.settings_of("none_pc_unmirrored_adjusted", 2) == place.settings_of("none_pc_unmirrored", 2)
+
+
 def test_a_line_of_steps_trains_longer_and_one_of_cases_in_its_own_fold_with_its_own_prior(place):
     assert place.settings_of("none_unmirrored_x16", 0)["num_epochs"] == 16 * 30
     assert place.fold_of("none_unmirrored_x16") == FEW_FOLD
