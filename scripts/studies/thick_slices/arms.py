@@ -1,6 +1,6 @@
 """The arms of the thick-slice study: what is trained on what, and how its predictions come about."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scripts.studies.thick_slices.images import MIXED_FACTORS, MIXED_GAP_MM, MIXED_TESTS, MOTION_MM, ROTATION_DEG
 
@@ -89,7 +89,7 @@ class Arm:
             (nnU-Net on the stack, labels interpolated), "on_stacks" (nnU-Net on the stack, scored there), "sampled"
             (another arm's labels at the middles of the stack's slices, scored there), "reconstructed" (nnU-Net on the
             super-resolved image), "refined" (an autoencoder on another arm's labels), "interpolation" (no network),
-            "decoded" (the prior's g(p(x))).
+            "decoded" (the prior's g(p(x))), "adjusted" (as its source, its logits adjusted).
         source: the arm whose predictions go in.
         method: of interpolation.
         image: whether it puts out images.
@@ -140,6 +140,8 @@ ARMS_OF_EQUAL_TIME = {
     "ae_seg_m_b2": Arm("AE-Seg-M on 3D-Seg in batches of two", "ae_m", "refined", source="sub_pixel_b2"),
     "pairs_b2": Arm("3D-Seg, batches of two, registered pairs alone", "pairs_b2", "stack"),
 }
+# Of these, trained by the per-class cross-entropy, the logits are adjusted as well: no training.
+ADJUSTED = ("unet_interpolated", "sub_pixel_motion_b2", "acnn_sub_pixel_motion_b2")
 ARMS = {
     **ARMS_OF_EQUAL_TIME,
     "sr_cnn_b2": Arm("SR-CNN, batches of two", "sr_cnn_b2", "stack", image=True),
@@ -154,6 +156,15 @@ ARMS = {
     "mixed_sampled": Arm(
         "one network, at the slices", "mixed_b2", "sampled", source="mixed_b2", tests=tuple(MIXED_TESTS)
     ),
+    **{
+        f"{arm}_adjusted": replace(
+            ARMS_OF_EQUAL_TIME[arm],
+            title=f"{ARMS_OF_EQUAL_TIME[arm].title}; logits adjusted",
+            kind="adjusted",
+            source=arm,
+        )
+        for arm in ADJUSTED
+    },
 }
 SEEDLESS = tuple(name for name, arm in ARMS.items() if arm.kind in ("interpolation", "decoded"))
 

@@ -14,6 +14,7 @@ from typing import ClassVar
 from acnn_nnunet.files.safe_writes import write_json
 from scripts.studies.host_folders import ROOT
 from scripts.studies.thick_slices.arms import (
+    ADJUSTED,
     COMMON_SETTINGS,
     INTERPOLATED_ID,
     MIXED_ID,
@@ -44,7 +45,8 @@ ARMS_OF_TABLE_1 = (
 IMAGE_ARMS = ("image_bspline", "sr_cnn_b2", "sr_b2", "acnn_sr_b2")
 MIXED_ARMS = ("mixed_b2", "factor_4_b2", "factor_5_b2", "factor_6_b2", "stock_mixed", "mixed_sampled")
 ARMS_OF_PAIRS = ("sub_pixel_b2", "pairs_b2")
-CONVERGED_ARMS = tuple(dict.fromkeys((*ARMS_OF_TABLE_1, *IMAGE_ARMS, *MIXED_ARMS, *ARMS_OF_PAIRS)))
+ADJUSTED_ARMS = tuple(f"{arm}_adjusted" for arm in ADJUSTED)
+CONVERGED_ARMS = tuple(dict.fromkeys((*ARMS_OF_TABLE_1, *IMAGE_ARMS, *MIXED_ARMS, *ARMS_OF_PAIRS, *ADJUSTED_ARMS)))
 LENGTHS = (100, 200, 400, 800)  # epochs; a training goes on from one to the next
 ITERATIONS, ITERATIONS_PER_VALIDATION = 50, 5
 # What gives U-Nets as many parameters (± 0.5 %) as the network for stacks of half nnU-Net's width, 1.84 million.
@@ -95,6 +97,8 @@ class ConvergedWorkplace(Workplace):
         With one job seed follows seed; with more all seeds are trained at once.
         """
         ends = time.monotonic() + 60 * minutes
+        if self.loss != "ce_per_class":  # the other loss needs no adjustment
+            arms = [arm for arm in arms if arm not in ADJUSTED_ARMS]
         with ThreadPoolExecutor(jobs) as pool, ThreadPoolExecutor(min(jobs, len(seeds))) as each:
             seeded = [arm for arm in arms if arm not in SEEDLESS]
             own = {seed: arms if seed == seeds[0] else seeded for seed in seeds}

@@ -9,7 +9,7 @@ import pandas as pd
 
 from acnn_nnunet.evaluation.masks.table import CASES_FILE
 from acnn_nnunet.files.safe_writes import write_text
-from scripts.studies.thick_slices.arms import ARMS, MIXED_FACTORS, MIXED_TESTS
+from scripts.studies.thick_slices.arms import ADJUSTED, ARMS, MIXED_FACTORS, MIXED_TESTS
 from scripts.studies.thick_slices.converged import LOSSES
 from scripts.studies.thick_slices.report import (
     Runs,
@@ -38,6 +38,9 @@ PAIRS = (
     ("ae_seg_b2", "sub_pixel_b2", None),
     ("ae_seg_m_b2", "sub_pixel_b2", None),
     (ACNN, "ae_seg_m_b2", None),
+    *((f"{arm}_adjusted", arm, None) for arm in ADJUSTED),
+    (f"{ACNN}_adjusted", f"{MAUG}_adjusted", None),
+    (f"{ACNN}_adjusted", f"{UNET}_adjusted", None),
 )
 OF_REAL_PAIRS = (("pairs_b2", "sub_pixel_b2", None),)
 LEAST_HAUSDORFF_GAIN, MOST_MIXED_LOSS = 0.07, 0.005
@@ -48,7 +51,11 @@ Made by `python -m scripts.studies.thick_slices report --protocol converged`. Hi
 half of nnU-Net's width, U-Nets with one convolution more (2D: wider) for as many parameters, batches of two. All
 trainings of a seed have equally many steps. "Flat": over the last fifth, a straight line through validation Dice
 (R² of images) rises by at most 0.005. A training that failed to learn a label was repeated with a batch twice as
-large."""
+large.
+
+"Logits adjusted": the log of each label's share of the training voxels is added to the logits of the same network.
+That takes back that the per-class loss lets rare labels spread (Menon et al., ICLR 2021). A gain that vanishes there
+is none of the shape's."""
 
 
 def write_converged_report(results: Path, page: Path) -> None:

@@ -1,8 +1,10 @@
 """How each arm of the thick-slice study comes to HR label maps or images of the test's stacks."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.studies.thick_slices.adjustment import log_shares, write_adjusted_model
 from scripts.studies.thick_slices.arms import ARMS, FOLD, HR_ID, PRIOR, TRAININGS, Arm, Training
 from scripts.studies.thick_slices.images import TESTS, sample_folder
 
@@ -31,6 +33,9 @@ def predict(place: "Workplace", arm: Arm, seed: int, test: str, output: Path) ->
         return output
     assert arm.training is not None
     training, configuration = TRAININGS[arm.training], place.configuration_of(arm.training, seed)
+    if arm.kind == "adjusted":
+        assert arm.source is not None
+        configuration, arm = _adjusted(place, training, configuration), ARMS[arm.source]
     model = f"-d {training.dataset_id} -c {configuration} -f {FOLD} -tr {training.trainer} -device {place.device}"
     if arm.kind == "stack":
         place.command(f"acnn-nnunet predict-hr {model} -i {stacks} -o {output} --disable_tta")
@@ -54,6 +59,15 @@ def predict(place: "Workplace", arm: Arm, seed: int, test: str, output: Path) ->
         else:
             place.command(f"acnn-nnunet refine {model} -i {source} -o {output}")
     return output
+
+
+def _adjusted(place: "Workplace", training: Training, configuration: str) -> str:
+    """Adjust a trained model's logits to the labels of the training cases, and return its configuration."""
+    splits = json.loads((place.preprocessed(HR_ID) / "splits_final.json").read_text())
+    labels = [place.raw(HR_ID) / "labelsTr" / f"{case}.nii.gz" for case in splits[FOLD]["train"]]
+    num_labels = len(json.loads((place.raw(HR_ID) / "dataset.json").read_text())["labels"])
+    model = place.host_folder(training.dataset_id, training.trainer, configuration).parent
+    return write_adjusted_model(model, FOLD, log_shares(labels, num_labels))
 
 
 def _predict_as_host(place: "Workplace", training: Training, configuration: str, images: Path, output: Path) -> None:

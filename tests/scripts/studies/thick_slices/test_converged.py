@@ -61,6 +61,14 @@ def test_all_seeds_of_a_run_and_no_run_twice(place, monkeypatch):
     assert sorted(done) == [("image_bspline", 0), ("sub_pixel_b2", 0), ("sub_pixel_b2", 1)]
 
 
+def test_logits_are_adjusted_under_the_loss_that_weighs_labels_alike_alone(place, monkeypatch):
+    done = []
+    monkeypatch.setattr(place, "run_arm", lambda arm, seed: done.append(arm))
+    for place.loss in ("dice_ce", "ce_per_class"):
+        place.run(["sub_pixel_motion_b2", "sub_pixel_motion_b2_adjusted"], [0], minutes=1, jobs=1)
+    assert sorted(done) == [*["sub_pixel_motion_b2"] * 2, "sub_pixel_motion_b2_adjusted"]
+
+
 def test_the_raw_folder_has_room_for_pairs(place, tmp_path):
     source = tmp_path / "elsewhere" / "Dataset004_Hippocampus"
     (source / "imagesTr").mkdir(parents=True)
