@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.studies.defaults.images import TestImage, read_test_images
+from scripts.studies.label_shares import log_shares
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,14 +61,9 @@ class _Scorer:
         self.predictor, self.labels = predictor, labels
         self.reader = LabelFileReader(predictor.plans_manager.image_reader_writer_class.__name__)
         self.label_manager = predictor.plans_manager.get_label_manager(predictor.dataset_json)
-        self.shift = torch.tensor(self.log_shares(adjusted_to)).view(-1, 1, 1, 1) if adjusted_to else 0.0
-
-    def log_shares(self, cases: Sequence[str]) -> list[float]:
-        """Return the log of each label's share of the voxels of these cases, background first."""
-        num_labels = len(self.label_manager.all_labels)
-        maps = (self.reader.read(self.labels / f"{case}.nii.gz").values for case in cases)
-        counts = np.sum([np.bincount(values.ravel(), minlength=num_labels) for values in maps], axis=0)
-        return np.log(counts / counts.sum()).tolist()
+        adjusted = [labels / f"{case}.nii.gz" for case in adjusted_to]
+        shift = log_shares(adjusted, len(self.label_manager.all_labels)) if adjusted else [0.0]
+        self.shift = torch.tensor(shift).view(-1, 1, 1, 1)
 
     def rows(self, images: list[TestImage]) -> list[dict[str, str]]:
         """Return a row per kind and label of one case."""

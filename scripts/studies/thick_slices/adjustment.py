@@ -10,18 +10,16 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 _LAST_BIAS = re.compile(r"^(head|decoder\.seg_layers\.(\d+))\.bias$")
 
 
-def write_adjusted_model(model: Path, fold: int, log_shares: Sequence[float]) -> str:
+def write_adjusted_model(model: Path, fold: int, shift: Sequence[float]) -> str:
     """Copy a trained model, its last bias changed, unless that was done, and return the copy's configuration.
 
     Args:
         model: folder <trainer>__<plans>__<configuration> of nnUNet_results.
         fold: whose checkpoint_final.pth is changed.
-        log_shares: added to the logits, one a label, background first.
+        shift: of the logits, one number a label, background first.
     """
     import torch
 
@@ -35,7 +33,7 @@ def write_adjusted_model(model: Path, fold: int, log_shares: Sequence[float]) ->
         checkpoint = made / f"fold_{fold}" / "checkpoint_final.pth"
         content = torch.load(checkpoint, map_location="cpu", weights_only=False)
         bias = content["network_weights"][last_bias(content["network_weights"])]
-        bias += torch.tensor(log_shares, dtype=bias.dtype)
+        bias += torch.tensor(shift, dtype=bias.dtype)
         torch.save(content, checkpoint)
         plans = json.loads((made / "plans.json").read_text())
         plans["configurations"][configuration] = {"inherits_from": model.name.rsplit("__", 1)[1]}
@@ -48,12 +46,3 @@ def last_bias(names: Iterable[str]) -> str:
     """Return which of a network's parameters is the bias of its full-resolution output."""
     matches = [match for name in names if (match := _LAST_BIAS.match(name))]
     return max(matches, key=lambda match: int(match[2] or 0))[0]
-
-
-def log_shares(labels: Sequence[Path], num_labels: int) -> list[float]:
-    """Return the log of each label's share of the voxels of label maps, background first."""
-    import SimpleITK
-
-    maps = (SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))) for path in labels)
-    counts = np.sum([np.bincount(values.ravel(), minlength=num_labels) for values in maps], axis=0)
-    return np.log(counts / counts.sum()).tolist()

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.studies.thick_slices.adjustment import log_shares, write_adjusted_model
+from scripts.studies.label_shares import log_shares
+from scripts.studies.thick_slices.adjustment import write_adjusted_model
 from scripts.studies.thick_slices.arms import ARMS, FOLD, HR_ID, PRIOR, TRAININGS, Arm, Training
 from scripts.studies.thick_slices.images import TESTS, sample_folder
 

@@ -2,24 +2,9 @@
 
 import json
 
-import numpy as np
-import pytest
-import SimpleITK
 import torch
 
-from scripts.studies.thick_slices.adjustment import last_bias, log_shares, write_adjusted_model
-
-
-def test_shares_count_the_voxels_of_all_label_maps(tmp_path):
-    # 6 + 18 voxels: of label 1 there are 3 + 3, of label 2 there is 0 + 6, the other 12 are background.
-    first = np.zeros((1, 2, 3), np.uint8)
-    first[0, 0] = 1
-    second = np.zeros((2, 3, 3), np.uint8)
-    second[0, 0], second[1, :2] = 1, 2
-    for name, values in (("a", first), ("b", second)):
-        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(values), str(tmp_path / f"{name}.nii.gz"))
-    found = log_shares(sorted(tmp_path.iterdir()), 3)
-    assert found == pytest.approx(np.log([12 / 24, 6 / 24, 6 / 24]))
+from scripts.studies.thick_slices.adjustment import last_bias, write_adjusted_model
 
 
 def test_the_last_bias_is_the_full_resolutions():
