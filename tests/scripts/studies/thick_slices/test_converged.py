@@ -117,7 +117,7 @@ def test_a_failed_label_gets_the_remedy_and_the_run_says_so(place):
     plans = json.loads((place.preprocessed(arms.HR_ID) / "nnUNetPlans.json").read_text())
     doubled = plans["configurations"][f"{arms.THICK_IN_TWOS}_doubled"]
     assert doubled == {"inherits_from": arms.THICK_IN_TWOS, "batch_size": 4}
-    assert "| sub_pixel_b2 | 7 | 500 | yes | 1, 2 | none |" in convergence_table([known])
+    assert "| sub_pixel_b2 | 0 | 7 | 500 | yes | 1, 2 | none |" in convergence_table({("sub_pixel_b2", 0): known})
 
 
 def test_when_time_is_over_it_stops_and_goes_on_later(place):

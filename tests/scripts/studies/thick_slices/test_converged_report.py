@@ -67,7 +67,7 @@ def test_acnn_against_the_others(page):
     # Higher than the U-Net with one seed, lower with the other.
     assert "Dice +0.020, -0.010; Hausdorff -1.40, -1.40 mm: missed" in text
     assert row(text, "one network").endswith("| not measured |")
-    assert "| x | 7 | 20 | yes | 2 | none |" in text
+    assert "| x | 0 | 7 | 20 | yes | 2 | none |" in text
     assert "### Images" not in text
 
 
