@@ -175,15 +175,27 @@ def choose_segmentation_loss(host_loss: nn.Module, choice: str, labels: LabelSpa
         labels: what the channels mean.
     """
     wrapped = hasattr(host_loss, "weight_factors")  # by deep supervision
-    if choice == "ce":
-        compound: Any = host_loss.loss if wrapped else host_loss
-        compound.weight_dice = 0
-    elif choice == "ce_per_class":
-        per_class = CrossEntropyPerClass(labels)
-        if not wrapped:
-            return per_class
-        host_loss.loss = per_class
+    if choice == "dice_ce":
+        return host_loss
+    compound: Any = host_loss.loss if wrapped else host_loss
+    chosen = _CrossEntropyAlone(compound) if choice == "ce" else CrossEntropyPerClass(labels)
+    if not wrapped:
+        return chosen
+    host_loss.loss = chosen
     return host_loss
+
+
+class _CrossEntropyAlone(nn.Module):
+    """nnU-Net's compound loss without Dice; 0 where no voxel is annotated, for which the host returns no tensor."""
+
+    def __init__(self, compound: Any):
+        super().__init__()
+        compound.weight_dice = 0
+        self.compound = compound
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        loss = self.compound(logits, target)
+        return loss if isinstance(loss, Tensor) else 0 * logits.sum()
 
 
 class _LossWithGradients(torch.autograd.Function):

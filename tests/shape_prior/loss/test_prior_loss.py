@@ -271,6 +271,18 @@ def test_cross_entropy_alone_is_the_mean_over_all_voxels(batch):
     assert loss(*batch).item() == pytest.approx(cross_entropy(*batch).item())
 
 
+@pytest.mark.parametrize("choice", ["ce", "ce_per_class"])
+def test_a_batch_without_an_annotated_voxel_teaches_nothing(choice):
+    ignoring = LabelSpace(3, ignore_label=3)
+    compound = DC_and_CE_loss({"batch_dice": False, "smooth": 1e-5, "do_bg": False}, {}, ignore_label=3)
+    loss = prior_loss(segmentation=choose_segmentation_loss(compound, choice, ignoring), labels=ignoring)
+    logits = torch.randn(2, 3, *SIZE, requires_grad=True)
+    value = loss(logits, torch.full((2, 1, *SIZE), 3))
+    value.backward()
+    assert value.item() == 0
+    assert logits.grad.abs().max() == 0
+
+
 def test_per_class_cross_entropy_keeps_the_weights_of_deep_supervision():
     # log 3 for each of the two classes present: 2 log 3 at full resolution, half of log 3 below, 0 at the lowest.
     logits = [torch.zeros(1, 3, n) for n in (4, 2, 1)]
