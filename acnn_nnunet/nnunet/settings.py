@@ -173,7 +173,7 @@ class Settings:
         "trainer",
         "largest rotation of augmentation",
         high=180.0,
-        unset="nnU-Net's 30, and 180 in the plane of thick slices",
+        unset="nnU-Net's 30, in 2D and in the plane of thick slices 180, in long 2D patches 15",
     )
     train_predictor: bool = setting(
         True,
