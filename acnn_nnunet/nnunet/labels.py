@@ -90,7 +90,7 @@ def labels_of_words(words: Sequence[str], *, ignore: int | None = None) -> Datas
         ValueError: naming the word that cannot be read, or whose name another label has.
     """
     foreground: list[Label] = []
-    names = {}
+    names: dict[str, str] = {}
     for word in words:
         name, _, value = word.rpartition("=")
         try:
