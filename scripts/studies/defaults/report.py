@@ -3,6 +3,7 @@
 import pandas as pd
 
 from scripts.studies.defaults.arms import (
+    ADJUSTED,
     BASELINES,
     CLEAN,
     CONFIRMING,
@@ -74,9 +75,7 @@ def dataset_sections(images: pd.DataFrame, name: str) -> list[str]:
     steps = {(arm, BASELINES[arm]): words for arm, words in STEPS.items()} | total
     paper = {(arm, BASELINES[arm]): words for arm, words in PRIORS_OF_PAPER.items()}
     paper[BEST_OF_PAPER, PER_CLASS] = f"both together: `{BEST_OF_PAPER}`"
-    paper |= {
-        (f"{arm}_adjusted", arm): f"logits of `{arm}` adjusted, no training" for arm in (PER_CLASS, BEST_OF_PAPER)
-    }
+    paper |= {(arm, network): f"logits of `{network}` adjusted, no training" for arm, network in ADJUSTED.items()}
     paper[f"{BEST_OF_PAPER}_adjusted", f"{PER_CLASS}_adjusted"] = "both together, logits of both arms adjusted"
     return [
         f"## {title}\n",

@@ -53,6 +53,8 @@ trainings of a seed have equally many steps. "Flat": over the last fifth, a stra
 (R² of images) changes by at most 0.005. A training that failed to learn a label was repeated with a batch twice as
 large.
 
+Intervals are over patients, not over seeds; the differences seed by seed stand beside them.
+
 The U-Net sees each interpolated stack as it moved once; 3D-Seg-MAug and ACNN-Seg see new motion in every batch, so a
 difference from the U-Net holds that of motion too.
 
