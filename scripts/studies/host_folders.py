@@ -23,10 +23,16 @@ class HostFolders:
 
     Several jobs may work in one, threads or processes: what two of them need is done under a lock, and every child has
     a log of its own.
+
+    Attributes:
+        folder: that holds them.
+        environment: of every child.
+        in_process: whether children's work and this package's commands are done in this process, one of `run_all`'s
+            with this environment. Each child loads torch and nnU-Net anew: of a minute's training on a GPU, a fifth.
     """
 
     def __init__(self, folder: Path):
-        self.folder = folder
+        self.folder, self.in_process = folder, False
         self.environment = {
             **os.environ,
             **{f"nnUNet_{part}": str(folder / part) for part in ("raw", "preprocessed", "results")},
@@ -77,6 +83,8 @@ class HostFolders:
             workers: that load its batches. With none it loads them: more steps a minute on a CPU than with a worker
                 beside each job, and a run repeats exactly. nnU-Net's planner fails with none.
         """
+        if self.in_process:
+            return _run_task(task, arguments, self.folder / f"{name}.txt", workers)
         output = self.folder / f"{name}_{task}.json"
         output.unlink(missing_ok=True)
         words = [sys.executable, "-m", "scripts.studies.training", task, json.dumps(arguments), str(output)]
@@ -88,6 +96,8 @@ class HostFolders:
         program, *words = shlex.split(line)
         head = [sys.executable, "-c", _ENTRY, program]
         if program == "acnn-nnunet":  # which need not be installed
+            if self.in_process:
+                return _run_command(words, self.folder / log)
             head = [sys.executable, "-m", "acnn_nnunet.cli"]
         self.logged([*head, *words], log)
 
@@ -108,3 +118,32 @@ class HostFolders:
     def trainer_folder(self, dataset: str, trainer: str, configuration: str, fold: int | str) -> Path:
         """Return where the host puts a training of the dataset of this folder name."""
         return self.folder / "results" / dataset / f"{trainer}__nnUNetPlans__{configuration}" / f"fold_{fold}"
+
+
+def _run_task(task: str, arguments: dict, log: Path, workers: int) -> dict:
+    """Do a task of `training.py` in this process."""
+    os.environ["nnUNet_n_proc_DA"] = str(workers)  # read when loaders are made
+    with _logged_to(log):
+        from scripts.studies import training
+
+        return getattr(training, task)(**arguments)
+
+
+def _run_command(words: list[str], log: Path) -> None:
+    """Run a command of this package in this process.
+
+    Raises:
+        SystemExit: if it fails; names the log.
+    """
+    with _logged_to(log):
+        from acnn_nnunet.cli import main
+
+        status = main(words)
+    if status:
+        sys.exit(f"'acnn-nnunet {shlex.join(words)}' failed with {status}: see the end of {log}")
+
+
+@contextlib.contextmanager
+def _logged_to(log: Path) -> Iterator[None]:
+    with open(log, "a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+        yield

@@ -55,7 +55,7 @@ def _lay_channels_last(trainer: nnUNetTrainer) -> None:
 
 
 def predict(*, model: str, fold: int, images: str, output: str, device: str = "cpu") -> dict:
-    """Predict a folder as nnUNetv2_predict --disable_tta --continue_prediction does; return the seconds it took."""
+    """Predict a folder of images of one channel as nnUNetv2_predict --disable_tta --continue_prediction does; return the seconds it took."""
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
     started = time.perf_counter()
@@ -65,7 +65,9 @@ def predict(*, model: str, fold: int, images: str, output: str, device: str = "c
         use_mirroring=False, perform_everything_on_device=on_device, device=torch.device(device)
     )
     predictor.initialize_from_trained_model_folder(model, (fold,), "checkpoint_final.pth")
-    predictor.predict_from_files_sequential(images, output, overwrite=False)
+    # Given the folder, the host lists its cases in twelve new processes.
+    cases = [[str(path)] for path in sorted(Path(images).glob("*_0000.nii.gz"))]
+    predictor.predict_from_files_sequential(cases, output, overwrite=False)
     return {"wall_s": round(time.perf_counter() - started, 1)}
 
 

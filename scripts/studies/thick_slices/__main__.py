@@ -106,7 +106,7 @@ def _converged(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
 def _converge(arguments: argparse.Namespace, results: Path, loss: str, *, started: float) -> None:
     arms = arguments.arms or list(CONVERGED_ARMS)
     place = ConvergedWorkplace(
-        arguments.work.absolute() / loss,
+        arguments.work.absolute(),
         results / loss,
         loss,
         lengths=tuple(arguments.lengths),

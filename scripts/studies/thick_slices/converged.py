@@ -1,6 +1,6 @@
 """The arms of Table I trained until validation Dice is flat, all for equally many steps, by loss and seed.
 
-A loss has a work folder and a results folder of its own. The trainings of a seed go on together, from one length to
+The losses share a work folder, its datasets and its prior; each has a results folder of its own. The trainings of a seed go on together, from one length to
 twice that, until all of them are flat. Where one has not learnt a label, it is trained again with a batch twice as
 large, the remedy of a practitioner, and the run says so.
 """
@@ -23,7 +23,7 @@ from scripts.studies.thick_slices.arms import (
     TRAININGS,
     trainings_of,
 )
-from scripts.studies.thick_slices.convergence import is_flat, read_log, unlearnt_labels
+from scripts.studies.thick_slices.convergence import is_flat, last_rise, read_log, unlearnt_labels
 from scripts.studies.thick_slices.workplace import (
     BATCH_SIZES,
     HR,
@@ -48,7 +48,7 @@ ARMS_OF_PAIRS = ("sub_pixel_b2", "pairs_b2")
 ADJUSTED_ARMS = tuple(f"{arm}_adjusted" for arm in ADJUSTED)
 CONVERGED_ARMS = tuple(dict.fromkeys((*ARMS_OF_TABLE_1, *IMAGE_ARMS, *MIXED_ARMS, *ARMS_OF_PAIRS, *ADJUSTED_ARMS)))
 LENGTHS = (100, 200, 400, 800)  # epochs; a training goes on from one to the next
-ITERATIONS, ITERATIONS_PER_VALIDATION = 50, 5
+ITERATIONS, ITERATIONS_PER_VALIDATION = 50, 3
 # What gives U-Nets as many parameters (± 0.5 %) as the network for stacks of half nnU-Net's width, 1.84 million.
 # Channels stay multiples of eight: with 18, 37, 73 and 147 a step takes a CPU 1.6 times as long.
 DEEPER = {"n_conv_per_stage": [2, 2, 2, 3]}
@@ -58,10 +58,10 @@ CONVERGED_PAGE = ROOT / "docs" / "evidence" / "thick_slices_converged.md"
 
 
 class ConvergedWorkplace(Workplace):
-    """The study's folders for one loss, and trainings that end where they are flat.
+    """The study's folders, and one loss's trainings, that end where they are flat.
 
     Args:
-        folder: scratch folder of this loss.
+        folder: scratch folder of the study.
         results: folder of this loss's results.
         loss: setting `segmentation_loss` of all arms.
         lengths: numbers of epochs.
@@ -85,6 +85,7 @@ class ConvergedWorkplace(Workplace):
     ):
         super().__init__(folder, results, prior_epochs=prior_epochs, device=device)
         self.loss, self.lengths, self.iterations = loss, lengths, iterations
+        self.predictions, self.records = folder / "predictions" / loss, folder / "results" / loss
 
     def tests_of(self, arms: list[str]) -> list[str]:
         """Return the sets of stacks that these arms are tested on: ones that did not move only for pairs."""
@@ -139,12 +140,13 @@ class ConvergedWorkplace(Workplace):
         known = json.loads(took.read_text()) if took.is_file() else {"num_epochs": 0, "remedy": False, "cpu_s": 0}
         if known["num_epochs"] >= epochs and (known["remedy"] or not remedy):
             return known
-        with self.locked(took.stem):
+        with self.locked(f"{took.stem}_{self.loss}"):
             remedy = remedy or known["remedy"]
             configuration = self.configured(name, seed, iterations=self.iterations, epochs=epochs, remedy=remedy)
             measured = self.train(training.dataset_id, configuration, training.trainer)
             fold = self.host_folder(training.dataset_id, training.trainer, configuration)
             log = read_log(fold / "checkpoint_final.pth")
+            rise, error = last_rise(log["mean_fg_dice"])
             content = {
                 **measured,
                 "name": name,
@@ -155,9 +157,11 @@ class ConvergedWorkplace(Workplace):
                 "remedy": remedy,
                 "failed_before": known.get("unlearnt", []) if remedy else [],
                 "flat": is_flat(log["mean_fg_dice"]),
+                "last_rise": [round(rise, 4), round(error, 4)],
                 "unlearnt": unlearnt_labels(log["dice_per_class_or_region"]),
                 "cpu_s": round(measured["cpu_s"] + known["cpu_s"] * (remedy == known["remedy"]), 1),
             }
+            self.records.mkdir(parents=True, exist_ok=True)
             write_json(took, content)
         return content
 
@@ -177,18 +181,14 @@ class ConvergedWorkplace(Workplace):
         settings |= {"num_val_iterations_per_epoch": validation, "save_every": 10}
         settings |= self.prior_of(training)
         base = self.doubled_batch(training.dataset_id, training.configuration) if remedy else training.configuration
-        configuration = f"{super().configuration_of(name, seed)}{'_remedy' if remedy else ''}"
+        configuration = f"{self._first_configuration(name, seed)}{'_remedy' if remedy else ''}"
         self.configure(training.dataset_id, base, configuration, settings)
         return configuration
 
     def configuration_of(self, training: str, seed: int) -> str:
         """Return the name of a training's configuration: the remedy's where it was needed."""
-        record = self._record(training, seed)
-        return (
-            self.trained(training, seed)["configuration"]
-            if record.is_file()
-            else super().configuration_of(training, seed)
-        )
+        known = self._record(training, seed).is_file()
+        return self.trained(training, seed)["configuration"] if known else self._first_configuration(training, seed)
 
     def doubled_batch(self, dataset_id: int, base: str) -> str:
         """Add a configuration with a batch twice as large, and return its name."""
@@ -206,5 +206,8 @@ class ConvergedWorkplace(Workplace):
         resumed = any((folder / f"checkpoint_{which}.pth").is_file() for which in ("latest", "final"))
         return self.train_here(dataset_id, configuration, trainer, resumed=resumed)
 
+    def _first_configuration(self, name: str, seed: int) -> str:
+        return f"{super().configuration_of(name, seed)}_{self.loss}"
+
     def _record(self, name: str, seed: int) -> Path:
-        return self.folder / "results" / f"{name}_seed{seed}.json"
+        return self.records / f"{name}_seed{seed}.json"

@@ -11,13 +11,31 @@ FLAT_RISE = 0.005  # of Dice, by the straight line through them
 UNLEARNT_DICE = 0.3  # a label's mean over the last epochs below this was not learnt
 
 
-def is_flat(dice: Sequence[float]) -> bool:
-    """Return whether validation Dice, one value an epoch, neither rises nor falls over the last fifth."""
+def last_rise(dice: Sequence[float]) -> tuple[float, float]:
+    """Return how much validation Dice, one value an epoch, rises over the last fifth, and that rise's standard error.
+
+    Both are those of the least-squares line; not a number where a value is, or where there are fewer than two. Two
+    values lie on their line, whose standard error is then infinite.
+    """
     last = np.asarray(dice, dtype=float)[-max(2, round(LAST_SHARE * len(dice))) :]
     if len(last) < 2 or not np.isfinite(last).all():
-        return False
-    slope = float(np.polyfit(np.arange(len(last)), last, 1)[0])
-    return abs(slope) * (len(last) - 1) <= FLAT_RISE
+        return float("nan"), float("nan")
+    epochs = np.arange(len(last)) - (len(last) - 1) / 2
+    line = np.polyfit(epochs, last, 1)
+    free = len(last) - 2
+    residual = float(((last - np.polyval(line, epochs)) ** 2).sum())
+    error = float(np.sqrt(residual / free / (epochs**2).sum())) if free else float("inf")
+    return float(line[0]) * (len(last) - 1), error * (len(last) - 1)
+
+
+def is_flat(dice: Sequence[float]) -> bool:
+    """Return whether validation Dice neither rises nor falls over the last fifth by more than `FLAT_RISE`.
+
+    nnU-Net estimates this Dice on few patches, and its noise alone can tilt the line: what two standard errors explain
+    does not count. Fewer than three values tell no noise from a rise, and are not flat.
+    """
+    rise, error = last_rise(dice)
+    return bool(np.isfinite(error) and abs(rise) - 2 * error <= FLAT_RISE)
 
 
 def unlearnt_labels(dice_per_label: Sequence[Sequence[float]]) -> list[int]:

@@ -60,7 +60,9 @@ NAMES = {
     MIXED_ID: "Dataset506_Mixed",
 }
 BASES = {HR_ID: "3d_fullres", INTERPOLATED_ID: "3d_fullres", STACKS_ID: "2d", MIXED_ID: "3d_fullres"}
-LOADERS = {"ShapePriorTrainer": 6}  # processes that load a training's batches on a GPU; 1 for all others
+# Processes that load a training's batches on a GPU: 1 for all others, and none where trainings share a GPU in processes
+# that live on, as many as there are cores.
+LOADERS = {"ShapePriorTrainer": 6}
 CALIBRATION = "calibration.json"
 NO_PAIRS = {"pair_share": 0}  # of all trainings that do not say otherwise
 LABEL_SCORES, IMAGE_SCORES = "cases", "images"
@@ -79,6 +81,7 @@ class Workplace(HostFolders):
     def __init__(self, folder: Path, results: Path, *, prior_epochs: int | None = None, device: str = "cpu"):
         super().__init__(folder)
         self.results, self.test, self.device = results, folder / "test", device
+        self.predictions, self.records = folder / "predictions", folder / "results"
         self.prior_settings = {**PRIOR_SETTINGS, **({"prior_num_epochs": prior_epochs} if prior_epochs else {})}
 
     def prepare(self, raw: Path, arms: list[str], *, num_cases: int | None = None, processes: int = 1) -> None:
@@ -240,7 +243,7 @@ class Workplace(HostFolders):
         from scripts.studies.thick_slices.predictions import predict
 
         run, arm = f"{name}_seed{0 if name in SEEDLESS else seed}", ARMS[name]
-        folder = self.folder / "predictions" / run / test
+        folder = self.predictions / run / test
         with self.locked(f"{run}_{test}"):  # another arm may begin with these predictions
             if not (folder / "done").is_file():
                 shutil.rmtree(folder, ignore_errors=True)
@@ -272,7 +275,7 @@ class Workplace(HostFolders):
     def trained(self, name: str, seed: int) -> dict:
         """Train for the calibrated number of iterations unless that was done, and return what it took."""
         training = TRAININGS[name]
-        took = self.folder / "results" / f"{name}_seed{seed}.json"
+        took = self.records / f"{name}_seed{seed}.json"
         with self.locked(took.stem):
             if not took.is_file():
                 calibration = json.loads((self.results / CALIBRATION).read_text())
@@ -326,7 +329,7 @@ class Workplace(HostFolders):
         """Train in a process of its own; return the time it took."""
         arguments: dict = {"dataset": dataset_id, "configuration": configuration, "trainer": trainer}
         arguments |= {"fold": FOLD, "resumed": resumed, "device": self.device}
-        workers = 0 if self.device == "cpu" else LOADERS.get(trainer, 1)
+        workers = 0 if self.device == "cpu" else LOADERS.get(trainer, int(not self.in_process))
         return self.child("train", arguments, configuration, workers=workers)
 
     def interpolate(self, source: Path, target: Path, method: str, *, labels: bool = False) -> None:

@@ -10,7 +10,7 @@ from scripts.studies.thick_slices import arms, converged
 from scripts.studies.thick_slices.converged import ARMS_OF_TABLE_1, CONVERGED_ARMS, ConvergedWorkplace
 from scripts.studies.thick_slices.converged_report import convergence_table
 
-FLAT = [*[0.5] * 4, 0.8, 0.8]
+FLAT = [*[0.5] * 12, *[0.8] * 3]
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_the_last_length_ends_it(place):
 
 def test_a_failed_label_gets_the_remedy_and_the_run_says_so(place):
     name = place.configuration_of("sub_pixel_b2", 0)
-    place.curves[name, 10] = [0.1] * 6
+    place.curves[name, 10] = [0.1] * 15
     assert converge(place)
     known = place.trained("sub_pixel_b2", 0)
     assert (known["remedy"], known["failed_before"], known["unlearnt"]) == (True, [1, 2], [])
