@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from acnn_nnunet.files.safe_writes import write_json
+from scripts.studies.defaults.devices import device_name
 from scripts.studies.host_folders import ROOT
 from scripts.studies.thick_slices.arms import (
     ADJUSTED,
@@ -45,8 +46,11 @@ ARMS_OF_TABLE_1 = (
 IMAGE_ARMS = ("image_bspline", "sr_cnn_b2", "sr_b2", "acnn_sr_b2")
 MIXED_ARMS = ("mixed_b2", "factor_4_b2", "factor_5_b2", "factor_6_b2", "stock_mixed", "mixed_sampled")
 ARMS_OF_PAIRS = ("sub_pixel_b2", "pairs_b2")
+OUTSIDE_ARM = "acnn_outside_b2"
 ADJUSTED_ARMS = tuple(f"{arm}_adjusted" for arm in ADJUSTED)
-CONVERGED_ARMS = tuple(dict.fromkeys((*ARMS_OF_TABLE_1, *IMAGE_ARMS, *MIXED_ARMS, *ARMS_OF_PAIRS, *ADJUSTED_ARMS)))
+CONVERGED_ARMS = tuple(
+    dict.fromkeys((*ARMS_OF_TABLE_1, OUTSIDE_ARM, *IMAGE_ARMS, *MIXED_ARMS, *ARMS_OF_PAIRS, *ADJUSTED_ARMS))
+)
 LENGTHS = (100, 200, 400, 800)  # epochs; a training goes on from one to the next
 ITERATIONS, ITERATIONS_PER_VALIDATION = 50, 3
 # What gives U-Nets as many parameters (± 0.5 %) as the network for stacks of half nnU-Net's width, 1.84 million.
@@ -156,6 +160,7 @@ class ConvergedWorkplace(Workplace):
                 "configuration": configuration,
                 "remedy": remedy,
                 "failed_before": known.get("unlearnt", []) if remedy else [],
+                "device": device_name(self.device),
                 "flat": is_flat(log["mean_fg_dice"]),
                 "last_rise": [round(rise, 4), round(error, 4)],
                 "unlearnt": unlearnt_labels(log["dice_per_class_or_region"]),

@@ -10,7 +10,7 @@ import pandas as pd
 from acnn_nnunet.evaluation.masks.table import CASES_FILE
 from acnn_nnunet.files.safe_writes import write_text
 from scripts.studies.thick_slices.arms import ADJUSTED, ARMS, MIXED_FACTORS, MIXED_TESTS
-from scripts.studies.thick_slices.converged import LOSSES
+from scripts.studies.thick_slices.converged import LOSSES, OUTSIDE_ARM
 from scripts.studies.thick_slices.report import (
     Runs,
     common_seeds,
@@ -32,6 +32,9 @@ ACNN, MAUG, UNET = "acnn_sub_pixel_motion_b2", "sub_pixel_motion_b2", "unet_inte
 PAIRS = (
     (ACNN, MAUG, None),
     (ACNN, UNET, None),
+    (OUTSIDE_ARM, MAUG, None),
+    (OUTSIDE_ARM, UNET, None),
+    (OUTSIDE_ARM, ACNN, None),
     (MAUG, UNET, None),
     (MAUG, "sub_pixel_b2", None),
     (MAUG, "unet_2d", None),
@@ -41,6 +44,7 @@ PAIRS = (
     *((f"{arm}_adjusted", arm, None) for arm in ADJUSTED),
     (f"{ACNN}_adjusted", f"{MAUG}_adjusted", None),
     (f"{ACNN}_adjusted", f"{UNET}_adjusted", None),
+    (f"{OUTSIDE_ARM}_adjusted", f"{MAUG}_adjusted", None),
 )
 OF_REAL_PAIRS = (("pairs_b2", "sub_pixel_b2", None),)
 LEAST_HAUSDORFF_GAIN, MOST_MIXED_LOSS = 0.07, 0.005
@@ -95,9 +99,11 @@ def tables(runs: Runs) -> list[str]:
     trained = {(run.training["name"], seed): run.training for (_, seed), run in runs.items() if run.training}
     titled = {
         "Training": [convergence_table(trained)],
-        "Labels": [label_table(runs, "motion"), pair_table(runs, "motion", PAIRS)],
-        "Real pairs against simulated stacks, slices that did not move": [pair_table(runs, "still", OF_REAL_PAIRS)],
-        "Images": [image_table(runs, "motion"), image_pairs(runs, "motion")],
+        "Labels": [label_table(runs, "motion"), pair_table(runs, "motion", PAIRS, over_seeds=True)],
+        "Real pairs against simulated stacks, slices that did not move": [
+            pair_table(runs, "still", OF_REAL_PAIRS, over_seeds=True)
+        ],
+        "Images": [image_table(runs, "motion"), image_pairs(runs, "motion", over_seeds=True)],
         "One network for several spacings": [mixed_table(runs)],
         "The same labels in neighbouring slices": [repeats_table(runs)],
     }
@@ -124,7 +130,7 @@ def against_maug(runs: Runs) -> str:
     """Return Hausdorff's and Dice's difference of ACNN-Seg against 3D-Seg-MAug."""
     if not (seeds := common_seeds(runs, ACNN, MAUG, "motion")):
         return ""
-    rows = compare_arms(runs, ACNN, MAUG, seeds, "motion")
+    rows = compare_arms(runs, ACNN, MAUG, seeds, "motion", over_seeds=True)
     dice = find(rows, "dice", "arm")
     mm, other = (find(rows, "hausdorff_mm", each) for each in ("arm", "baseline"))
     shares = [value / other.mean for value in (mm.mean_difference, mm.ci_low, mm.ci_high)]
@@ -254,7 +260,7 @@ def _neighbours(runs: Runs, arm: str, seeds: list[int], test: str) -> int:
 def _ssim(runs: Runs, arm: str, other: str) -> str:
     if not (seeds := common_seeds(runs, arm, other, "motion")):
         return ""
-    mean, low, high = image_difference(runs, arm, other, seeds, "motion", "ssim_3d")
+    mean, low, high = image_difference(runs, arm, other, seeds, "motion", "ssim_3d", over_seeds=True)
     return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}], {_seeds(seeds)}: {_verdict(low > 0, runs, (arm, other), seeds)}"
 
 

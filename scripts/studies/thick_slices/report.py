@@ -3,19 +3,27 @@
 import itertools
 import json
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from acnn_nnunet.evaluation.comparison.comparisons import Comparison, compare_scores
-from acnn_nnunet.evaluation.comparison.scores import LARGEST_COMPONENT, NO_CLEAN_UP, read_paired_scores
+from acnn_nnunet.evaluation.comparison.scores import (
+    FOREGROUND,
+    LARGEST_COMPONENT,
+    NO_CLEAN_UP,
+    PairedScores,
+    read_paired_scores,
+)
 from acnn_nnunet.evaluation.images.scores import METRICS as IMAGE_METRICS
+from acnn_nnunet.evaluation.masks.scores import METRICS
 from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE
 from acnn_nnunet.evaluation.statistics import bootstrap_intervals
 from acnn_nnunet.files.patients import CaseGroup, write_groups
 from acnn_nnunet.files.safe_writes import write_text
+from scripts.studies.resampling import mean_interval
 from scripts.studies.results import csv_text
 from scripts.studies.thick_slices.arms import ARMS, GRIDS, SEEDLESS
 from scripts.studies.thick_slices.images import MOTION_MM, ROTATION_DEG, TESTS_OF_EQUAL_TIME
@@ -174,14 +182,21 @@ def label_table(runs: Runs, test: str) -> str:
     return "\n".join(lines)
 
 
-def pair_table(runs: Runs, test: str, pairs: Pairs = PAIRS) -> str:
-    """Return a table of paired differences, with the targets' verdicts."""
+def pair_table(runs: Runs, test: str, pairs: Pairs = PAIRS, *, over_seeds: bool = False) -> str:
+    """Return a table of paired differences, with the targets' verdicts.
+
+    Args:
+        runs: of the study.
+        test: set of stacks.
+        pairs: arms, and the targets' bounds.
+        over_seeds: whether intervals cover other seeds too, not only other patients.
+    """
     titles = (f"{title}, difference" for *_, title in COLUMNS)
     lines = header("arm − other", "seeds", *titles, "Dice, difference seed by seed", "target")
     for arm, other, target in pairs:
         if not (seeds := common_seeds(runs, arm, other, test)):
             continue
-        rows = compare_arms(runs, arm, other, seeds, test)
+        rows = compare_arms(runs, arm, other, seeds, test, over_seeds=over_seeds)
         cells = []
         for metric, clean_up, _ in COLUMNS:
             cells.append(describe(*(find(rows, metric, each, clean_up) for each in ("arm", "baseline"))))
@@ -211,8 +226,13 @@ def describe(row: Comparison, baseline: Comparison) -> str:
     return f"{text} ({100 * row.mean_difference / baseline.mean:+.0f} %)"
 
 
-def compare_arms(runs: Runs, arm: str, other: str, seeds: list[int], test: str) -> list[Comparison]:
-    """Return the package's paired statistics of an arm against another, a pair a case and seed."""
+def compare_arms(
+    runs: Runs, arm: str, other: str, seeds: list[int], test: str, *, over_seeds: bool = False
+) -> list[Comparison]:
+    """Return the package's paired statistics of an arm against another, a pair a case and seed.
+
+    With `over_seeds`, intervals of the mean of the labels cover other seeds too.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         folders = {title: Path(scratch) / title for title in ("baseline", "arm")}
         for folder, name in zip(folders.values(), (other, arm), strict=True):
@@ -223,7 +243,23 @@ def compare_arms(runs: Runs, arm: str, other: str, seeds: list[int], test: str) 
         cases = sorted(set(pd.read_csv(folders["baseline"] / CASES_FILE, usecols=["case"])["case"]))
         groups = Path(scratch) / "groups.csv"
         write_groups(groups, [CaseGroup(case, case.split("__")[0], "", "") for case in cases])
-        return compare_scores(read_paired_scores(folders, groups=groups))
+        scores = read_paired_scores(folders, groups=groups)
+    rows = compare_scores(scores)
+    return [_with_seeds(row, scores) if over_seeds and row.arm == "arm" else row for row in rows]
+
+
+def _with_seeds(row: Comparison, scores: PairedScores) -> Comparison:
+    """Return a row over all cases and the mean of the labels with the interval over patients and seeds."""
+    if (row.stratum, row.label) != ("all", FOREGROUND):
+        return row
+    values = scores.values[row.clean_up][:, :, scores.labels.index(FOREGROUND), METRICS.index(row.metric)]
+    (patients, seeds) = zip(*(case.split("__") for case in scores.cases), strict=True)
+    differences = np.full((len(set(seeds)), len(set(patients))), np.nan)
+    differences[np.unique(seeds, return_inverse=True)[1], np.unique(patients, return_inverse=True)[1]] = (
+        values[scores.arms.index("arm")] - values[scores.arms.index("baseline")]
+    )
+    low, high = mean_interval(differences)
+    return replace(row, ci_low=low, ci_high=high)
 
 
 def mean_dice(runs: Runs, arm: str, seed: int, test: str) -> float:
@@ -252,23 +288,27 @@ def image_table(runs: Runs, test: str) -> str:
     return "\n".join(lines)
 
 
-def image_pairs(runs: Runs, test: str) -> str:
+def image_pairs(runs: Runs, test: str, *, over_seeds: bool = False) -> str:
     """Return a table of the target's chain, each arm against the next one, and one more; paired by case and seed."""
     lines = header("arm − other", "seeds", *(f"{title}, difference" for title in IMAGE_METRICS.values()))
     for arm, other in IMAGE_PAIRS:
         if not (seeds := common_seeds(runs, arm, other, test)):
             continue
-        measured = [image_difference(runs, arm, other, seeds, test, metric) for metric in IMAGE_METRICS]
+        measured = [
+            image_difference(runs, arm, other, seeds, test, metric, over_seeds=over_seeds) for metric in IMAGE_METRICS
+        ]
         cells = [f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]" for mean, low, high in measured]
         lines.append("| " + " | ".join([f"`{arm}` − `{other}`", str(len(seeds)), *cells]) + " |")
     return "\n".join(lines)
 
 
 def image_difference(
-    runs: Runs, arm: str, other: str, seeds: list[int], test: str, metric: str
+    runs: Runs, arm: str, other: str, seeds: list[int], test: str, metric: str, *, over_seeds: bool = False
 ) -> tuple[float, float, float]:
     """Return the mean difference of two arms and its interval, paired by case and seed."""
     both = [image_values(runs, each, seeds, test, metric) for each in (arm, other)]
+    if over_seeds:
+        return float(np.nanmean(both[0] - both[1])), *mean_interval(both[0] - both[1])
     difference = (both[0] - both[1]).reshape(-1, 1)
     units = np.tile(np.arange(both[0].shape[1]), len(seeds))
     low, high = bootstrap_intervals(difference, units)[0]
