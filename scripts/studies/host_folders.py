@@ -94,12 +94,12 @@ class HostFolders:
     def command(self, line: str, *, log: str = "log.txt") -> None:
         """Run one command as a user would type it, its words in a log file of the folder."""
         program, *words = shlex.split(line)
-        head = [sys.executable, "-c", _ENTRY, program]
-        if program == "acnn-nnunet":  # which need not be installed
-            if self.in_process:
-                return _run_command(words, self.folder / log)
-            head = [sys.executable, "-m", "acnn_nnunet.cli"]
-        self.logged([*head, *words], log)
+        own = program == "acnn-nnunet"  # which need not be installed
+        if own and self.in_process:
+            _run_command(words, self.folder / log)
+            return
+        head = ["-m", "acnn_nnunet.cli"] if own else ["-c", _ENTRY, program]
+        self.logged([sys.executable, *head, *words], log)
 
     def logged(self, words: list[str], log: str, **variables: str) -> None:
         """Run a process, its words in a log file, with further environment variables.

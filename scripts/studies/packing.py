@@ -11,6 +11,17 @@ from scripts.studies.results import StudyResults
 LARGEST_MB = 60
 CODE = ("acnn_nnunet", "scripts", "packaging", "pyproject.toml", "README.md", "LICENSE")
 
+# Of a script on that machine, `here` being its folder.
+MPS = """# Under CUDA's multi-process service small trainings share the GPU; without it they take turns.
+if command -v nvidia-cuda-mps-control >/dev/null; then
+  export CUDA_MPS_PIPE_DIRECTORY=$here/mps CUDA_MPS_LOG_DIRECTORY=$here/mps
+  mkdir -p "$here/mps"
+  nvidia-cuda-mps-control -d || true
+  if ! timeout 60 python -c 'import torch; torch.ones(1, device="cuda")'; then
+    unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
+  fi
+fi"""
+
 
 def finish_pack(folder: Path, script: str) -> None:
     """Add the code and `run.sh` to a pack, and say how large it is.
@@ -18,19 +29,30 @@ def finish_pack(folder: Path, script: str) -> None:
     Raises:
         SystemExit: if it is larger than 60 MB.
     """
+    copy_code(folder)
+    path = write_script(folder, script)
+    size = size_mb(folder)
+    print(f"{folder}: {size:.1f} MB; {path} says what it needs.")
+    if size > LARGEST_MB:
+        sys.exit(f"The pack has {size:.1f} MB, more than {LARGEST_MB}: pack one dataset, or fewer --sizes.")
+
+
+def copy_code(folder: Path) -> None:
+    """Copy the code that a study needs to a pack."""
     for part in CODE:
         source, target = ROOT / part, folder / "code" / part
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copyfile(source, target)
+
+
+def write_script(folder: Path, script: str) -> Path:
+    """Write a pack's `run.sh`, and return where it is."""
     path = folder / "run.sh"
     path.write_text(script)
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    size = size_mb(folder)
-    print(f"{folder}: {size:.1f} MB; {path} says what it needs.")
-    if size > LARGEST_MB:
-        sys.exit(f"The pack has {size:.1f} MB, more than {LARGEST_MB}: pack one dataset, or fewer --sizes.")
+    return path
 
 
 def merge_runs(brought: StudyResults, into: StudyResults, tables: tuple[str, ...]) -> None:

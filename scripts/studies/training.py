@@ -29,6 +29,7 @@ def train(*, dataset: int, configuration: str, trainer: str, fold: int, resumed:
     if hasattr(made, "acnn_log"):
         made.acnn_log.plot = lambda: None
     maybe_load_checkpoint(made, resumed, False)
+    torch.backends.cudnn.benchmark = on.type == "cuda"  # as nnUNetv2_train does
     if on.type == "cpu":
         _lay_channels_last(made)
     cpu_s, wall_s = time.process_time(), time.perf_counter()
@@ -55,7 +56,10 @@ def _lay_channels_last(trainer: nnUNetTrainer) -> None:
 
 
 def predict(*, model: str, fold: int, images: str, output: str, device: str = "cpu") -> dict:
-    """Predict a folder of images of one channel as nnUNetv2_predict --disable_tta --continue_prediction does; return the seconds it took."""
+    """Predict a folder as nnUNetv2_predict --disable_tta --continue_prediction does; return the seconds it took.
+
+    Images have one channel.
+    """
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
     started = time.perf_counter()

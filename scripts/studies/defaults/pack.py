@@ -9,26 +9,18 @@ from pathlib import Path
 from scripts.studies.defaults.arms import BASE, CONFIGURATION, FEW_FOLD, PRIOR_CONFIGURATION
 from scripts.studies.defaults.images import PARTS
 from scripts.studies.defaults.workplace import RESULTS, SCORES, Workplace
-from scripts.studies.packing import finish_pack, merge_runs
+from scripts.studies.packing import MPS, finish_pack, merge_runs
 from scripts.studies.results import StudyResults
 
-SCRIPT = """#!/usr/bin/env bash
+SCRIPT = f"""#!/usr/bin/env bash
 # run.sh DATASET [options of `run`]: prepare (once) and run the study on this machine's GPU.
 # Needs Python with torch (CUDA), nnunetv2 and torchio. Afterwards, at home:
 #   python -m scripts.studies.defaults merge THIS_FOLDER/code/benchmarks/defaults
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd); cd "$here/code"
 export PYTHONPATH=$here/code nnUNet_extTrainer=$here/code/acnn_nnunet/nnunet/ext_trainers
-python -c 'import torchio' || { echo 'The test images need torchio: pip install torchio, or bring its wheel.'; exit 1; }
-# Under CUDA's multi-process service small trainings share the GPU; without it they take turns.
-if command -v nvidia-cuda-mps-control >/dev/null; then
-  export CUDA_MPS_PIPE_DIRECTORY=$here/mps CUDA_MPS_LOG_DIRECTORY=$here/mps
-  mkdir -p "$here/mps"
-  nvidia-cuda-mps-control -d || true
-  if ! timeout 60 python -c 'import torch; torch.ones(1, device="cuda")'; then
-    unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
-  fi
-fi
+python -c 'import torchio' || {{ echo 'No torchio for the test images: pip install it, or bring its wheel.'; exit 1; }}
+{MPS}
 dataset=$1; shift
 [ -d "$here/$dataset/test" ] || python -m scripts.studies.defaults prepare "$dataset" --work "$here" --jobs "$(nproc)"
 python -m scripts.studies.defaults run "$dataset" --work "$here" --device cuda --jobs "$(nproc)" "$@"

@@ -10,15 +10,15 @@ checkpoint. Fold 0's validation cases are the test; their 5 mm stacks, one set w
 made once and are the same for all arms. Every training is a process of one thread that also loads its data, and gets
 `--budget` seconds of CPU time: as many iterations as `calibrate` found to fit.
 
-With `--protocol converged` arms are trained until validation Dice is flat, under both losses:
+With `--protocol converged` arms are trained for equally many steps, under both losses; the page says which are flat:
 
     python -m scripts.studies.thick_slices prepare --protocol converged --work /scratch/converged --raw RAW
     python -m scripts.studies.thick_slices run --protocol converged --work /scratch/converged --minutes 600
     python -m scripts.studies.thick_slices report --protocol converged
 
-`--arms` and `--losses` of `prepare` and `run` choose some, `--lengths 40` ends trainings after 40 epochs, flat or not.
+`--arms` and `--losses` choose some; with more `--epochs`, trainings go on.
 `report` writes a page of its own beside the other, and says where. On a machine with a GPU and without a network:
-`pack` writes a folder with data and code, its run.sh prepares and runs there, `merge` takes in what comes back.
+`pack` writes a folder of what was prepared and the code, its run.sh runs there, `merge` takes in what comes back.
 """
 
 import argparse
@@ -26,13 +26,14 @@ import time
 from pathlib import Path
 
 from scripts.studies.defaults.devices import fitting_jobs
+from scripts.studies.jobs import run_all
 from scripts.studies.thick_slices.arms import ARMS, ARMS_OF_EQUAL_TIME
 from scripts.studies.thick_slices.converged import (
     CONVERGED_ARMS,
     CONVERGED_PAGE,
     CONVERGED_RESULTS,
+    EPOCHS,
     ITERATIONS,
-    LENGTHS,
     LOSSES,
     ConvergedWorkplace,
 )
@@ -45,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=["prepare", "calibrate", "run", "report", "pack", "merge"])
     parser.add_argument(
-        "--protocol", choices=["time", "converged"], default="time", help="equal CPU time, or until flat"
+        "--protocol", choices=["time", "converged"], default="time", help="equal CPU time, or equally many steps"
     )
     parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES), help="of the protocol converged")
     parser.add_argument("--work", type=Path, help="scratch folder, outside of the repository")
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, help="test only so many cases, to try the script")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, of one thread each")
     parser.add_argument("--prior-epochs", type=int, help="shorten the prior's training, to try the script")
-    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="epochs, of the protocol converged")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of the protocol converged; more of them go on")
     parser.add_argument("--iterations", type=int, default=ITERATIONS, help="per epoch, of the protocol converged")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="of the protocol converged")
     parser.add_argument("--processes", type=int, default=1, help="of prepare")
@@ -92,33 +93,25 @@ def _converged(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -
 
         write_converged_report(results, arguments.page or CONVERGED_PAGE)
     elif arguments.step == "pack":
-        pack(arguments.raw.absolute(), arguments.output.absolute())
+        pack(arguments.work.absolute(), arguments.output.absolute())
     elif arguments.step == "merge":
         merge(results.absolute())
     elif arguments.work is None or arguments.step == "calibrate":
         parser.error("--work is needed, and calibrate is of the protocol time")
     else:
-        started = time.monotonic()
-        for loss in arguments.losses:
-            _converge(arguments, results.absolute(), loss, started=started)
-
-
-def _converge(arguments: argparse.Namespace, results: Path, loss: str, *, started: float) -> None:
-    arms = arguments.arms or list(CONVERGED_ARMS)
-    place = ConvergedWorkplace(
-        arguments.work.absolute(),
-        results / loss,
-        loss,
-        lengths=tuple(arguments.lengths),
-        iterations=arguments.iterations,
-        prior_epochs=arguments.prior_epochs,
-        device=arguments.device,
-    )
-    if arguments.step == "prepare":
-        place.prepare(arguments.raw.absolute(), arms, num_cases=arguments.cases, processes=arguments.processes)
-    else:
-        left = arguments.minutes - (time.monotonic() - started) / 60
-        place.run(arms, arguments.seeds, minutes=left, jobs=fitting_jobs(arguments.jobs, arguments.device))
+        arms, work = arguments.arms or list(CONVERGED_ARMS), arguments.work.absolute()
+        options = {name: getattr(arguments, name) for name in ("epochs", "iterations", "prior_epochs", "device")}
+        places = [ConvergedWorkplace(work, results.absolute() / loss, loss, **options) for loss in arguments.losses]
+        if arguments.step == "prepare":  # the losses share all of it
+            raw = arguments.raw.absolute()
+            places[0].prepare(raw, arms, num_cases=arguments.cases, processes=arguments.processes)
+        else:
+            run_all(
+                [call for place in places for call in place.calls(arms, arguments.seeds)],
+                environment=places[0].environment,
+                ends=time.time() + 60 * arguments.minutes,
+                processes=fitting_jobs(arguments.jobs, arguments.device),
+            )
 
 
 if __name__ == "__main__":

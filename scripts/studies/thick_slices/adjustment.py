@@ -23,7 +23,7 @@ def write_adjusted_model(model: Path, fold: int, shift: Sequence[float]) -> str:
     """
     import torch
 
-    copy = model.with_name(f"{model.name}_adjusted")
+    copy = adjusted_model(model)
     configuration = copy.name.rsplit("__", 1)[1]
     if not copy.is_dir():
         made = model.with_name(f"{model.name}_adjusted.part")
@@ -40,6 +40,11 @@ def write_adjusted_model(model: Path, fold: int, shift: Sequence[float]) -> str:
         (made / "plans.json").write_text(json.dumps(plans))
         made.rename(copy)
     return configuration
+
+
+def adjusted_model(model: Path) -> Path:
+    """Return where the adjusted copy of a model lies."""
+    return model.with_name(f"{model.name}_adjusted")
 
 
 def last_bias(names: Iterable[str]) -> str:

@@ -1,21 +1,22 @@
-"""The arms of Table I trained until validation Dice is flat, all for equally many steps, by loss and seed.
+"""The arms of Table I, all trained for equally many steps, by loss and seed; each run says whether it was flat.
 
-The losses share a work folder, its datasets and its prior; each has a results folder of its own. The trainings of a seed go on together, from one length to
-twice that, until all of them are flat. Where one has not learnt a label, it is trained again with a batch twice as
-large, the remedy of a practitioner, and the run says so.
+The losses share a work folder, its datasets and its priors; each has a results folder of its own. Where a training has
+not learnt a label, it is repeated with a batch twice as large, the remedy of a practitioner, and the run says so.
 """
 
 import json
-import time
-from concurrent.futures import ThreadPoolExecutor
+import shutil
 from pathlib import Path
 from typing import ClassVar
 
 from acnn_nnunet.files.safe_writes import write_json
 from scripts.studies.defaults.devices import device_name
 from scripts.studies.host_folders import ROOT
+from scripts.studies.jobs import Call
+from scripts.studies.thick_slices.adjustment import adjusted_model
 from scripts.studies.thick_slices.arms import (
     ADJUSTED,
+    ARMS,
     COMMON_SETTINGS,
     INTERPOLATED_ID,
     MIXED_ID,
@@ -51,7 +52,7 @@ ADJUSTED_ARMS = tuple(f"{arm}_adjusted" for arm in ADJUSTED)
 CONVERGED_ARMS = tuple(
     dict.fromkeys((*ARMS_OF_TABLE_1, OUTSIDE_ARM, *IMAGE_ARMS, *MIXED_ARMS, *ARMS_OF_PAIRS, *ADJUSTED_ARMS))
 )
-LENGTHS = (100, 200, 400, 800)  # epochs; a training goes on from one to the next
+EPOCHS = 40
 ITERATIONS, ITERATIONS_PER_VALIDATION = 50, 3
 # What gives U-Nets as many parameters (± 0.5 %) as the network for stacks of half nnU-Net's width, 1.84 million.
 # Channels stay multiples of eight: with 18, 37, 73 and 147 a step takes a CPU 1.6 times as long.
@@ -62,13 +63,13 @@ CONVERGED_PAGE = ROOT / "docs" / "evidence" / "thick_slices_converged.md"
 
 
 class ConvergedWorkplace(Workplace):
-    """The study's folders, and one loss's trainings, that end where they are flat.
+    """The study's folders, and one loss's trainings, all of equally many epochs.
 
     Args:
         folder: scratch folder of the study.
         results: folder of this loss's results.
         loss: setting `segmentation_loss` of all arms.
-        lengths: numbers of epochs.
+        epochs: of every training; one that had fewer goes on.
         iterations: per epoch.
         prior_epochs: shorten the prior's training, to try the script.
         device: "cpu" or "cuda".
@@ -82,75 +83,56 @@ class ConvergedWorkplace(Workplace):
         results: Path,
         loss: str,
         *,
-        lengths: tuple[int, ...] = LENGTHS,
+        epochs: int = EPOCHS,
         iterations: int = ITERATIONS,
         prior_epochs: int | None = None,
         device: str = "cpu",
     ):
         super().__init__(folder, results, prior_epochs=prior_epochs, device=device)
-        self.loss, self.lengths, self.iterations = loss, lengths, iterations
-        self.predictions, self.records = folder / "predictions" / loss, folder / "results" / loss
+        self.loss, self.epochs, self.iterations = loss, epochs, iterations
+        self.predictions, self.records = folder / "predictions" / f"{loss}_{epochs}", folder / "results" / loss
 
     def tests_of(self, arms: list[str]) -> list[str]:
         """Return the sets of stacks that these arms are tested on: ones that did not move only for pairs."""
         still = any(arm in ARMS_OF_PAIRS for arm in arms)
         return [test for test in super().tests_of(arms) if test != "still" or still]
 
-    def run(self, arms: list[str], seeds: list[int], *, minutes: float, jobs: int) -> None:
-        """Train the arms of each seed to convergence, then predict and score them; begin nothing after the time.
+    def calls(self, arms: list[str], seeds: list[int]) -> list[Call]:
+        """Return what has to be done for these runs, for `run_all`: priors first, what begins with another arm last.
 
-        With one job seed follows seed; with more all seeds are trained at once.
+        A run that was added with fewer epochs is done again: its training goes on.
         """
-        ends = time.monotonic() + 60 * minutes
-        if self.loss != "ce_per_class":  # the other loss needs no adjustment
-            arms = [arm for arm in arms if arm not in ADJUSTED_ARMS]
-        with ThreadPoolExecutor(jobs) as pool, ThreadPoolExecutor(min(jobs, len(seeds))) as each:
-            seeded = [arm for arm in arms if arm not in SEEDLESS]
-            own = {seed: arms if seed == seeds[0] else seeded for seed in seeds}
-            list(each.map(lambda seed: self.run_seed(own[seed], seed, ends=ends, pool=pool), seeds))
+        if self.loss != "ce_per_class":  # the other loss needs no adjustment, and images have no loss of labels
+            arms = [arm for arm in arms if arm not in (*ADJUSTED_ARMS, *IMAGE_ARMS)]
+        self.in_process = True
+        ordered = sorted(arms, key=lambda arm: (ARMS[arm].source is not None, bool(self._priors_of([arm]))))
+        runs = dict.fromkeys((arm, 0 if arm in SEEDLESS else seed) for arm in ordered for seed in seeds)
+        done = {(run["arm"], run["seed"]) for run in results_in(self.results).runs() if self._is_long_enough(run)}
+        missing = [run for run in runs if run not in done]
+        priors: list[Call] = [(self.trained_prior, (name,)) for name in self._priors_of([arm for arm, _ in missing])]
+        return [*priors, *((self.train_and_score, run) for run in missing)]
 
-    def run_seed(self, arms: list[str], seed: int, *, ends: float, pool: ThreadPoolExecutor) -> None:
-        """Do the runs of a seed that have no results yet."""
-        runs = {arm: 0 if arm in SEEDLESS else seed for arm in arms}
-        missing = [arm for arm, own in runs.items() if not results_in(self.results).has(arm=arm, seed=own)]
-        if missing and self.converged(missing, seed, ends=ends, pool=pool):
-            list(pool.map(lambda arm: self.run_arm(arm, runs[arm]), missing))
-
-    def converged(self, arms: list[str], seed: int, *, ends: float, pool: ThreadPoolExecutor) -> bool:
-        """Train until all trainings of these arms are flat, or the last length is reached; return whether that was."""
-        trainings = trainings_of(arms)
-        for epochs in self.lengths:
-
-            def train_in_time(name: str, length: int = epochs) -> bool:
-                return time.monotonic() < ends and bool(self.train_to(name, seed, length))
-
-            if not all(list(pool.map(train_in_time, trainings))):
-                print(f"time is over: {self.loss}, seed {seed} stays at {epochs} epochs", flush=True)
-                return False
-            if all(self.trained(name, seed)["flat"] for name in trainings):
-                break
-
-        def remedied_in_time(name: str) -> bool:
-            known = self.trained(name, seed)
-            if not known["unlearnt"] or known["remedy"]:
-                return True
-            return time.monotonic() < ends and bool(self.train_to(name, seed, known["num_epochs"], remedy=True))
-
-        return all(list(pool.map(remedied_in_time, trainings)))
+    def train_and_score(self, arm: str, seed: int) -> None:
+        """Train what an arm needs, with the remedy where a label failed, predict, score, and add the run."""
+        for name in trainings_of([arm]):
+            known = self.train_to(name, seed, self.epochs)
+            if known["unlearnt"] and not known["remedy"]:
+                self.train_to(name, seed, self.epochs, remedy=True)
+        self.run_arm(arm, seed)
 
     def train_to(self, name: str, seed: int, epochs: int, *, remedy: bool = False) -> dict:
         """Train to a number of epochs unless that was done, and return what it took and came to."""
         took, training = self._record(name, seed), TRAININGS[name]
-        known = json.loads(took.read_text()) if took.is_file() else {"num_epochs": 0, "remedy": False, "cpu_s": 0}
-        if known["num_epochs"] >= epochs and (known["remedy"] or not remedy):
-            return known
-        with self.locked(f"{took.stem}_{self.loss}"):
+        with self.locked(f"{took.stem}_{self.loss}"):  # another arm may need it too
+            known = json.loads(took.read_text()) if took.is_file() else {"num_epochs": 0, "remedy": False, "cpu_s": 0}
+            if known["num_epochs"] >= epochs and (known["remedy"] or not remedy):
+                return known
             remedy = remedy or known["remedy"]
             configuration = self.configured(name, seed, iterations=self.iterations, epochs=epochs, remedy=remedy)
             measured = self.train(training.dataset_id, configuration, training.trainer)
             fold = self.host_folder(training.dataset_id, training.trainer, configuration)
+            shutil.rmtree(adjusted_model(fold.parent), ignore_errors=True)  # of fewer epochs
             log = read_log(fold / "checkpoint_final.pth")
-            rise, error = last_rise(log["mean_fg_dice"])
             content = {
                 **measured,
                 "name": name,
@@ -162,7 +144,7 @@ class ConvergedWorkplace(Workplace):
                 "failed_before": known.get("unlearnt", []) if remedy else [],
                 "device": device_name(self.device),
                 "flat": is_flat(log["mean_fg_dice"]),
-                "last_rise": [round(rise, 4), round(error, 4)],
+                "last_rise": [round(each, 4) for each in last_rise(log["mean_fg_dice"])],
                 "unlearnt": unlearnt_labels(log["dice_per_class_or_region"]),
                 "cpu_s": round(measured["cpu_s"] + known["cpu_s"] * (remedy == known["remedy"]), 1),
             }
@@ -181,7 +163,7 @@ class ConvergedWorkplace(Workplace):
         training = TRAININGS[name]
         settings = {**COMMON_SETTINGS, **NO_PAIRS, **training.settings, "seed": seed}
         settings["segmentation_loss"] = self.loss
-        settings |= {"num_epochs": epochs or self.lengths[0], "num_iterations_per_epoch": iterations}
+        settings |= {"num_epochs": epochs or self.epochs, "num_iterations_per_epoch": iterations}
         validation = max(1, iterations // ITERATIONS_PER_VALIDATION)
         settings |= {"num_val_iterations_per_epoch": validation, "save_every": 10}
         settings |= self.prior_of(training)
@@ -210,6 +192,12 @@ class ConvergedWorkplace(Workplace):
         folder = self.host_folder(dataset_id, trainer, configuration)
         resumed = any((folder / f"checkpoint_{which}.pth").is_file() for which in ("latest", "final"))
         return self.train_here(dataset_id, configuration, trainer, resumed=resumed)
+
+    def _is_long_enough(self, run: dict) -> bool:
+        return run.get("training", {"num_epochs": self.epochs})["num_epochs"] >= self.epochs
+
+    def _priors_of(self, arms: list[str]) -> list[str]:
+        return sorted({TRAININGS[name].prior for name in trainings_of(arms)} - {None})
 
     def _first_configuration(self, name: str, seed: int) -> str:
         return f"{super().configuration_of(name, seed)}_{self.loss}"

@@ -53,18 +53,18 @@ INTRODUCTION = """# Thick slices at convergence
 
 Made by `python -m scripts.studies.thick_slices report --protocol converged`. Hippocampi, fold 0, slices that moved,
 half of nnU-Net's width, U-Nets with one convolution more (2D: wider) for as many parameters, batches of two. All
-trainings of a seed have equally many steps. "Flat": over the last fifth, a straight line through validation Dice
-(R² of images) changes by at most 0.005. A training that failed to learn a label was repeated with a batch twice as
-large.
+trainings have equally many steps. "Rise": of the straight line through validation Dice (R² of images) over the last
+fifth of the epochs, ± its standard error; "flat": by at most 0.005, or what two standard errors explain. A training
+that failed to learn a label was repeated with a batch twice as large.
 
-Intervals are over patients, not over seeds; the differences seed by seed stand beside them.
+Intervals are over patients and seeds.
 
 The U-Net sees each interpolated stack as it moved once; 3D-Seg-MAug and ACNN-Seg see new motion in every batch, so a
 difference from the U-Net holds that of motion too.
 
 "Logits adjusted": the log of each label's share of the training voxels is added to the logits of the same network.
 That takes back that the per-class loss lets rare labels spread (Menon et al., ICLR 2021). A gain that vanishes there
-is none of the shape's."""
+is none of the shape's. These arms and `outside_weight=1` were added after the others were read."""
 
 
 def write_converged_report(results: Path, page: Path) -> None:
@@ -231,14 +231,18 @@ def repeats_table(runs: Runs) -> str:
 
 def convergence_table(trainings: dict[tuple[str, int], dict]) -> str:
     """Return a table of how long each training (name and seed) took, whether it was flat, and which labels failed."""
-    titles = "training | seed | parameters | steps | flat | labels that failed at first | labels that failed in the end"
-    lines = [f"| {titles} |", "|---|---:|---:|---:|---|---|---|"]
+    lines = [
+        "| training | seed | on | parameters | steps | rise | flat | labels that failed at first | in the end |",
+        "|---|---:|---|---:|---:|---:|---|---|---|",
+    ]
     for (name, seed), each in sorted(trainings.items()):
         steps = each["num_epochs"] * each["iterations_per_epoch"]
         failed = ", ".join(map(str, each["failed_before"])) or "none"
         still = ", ".join(map(str, each["unlearnt"])) or "none"
         flat = "yes" if each["flat"] else "no"
-        lines.append(f"| {name} | {seed} | {each['parameters']:,} | {steps} | {flat} | {failed} | {still} |")
+        rise = "{:+.3f} ± {:.3f}".format(*each["last_rise"])
+        cells = [name, str(seed), each["device"], f"{each['parameters']:,}", str(steps), rise, flat, failed, still]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -14,17 +14,16 @@ UNLEARNT_DICE = 0.3  # a label's mean over the last epochs below this was not le
 def last_rise(dice: Sequence[float]) -> tuple[float, float]:
     """Return how much validation Dice, one value an epoch, rises over the last fifth, and that rise's standard error.
 
-    Both are those of the least-squares line; not a number where a value is, or where there are fewer than two. Two
-    values lie on their line, whose standard error is then infinite.
+    Both are those of the least-squares line through at least three values; not a number where there are fewer, which
+    tell no noise from a rise, or where one of them is not.
     """
-    last = np.asarray(dice, dtype=float)[-max(2, round(LAST_SHARE * len(dice))) :]
-    if len(last) < 2 or not np.isfinite(last).all():
+    last = np.asarray(dice, dtype=float)[-max(3, round(LAST_SHARE * len(dice))) :]
+    if len(last) < 3 or not np.isfinite(last).all():
         return float("nan"), float("nan")
     epochs = np.arange(len(last)) - (len(last) - 1) / 2
     line = np.polyfit(epochs, last, 1)
-    free = len(last) - 2
     residual = float(((last - np.polyval(line, epochs)) ** 2).sum())
-    error = float(np.sqrt(residual / free / (epochs**2).sum())) if free else float("inf")
+    error = float(np.sqrt(residual / (len(last) - 2) / (epochs**2).sum()))
     return float(line[0]) * (len(last) - 1), error * (len(last) - 1)
 
 
@@ -32,10 +31,10 @@ def is_flat(dice: Sequence[float]) -> bool:
     """Return whether validation Dice neither rises nor falls over the last fifth by more than `FLAT_RISE`.
 
     nnU-Net estimates this Dice on few patches, and its noise alone can tilt the line: what two standard errors explain
-    does not count. Fewer than three values tell no noise from a rise, and are not flat.
+    does not count.
     """
     rise, error = last_rise(dice)
-    return bool(np.isfinite(error) and abs(rise) - 2 * error <= FLAT_RISE)
+    return abs(rise) - 2 * error <= FLAT_RISE
 
 
 def unlearnt_labels(dice_per_label: Sequence[Sequence[float]]) -> list[int]:

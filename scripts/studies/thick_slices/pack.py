@@ -1,47 +1,72 @@
 """The study at convergence in one folder, for a machine with a GPU and without a network; and its results back."""
 
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
-from scripts.studies.packing import finish_pack, merge_runs
-from scripts.studies.thick_slices.arms import HR_ID
+from scripts.studies.packing import LARGEST_MB, MPS, copy_code, merge_runs, size_mb, write_script
 from scripts.studies.thick_slices.converged import CONVERGED_RESULTS, LOSSES
-from scripts.studies.thick_slices.workplace import IMAGE_SCORES, LABEL_SCORES, NAMES, results_in
+from scripts.studies.thick_slices.workplace import IMAGE_SCORES, LABEL_SCORES, results_in
 
-SCRIPT = """#!/usr/bin/env bash
-# run.sh [options of `run`]: prepare (once) and run the study at convergence on this machine's GPU.
-# RAW is an nnUNet_raw with the hippocampi (default: this folder's), RESULTS where tables go (default: this folder).
-# Needs Python with torch (CUDA) and nnunetv2. Afterwards, at home:
+SCRIPT = f"""#!/usr/bin/env bash
+# run.sh [options of `run`]: unpack what is in parts/ and run the study at convergence on this machine's GPU.
+# RESULTS is where tables go (default: results/ in this folder). Needs Python with torch (CUDA) and nnunetv2.
+# Afterwards, at home:
 #   python -m scripts.studies.thick_slices merge --protocol converged --results RESULTS
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd); cd "$here/code"
-export PYTHONPATH=$here/code${PYTHONPATH:+:$PYTHONPATH} nnUNet_extTrainer=$here/code/acnn_nnunet/nnunet/ext_trainers
-study="python -m scripts.studies.thick_slices"
-both=(--protocol converged --work "$here/work" --device cuda --jobs 16 "$@")
-$study prepare "${both[@]}" --raw "${RAW:-$here/raw}" --processes "$(nproc)"
-$study run "${both[@]}" --results "${RESULTS:-$here/results}"
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$here/work/results"
+for part in "$here"/parts/*.tar.xz; do tar -xJf "$part" -C "$here/work" & done
+wait
+export PYTHONPATH=$here/code${{PYTHONPATH:+:$PYTHONPATH}} nnUNet_extTrainer=$here/code/acnn_nnunet/nnunet/ext_trainers
+{MPS}
+cd "$here/code"
+python -m scripts.studies.thick_slices run --protocol converged --work "$here/work" --device cuda --jobs "$(nproc)" \\
+  --results "${{RESULTS:-$here/results}}" "$@"
 """
 
 
-def pack(raw: Path, output: Path) -> None:
-    """Write a folder with the study's HR images, its code and a script that prepares and runs it.
+def pack(work: Path, output: Path) -> None:
+    """Write a folder with what was prepared, in archives, the code and a script that runs it.
+
+    No file is larger than 60 MB, so the archives can travel one after the other. Images stay behind: trainings read
+    preprocessed ones, and the tests' stacks are among the archives.
 
     Args:
-        raw: nnUNet_raw with the hippocampi.
+        work: scratch folder that `prepare` has filled.
         output: new folder.
 
     Raises:
-        SystemExit: if the folder exists, or the pack is too large.
+        SystemExit: if `output` exists, `work` is not prepared, or a file is too large.
     """
     if output.exists():
         sys.exit(f"{output} exists: name a new folder for the pack.")
-    source, target = raw / NAMES[HR_ID], output / "raw" / NAMES[HR_ID]
-    target.mkdir(parents=True)
-    for name in ("imagesTr", "labelsTr"):
-        shutil.copytree(source / name, target / name)
-    shutil.copyfile(source / "dataset.json", target / "dataset.json")
-    finish_pack(output, SCRIPT)
+    if not (work / "test").is_dir():
+        sys.exit(f"{work} holds no test images: run `prepare --protocol converged --work {work}` first.")
+    (output / "parts").mkdir(parents=True)
+    datasets = sorted((work / "preprocessed").iterdir())
+    voxels = [folder for dataset in datasets for folder in dataset.glob("nnUNetPlans_*") if folder.is_dir()]
+    rest = [path for dataset in datasets for path in dataset.iterdir() if path not in voxels]
+    for dataset in datasets:
+        rest += [work / "raw" / dataset.name / name for name in ("dataset.json", "labelsTr")]
+    _archive(work, rest, output / "parts" / "plans_and_labels.tar.xz")
+    _archive(work, [work / "test"], output / "parts" / "tests.tar.xz")
+    for folder in voxels:
+        _archive(work, [folder], output / "parts" / f"{folder.parent.name}_{folder.name}.tar.xz")
+    copy_code(output)
+    write_script(output, SCRIPT)
+    print(f"{output}: {size_mb(output):.1f} MB; {output / 'run.sh'} says what it needs.")
+    if large := [path.name for path in output.rglob("*") if path.is_file() and path.stat().st_size > 1e6 * LARGEST_MB]:
+        sys.exit(f"Larger than {LARGEST_MB} MB: {', '.join(large)}.")
+
+
+def _archive(work: Path, paths: list[Path], archive: Path) -> None:
+    """Pack paths of the work folder, what links lead to in their place."""
+    names = [str(path.relative_to(work)) for path in paths]
+    command = ["tar", "-C", str(work), "--dereference", "-cJf", str(archive), *names]
+    subprocess.run(command, check=True, env={**os.environ, "XZ_OPT": "-2"})
 
 
 def merge(folder: Path, *, into: Path = CONVERGED_RESULTS) -> None:

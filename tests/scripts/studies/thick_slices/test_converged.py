@@ -1,14 +1,14 @@
-"""Trainings go on together until all are flat, and one that failed is repeated with the remedy."""
+"""What is done for an arm and in which order, and a training that failed is repeated with the remedy."""
 
 import json
-import time
-from concurrent.futures import ThreadPoolExecutor
+import pickle
 
 import pytest
 
 from scripts.studies.thick_slices import arms, converged
 from scripts.studies.thick_slices.converged import ARMS_OF_TABLE_1, CONVERGED_ARMS, ConvergedWorkplace
 from scripts.studies.thick_slices.converged_report import convergence_table
+from scripts.studies.thick_slices.workplace import results_in
 
 FLAT = [*[0.5] * 12, *[0.8] * 3]
 
@@ -16,7 +16,7 @@ FLAT = [*[0.5] * 12, *[0.8] * 3]
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A workplace whose trainings take no time; `curves` says what each of them logs, by configuration."""
-    made = ConvergedWorkplace(tmp_path, tmp_path / "out", "ce_per_class", lengths=(10, 20, 40))
+    made = ConvergedWorkplace(tmp_path, tmp_path / "out", "ce_per_class", epochs=10)
     made.make()
     plans = {"configurations": {arms.THICK_IN_TWOS: {"batch_size": 2}}}
     made.preprocessed(arms.HR_ID).mkdir(parents=True)
@@ -34,17 +34,13 @@ def place(tmp_path, monkeypatch):
     return made
 
 
-def converge(place, names=("sub_pixel_b2", "sub_pixel_motion_b2"), ends=None):
-    with ThreadPoolExecutor(1) as pool:
-        return place.converged(list(names), 0, ends=time.monotonic() + 60 if ends is None else ends, pool=pool)
-
-
 def test_arms_are_arms():
     assert set(ARMS_OF_TABLE_1) <= set(CONVERGED_ARMS) <= set(arms.ARMS)
 
 
 def test_only_the_arm_of_pairs_trains_on_pairs(place):
-    assert converge(place, ("sub_pixel_b2", "pairs_b2"))
+    for name in ("sub_pixel_b2", "pairs_b2"):
+        place.train_to(name, 0, 10)
     shares = {name: settings["pair_share"] for _, name, settings in place.configured_with}
     assert shares == {place.configuration_of("sub_pixel_b2", 0): 0, place.configuration_of("pairs_b2", 0): 1}
 
@@ -54,19 +50,39 @@ def test_what_is_tested_on_which_stacks(place):
     assert place.tests_of(["sub_pixel_b2", "factor_6_b2"]) == ["motion", "still", "mixed6"]
 
 
-def test_all_seeds_of_a_run_and_no_run_twice(place, monkeypatch):
-    done = []
-    monkeypatch.setattr(place, "run_arm", lambda arm, seed: done.append((arm, seed)))
-    place.run(["sub_pixel_b2", "image_bspline"], [0, 1], minutes=1, jobs=2)
-    assert sorted(done) == [("image_bspline", 0), ("sub_pixel_b2", 0), ("sub_pixel_b2", 1)]
+def test_priors_come_first_and_what_begins_with_another_arm_last(place):
+    arms_of_run = ["ae_seg_b2", "acnn_sub_pixel_motion_b2", "image_bspline", "sub_pixel_b2"]
+    calls = place.calls(arms_of_run, [0, 1])
+    assert calls[0] == (place.trained_prior, ("all",))
+    assert [words for _, words in calls[1:]] == [
+        ("image_bspline", 0),
+        *(("sub_pixel_b2", seed) for seed in (0, 1)),
+        *(("acnn_sub_pixel_motion_b2", seed) for seed in (0, 1)),
+        *(("ae_seg_b2", seed) for seed in (0, 1)),
+    ]
 
 
-def test_logits_are_adjusted_under_the_loss_that_weighs_labels_alike_alone(place, monkeypatch):
-    done = []
-    monkeypatch.setattr(place, "run_arm", lambda arm, seed: done.append(arm))
-    for place.loss in ("dice_ce", "ce_per_class"):
-        place.run(["sub_pixel_motion_b2", "sub_pixel_motion_b2_adjusted"], [0], minutes=1, jobs=1)
-    assert sorted(done) == [*["sub_pixel_motion_b2"] * 2, "sub_pixel_motion_b2_adjusted"]
+def test_jobs_are_processes_that_do_what_children_would(tmp_path):
+    place = ConvergedWorkplace(tmp_path, tmp_path / "out", "ce_per_class", device="cuda")
+    ((job, run),) = place.calls(["image_bspline"], [3])
+    sent = pickle.loads(pickle.dumps(job))
+    assert (sent.__name__, run, sent.__self__.in_process) == ("train_and_score", ("image_bspline", 0), True)
+
+
+def test_no_run_twice_but_with_more_epochs(place):
+    results_in(place.results).add({"arm": "image_bspline", "seed": 0}, {})
+    results_in(place.results).add({"arm": "sub_pixel_b2", "seed": 0, "training": {"num_epochs": 10}}, {})
+    wanted = ["image_bspline", "sub_pixel_b2"]
+    assert [words for _, words in place.calls(wanted, [0, 1])] == [("sub_pixel_b2", 1)]
+    place.epochs = 20
+    assert [words for _, words in place.calls(wanted, [0])] == [("sub_pixel_b2", 0)]
+
+
+def test_images_and_adjusted_logits_under_the_loss_that_weighs_labels_alike_alone(place):
+    wanted = ["sub_pixel_motion_b2", "sr_b2", "sub_pixel_motion_b2_adjusted"]
+    assert [words[0] for _, words in place.calls(wanted, [0])] == wanted
+    place.loss = "dice_ce"
+    assert [words[0] for _, words in place.calls(wanted, [0])] == wanted[:1]
 
 
 def test_the_raw_folder_has_room_for_pairs(place, tmp_path):
@@ -87,43 +103,34 @@ def test_a_gpu_trains_and_loads_in_processes(tmp_path, monkeypatch):
     assert called == [("cuda", 1), ("cuda", 6)]
 
 
-def test_all_go_on_until_all_are_flat(place):
+def test_a_training_goes_on_to_more_epochs_and_says_whether_it_is_flat(place):
     name = place.configuration_of("sub_pixel_b2", 0)
-    place.curves[name, 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    assert converge(place)
-    for training in ("sub_pixel_b2", "sub_pixel_motion_b2"):
-        known = place.trained(training, 0)
-        assert (known["num_epochs"], known["flat"], known["unlearnt"], known["remedy"]) == (20, True, [], False)
-        assert known["cpu_s"] == 10.0  # of both lengths
+    place.curves[name, 10] = [*[0.4] * 12, 0.4, 0.5, 0.6]
+    known = place.train_to("sub_pixel_b2", 0, 10)
+    # Three values on a line: it rises by .2, without an error.
+    assert (known["num_epochs"], known["flat"], known["last_rise"]) == (10, False, [0.2, 0.0])
+    known = place.train_to("sub_pixel_b2", 0, 20)
+    assert (known["num_epochs"], known["flat"], known["unlearnt"], known["remedy"]) == (20, True, [], False)
+    assert known["cpu_s"] == 10.0  # of both
+    assert place.trained("sub_pixel_b2", 0) == known
+    assert place.train_to("sub_pixel_b2", 0, 20) == known
+    assert len(place.configured_with) == 2  # nothing is done twice
     assert {settings["segmentation_loss"] for *_, settings in place.configured_with} == {"ce_per_class"}
 
 
-def test_the_last_length_ends_it(place):
-    name = place.configuration_of("sub_pixel_b2", 0)
-    for epochs in place.lengths:
-        place.curves[name, epochs] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    assert converge(place)
-    assert place.trained("sub_pixel_b2", 0)["num_epochs"] == 40
-    assert not place.trained("sub_pixel_b2", 0)["flat"]
-
-
-def test_a_failed_label_gets_the_remedy_and_the_run_says_so(place):
+def test_a_failed_label_gets_the_remedy_and_the_run_says_so(place, monkeypatch):
     name = place.configuration_of("sub_pixel_b2", 0)
     place.curves[name, 10] = [0.1] * 15
-    assert converge(place)
+    scored = []
+    monkeypatch.setattr(place, "run_arm", lambda *run: scored.append(run))
+    place.train_and_score("sub_pixel_b2", 0)
+    assert scored == [("sub_pixel_b2", 0)]
     known = place.trained("sub_pixel_b2", 0)
     assert (known["remedy"], known["failed_before"], known["unlearnt"]) == (True, [1, 2], [])
     assert known["configuration"] == place.configuration_of("sub_pixel_b2", 0) == f"{name}_remedy"
     plans = json.loads((place.preprocessed(arms.HR_ID) / "nnUNetPlans.json").read_text())
     doubled = plans["configurations"][f"{arms.THICK_IN_TWOS}_doubled"]
     assert doubled == {"inherits_from": arms.THICK_IN_TWOS, "batch_size": 4}
-    assert "| sub_pixel_b2 | 0 | 7 | 500 | yes | 1, 2 | none |" in convergence_table({("sub_pixel_b2", 0): known})
-
-
-def test_when_time_is_over_it_stops_and_goes_on_later(place):
-    assert not converge(place, ends=time.monotonic() - 1)
-    assert not place.configured_with
-    assert converge(place)
-    count = len(place.configured_with)
-    assert converge(place)  # nothing is done twice
-    assert len(place.configured_with) == count
+    assert "| sub_pixel_b2 | 0 | cpu | 7 | 500 | +0.000 ± 0.000 | yes | 1, 2 | none |" in convergence_table(
+        {("sub_pixel_b2", 0): known}
+    )

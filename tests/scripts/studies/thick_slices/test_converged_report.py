@@ -11,7 +11,7 @@ from scripts.studies.thick_slices import converged_report as report
 from scripts.studies.thick_slices.workplace import IMAGE_SCORES, LABEL_SCORES, results_in
 
 TRAINING = {"name": "x", "parameters": 7, "num_epochs": 4, "iterations_per_epoch": 5}
-TRAINING |= {"failed_before": [2], "unlearnt": [], "flat": True}
+TRAINING |= {"device": "cpu", "last_rise": [0.01, 0.004], "failed_before": [2], "unlearnt": [], "flat": True}
 
 
 def add(folder, arm, seed, tests, dice, hausdorff_mm=4.0, **more):
@@ -67,7 +67,7 @@ def test_acnn_against_the_others(page):
     # Higher than the U-Net with one seed, lower with the other.
     assert "Dice +0.020, -0.010; Hausdorff -1.40, -1.40 mm: missed" in text
     assert row(text, "one network").endswith("| not measured |")
-    assert "| x | 0 | 7 | 20 | yes | 2 | none |" in text
+    assert "| x | 0 | cpu | 7 | 20 | +0.010 ± 0.004 | yes | 2 | none |" in text
     assert "### Images" not in text
 
 
