@@ -303,6 +303,19 @@ def test_a_prior_that_has_not_learnt_a_label_warns(make_trainer, make_prior, cap
     assert "never saw LV" in said
 
 
+def test_a_prior_that_rotated_as_the_host_does_is_not_rotated_further(make_trainer, make_prior):
+    path = make_prior()
+
+    def start(rotation_deg):
+        trainer = make_trainer(ACNNTrainer, block={"rotation_deg": rotation_deg})
+        trainer.initialize()
+        trainer.get_dataloaders()
+
+    start(30)
+    with pytest.raises(ValueError, match=f"{path} saw rotations up to nnU-Net's 30° only, and .* up to 90°"):
+        start(90)
+
+
 def test_parts_are_hidden_where_the_setting_says_so(make_trainer):
     def last_transform(block):
         trainer = make_trainer(ACNNTrainer, block={"prior_weight": 0, **block})
