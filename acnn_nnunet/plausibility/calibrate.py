@@ -222,7 +222,8 @@ def _calibrate_structure(
 
 def _threshold(expected: np.ndarray, bad: np.ndarray, recall: float) -> float:
     """Return the expected Dice up to which a share of the bad lies: the last of as many as it takes, worst first."""
-    return float(np.sort(expected[bad])[math.ceil(recall * bad.sum()) - 1]) if bad.any() else 0.0
+    wanted = max(1, math.ceil(round(recall * float(bad.sum()), 9)))  # .55 of 20 are 11, not 11.000000000000002
+    return float(np.sort(expected[bad])[wanted - 1]) if bad.any() else 0.0
 
 
 def _measure_structure(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from acnn_nnunet.plausibility.calibrate import calibrate, without_patient
+from acnn_nnunet.plausibility.calibrate import _threshold, calibrate, without_patient
 from acnn_nnunet.plausibility.table import PlausibilityRow, Structure
 
 
@@ -65,6 +65,12 @@ def test_the_threshold_finds_the_wanted_share_of_the_bad():
         bad = [row.structures["RV"] for row in judged if row.structures["RV"].dice <= known.bad_dice]
         assert (len(bad), sum(each.flagged for each in bad)) == (5, found)
         assert known.measured["found_share_of_bad"] == pytest.approx(found / 5)
+
+
+@pytest.mark.parametrize(("recall", "rank"), [(0.55, 11), (0.5, 10), (1.0, 20), (1e-12, 1)])
+def test_the_threshold_is_that_of_the_case_it_takes_whatever_rounding_does(recall, rank):
+    expected = np.arange(40) / 100  # the first twenty are bad: 0.55 of them are 11, and .55 * 20 is 11.000000000000002
+    assert _threshold(expected, expected < 0.2, recall) == pytest.approx((rank - 1) / 100)
 
 
 def test_cases_that_the_table_of_patients_lacks_are_named():

@@ -14,7 +14,7 @@ from acnn_nnunet.casewise.file_results import write_files
 from acnn_nnunet.casewise.recorded import header_of
 from acnn_nnunet.casewise.run import outcome_of, run
 from acnn_nnunet.casewise.work import Outcome
-from acnn_nnunet.files.folders import find_images, image_name
+from acnn_nnunet.files.folders import IMAGE_ENDINGS, find_images, image_name
 from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
 from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json
@@ -100,6 +100,8 @@ def generator_of(name: str, *, seed: int) -> torch.Generator:
 def _target_of_file(source: Path, output: Path) -> Path:
     if not source.is_file():
         raise FileNotFoundError(f"{source} does not exist.")
+    if not is_nifti(output) and output.name.lower().endswith(IMAGE_ENDINGS):
+        raise ValueError(f"{output} would not be NIfTI, which stacks are written as: name a .nii.gz, or a folder.")
     target = output if is_nifti(output) else output / source.name
     if source.resolve() == target.resolve():
         raise ValueError(f"{target} is the file that is read: choose another one with -o.")

@@ -154,6 +154,9 @@ class TestBadInput:
         for output in (path, tmp_path):
             with pytest.raises(ValueError, match=r"a\.nii\.gz is the file that is read"):
                 degrade_folder(path, output, DegradeOptions(Acquisition(2)))
+        with pytest.raises(ValueError, match=r"lr\.mha would not be NIfTI, which stacks are written as"):
+            degrade_folder(path, tmp_path / "lr.mha", DegradeOptions(Acquisition(2)))
+        assert not (tmp_path / "lr.mha").exists()
         with pytest.raises(OSError, match=r"a\.nii\.gz.* cannot be written to"):
             degrade_folder(path, path / "below", DegradeOptions(Acquisition(2)))
 
