@@ -94,7 +94,7 @@ def refine(source: Path, output: Path, options: RefineOptions) -> Outcome:
         stage = PerWorker(partial(load_refiner, options.second_stage))
         return refine_folder(source, output, stage, options=options.second_stage, execution=options.execution)
     if options.references is not None:
-        return calibrate_folder(source, output, load_anatomy_refiner(options), options)
+        return calibrate_folder(source, output, options)
     if options.guarantee is not None and options.prior_file is None:
         return repair_folder(source, output, options.guarantee, options=options, execution=options.execution)
     execution = options.execution
@@ -184,7 +184,7 @@ def read_calibration(path: Path, refiner: AnatomyRefiner) -> Calibration:
     return calibration
 
 
-def calibrate_folder(source: Path, output: Path, refiner: AnatomyRefiner, options: RefineOptions) -> Outcome:
+def calibrate_folder(source: Path, output: Path, options: RefineOptions) -> Outcome:
     """Write `refinement.json` and its page, of predictions with ground truth.
 
     Raises:
@@ -194,12 +194,19 @@ def calibrate_folder(source: Path, output: Path, refiner: AnatomyRefiner, option
     assert options.references is not None
     if options.calibration_file is not None:
         raise ValueError("--calibrate makes a calibration, --calibration uses one: give one of them.")
-    coder = refiner.coder
+    execution = options.execution
+    if execution.num_parts > 1 or execution.go_on or execution.scheduler is not None:
+        raise ValueError(
+            "--calibrate learns from all cases at once, on this machine: leave out -num_parts, -part_id, --continue "
+            "and --scheduler; -np spreads them over processes."
+        )
+    refiner = PerWorker(partial(load_anatomy_refiner, replace(options, execution=HERE)))
+    coder = refiner().coder
     cases = list_predictions(source, coder)
     truth = list_labels(options.references, coder.file_ending)
     patient_of, remark = patients_of_cases(options.groups_file, options.references)
     items = {case: (files, truth.get(case), case, patient_of.get(case, case)) for case, files in cases.items()}
-    results = run(partial(_try_case, refiner), items, description="calibration")
+    results = run(partial(_try_case, refiner), items, execution=execution, description="calibration")
     trials = [trial for result in results for trial in result.value or ()]
     calibration = calibrate(
         trials,
@@ -221,8 +228,9 @@ def calibrate_folder(source: Path, output: Path, refiner: AnatomyRefiner, option
     return Outcome("\n".join([*lines, f"page: {output / PAGE_FILE}"]), excluded)
 
 
-def _try_case(refiner: AnatomyRefiner, item: tuple[PredictionFiles, Path | None, str, str]) -> list[Trial]:
+def _try_case(load: PerWorker[AnatomyRefiner], item: tuple[PredictionFiles, Path | None, str, str]) -> list[Trial]:
     files, reference, case, unit = item
+    refiner = load()
     if reference is None:
         raise ValueError(f"there is no ground truth of {files.label.name}")
     prediction, properties = read_prediction(files, refiner.coder)

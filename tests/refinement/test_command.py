@@ -255,6 +255,12 @@ def test_a_calibration_is_made_and_refines_and_its_misuse_is_refused(raw, prior,
     assert re.search(r"left out: odd: .*odd\.nii\.gz holds the label 250", told)
     assert "What it gains" in (calibrated / "refined.html").read_text()
     file = calibrated / "refinement.json"
+    assert run(many, "--prior", prior, "-o", tmp_path / "again", "--calibrate", truth, "-np", "2") == 1
+    assert "cross-validated by patient on 10 predictions" in capsys.readouterr().out
+    assert (tmp_path / "again" / "refinement.json").is_file()
+    assert run(many, "--prior", prior, "-o", tmp_path / "part", "--calibrate", truth, "-num_parts", "2") == 1
+    assert "--calibrate learns from all cases at once" in capsys.readouterr().err
+    assert not (tmp_path / "part").exists()
     assert run(many, "--prior", prior, "-o", tmp_path / "out", "--calibration", file) == 0
     assert "Without a calibration" not in capsys.readouterr().out
     file.write_text(json.dumps({**json.loads(file.read_text()), "methods": ["complete+project"]}))
