@@ -67,6 +67,12 @@ def test_acnn_against_the_others(page):
     # Higher than the U-Net with one seed, lower with the other.
     assert "Dice +0.020, -0.010; Hausdorff -1.40, -1.40 mm: missed" in text
     assert row(text, "one network").endswith("| not measured |")
+    assert row(text, "the same with the prior on the box").endswith("| not measured |")
+    add(folder, report.OUTSIDE_ARM, 0, ["motion"], 0.82, 3.0)
+    text = written()
+    # A quarter of 4 mm less, with the one seed that both have.
+    assert "Hausdorff -25.0% [-25.0%, -25.0%], Dice +0.020 [+0.020, +0.020], 1 seed: reached" in text
+    assert "Dice +0.030; Hausdorff -2.00 mm: reached" in text
     assert "| x | 0 | cpu | 7 | 20 | +0.010 ± 0.004 | yes | 2 | none |" in text
     assert "### Images" not in text
 
