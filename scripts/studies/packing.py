@@ -4,6 +4,7 @@ import shutil
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 from scripts.studies.host_folders import ROOT
 from scripts.studies.results import StudyResults
@@ -56,17 +57,27 @@ def write_script(folder: Path, script: str) -> Path:
 
 
 def merge_runs(brought: StudyResults, into: StudyResults, tables: tuple[str, ...]) -> None:
-    """Add the runs of another machine's results, and their scores in these tables; known runs stay as they are."""
+    """Add the runs of another machine's results, and their scores in these tables.
+
+    A known run stays as it is, unless the other one was trained for more epochs.
+    """
     scores = {name: brought.table(name).drop(columns="iou", errors="ignore") for name in tables}
+    epochs = {tuple(run[key] for key in into.keys): _epochs(run) for run in into.runs()}
     for run in brought.runs():
         keys = {key: run[key] for key in into.keys}
-        if into.has(**keys):
+        known = tuple(keys.values()) in epochs
+        if known and _epochs(run) <= epochs[tuple(keys.values())]:
             print(f"{keys} is known: left as it is.")
             continue
         values = [str(value) for value in keys.values()]
         own = {name: table[table[list(keys)].eq(values).all(axis=1)] for name, table in scores.items()}
         into.add(run, {name: rows.drop(columns=list(keys)) for name, rows in own.items() if len(rows)})
-        print(f"{keys}: added.")
+        print(f"{keys}: {'replaced by a longer training' if known else 'added'}.")
+
+
+def _epochs(run: dict[str, Any]) -> int:
+    """Return for how many epochs a run was trained; 0 where the study says it elsewhere, or trains nothing."""
+    return run.get("training", {}).get("num_epochs", 0)
 
 
 def size_mb(folder: Path) -> float:

@@ -40,3 +40,17 @@ def test_results_come_back_and_known_ones_stay(tmp_path):
     ]
     assert home.table("cases")[["arm", "seed", "dice"]].to_numpy().tolist() == [["a", "0", "0.5"], ["a", "1", "0.75"]]
     assert home.table("images")["dice"].tolist() == ["0.1"]
+
+
+def test_a_longer_training_replaces_a_known_one(tmp_path):
+    def results(name, dice, epochs):
+        made = StudyResults(tmp_path / name, keys=("arm",))
+        run = {"arm": "a", "training": {"num_epochs": epochs}}
+        made.add(run, {"cases": pd.DataFrame([{"case": "a", "dice": dice}])})
+        return made
+
+    home = results("home", "0.5", 40)
+    for name, dice, epochs, kept in (("longer", "0.75", 80, "0.75"), ("shorter", "0.25", 40, "0.75")):
+        packing.merge_runs(results(name, dice, epochs), home, ("cases",))
+        assert home.table("cases")["dice"].tolist() == [kept]
+    assert [run["training"]["num_epochs"] for run in home.runs()] == [80]
