@@ -5,12 +5,13 @@ Slice spacing is the distance of neighbouring centres; slices thinner than it le
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from acnn_nnunet.files.folders import image_ending
 from acnn_nnunet.files.headers import read_nifti_header
-from acnn_nnunet.files.safe_writes import read_text
+from acnn_nnunet.files.safe_writes import read_text, write_json
 
 MOST_SPACINGS = 2.0  # that a slice is thick
 _TOLERANCE = 0.01  # of a length, between two places that tell it
@@ -58,6 +59,23 @@ def told_thickness_mm(path: Path, spacing_mm: float) -> float | None:
     return thickness
 
 
+def told_thickness_of_channels_mm(paths: Sequence[Path], spacing_mm: float) -> float | None:
+    """Return how thick a stack's slices are by its channels, as `told_thickness_mm` does for one.
+
+    Raises:
+        ValueError: naming the file, as there, or if two channels disagree.
+    """
+    told = {path: thickness for path in paths if (thickness := told_thickness_mm(path, spacing_mm)) is not None}
+    first = next(iter(told.items()), None)
+    for path, thickness in told.items():
+        if first is not None and not _same(thickness, first[1]):
+            raise ValueError(
+                f"{path} has slices of {thickness:.4g} mm and {first[0].name} of {first[1]:.4g} mm, which are channels "
+                "of one stack: correct the one that is wrong."
+            )
+    return None if first is None else first[1]
+
+
 def check_thickness(thickness_mm: float, spacing_mm: float, *, what: str) -> None:
     """Raise ValueError, beginning with `what`, if slices are more than twice as thick as they are apart."""
     if thickness_mm > MOST_SPACINGS * spacing_mm * (1 + _TOLERANCE):
@@ -70,6 +88,15 @@ def check_thickness(thickness_mm: float, spacing_mm: float, *, what: str) -> Non
 def sidecar_content(thickness_mm: float, spacing_mm: float) -> dict[str, float]:
     """Return what a simulated stack's sidecar holds."""
     return {THICKNESS_KEY: round(thickness_mm, 6), SPACING_KEY: round(spacing_mm, 6)}
+
+
+def write_sidecar(path: Path, thickness_mm: float | None, spacing_mm: float) -> None:
+    """Write the sidecar of a simulated stack; without a thickness, remove one that was written for an earlier stack."""
+    sidecar = sidecar_of(path)
+    if thickness_mm is not None:
+        write_json(sidecar, sidecar_content(thickness_mm, spacing_mm))
+    elif sidecar.is_file() and set(_read(sidecar)) == {THICKNESS_KEY, SPACING_KEY}:
+        sidecar.unlink()
 
 
 def _read(sidecar: Path) -> dict[str, Any]:

@@ -6,7 +6,14 @@ import nibabel
 import numpy as np
 import pytest
 
-from acnn_nnunet.sr.slice_thickness import check_thickness, sidecar_content, sidecar_of, told_thickness_mm
+from acnn_nnunet.sr.slice_thickness import (
+    check_thickness,
+    sidecar_content,
+    sidecar_of,
+    told_thickness_mm,
+    told_thickness_of_channels_mm,
+    write_sidecar,
+)
 
 
 @pytest.fixture
@@ -30,6 +37,33 @@ def test_nothing_is_told(stack):
 )
 def test_the_header(stack, text):
     assert told_thickness_mm(stack(text), 10) == 8
+
+
+def test_channels_of_one_stack(stack):
+    first = stack(b"SliceThickness=8")
+    second = first.with_name("a_0001.nii.gz")
+    nibabel.save(nibabel.load(first), second)
+    assert told_thickness_of_channels_mm([first, second], 10) == 8
+    sidecar_of(second).write_text(json.dumps({"SpacingBetweenSlices": 5}))
+    with pytest.raises(ValueError, match=r"a_0001\.nii\.gz has a slice every 10 mm by its header and every 5 mm"):
+        told_thickness_of_channels_mm([first, second], 10)
+    stack()
+    sidecar_of(second).unlink()
+    assert told_thickness_of_channels_mm([first, second], 10) == 8  # the second one's
+    sidecar_of(first).write_text(json.dumps({"SliceThickness": 9}))
+    with pytest.raises(ValueError, match=r"a_0001\.nii\.gz has slices of 8 mm and a_0000\.nii\.gz of 9 mm, which are"):
+        told_thickness_of_channels_mm([first, second], 10)
+
+
+def test_a_sidecar_of_an_earlier_stack_goes(stack):
+    path = stack()
+    write_sidecar(path, 8, 10)
+    assert told_thickness_mm(path, 10) == 8
+    write_sidecar(path, None, 10)
+    assert not sidecar_of(path).exists()
+    sidecar_of(path).write_text(json.dumps({"SliceThickness": 8, "Manufacturer": "a scanner's"}))
+    write_sidecar(path, None, 10)
+    assert sidecar_of(path).exists()
 
 
 def test_the_sidecar(stack):

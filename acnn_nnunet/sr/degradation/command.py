@@ -17,10 +17,10 @@ from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.files.folders import IMAGE_ENDINGS, find_images, image_name
 from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
 from acnn_nnunet.files.on_demand import OnDemand
-from acnn_nnunet.files.safe_writes import make_output_folder, write_json
+from acnn_nnunet.files.safe_writes import make_output_folder
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
 from acnn_nnunet.sr.degradation.acquisition import Acquisition, acquire
-from acnn_nnunet.sr.slice_thickness import check_thickness, sidecar_content, sidecar_of
+from acnn_nnunet.sr.slice_thickness import check_thickness, write_sidecar
 from acnn_nnunet.sr.stack_geometry import find_slice_axis, to_lr
 
 COMMAND = "degrade"
@@ -102,7 +102,8 @@ def _target_of_file(source: Path, output: Path) -> Path:
         raise FileNotFoundError(f"{source} does not exist.")
     if not is_nifti(output) and output.name.lower().endswith(IMAGE_ENDINGS):
         raise ValueError(f"{output} would not be NIfTI, which stacks are written as: name a .nii.gz, or a folder.")
-    target = output if is_nifti(output) else output / source.name
+    in_folder = source.name if is_nifti(source) else f"{image_name(source)}{NIFTI_ENDINGS[0]}"
+    target = output if is_nifti(output) else output / in_folder
     if source.resolve() == target.resolve():
         raise ValueError(f"{target} is the file that is read: choose another one with -o.")
     make_output_folder(target.parent)
@@ -120,8 +121,7 @@ def _degrade_file(files: tuple[Path, Path], *, options: DegradeOptions) -> None:
         check_thickness(thickness_mm, spacing_mm, what=f"--thickness gives the stack of {source} slices of")
     generator = generator_of(image_name(source), seed=options.seed)
     write_volume(target, degrade_volume(volume, options.acquisition, axis=axis, generator=generator))
-    if thickness_mm is not None:
-        write_json(sidecar_of(target), sidecar_content(thickness_mm, spacing_mm))
+    write_sidecar(target, thickness_mm, spacing_mm)
 
 
 def _check_slices(source: Path, num_slices: int, factor: int, *, nifti_axis: int) -> None:

@@ -28,7 +28,7 @@ from acnn_nnunet.sr.inference.stack_preprocessing import (
     slice_spacing_complaint,
 )
 from acnn_nnunet.sr.network import HROutput
-from acnn_nnunet.sr.slice_thickness import told_thickness_mm
+from acnn_nnunet.sr.slice_thickness import told_thickness_of_channels_mm
 
 COMMAND = "predict-hr"
 
@@ -226,7 +226,7 @@ def _predict_case(case: tuple[list[Path], list[Path]], *, model: PerWorker[HRMod
             raise ValueError(
                 f"{path} is not on the grid of {files[0].name}: {'; '.join(differences)}: resample it to that grid."
             )
-    told_thickness_mm(files[0], geometry.spacing_mm[model().slice_axis(geometry)])
+    told_thickness_of_channels_mm(files, geometry.spacing_mm[model().slice_axis(geometry)])
     try:
         result, hr_geometry = predict_stack(model(), np.stack([v.values for v in volumes]), geometry, inference)
     except ValueError as error:

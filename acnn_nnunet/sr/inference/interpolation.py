@@ -17,6 +17,7 @@ from acnn_nnunet.files.headers import NIFTI_ENDINGS
 from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import make_output_folder
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
+from acnn_nnunet.sr.slice_thickness import told_thickness_mm
 from acnn_nnunet.sr.stack_geometry import check_factor, find_slice_axis, to_hr
 from acnn_nnunet.sr.upsampling import INTERPOLATIONS, interpolate_slices
 
@@ -101,6 +102,7 @@ def _interpolate_file(files: tuple[Path, Path], *, options: InterpolationOptions
     axis = find_slice_axis(stack.geometry, options.axis)
     if stack.geometry.size[axis] < 2:
         raise ValueError(f"{source} has one slice along NIfTI axis {2 - axis}: a stack has at least 2.")
+    told_thickness_mm(source, stack.geometry.spacing_mm[axis])  # refuses a sidecar that belongs to another stack
     if options.labels:
         _check_labels(source, stack.values)
         values = interpolate_labels(stack.values, options.factor, axis=axis, method=options.method)

@@ -110,7 +110,9 @@ def read_channels(files: Sequence[Path]) -> list[Volume]:
     volumes = [read_volume(path, dtype=np.float32) for path in files]
     for path, volume in zip(files, volumes, strict=True):
         if differences := volume.geometry.differences(volumes[0].geometry):
-            raise ValueError(f"{path} is not on the grid of {files[0].name}: {'; '.join(differences)}.")
+            raise ValueError(
+                f"{path} is not on the grid of {files[0].name}: {'; '.join(differences)}: resample it to that grid."
+            )
     return volumes
 
 

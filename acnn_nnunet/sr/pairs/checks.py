@@ -26,7 +26,7 @@ def check_slices(stack: Geometry, image: Geometry, model: HRModel) -> None:
     if angle > LARGEST_ANGLE_DEG:
         raise ValueError(
             f"has slices along NIfTI axis {2 - axis}, {angle:.0f}° from NIfTI axis {2 - image_axis} of the HR image, "
-            f"which is planned as the slice direction: permute its axes, or plan with another --axis."
+            f"which is planned as the slice direction: permute its axes, plan with another --axis, or remove the stack."
         )
     stack_mm, image_mm = stack.spacing_mm[axis], image.spacing_mm[image_axis]
     if image_mm >= stack_mm * (1 - SPACING_TOLERANCE):

@@ -8,8 +8,8 @@ from typing import Any
 from nnunetv2.paths import nnUNet_raw
 
 from acnn_nnunet.casewise.work import Excluded
-from acnn_nnunet.files.folders import find_images
-from acnn_nnunet.files.headers import NIFTI_ENDINGS
+from acnn_nnunet.files.folders import find_images, image_name
+from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
 from acnn_nnunet.nnunet.folds import raw_images
 from acnn_nnunet.sr.inference.command import whole_stacks
 
@@ -41,9 +41,18 @@ def stacks_folder(dataset: str) -> Path | None:
 
     Args:
         dataset: full name.
+
+    Raises:
+        ValueError: if there is something else of its name.
     """
-    folder = Path(nnUNet_raw.require()) / dataset / STACKS_FOLDER if nnUNet_raw.is_set() else Path()
-    return folder if nnUNet_raw.is_set() and folder.is_dir() else None
+    if not nnUNet_raw.is_set():
+        return None
+    folder = Path(nnUNet_raw.require()) / dataset / STACKS_FOLDER
+    if folder.is_dir():
+        return folder
+    if folder.exists() or folder.is_symlink():
+        raise ValueError(f"{folder} is no folder, or a link to none: mend or remove it.")
+    return None
 
 
 def find_pairs(
@@ -56,10 +65,16 @@ def find_pairs(
         dataset_json: its dataset.json.
         references: `gt_segmentations` of the preprocessed dataset, which holds the labels.
         num_channels: of an image.
+
+    Raises:
+        ValueError: if the folder of stacks holds none, or two of one name.
     """
     folder = stacks_folder(dataset)
-    files = {} if folder is None else find_images(folder, NIFTI_ENDINGS, may_be_none=True)
-    stacks, excluded = whole_stacks(files, num_channels)
+    found = {} if folder is None else find_images(folder, may_be_none=True)
+    if folder is not None and not found:
+        raise ValueError(f"{folder} holds no stack: add CASE_0000{NIFTI_ENDINGS[0]}, or remove the folder.")
+    stacks, excluded = whole_stacks({name: path for name, path in found.items() if is_nifti(path)}, num_channels)
+    excluded += [_not_nifti(path) for path in found.values() if not is_nifti(path)]
     pairs = {}
     for case, stack in stacks.items():
         labels = references / f"{case}{dataset_json['file_ending']}"
@@ -68,11 +83,19 @@ def find_pairs(
         except FileNotFoundError:
             excluded.append(_half(case, stack[0], "imagesTr holds no image of it"))
             continue
+        if not is_nifti(image[0]):
+            remedy = f"pairs need a dataset of {NIFTI_ENDINGS[0]} files, or remove the stack"
+            excluded.append(Excluded(case, f"{image[0]}, the HR image of {stack[0]}, is no NIfTI file: {remedy}."))
+            continue
         if labels.is_file():
             pairs[case] = PairFiles(tuple(stack), tuple(image), labels)
         else:
             excluded.append(_half(case, stack[0], f"there are no labels {labels}"))
     return pairs, excluded
+
+
+def _not_nifti(path: Path) -> Excluded:
+    return Excluded(image_name(path), f"{path} is no NIfTI file: convert it to {NIFTI_ENDINGS[0]}, or remove it.")
 
 
 def _half(case: str, stack: Path, what: str) -> Excluded:

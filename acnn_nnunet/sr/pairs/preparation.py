@@ -22,7 +22,7 @@ from acnn_nnunet.sr.pairs.checks import check_overlap, check_slices, overlap_of
 from acnn_nnunet.sr.pairs.finding import PairFiles
 from acnn_nnunet.sr.pairs.grids import RigidMotion, covered, cut_grid, hr_grid, resampled_image, resampled_labels
 from acnn_nnunet.sr.pairs.registration import Registration, register, slice_shifts_mm
-from acnn_nnunet.sr.slice_thickness import told_thickness_mm
+from acnn_nnunet.sr.slice_thickness import told_thickness_of_channels_mm
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,21 @@ def read_pair(files: PairFiles, model: HRModel) -> Pair:
     stack_grid = volumes[0].geometry
     image, labels = read_channels(files.image), read_volume(files.labels)
     if differences := labels.geometry.differences(image[0].geometry):
-        raise ValueError(f"{files.labels} is not on the grid of {files.image[0].name}: {'; '.join(differences)}.")
+        raise ValueError(
+            f"{files.labels} is not on the grid of {files.image[0].name}: {'; '.join(differences)}: correct the one "
+            "that is wrong, and preprocess the dataset again."
+        )
+    for path, volume in zip((*files.stack, *files.image), (*volumes, *image), strict=True):
+        if volume.values.min() == volume.values.max():
+            raise ValueError(f"{path} has one value in all voxels: replace it, or remove the stack.")
     overlap = overlap_of(stack_grid, image[0].geometry)
     try:
         check_slices(stack_grid, image[0].geometry, model)
         check_overlap(overlap)
     except ValueError as error:
         raise ValueError(f"{files.stack[0]} {error}") from error
-    thickness_mm = told_thickness_mm(files.stack[0], stack_grid.spacing_mm[model.slice_axis(stack_grid)])
+    spacing_mm = stack_grid.spacing_mm[model.slice_axis(stack_grid)]
+    thickness_mm = told_thickness_of_channels_mm(files.stack, spacing_mm)
     return Pair(np.stack([each.values for each in volumes]), stack_grid, image, labels, thickness_mm, overlap)
 
 

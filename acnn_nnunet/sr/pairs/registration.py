@@ -6,6 +6,7 @@ sampled: a regular half of them left errors of up to 0.3 mm and 0.3° in hearts.
 """
 
 import math
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,4 +148,4 @@ def _centre(stack: Volume) -> tuple[float, float, float]:
 
 
 def _reason(error: RuntimeError) -> str:
-    return " ".join(str(error).split()).rpartition("ERROR: ")[2][-120:]
+    return textwrap.shorten(str(error).rpartition("ERROR: ")[2], width=120, placeholder=" …")

@@ -10,7 +10,7 @@ import numpy as np
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from acnn_nnunet.casewise.work import Outcome
-from acnn_nnunet.files.safe_writes import write_json
+from acnn_nnunet.files.safe_writes import write_json, write_text
 from acnn_nnunet.nnunet.plans import HR_KEY, check_configuration_name, check_has_configuration, find_plans
 from acnn_nnunet.nnunet.settings import PLANS_KEY
 from acnn_nnunet.sr.pairs.command import PairOptions, prepare_pairs
@@ -63,12 +63,14 @@ def plan_hr(dataset: str, options: PlanHROptions) -> Outcome:
         What was written; not complete if a stack of `imagesTr_lr` was refused.
 
     Raises:
-        ValueError: for an unknown dataset or configuration, a base, factor or axis that cannot work, or a taken name.
+        ValueError: for an unknown dataset or configuration, a base, factor or axis that cannot work, a taken name, or
+            an `imagesTr_lr` without stacks; the plans stay as they were.
         FileNotFoundError: if there are no such plans.
     """
     factor, base = options.factor, options.base
     dataset_name, plans_file = find_plans(dataset, options.plans_identifier)
-    plans = json.loads(plans_file.read_text())
+    before = plans_file.read_text()
+    plans = json.loads(before)
     dataset_json = json.loads((plans_file.parent / "dataset.json").read_text())
     name = f"3d_hr_x{factor}" if options.name is None else options.name
     check_configuration_name(name)
@@ -83,6 +85,7 @@ def plan_hr(dataset: str, options: PlanHROptions) -> Outcome:
         gap_mm = _gap_mm(options.thickness_mm, spacing_mm)
         entry[PLANS_KEY] = {**configuration.get(PLANS_KEY, {}), "slice_gap_mm": [gap_mm, gap_mm]}
     plans["configurations"][name] = {"inherits_from": base, **entry}
+    has_pairs = stacks_folder(dataset_name) is not None
     write_json(plans_file, plans)
 
     patch = entry["patch_size"]
@@ -93,9 +96,13 @@ def plan_hr(dataset: str, options: PlanHROptions) -> Outcome:
     )
     if patch != list(configuration["patch_size"]):
         sentence += f". The patch is not {base}'s: a prior for it is trained on {name} itself"
-    if stacks_folder(dataset_name) is None:
+    if not has_pairs:
         return Outcome(sentence)
-    pairs = _add_pairs(dataset_name, plans_file, name, options)
+    try:
+        pairs = _add_pairs(dataset_name, plans_file, name, options)
+    except BaseException:  # Ctrl-C too: the plans go on naming the pairs that are stored
+        write_text(plans_file, before)
+        raise
     return Outcome(f"{sentence}\n{pairs.text}", pairs.excluded)
 
 

@@ -161,6 +161,12 @@ class TestBadInput:
             degrade_folder(path, path / "below", DegradeOptions(Acquisition(2)))
 
 
+def test_one_file_of_another_format_becomes_a_nifti_stack(tmp_path):
+    image = write(image_of(np.ones((4, 3, 3), np.float32), spacing=(1, 1, 2)), tmp_path / "a_0000.mha")
+    assert degrade_folder(image, tmp_path / "lr", DegradeOptions(Acquisition(2))).complete
+    assert [path.name for path in (tmp_path / "lr").iterdir()] == ["a_0000.nii.gz"]
+
+
 def test_what_is_drawn_depends_on_name_and_seed_alone():
     def draw(name, seed):
         return torch.rand(3, generator=generator_of(name, seed=seed)).tolist()
@@ -177,6 +183,8 @@ def test_a_thickness_is_told_beside_the_stack(tmp_path):
     assert told == {"SliceThickness": 8.0, "SpacingBetweenSlices": 10.0}
     assert degrade_folder(image.parent, tmp_path / "plain", DegradeOptions(Acquisition(5))).complete
     assert not (tmp_path / "plain" / "a_0000.json").exists()
+    assert degrade_folder(image.parent, tmp_path / "lr", DegradeOptions(Acquisition(5))).complete
+    assert not (tmp_path / "lr" / "a_0000.json").exists()  # it was of slices of 8 mm
     outcome = degrade_folder(image.parent, tmp_path / "no", DegradeOptions(Acquisition(5, thickness_mm=25.0)))
     assert "a_0000.nii.gz slices of 25 mm, more than twice their spacing of 10 mm" in outcome.text
     assert not outcome.complete

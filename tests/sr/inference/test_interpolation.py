@@ -79,6 +79,14 @@ def test_files_that_cannot_be_interpolated(tmp_path):
     ]
 
 
+def test_a_sidecar_of_another_stack(tmp_path):
+    write(image_of(np.ones((2, 2, 2), np.float32), spacing=(1, 1, 4)), tmp_path / "lr" / "a_0000.nii.gz")
+    (tmp_path / "lr" / "a_0000.json").write_text('{"SpacingBetweenSlices": 5}')
+    outcome = interpolate_folder(tmp_path / "lr", tmp_path / "hr", InterpolationOptions("linear", 2))
+    assert "has a slice every 4 mm by its header and every 5 mm by a_0000.json" in outcome.text
+    assert not (tmp_path / "hr" / "a_0000.nii.gz").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"method": "cubic"}, "there are linear, bspline"), ({"factor": 1}, "2 or more, not 1")],

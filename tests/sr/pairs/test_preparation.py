@@ -116,6 +116,16 @@ def test_labels_on_another_grid(place):
         read_pair(files, place.model())
 
 
+@pytest.mark.parametrize("half", ["stack", "image"])
+def test_an_image_of_one_value(place, half):
+    files = place.add("a")
+    path = getattr(files, half)[0]
+    volume = read_volume(path)
+    write_volume(path, Volume(np.full_like(volume.values, 7), volume.geometry))
+    with pytest.raises(ValueError, match=f"{path} has one value in all voxels: replace it, or remove the stack"):
+        read_pair(files, place.model())
+
+
 def place_of(volume, slices):
     grid = volume.geometry
     return grid.__class__((slices, *grid.size[1:]), grid.spacing_mm, grid.origin_mm, grid.direction)

@@ -1,6 +1,7 @@
 """LR-in/HR-out configurations of a toy plan, worked out by hand from nnU-Net's rules."""
 
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -168,6 +169,27 @@ def test_the_gaps_that_pairs_tell_are_those_of_their_own_spacing(plans, tmp_path
     monkeypatch.setattr(command, "records_of", lambda _: records)
     plan_hr("5", PlanHROptions(factor=4, base="3d_fullres_short"))
     assert plans.written("3d_hr_x4")["acnn"] == {"num_epochs": 3, "slice_gap_mm": [0.0, 0.6]}
+
+
+def test_a_failure_among_the_pairs_leaves_the_plans_as_they_were(plans, tmp_path, monkeypatch):
+    folder = tmp_path / "nnUNet_raw" / "Dataset005_Toy" / "imagesTr_lr"
+    folder.mkdir(parents=True)
+    records = [SimpleNamespace(spacing_mm=4.0, thickness_mm=3.0)]
+    monkeypatch.setattr(command, "records_of", lambda _: records)
+    monkeypatch.setattr(command, "prepare_pairs", lambda *_: Outcome("pairs"))
+    plan_hr("5", PlanHROptions(factor=4))
+    before = plans.file.read_text()
+    assert "_pairs" in before
+    for error in (ValueError("held twice"), KeyboardInterrupt()):
+        monkeypatch.setattr(command, "prepare_pairs", Mock(side_effect=error))
+        with pytest.raises(type(error)):
+            plan_hr("5", PlanHROptions(factor=4))
+        assert plans.file.read_text() == before
+    folder.rmdir()
+    folder.touch()
+    with pytest.raises(ValueError, match="imagesTr_lr is no folder"):
+        plan_hr("5", PlanHROptions(factor=4))
+    assert plans.file.read_text() == before
 
 
 @pytest.mark.parametrize(
