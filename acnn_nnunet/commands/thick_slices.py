@@ -156,13 +156,17 @@ def _predict_with_model(arguments: argparse.Namespace, *, missing: list[str]) ->
         inference=options_from(Inference, arguments, show_progress=True),
         execution=execution_of(arguments),
     )
+    if arguments.refine and options.execution.num_parts > 1:
+        raise ValueError("--refine needs all label maps: leave it out, and use acnn-nnunet refine after `merge`.")
     prior = _prior_to_refine_by(arguments) if arguments.refine else None
     outcome = predict_hr(arguments.source, arguments.output, options)
     if prior is None:
         return outcome.text, outcome.exit_code
     from acnn_nnunet.refinement.command import RefineOptions, refine
 
-    refine_options = options_from(RefineOptions, arguments, method="complete", prior_file=prior)
+    refine_options = options_from(
+        RefineOptions, arguments, method="complete", prior_file=prior, execution=options.execution
+    )
     refined = refine(arguments.output, arguments.output / "refined", refine_options)
     return f"{outcome.text}\n{refined.text}", max(outcome.exit_code, refined.exit_code)
 

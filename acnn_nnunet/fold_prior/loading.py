@@ -101,21 +101,24 @@ def load_fold_prior(
     where = f"{expected.dataset}, configuration {configuration}, fold {fold}"
     settings = Settings.from_configuration(plans.get_configuration(configuration).configuration)
     path = settings.prior or locate_prior(nnUNet_results.require(), plans.plans, configuration, fold)
+    named = (
+        f"The setting prior of {configuration} names this file: correct it or take it out. " if settings.prior else ""
+    )
     try:
         prior = load_finished_prior(Path(path), device=device)
     except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f"{error} {where} needs a prior. Train one with: {command}") from error
+        raise type(error)(f"{error} {where} needs a prior. {named}Train one with: {command}") from error
     if mismatches := prior.spec.mismatches(expected):
         raise ValueError(
             f"The shape prior {prior.path} does not fit {where}: {'; '.join(mismatches)}. "
-            f"Train a fitting one with: {command}"
+            f"{named}Train a fitting one with: {command}"
         )
     seen = sorted(set(validation_cases) & set(prior.spec.training_cases))
     if seen and prior.spec.dataset == expected.dataset and fold != "all":
         raise ValueError(
             f"The shape prior {prior.path} was trained on fold {prior.spec.fold} and saw the labels of {len(seen)} "
             f"validation cases of {expected.dataset} fold {fold} (for one {seen[0]}): its scores would be too good. "
-            f"Train this fold's prior with: {command}"
+            f"{named}Train this fold's prior with: {command}"
         )
     return prior
 

@@ -181,5 +181,10 @@ def _device(device: str) -> Finding:
     usable = torch.cuda.is_available() if device == "cuda" else torch.backends.mps.is_available()
     if not usable:
         given = " (nnU-Net's default)" if device == "cuda" else ""
-        return Finding(False, "device", f"{device}{given} is not usable here", "pass `-device cpu` to every command")
+        return Finding(
+            False,
+            "device",
+            f"{device}{given} is not usable here",
+            "pass `-device cpu` to doctor and to every train and predict command",
+        )
     return Finding(True, "device", torch.cuda.get_device_name() if device == "cuda" else device)

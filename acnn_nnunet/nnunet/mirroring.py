@@ -201,6 +201,8 @@ def _find(word: str, values: Mapping[str, tuple[int, ...]]) -> str:
     for name, of_name in values.items():
         if [word] == list(map(str, of_name)):
             return name
+    if word in ("background", "ignore", "0"):
+        raise ValueError(f"mirrored_labels names '{word}', which has no side and changes places with nothing")
     listed = ", ".join(f"{name} ({', '.join(map(str, of_name))})" for name, of_name in values.items())
     raise ValueError(f"mirrored_labels names '{word}', which the dataset lacks; it has {listed}")
 

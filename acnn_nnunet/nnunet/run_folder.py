@@ -85,14 +85,15 @@ class EpochLog:
         """Draw every quantity over the epochs into `acnn_progress.png`."""
         import matplotlib.pyplot as plt
 
-        figure, axes = plt.subplots(len(self.values), 1, figsize=(8, 2.2 * len(self.values)), squeeze=False)
-        for axis, (name, series) in zip(axes[:, 0], self.values.items(), strict=True):
-            axis.plot(series, linewidth=1.5)
-            axis.set_ylabel(name.replace("_", " "))
-        axes[-1, 0].set_xlabel("epoch")
-        figure.tight_layout()
-        figure.savefig(self.picture)
-        plt.close(figure)
+        with plt.style.context("default"):  # nnU-Net's own plot enlarges the letters of all later ones
+            figure, axes = plt.subplots(len(self.values), 1, figsize=(8, 2.2 * len(self.values)), squeeze=False)
+            for axis, (name, series) in zip(axes[:, 0], self.values.items(), strict=True):
+                axis.plot(series, linewidth=1.5)
+                axis.set_title(name.replace("_", " "), fontsize="medium", loc="left")
+            axes[-1, 0].set_xlabel("epoch")
+            figure.tight_layout()
+            figure.savefig(self.picture)
+            plt.close(figure)
 
 
 def run_our_command(words: Sequence[str | Path]) -> str:

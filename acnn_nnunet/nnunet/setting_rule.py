@@ -163,7 +163,10 @@ def _read_numbers(value: Any) -> list[float]:
     words = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
     if not words or any(isinstance(word, bool) or not isinstance(word, (int, float, str)) for word in words):
         raise ValueError
-    numbers = [float(word) for word in words]
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError:
+        raise ValueError from None
     if not all(math.isfinite(number) for number in numbers):
         raise ValueError
     return numbers

@@ -221,6 +221,10 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> Prior:
         checkpoint = torch.load(path, map_location=device, weights_only=True)
         plain = dict(checkpoint[SPEC_KEY])
     except (pickle.UnpicklingError, EOFError, RuntimeError, OSError) as error:
+        if str(error).startswith("Weights only load failed"):  # it holds objects, as nnU-Net's own checkpoints do
+            raise ValueError(
+                f"The shape prior {path} cannot be read, it is truncated or no checkpoint of ShapePriorTrainer."
+            ) from error
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"The shape prior {path} cannot be read, it is truncated or no checkpoint ({reason})."

@@ -96,10 +96,15 @@ def test_predict_hr_refines_its_label_maps(called, monkeypatch, tmp_path, capsys
         "acnn_nnunet.refinement.command.refine", lambda *words: refined.append(words) or Outcome("refined")
     )
 
-    assert run("predict-hr -i lr -o hr -d 4 -c 3d_hr_x5 -tr Any -f 1 2 -device cpu --refine") == 1
+    words = "predict-hr -i lr -o hr -d 4 -c 3d_hr_x5 -tr Any -f 1 2 -device cpu --refine"
+    assert run(f"{words} -num_parts 2 -part_id 0") == 1
+    assert "--refine needs all label maps" in capsys.readouterr().err
+    assert called == []
+    assert run(f"{words} -np 3 --continue") == 1
 
     assert capsys.readouterr().out == "done\nrefined\n"
-    assert refined == [(Path("hr"), Path("hr/refined"), RefineOptions(prior_file=(None, "1"), device="cpu"))]
+    options = RefineOptions(prior_file=(None, "1"), device="cpu", execution=Execution(num_processes=3, go_on=True))
+    assert refined == [(Path("hr"), Path("hr/refined"), options)]
 
 
 def test_images_are_not_refined(called, monkeypatch, capsys):

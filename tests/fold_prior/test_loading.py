@@ -177,7 +177,10 @@ def test_without_a_prior_the_command_that_trains_one_is_named(trained, tmp_path,
 
 
 def test_a_prior_that_is_named_and_not_there(trained, tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError, match=r"no\.pth.* fold 0 needs a prior\. Train one with: nnUNetv2_train 99"):
+    remedy = (
+        r"The setting prior of quick names this file: correct it or take it out\. Train one with: nnUNetv2_train 99"
+    )
+    with pytest.raises(FileNotFoundError, match=rf"no\.pth.* fold 0 needs a prior\. {remedy}"):
         find(trained, monkeypatch, prior=str(tmp_path / "no.pth"))
 
 

@@ -105,9 +105,9 @@ def test_regions_become_their_partners_with_all_that_they_hold():
             KIDNEYS,
             r"^mirrored_labels names 'rigth', which the dataset lacks; it has left \(1\), right \(2\), spine \(3\)$",
         ),
-        ("0:1", KIDNEYS, "names '0', which"),  # background
-        ("background:left", KIDNEYS, "names 'background', which"),
-        ("ignore:left", KIDNEYS, "names 'ignore', which"),
+        ("0:1", KIDNEYS, "names '0', which has no side and changes places with nothing$"),  # background
+        ("background:left", KIDNEYS, "names 'background', which has no side"),
+        ("ignore:left", KIDNEYS, "names 'ignore', which has no side"),
         ("4:1", KIDNEYS, "names '4', which"),
         ("left:right,1:3", KIDNEYS, "^'left' comes twice in mirrored_labels$"),
         (

@@ -5,6 +5,7 @@ import math
 import os
 import sys
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -63,7 +64,11 @@ def test_the_picture(tmp_path):
     log = EpochLog(tmp_path)
     log.log(0, loss=3.0)
     log.plot()
-    assert log.picture.stat().st_size > 1000
+    picture = log.picture.read_bytes()
+    assert len(picture) > 1000
+    with matplotlib.rc_context({"font.size": 30}):  # as nnU-Net's own plot leaves it
+        log.plot()
+    assert log.picture.read_bytes() == picture
 
 
 def test_a_checkpoint_is_lent_as_a_file():

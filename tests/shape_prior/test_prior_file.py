@@ -3,6 +3,7 @@
 import dataclasses
 import re
 
+import numpy as np
 import pytest
 import torch
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
@@ -73,6 +74,13 @@ def test_truncated(tmp_path, kept):
     (tmp_path / "prior.pth").write_bytes(content[:kept])
     with pytest.raises(ValueError, match=r"prior\.pth cannot be read, it is truncated or no checkpoint"):
         load_prior(tmp_path / "prior.pth")
+
+
+def test_a_checkpoint_of_nnunet(tmp_path):
+    best = np.float64(0.8)  # the host keeps such scalars, which no prior has
+    torch.save({"network_weights": {}, "_best_ema": best}, tmp_path / "checkpoint_final.pth")
+    with pytest.raises(ValueError, match=r"final\.pth cannot be read, it is truncated or no checkpoint of ShapePri"):
+        load_prior(tmp_path / "checkpoint_final.pth")
 
 
 def test_a_checkpoint_of_another_trainer(tmp_path):
