@@ -86,7 +86,8 @@ def main_pieces(anatomy: np.ndarray) -> np.ndarray:
 
     An anatomy may come in several pieces, as two kidneys do. Voxels that share a corner belong together.
     """
-    pieces = cc3d.connected_components(np.ascontiguousarray(anatomy), connectivity=26)
+    # As bool, cc3d 4.1.1 fails on some masks of one axis.
+    pieces = cc3d.connected_components(np.ascontiguousarray(anatomy).view(np.uint8), connectivity=26)
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     return anatomy & (sizes >= _MAIN_SHARE * sizes.max())[pieces]

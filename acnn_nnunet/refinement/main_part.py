@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import cc3d
 import numpy as np
 
+from acnn_nnunet.evaluation.masks.pieces import number_pieces
 from acnn_nnunet.nnunet.cases import main_pieces
 from acnn_nnunet.refinement.placement import Placement
 
@@ -79,7 +79,7 @@ class _Pieces:
     """The pieces of a mask, the largest first."""
 
     def __init__(self, mask: np.ndarray):
-        self.numbers = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=26)
+        self.numbers = number_pieces(mask)[0]
         self.sizes = np.bincount(self.numbers.ravel())
         self.sizes[0] = 0
         self.order = [int(each) for each in np.argsort(-self.sizes, kind="stable") if self.sizes[each]]

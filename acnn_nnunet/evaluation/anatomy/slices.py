@@ -6,9 +6,12 @@ background one voxel wide. So all slices are looked at as one tall image: nothin
 outside. Each function returns a number per slice, NaN where it does not apply.
 """
 
-import cc3d
+from typing import Literal
+
 import edt
 import numpy as np
+
+from acnn_nnunet.evaluation.masks.pieces import number_pieces
 
 # Up to this share of a slice's voxels (4 of 256 x 256) a gap counts as none, and so does contact of a single voxel.
 _LEAST_GAP = 2.0**-14
@@ -189,10 +192,9 @@ def _holes_without(structure: np.ndarray, other: np.ndarray) -> np.ndarray:
     return keep[pieces]
 
 
-def _components(mask: np.ndarray, connectivity: int) -> np.ndarray:
+def _components(mask: np.ndarray, connectivity: Literal[4, 8]) -> np.ndarray:
     """Return the pieces of framed slices, numbered through; the outside of all slices is one piece."""
-    tall = np.ascontiguousarray(mask).reshape(-1, mask.shape[2])
-    return cc3d.connected_components(tall, connectivity=connectivity).reshape(mask.shape)  # type: ignore[call-overload]
+    return number_pieces(mask.reshape(-1, mask.shape[2]), connectivity)[0].reshape(mask.shape)
 
 
 def _per_slice(mask: np.ndarray, *others: np.ndarray) -> np.ndarray:

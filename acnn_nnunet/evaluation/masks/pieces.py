@@ -38,8 +38,8 @@ def count_pieces(reference: np.ndarray, prediction: np.ndarray, *, least_iou: fl
         prediction: bool mask, the same shape.
         least_iou: above 0, up to 1; pieces of this IoU still match.
     """
-    first, num_first = _label(reference)
-    second, num_second = _label(prediction)
+    first, num_first = number_pieces(reference)
+    second, num_second = number_pieces(prediction)
     both = reference & prediction
     if num_first == num_second == 1:
         overlap = np.count_nonzero(both)
@@ -60,6 +60,16 @@ def count_pieces(reference: np.ndarray, prediction: np.ndarray, *, least_iou: fl
     return Pieces(detected, num_first - detected, num_second - detected)
 
 
-def _label(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    pieces, count = cc3d.connected_components(mask, connectivity=CONNECTIVITY[mask.ndim], return_N=True)
+def number_pieces(mask: np.ndarray, connectivity: Literal[4, 6, 8, 26] | None = None) -> tuple[np.ndarray, int]:
+    """Return the pieces of a bool mask, 2D or 3D, numbered from 1, and how many there are.
+
+    Args:
+        mask: to be taken apart.
+        connectivity: of pixels or voxels of a piece; None joins those that share a corner.
+    """
+    # cc3d 4.1.1 takes bool masks of two axes another way, which numbers some background, and fails on some of one axis.
+    voxels = np.ascontiguousarray(mask).view(np.uint8)
+    pieces, count = cc3d.connected_components(
+        voxels, connectivity=connectivity or CONNECTIVITY[mask.ndim], return_N=True
+    )
     return pieces, int(count)

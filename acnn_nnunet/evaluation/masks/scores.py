@@ -3,10 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import cc3d
 import numpy as np
 
-from acnn_nnunet.evaluation.masks.pieces import CONNECTIVITY, Pieces, count_pieces
+from acnn_nnunet.evaluation.masks.pieces import Pieces, count_pieces, number_pieces
 from acnn_nnunet.evaluation.masks.surface_distance import surface_distances
 from acnn_nnunet.files.geometry import Geometry
 
@@ -184,12 +183,12 @@ def count_holes(mask: np.ndarray) -> int:
     if not mask.any():
         return 0
     background = np.pad(~mask, 1, constant_values=True)
-    return int(cc3d.connected_components(background, connectivity=_FACE_CONNECTIVITY[mask.ndim], return_N=True)[1]) - 1
+    return number_pieces(background, _FACE_CONNECTIVITY[mask.ndim])[1] - 1
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """Return the piece of a bool mask with most voxels (the first of several equal ones in array order)."""
-    pieces = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=CONNECTIVITY[mask.ndim])
+    pieces, _ = number_pieces(mask)
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     main = sizes.argmax()

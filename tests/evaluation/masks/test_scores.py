@@ -168,6 +168,11 @@ def test_the_largest_piece():
     assert not largest_component(np.zeros((2, 2, 2), bool)).any()
 
 
+def test_the_largest_piece_of_a_2d_prediction():
+    mask = np.array([[0, 0, 0], [0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]], bool)  # two voxels share a corner
+    assert np.argwhere(largest_component(mask)).tolist() == [[2, 1], [3, 0]]
+
+
 def test_of_equal_pieces_the_first_is_kept():
     mask = np.zeros((5, 5, 5), bool)
     mask[0, 4, 4] = mask[4, 0, 0] = mask[2, 2, 0] = True
