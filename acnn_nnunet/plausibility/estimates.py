@@ -176,8 +176,7 @@ def fit_structure(
         ValueError: if there are too few patients for the level.
     """
     values = badness(scores, names)
-    centres, scales = values.mean(0), values.std(0)
-    scales = np.where(scales > 1e-9 * np.maximum(1, np.abs(centres)), scales, 1.0)
+    centres, scales = _unit(values)
     standardised = (values - centres) / scales
     patients = np.unique(np.asarray(units), return_inverse=True)[1]
     fold = folds_of(patients)
@@ -312,10 +311,22 @@ def _spread(values: np.ndarray, errors: np.ndarray) -> tuple[Line, float]:
 
 
 def _line(values: np.ndarray, truth: np.ndarray, sign: int) -> Line:
-    """Return a ridge regression with weights of one sign."""
+    """Return a ridge regression with weights of one sign.
+
+    How much a ridge shrinks a weight depends on the unit of its values. The unit is that of the cases it is fitted to,
+    so that a fit without a patient does not know the patient's scores either.
+    """
     from sklearn.linear_model import Ridge
 
     if not values.shape[1]:
         return Line((), float(truth.mean()))
-    regression = Ridge(_RIDGE, positive=True).fit(values * sign, truth)
-    return Line(tuple((sign * regression.coef_).tolist()), float(regression.intercept_))
+    centres, scales = _unit(values)
+    regression = Ridge(_RIDGE, positive=True).fit((values - centres) / scales * sign, truth)
+    weights = sign * regression.coef_ / scales
+    return Line(tuple(weights.tolist()), float(regression.intercept_ - weights @ centres))
+
+
+def _unit(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation (F,) of values (N, F); 1 for a standard deviation of 0."""
+    centres, scales = values.mean(0), values.std(0)
+    return centres, np.where(scales > 1e-9 * np.maximum(1, np.abs(centres)), scales, 1.0)

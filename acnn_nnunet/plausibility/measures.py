@@ -10,7 +10,7 @@ REVIEWED_SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 
 
 def worst_tenth(dice: np.ndarray) -> float:
-    """Return the Dice up to which a case belongs to the lowest tenth of (N,)."""
+    """Return the Dice up to which a case belongs to the lowest tenth of (N,): that of the ⌈(N − 1) / 10⌉ + 1 lowest."""
     return float(np.quantile(dice, WORST_SHARE, method="higher"))
 
 

@@ -15,6 +15,7 @@ from acnn_nnunet.plausibility.estimates import (
     badness,
     conformal_margin,
     fit_structure,
+    folds_of,
     from_log,
     from_logit,
     patients_needed,
@@ -84,6 +85,20 @@ def test_a_patient_is_never_judged_by_a_fit_that_saw_it():
     _, then = fitted((scores, changed, far, units))
     assert then.dice[:2] == pytest.approx(held_out.dice[:2], rel=1e-9)
     assert np.abs(then.dice - held_out.dice).max() > 0.01
+
+
+def test_a_fit_without_a_patient_does_not_know_its_scores():
+    scores, dice, far, units = made_up()
+    _, held_out = fitted((scores, dice, far, units))
+    patients = np.unique(units, return_inverse=True)[1]
+    fold = folds_of(patients)
+    changed = [{**each, "mahalanobis": 1e6} if patients[i] == patients[0] else each for i, each in enumerate(scores)]
+    _, then = fitted((changed, dice, far, units))
+    # Others of its fold are judged by the same fit, which saw neither them nor it.
+    others = (fold == fold[0]) & (patients != patients[0])
+    assert others.any()
+    assert then.dice[others] == pytest.approx(held_out.dice[others], rel=1e-9)
+    assert np.abs(then.dice[fold != fold[0]] - held_out.dice[fold != fold[0]]).max() > 0.001
 
 
 def test_a_patients_error_does_not_widen_its_own_spread():

@@ -55,7 +55,7 @@ INTRODUCTION = """# Thick slices at convergence
 Made by `python -m scripts.studies.thick_slices report --protocol converged`. Hippocampi, fold 0, slices that moved,
 half of nnU-Net's width, U-Nets with one convolution more (2D: wider) for as many parameters, batches of two. All
 trainings have equally many steps. "Rise": of the straight line through validation Dice (R² of images) over the last
-fifth of the epochs, ± its standard error; "flat": by at most 0.005, or what two standard errors explain. A training
+fifth of the epochs, ± its standard error; "flat": by at most 0.005 beyond what two standard errors explain. A training
 that failed to learn a label was repeated with a batch twice as large.
 
 Intervals are over patients and seeds. Networks that were trained on different machines ("on") differ in that too: on a
@@ -186,9 +186,12 @@ def one_network(runs: Runs) -> str:
     differences = {factor: found for factor in MIXED_FACTORS if (found := _mixed_differences(runs, factor))}
     if not differences:
         return ""
-    means = {factor: float(np.mean(list(found.values()))) for factor, found in differences.items()}
-    shown = ", ".join(f"factor {factor}: {mean:+.4f}" for factor, mean in means.items())
     seeds = sorted(set.intersection(*(set(found) for found in differences.values())))
+    if set(differences) != set(MIXED_FACTORS) or not seeds:
+        known = ", ".join(f"factor {factor}: seeds {sorted(found)}" for factor, found in differences.items())
+        return f"not judged before all factors have a seed in common; {known}"
+    means = {factor: float(np.mean([found[seed] for seed in seeds])) for factor, found in differences.items()}
+    shown = ", ".join(f"factor {factor}: {mean:+.4f}" for factor, mean in means.items())
     arms = ("mixed_b2", *(f"factor_{factor}_b2" for factor in differences))
     good = all(mean >= -MOST_MIXED_LOSS for mean in means.values())
     return f"{shown}, {_seeds(seeds)}: {_verdict(good, runs, arms, seeds)}"

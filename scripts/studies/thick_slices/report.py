@@ -306,6 +306,9 @@ def image_difference(
     runs: Runs, arm: str, other: str, seeds: list[int], test: str, metric: str, *, over_seeds: bool = False
 ) -> tuple[float, float, float]:
     """Return the mean difference of two arms and its interval, paired by case and seed."""
+    cases = {tuple(_cases_of(runs, each, seed, test)) for each in (arm, other) for seed in seeds}
+    if len(cases) > 1:
+        raise ValueError(f"{arm} and {other} were not tested on the same images of {test}, with every seed.")
     both = [image_values(runs, each, seeds, test, metric) for each in (arm, other)]
     if over_seeds:
         return float(np.nanmean(both[0] - both[1])), *mean_interval(both[0] - both[1])
@@ -319,6 +322,10 @@ def image_values(runs: Runs, arm: str, seeds: list[int], test: str, metric: str)
     """Return a metric (seeds, cases); NaN where it does not apply."""
     tables = [run_of(runs, arm, seed).images[test].sort_values("case") for seed in seeds]
     return np.array([pd.to_numeric(table[metric]) for table in tables], dtype=float)
+
+
+def _cases_of(runs: Runs, arm: str, seed: int, test: str) -> list[str]:
+    return sorted(run_of(runs, arm, seed).images[test]["case"])
 
 
 def run_of(runs: Runs, arm: str, seed: int) -> Run:

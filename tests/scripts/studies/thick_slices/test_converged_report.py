@@ -29,10 +29,10 @@ def add(folder, arm, seed, tests, dice, hausdorff_mm=4.0, **more):
     results_in(folder).add(run, {LABEL_SCORES: pd.concat(tables)})
 
 
-def add_images(folder, arm, seed, ssim):
+def add_images(folder, arm, seed, ssim, cases=("c0", "c1", "c2", "c3")):
     rows = [
-        {"test": "motion", "case": f"c{i}", "ssim_3d": ssim, "ssim_slices": ssim, "psnr_db": 30, "mae": 1}
-        for i in range(4)
+        {"test": "motion", "case": case, "ssim_3d": ssim, "ssim_slices": ssim, "psnr_db": 30, "mae": 1}
+        for case in cases
     ]
     results_in(folder).add({"arm": arm, "seed": seed}, {IMAGE_SCORES: pd.DataFrame(rows).astype(str)})
 
@@ -97,6 +97,22 @@ def test_pairs_repeats_and_one_network(page):
     assert "| 5 | 1 | 0.780 | 0.790 | -0.0100 |" in text
 
 
+def test_one_network_is_judged_by_the_seeds_that_all_factors_have(page):
+    folder, written = page
+    mixed = ["mixed4", "mixed5", "mixed6"]
+    for seed in (0, 1):
+        add(folder, "mixed_b2", seed, mixed, 0.78)
+        add(folder, "factor_4_b2", seed, ["mixed4"], 0.78 + 0.02 * seed)
+    verdict = "not judged before all factors have a seed in common; factor 4: seeds [0, 1] |"
+    assert row(written(), "one network").endswith(verdict)
+    for factor in (5, 6):
+        add(folder, f"factor_{factor}_b2", 0, [f"mixed{factor}"], 0.78)
+    # The second seed, with which factor 4 is 0.02 ahead, is one of that factor's alone.
+    assert row(written(), "one network").endswith(
+        "factor 4: +0.0000, factor 5: +0.0000, factor 6: +0.0000, 1 seed: reached |"
+    )
+
+
 def test_what_a_target_is_not_judged_on(page, monkeypatch):
     folder, written = page
     monkeypatch.setattr(report, "FEWEST_SEEDS", 2)
@@ -127,3 +143,6 @@ def test_images(page):
     text = written()
     assert row(text, "ACNN-SR above").endswith("+0.0100 [+0.0100, +0.0100], 1 seed: reached |")
     assert row(text, "SR-CNN above").endswith("-0.0500 [-0.0500, -0.0500], 1 seed: missed |")
+    add_images(folder, "sr_b2", 0, 0.89, cases=("c1", "c2", "c3", "c4"))
+    with pytest.raises(ValueError, match="acnn_sr_b2 and sr_b2 were not tested on the same images of motion"):
+        written()
