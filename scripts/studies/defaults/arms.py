@@ -90,7 +90,7 @@ PRIORS: dict[str, Prior] = {
     "paper160_b8": Prior(ALL_FOLD, {**_PAPER, "prior_num_epochs": 120}),
     "paper160_long": Prior(ALL_FOLD, {**_PAPER, "prior_num_epochs": 480}),
     "paper160_elastic": Prior(ALL_FOLD, {**_PAPER, "prior_num_epochs": 480, "elastic_deformation": 2.0}),
-    # The per-class loss lets rare labels spread, in reconstructions too: another loss, batches of two, 6000 steps.
+    # Does another loss reconstruct better? In batches of two, 6000 steps.
     "paper160_dice_ce": Prior(
         ALL_FOLD, {**_PAPER, "prior_num_epochs": 120, "reconstruction_loss": "dice_ce"}, CONFIGURATION
     ),
