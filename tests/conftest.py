@@ -9,6 +9,7 @@ import pytest
 import torch
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist's own, which reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With `-n 2 --dist loadgroup`, keep a file together, and all tests that share one workspace of trained models."""
     if not config.pluginmanager.hasplugin("xdist"):
