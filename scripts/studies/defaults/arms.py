@@ -86,6 +86,7 @@ _PAPER = {"preset": "paper", "prior_num_epochs": 60, "train_predictor": False, *
 PRIORS: dict[str, Prior] = {
     "roi20_unmirrored": Prior(FEW_FOLD, {"grid": "roi", **_HYBRID, "prior_num_epochs": 16}),
     "paper20_unmirrored": Prior(FEW_FOLD, _PAPER, CONFIGURATION),
+    "paper20_box_unmirrored": Prior(FEW_FOLD, {"grid": "roi", **_PAPER}, CONFIGURATION),
     # Table V's autoencoder trained until it is good, on all label maps that the held-out cases leave.
     "paper160_b8": Prior(ALL_FOLD, {**_PAPER, "prior_num_epochs": 120}),
     "paper160_long": Prior(ALL_FOLD, {**_PAPER, "prior_num_epochs": 480}),
@@ -93,6 +94,18 @@ PRIORS: dict[str, Prior] = {
     # Does another loss reconstruct better? In batches of two, 6000 steps.
     "paper160_dice_ce": Prior(
         ALL_FOLD, {**_PAPER, "prior_num_epochs": 120, "reconstruction_loss": "dice_ce"}, CONFIGURATION
+    ),
+    # And around the anatomy, as the hybrid prior sees it?
+    "paper160_box_dice_ce": Prior(
+        ALL_FOLD,
+        {"grid": "roi", **_PAPER, "prior_num_epochs": 120, "reconstruction_loss": "dice_ce"},
+        CONFIGURATION,
+    ),
+    # Longer, and turned less, since all hippocampi lie alike.
+    "paper160_box_dice_ce_long": Prior(
+        ALL_FOLD,
+        {"grid": "roi", **_PAPER, "prior_num_epochs": 400, "reconstruction_loss": "dice_ce", "rotation_deg": 15},
+        CONFIGURATION,
     ),
     # Not for an arm: the study of plausibility scores predictions with it.
     "plausibility": Prior(ALL_FOLD, {"grid": "roi", **_HYBRID, "rotation_deg": 15, "prior_num_epochs": 26}),
@@ -102,8 +115,10 @@ _PLAIN, _HIDDEN = {**_UNMIRRORED, "hidden_parts": 0.0}, {"hidden_parts": 0.5}
 _NO_PRIOR = {"prior_weight": 0, **_PLAIN}
 _DECODED = {"prior_weight": 0.3, "prior_distance": "decoded", **_PLAIN, "prior_of": "roi20_unmirrored"}
 _PER_CLASS = {"segmentation_loss": "ce_per_class", "weight_decay": 5e-6}  # as in the preset `paper`
+_PAPER_BOX = {"preset": "paper", **_UNMIRRORED, "prior_of": "paper20_box_unmirrored"}
 
-# Settings of every arm; `prior_of` names its prior. Each differs from an arm above it in one thing.
+# Settings of every arm; `prior_of` names its prior. Each differs from an arm above it in one thing, but for the two of
+# the paper's prior on a box.
 ARMS: dict[str, dict[str, Any]] = {
     "none": {"prior_weight": 0},  # nnU-Net's own trainer, step for step
     "none_unmirrored": _NO_PRIOR,
@@ -114,6 +129,10 @@ ARMS: dict[str, dict[str, Any]] = {
     "roi_0.3_decoded_unmirrored_hidden_quarter": {**_DECODED, "hidden_parts": 0.25},
     "none_pc_unmirrored": {**_NO_PRIOR, **_PER_CLASS},
     "paper_unmirrored": {"preset": "paper", **_UNMIRRORED, "prior_of": "paper20_unmirrored"},
+    # With what helps the hybrid prior: a box, and a term for what lies outside. λ1 = .01 weighs that term too, so its
+    # own weight is large. The box alone at a gradient ratio, as the hybrid prior has it, but as small as the codes ask.
+    "paper_box_outside_30_unmirrored": {**_PAPER_BOX, "outside_weight": 30.0},
+    "paper_box_ratio_0.1_unmirrored": {**_PAPER_BOX, "prior_weighting": "gradient_ratio", "prior_weight": 0.1},
     "hybrid_pc_unmirrored": {**_DECODED, **_PER_CLASS},
     # The per-class loss forgives islands, and the code of a box does not see those beyond it.
     "hybrid_pc_outside_unmirrored": {**_DECODED, **_PER_CLASS, "outside_weight": 1.0},
@@ -139,6 +158,8 @@ BASELINES = {
     "roi_0.3_decoded_unmirrored_hidden": "none_unmirrored_hidden",
     "roi_0.3_decoded_unmirrored_hidden_quarter": "none_unmirrored_hidden_quarter",
     "paper_unmirrored": "none_pc_unmirrored",
+    "paper_box_outside_30_unmirrored": "none_pc_unmirrored",
+    "paper_box_ratio_0.1_unmirrored": "none_pc_unmirrored",
     "hybrid_pc_unmirrored": "none_pc_unmirrored",
     "hybrid_pc_outside_unmirrored": "hybrid_pc_unmirrored",
     "hybrid_pc_outside_0.3_unmirrored": "hybrid_pc_unmirrored",
