@@ -13,8 +13,8 @@ from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.file_results import write_files
 from acnn_nnunet.casewise.recorded import header_of
 from acnn_nnunet.casewise.run import outcome_of, run
-from acnn_nnunet.casewise.work import Outcome
-from acnn_nnunet.files.folders import IMAGE_ENDINGS, find_images, image_name
+from acnn_nnunet.casewise.work import Excluded, Outcome
+from acnn_nnunet.files.folders import IMAGE_ENDINGS, find_nifti, image_name
 from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
 from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import make_output_folder
@@ -67,11 +67,12 @@ def degrade_folder(source: Path, output: Path, options: DegradeOptions) -> Outco
     if not source.is_dir():
         target = _target_of_file(source, output)
         return outcome_of(run(work, {image_name(source): (source, target)}, unit="image"), target.parent)
-    files = find_images(source, NIFTI_ENDINGS)
+    files, others = find_nifti(source)
     cases = OnDemand(files, lambda name: (files[name], output / files[name].name))
     make_output_folder(output, source=source)
-    header = header_of(COMMAND, source, options, cases)
-    return write_files(work, cases, output, header=header, execution=options.execution)
+    header = header_of(COMMAND, source, options, [*cases, *others])
+    excluded = [Excluded(name, reason) for name, reason in others.items()]
+    return write_files(work, cases, output, header=header, execution=options.execution, excluded=excluded)
 
 
 def degrade_volume(volume: Volume, acquisition: Acquisition, *, axis: int, generator: torch.Generator) -> Volume:

@@ -14,7 +14,7 @@ from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.file_results import write_files
 from acnn_nnunet.casewise.recorded import header_of
 from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker
-from acnn_nnunet.files.folders import find_images, image_ending
+from acnn_nnunet.files.folders import find_nifti, image_ending
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.headers import NIFTI_ENDINGS
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json
@@ -98,13 +98,14 @@ def predict_hr(source: Path, output: Path, options: PredictHROptions) -> Outcome
         OSError: if the output cannot be written.
     """
     source, output = Path(source), Path(output)
-    files = find_images(source, NIFTI_ENDINGS)
+    files, others = find_nifti(source)
     loaded = PerWorker(functools.partial(_load_model, dataclasses.replace(options, execution=HERE)))
     model = loaded()
     make_output_folder(output, source=source)
     write_json(output / "dataset.json", model.bundle.dataset_json)
     write_json(output / "plans.json", model.bundle.plans.plans)
     stacks, excluded = whole_stacks(files, model.bundle.num_channels)
+    excluded += [Excluded(name, reason) for name, reason in others.items()]
     cases = {case: (channels, _targets(output, case, model)) for case, channels in stacks.items()}
     work = functools.partial(_predict_case, model=loaded, inference=options.inference)
     names = [*cases, *(each.case for each in excluded)]

@@ -8,7 +8,7 @@ from typing import Any
 from nnunetv2.paths import nnUNet_raw
 
 from acnn_nnunet.casewise.work import Excluded
-from acnn_nnunet.files.folders import find_images, image_name
+from acnn_nnunet.files.folders import find_nifti
 from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
 from acnn_nnunet.nnunet.folds import raw_images
 from acnn_nnunet.sr.inference.command import whole_stacks
@@ -70,11 +70,11 @@ def find_pairs(
         ValueError: if the folder of stacks holds none, or two of one name.
     """
     folder = stacks_folder(dataset)
-    found = {} if folder is None else find_images(folder, may_be_none=True)
-    if folder is not None and not found:
+    files, others = ({}, {}) if folder is None else find_nifti(folder, may_be_none=True)
+    if folder is not None and not files and not others:
         raise ValueError(f"{folder} holds no stack: add CASE_0000{NIFTI_ENDINGS[0]}, or remove the folder.")
-    stacks, excluded = whole_stacks({name: path for name, path in found.items() if is_nifti(path)}, num_channels)
-    excluded += [_not_nifti(path) for path in found.values() if not is_nifti(path)]
+    stacks, excluded = whole_stacks(files, num_channels)
+    excluded += [Excluded(name, reason) for name, reason in others.items()]
     pairs = {}
     for case, stack in stacks.items():
         labels = references / f"{case}{dataset_json['file_ending']}"
@@ -92,10 +92,6 @@ def find_pairs(
         else:
             excluded.append(_half(case, stack[0], f"there are no labels {labels}"))
     return pairs, excluded
-
-
-def _not_nifti(path: Path) -> Excluded:
-    return Excluded(image_name(path), f"{path} is no NIfTI file: convert it to {NIFTI_ENDINGS[0]}, or remove it.")
 
 
 def _half(case: str, stack: Path, what: str) -> Excluded:

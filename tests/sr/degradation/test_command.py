@@ -74,6 +74,17 @@ def test_one_file_into_a_folder_and_integers(tmp_path):
     assert stack[:, 0, 0].tolist() == [1.5, 15]
 
 
+def test_a_file_of_another_format_in_a_folder_is_named(tmp_path):
+    for name in ("a.nii.gz", "b.nrrd"):
+        write(image_of(np.ones((4, 2, 2), np.float32)), tmp_path / "hr" / name)
+    outcome = degrade_folder(tmp_path / "hr", tmp_path / "lr", DegradeOptions(Acquisition(2)))
+    assert not outcome.complete
+    assert outcome.text.splitlines() == [
+        f"{tmp_path / 'lr'}: 1 of 2 done",
+        f"{tmp_path / 'hr/b.nrrd'} is no NIfTI file: convert it to .nii.gz, or remove it.",
+    ]
+
+
 class TestWhatIsDrawn:
     @pytest.fixture
     def folder(self, tmp_path):

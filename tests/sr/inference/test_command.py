@@ -302,6 +302,10 @@ class TestBadInput:
         assert not outcome.complete
         assert "a_0001.nii.gz is not on the grid of a_0000.nii.gz: spacing" in outcome.text
 
+    def test_another_format(self, model):
+        write(self.stack(), model / "in" / "bad_0000.mha")
+        self.check(model, "bad_0000.mha is no NIfTI file: convert it to .nii.gz, or remove it.")
+
 
 def test_a_missing_channel():
     files = {"a_0000": Path("x/a_0000.nii"), "b_0000": Path("x/b_0000.nii")}

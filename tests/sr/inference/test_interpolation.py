@@ -70,12 +70,14 @@ def test_files_that_cannot_be_interpolated(tmp_path):
     write(image_of(np.ones((1, 2, 2), np.float32), spacing=(1, 1, 5)), tmp_path / "lr" / "flat.nii.gz")
     write(image_of(np.full((2, 2, 2), 0.5, np.float32)), tmp_path / "lr" / "image.nii.gz")
     write(image_of(np.ones((2, 2, 2), np.uint8)), tmp_path / "lr" / "good.nii.gz")
+    write(image_of(np.ones((2, 2, 2), np.uint8)), tmp_path / "lr" / "other.mha")
     outcome = interpolate_folder(tmp_path / "lr", tmp_path / "hr", InterpolationOptions("linear", 2, labels=True))
     assert not outcome.complete
     assert outcome.text.splitlines() == [
-        f"{tmp_path / 'hr'}: 1 of 3 done",
+        f"{tmp_path / 'hr'}: 1 of 4 done",
         f"{tmp_path / 'lr/flat.nii.gz'} has one slice along NIfTI axis 2: a stack has at least 2.",
         f"{tmp_path / 'lr/image.nii.gz'} is no label map (whole numbers from 0 to 65535): leave out --labels.",
+        f"{tmp_path / 'lr/other.mha'} is no NIfTI file: convert it to .nii.gz, or remove it.",
     ]
 
 
