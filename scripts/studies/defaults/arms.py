@@ -115,10 +115,9 @@ _PLAIN, _HIDDEN = {**_UNMIRRORED, "hidden_parts": 0.0}, {"hidden_parts": 0.5}
 _NO_PRIOR = {"prior_weight": 0, **_PLAIN}
 _DECODED = {"prior_weight": 0.3, "prior_distance": "decoded", **_PLAIN, "prior_of": "roi20_unmirrored"}
 _PER_CLASS = {"segmentation_loss": "ce_per_class", "weight_decay": 5e-6}  # as in the preset `paper`
-_PAPER_BOX = {"preset": "paper", **_UNMIRRORED, "prior_of": "paper20_box_unmirrored"}
 
-# Settings of every arm; `prior_of` names its prior. Each differs from an arm above it in one thing, but for the two of
-# the paper's prior on a box.
+# Settings of every arm; `prior_of` names its prior. Each differs from an arm above it in one thing, but for the paper's
+# prior on a box.
 ARMS: dict[str, dict[str, Any]] = {
     "none": {"prior_weight": 0},  # nnU-Net's own trainer, step for step
     "none_unmirrored": _NO_PRIOR,
@@ -130,9 +129,13 @@ ARMS: dict[str, dict[str, Any]] = {
     "none_pc_unmirrored": {**_NO_PRIOR, **_PER_CLASS},
     "paper_unmirrored": {"preset": "paper", **_UNMIRRORED, "prior_of": "paper20_unmirrored"},
     # With what helps the hybrid prior: a box, and a term for what lies outside. λ1 = .01 weighs that term too, so its
-    # own weight is large. The box alone at a gradient ratio, as the hybrid prior has it, but as small as the codes ask.
-    "paper_box_outside_30_unmirrored": {**_PAPER_BOX, "outside_weight": 30.0},
-    "paper_box_ratio_0.1_unmirrored": {**_PAPER_BOX, "prior_weighting": "gradient_ratio", "prior_weight": 0.1},
+    # own weight is large.
+    "paper_box_outside_30_unmirrored": {
+        "preset": "paper",
+        **_UNMIRRORED,
+        "outside_weight": 30.0,
+        "prior_of": "paper20_box_unmirrored",
+    },
     "hybrid_pc_unmirrored": {**_DECODED, **_PER_CLASS},
     # The per-class loss forgives islands, and the code of a box does not see those beyond it.
     "hybrid_pc_outside_unmirrored": {**_DECODED, **_PER_CLASS, "outside_weight": 1.0},
@@ -159,7 +162,6 @@ BASELINES = {
     "roi_0.3_decoded_unmirrored_hidden_quarter": "none_unmirrored_hidden_quarter",
     "paper_unmirrored": "none_pc_unmirrored",
     "paper_box_outside_30_unmirrored": "none_pc_unmirrored",
-    "paper_box_ratio_0.1_unmirrored": "none_pc_unmirrored",
     "hybrid_pc_unmirrored": "none_pc_unmirrored",
     "hybrid_pc_outside_unmirrored": "hybrid_pc_unmirrored",
     "hybrid_pc_outside_0.3_unmirrored": "hybrid_pc_unmirrored",

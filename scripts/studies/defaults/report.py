@@ -36,7 +36,6 @@ HIDDEN_PARTS = {0.5: "none_unmirrored_hidden", 0.25: "none_unmirrored_hidden_qua
 PRIORS_OF_PAPER = {
     "paper_unmirrored": "the paper's prior, λ1 = .01",
     "paper_box_outside_30_unmirrored": "the same on a box, with `outside_weight=30`",
-    "paper_box_ratio_0.1_unmirrored": "the paper's prior on a box, at a gradient ratio of 0.1",
     "hybrid_pc_unmirrored": "the hybrid prior, ratio 0.3",
     "hybrid_pc_outside_unmirrored": "`outside_weight=1`, on top of the hybrid prior",
     "hybrid_pc_outside_0.3_unmirrored": "`outside_weight=0.3`, on top of the hybrid prior",

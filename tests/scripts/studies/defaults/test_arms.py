@@ -28,6 +28,15 @@ def test_an_arm_has_a_prior_where_it_weighs_one(arm):
         assert own["mirroring"] == of_prior.mirroring
 
 
+_OF_PAPERS_PRIOR = {
+    "prior_weight",
+    "prior_weighting",
+    "prior_distance",
+    "prior_warm_up",
+    "architecture",
+    "reconstruction_loss",
+    "clean_share",
+}
 # What each arm may differ in from its baseline: one thing, which is several settings where that is the prior.
 _ONE_THING = {
     "none_unmirrored": {"mirroring"},
@@ -43,15 +52,8 @@ _ONE_THING = {
     "hybrid_pc_reconstruction_unmirrored": {"reconstruction_weight"},
     **{arm: set() for arm in arms.ADJUSTED},  # but for the logits of the same network
     "paper160_unmirrored": set(),  # but for its prior's training cases and steps
-    "paper_unmirrored": {
-        "prior_weight",
-        "prior_weighting",
-        "prior_distance",
-        "prior_warm_up",
-        "architecture",
-        "reconstruction_loss",
-        "clean_share",
-    },
+    "paper_unmirrored": _OF_PAPERS_PRIOR,
+    "paper_box_outside_30_unmirrored": _OF_PAPERS_PRIOR | {"outside_weight"},  # two things: it failed, and was not split
 }
 
 
