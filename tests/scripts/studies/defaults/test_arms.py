@@ -53,7 +53,7 @@ _ONE_THING = {
     **{arm: set() for arm in arms.ADJUSTED},  # but for the logits of the same network
     "paper160_unmirrored": set(),  # but for its prior's training cases and steps
     "paper_unmirrored": _OF_PAPERS_PRIOR,
-    "paper_box_outside_30_unmirrored": _OF_PAPERS_PRIOR | {"outside_weight"},  # two things: it failed, and was not split
+    "paper_box_outside_30_unmirrored": _OF_PAPERS_PRIOR | {"outside_weight"},  # two things: it failed
 }
 
 
