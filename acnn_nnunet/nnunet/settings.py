@@ -107,12 +107,6 @@ class Settings:
     prior_warm_up: float = setting(
         0.1, "loss", "share of `num_epochs` over which the weight grows linearly from 0 to λ1", high=1.0
     )
-    feature_weight: float = setting(
-        0.0, "loss", "weight of the distance between the encoder's feature maps; the code's is 1"
-    )
-    reconstruction_weight: float = setting(
-        0.0, "loss", "weight of the divergence between the decoder's reconstructions; the code's is 1"
-    )
     outside_weight: float = setting(
         0.0,
         "loss",

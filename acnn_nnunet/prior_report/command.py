@@ -34,8 +34,6 @@ _REPORTED_SETTINGS = (
     "prior_weight",
     "prior_weighting",
     "prior_distance",
-    "feature_weight",
-    "reconstruction_weight",
     "outside_weight",
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
-from torch import Tensor, nn
+from torch import Tensor
 
 from acnn_nnunet.nnunet.folds import FoldView
 from acnn_nnunet.prior_report.subject import Subject, evenly_spaced
@@ -20,7 +20,6 @@ from acnn_nnunet.shape_prior.code_statistics import (
     prediction_error,
 )
 from acnn_nnunet.shape_prior.label_maps.defects import DEFECTS, STRENGTHS, dose_response, move_slices, rank_correlation
-from acnn_nnunet.shape_prior.loss.distances import FeatureDistance
 from acnn_nnunet.shape_prior.loss.gradient_norms import example_logits, gradient_norms
 from acnn_nnunet.shape_prior.loss.prior_loss import choose_segmentation_loss
 from acnn_nnunet.shape_prior.loss.prior_term import make_prior_term
@@ -102,8 +101,7 @@ def answer_to_defects(subject: Subject, held_out: Tensor) -> dict[str, Any]:
         held_out: codes (N, K) of the held-out cases.
     """
     strengths = (0.0, *STRENGTHS)
-    features = FeatureDistance(subject.network.feature_variances).to(subject.device)
-    names = (*subject.distances, "features", "dice_loss")
+    names = (*subject.distances, "dice_loss")
     values: dict[str, dict[str, list[list[float]]]] = {kind: {name: [] for name in names} for kind in DEFECTS}
     for seed, identifier in enumerate(defect_cases(subject)):
         _, maps = subject.load(identifier, subject.view.validation_cases)
@@ -111,7 +109,7 @@ def answer_to_defects(subject: Subject, held_out: Tensor) -> dict[str, Any]:
         hard, background = truth[0].cpu().numpy(), np.array(subject.labels.background)
         for kind, defect in DEFECTS.items():
             wrong = np.stack([defect(hard, background, strength, seed) for strength in strengths])
-            for name, series in _compare(subject, truth, torch.from_numpy(wrong), features).items():
+            for name, series in _compare(subject, truth, torch.from_numpy(wrong)).items():
                 values[kind][name].append(series)
         subject.advance()
     pooled = {name: np.concatenate([np.ravel(values[kind][name]) for kind in DEFECTS]) for name in names}
@@ -147,8 +145,6 @@ def check_gradient(subject: Subject, target: Tensor) -> dict[str, Any]:
         distance=settings.prior_distance,
         grid=subject.grid,
         labels=labels,
-        feature_weight=settings.feature_weight,
-        reconstruction_weight=settings.reconstruction_weight,
         outside_weight=settings.outside_weight,
     )
     target = target.to(subject.device)
@@ -184,17 +180,15 @@ def _count_patches(table: Tensor) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _compare(subject: Subject, truth: Tensor, wrong: Tensor, features: nn.Module) -> dict[str, list[float]]:
+def _compare(subject: Subject, truth: Tensor, wrong: Tensor) -> dict[str, list[float]]:
     """Return each measure of wrong maps (N, C, …) against the truth (1, C, …), N values each."""
-    code, maps = subject.network.encoder.with_features(truth)
-    result: dict[str, list[float]] = {name: [] for name in (*subject.distances, "features", "dice_loss")}
+    code = subject.network.encoder(truth)
+    result: dict[str, list[float]] = {name: [] for name in (*subject.distances, "dice_loss")}
     for part in wrong.split(max(1, subject.batch_size)):
         part = part.to(subject.device, truth.dtype)
-        other, other_maps = subject.network.encoder.with_features(part)
+        other = subject.network.encoder(part)
         for name, distance in subject.distances.items():
             result[name] += distance(other, code.expand_as(other)).tolist()
-        same = [scale.expand(len(part), *scale.shape[1:]) for scale in maps]
-        result["features"] += features(other_maps, same).tolist()
         result["dice_loss"] += [1 - _mean_dice(subject.masks(one[None]), subject.masks(truth)) for one in part]
     return result
 

@@ -18,17 +18,13 @@ MEASURE_TITLES = {
     "l2": "plain code distance",
     "whitened": "whitened code distance",
     "decoded": "decoded code distance",
-    "features": "feature maps",
 }
 _MEASURE_COLOURS = {
     "l2": "#0072b2",
     "whitened": "#cc3311",
     "decoded": "#aa4499",
-    "features": "#009e73",
     "dice_loss": "#999999",
 }
-# Two unrelated label maps are about 2 apart in feature maps that are scaled by their variance.
-_UNRELATED_FEATURES = 2.0
 
 
 def render_prior_page(report: dict[str, Any], subject: Subject, pca: LinearShapeModel) -> str:
@@ -136,7 +132,7 @@ def _draw_cases(report: dict[str, Any]) -> str:
 
 def _draw_defects(code_distance: dict[str, Any]) -> str:
     """A panel a defect: each distance over that of two cases, and what Dice says, over the amount of the defect."""
-    between = {**code_distance["between_cases"], "features": _UNRELATED_FEATURES}
+    between = code_distance["between_cases"]
     strengths, defects = code_distance["strengths"], code_distance["defects"]
     rows = -(-len(defects) // 3)
     figure = new_figure(10.5, 2.9 * rows + 0.3)

@@ -184,7 +184,7 @@ def _distance(report: dict[str, Any]) -> Check:
         if _mean_spearman(report, best) > _mean_spearman(report, used) + CLEARLY_BETTER
         else ""
     )
-    remedy = f"{hint}Add what the code misses: feature_weight or reconstruction_weight."
+    remedy = f"{hint}A code that misses defects needs to be larger (code_size) or trained longer (prior_num_epochs)."
     return Check("distance follows defects", state, sentence, remedy)
 
 

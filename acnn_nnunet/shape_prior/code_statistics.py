@@ -1,6 +1,6 @@
-"""Statistics of codes and features: those that travel with a prior's weights, and how codes fill their space."""
+"""Statistics of codes: those that travel with a prior's weights, and how codes fill their space."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 
 @torch.no_grad()
 def measure_statistics(network: TLNetwork, batches: Iterable[GridSamples]) -> float:
-    """Write the code's mean and covariance and the features' variances into the network.
+    """Write the code's mean and covariance into the network.
 
     Args:
         network: the T-L network, in eval mode.
@@ -25,48 +25,16 @@ def measure_statistics(network: TLNetwork, batches: Iterable[GridSamples]) -> fl
     Raises:
         ValueError: if there are fewer than two valid samples or a code is not finite.
     """
-    codes, features, outside = [torch.empty(0, len(network.code_mean))], FeatureStatistics(), []
+    codes, outside = [torch.empty(0, len(network.code_mean))], []
     for samples in batches:
         if len(samples.maps) == 0:
             continue
-        code, maps = network.encoder.with_features(samples.maps)
-        codes.append(code.cpu())
-        features.add(maps)
+        codes.append(network.encoder(samples.maps).cpu())
         outside.append(samples.view.outside_share[samples.view.valid].cpu())
     mean, covariance = code_statistics(torch.cat(codes))
     network.code_mean.copy_(mean)
     network.code_covariance.copy_(covariance)
-    for buffer, variance in zip(network.feature_variances, features.variances(), strict=True):
-        buffer.copy_(variance)
     return float(torch.cat(outside).mean())
-
-
-class FeatureStatistics:
-    """Variance of each channel of feature maps that come in batches, over samples and voxels."""
-
-    def __init__(self):
-        self._counts: list[int] = []
-        self._sums: list[Tensor] = []
-        self._squares: list[Tensor] = []
-
-    def add(self, features: Sequence[Tensor]) -> None:
-        """Take in feature maps (B, C', …) of every scale."""
-        # On the CPU: not every device has float64.
-        maps = [scale.detach().cpu().double().transpose(0, 1).flatten(1) for scale in features]
-        if not self._counts:
-            self._counts = [0] * len(maps)
-            self._sums, self._squares = ([torch.zeros(len(scale)).double() for scale in maps] for _ in range(2))
-        for i, scale in enumerate(maps):
-            self._counts[i] += scale.shape[1]
-            self._sums[i] += scale.sum(1)
-            self._squares[i] += scale.square().sum(1)
-
-    def variances(self) -> list[Tensor]:
-        """Return (C',) of every scale in float32."""
-        return [
-            (squares / count - (total / count).square()).clamp(min=0).float()
-            for count, total, squares in zip(self._counts, self._sums, self._squares, strict=True)
-        ]
 
 
 def code_statistics(codes: Tensor) -> tuple[Tensor, Tensor]:

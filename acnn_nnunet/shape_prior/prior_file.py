@@ -14,7 +14,7 @@ from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid, make_grid
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 SPEC_KEY = "shape_prior"
 UNLEARNT_DICE = 0.50
 """A label that comes back from its code below this Dice is not learnt."""
@@ -234,7 +234,7 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> Prior:
     if plain.get("format_version") != FORMAT_VERSION:
         raise ValueError(
             f"The shape prior {path} has format version {plain.get('format_version')}, "
-            f"this acnn-nnunet reads version {FORMAT_VERSION}."
+            f"this acnn-nnunet reads version {FORMAT_VERSION}: train it again."
         )
     spec = PriorSpec.from_plain(plain)
     network = spec.make_network()

@@ -23,7 +23,7 @@ class ACNNSRTrainer(ACNNTrainer, SRTrainer):
     The order of the bases matters: the prior goes around the loss of the image.
 
     Raises:
-        NotImplementedError: for grid=roi, feature_weight and reconstruction_weight.
+        NotImplementedError: for grid=roi.
         ValueError: if the prior's predictor was not trained.
     """
 
@@ -35,11 +35,6 @@ class ACNNSRTrainer(ACNNTrainer, SRTrainer):
             raise NotImplementedError(
                 f"ACNNSRTrainer compares codes of whole patches: {where} has grid={settings.grid}, configure "
                 f"grid=patch."
-            )
-        if settings.feature_weight or settings.reconstruction_weight:
-            raise NotImplementedError(
-                f"ACNNSRTrainer compares the predictor's codes alone: configure {where} with feature_weight=0 and "
-                f"reconstruction_weight=0."
             )
         prior = super()._load_prior()
         if not prior.spec.has_predictor:

@@ -178,8 +178,6 @@ class ACNNTrainer(ConfiguredTrainer):
             grid=prior.spec.make_grid(self.configuration_manager.spacing),
             # The ignore label is this training's, which the prior's training need not have had.
             labels=label_space(self.plans_manager, self.dataset_json),
-            feature_weight=self.settings.feature_weight,
-            reconstruction_weight=self.settings.reconstruction_weight,
             outside_weight=self.settings.outside_weight,
         )
 

@@ -72,13 +72,12 @@ def resumable(path: Path, measure: Callable[[], dict]) -> dict:
 
 
 def measure_steps(results: Path) -> dict:
-    """Time the training step of five arms on one batch, a step of each in turn; peak memory in own processes."""
+    """Time the training step of four arms on one batch, a step of each in turn; peak memory in own processes."""
     arms = {
         "stock": ("nnUNetTrainer", {}),
         "acnn": ("ACNNTrainer", {"cpu_autocast": False, **HIDDEN}),
         "baseline_bfloat16": ("ACNNTrainer", {"prior_weight": 0, "cpu_autocast": True}),
         "acnn_bfloat16": ("ACNNTrainer", {"cpu_autocast": True, **HIDDEN}),
-        "acnn_features": ("ACNNTrainer", {"cpu_autocast": False, "feature_weight": 1.0}),
     }
     memory = {name: in_process(peak_memory_of_steps, subject(), *arm) for name, arm in arms.items()}
     times = in_process(interleaved_steps, subject(), arms, 8)
@@ -90,7 +89,6 @@ def measure_steps(results: Path) -> dict:
         "batches": compare(batches),
         "peak_memory_mib": memory,
         "ratio_acnn_to_stock_float32": medians["acnn"] / medians["stock"],
-        "ratio_acnn_features_to_stock_float32": medians["acnn_features"] / medians["stock"],
         "ratio_acnn_to_baseline_bfloat16": medians["acnn_bfloat16"] / medians["baseline_bfloat16"],
         "ratio_stock_to_acnn_bfloat16": medians["stock"] / medians["acnn_bfloat16"],
         "memory_ratio_acnn_to_stock": memory["acnn"] / memory["stock"],

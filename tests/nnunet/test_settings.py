@@ -48,7 +48,7 @@ def test_settings_are_frozen():
         ({"roi_margin": 0.9}, "roi_margin must be a number of at least 1, got 0.9"),
         ({"roi_spacing_factor": 0}, "roi_spacing_factor must be a number of at least 0.25, got 0"),
         ({"outside_weight": 1}, "outside_weight needs grid=roi: with grid=patch the prior sees the whole patch"),
-        ({"feature_weight": -1}, "feature_weight must be a number of at least 0, got -1"),
+        ({"outside_weight": -1}, "outside_weight must be a number of at least 0, got -1"),
         ({"slice_motion_mm": -1}, "slice_motion_mm must be a number of at least 0, got -1"),
         ({"slice_rotation_deg": 181}, "slice_rotation_deg must be a number between 0 and 180, got 181"),
         ({"hidden_parts": "some"}, "hidden_parts must be a number between 0 and 1 or auto, got 'some'"),
@@ -58,7 +58,7 @@ def test_settings_are_frozen():
         ({"mirroring": "1,1"}, "got '1,1' (an axis comes twice)"),
         ({"mirrored_labels": "left"}, "mirrored_labels must be pairs such as left:right or 1:2,3:4, got 'left'"),
         ({"mirrored_labels_axis": "x"}, "mirrored_labels_axis must be an integer of at least 0, got 'x'"),
-        ({"reconstruction_weight": "1"}, "reconstruction_weight must be a number of at least 0, got '1'"),
+        ({"prior_weight": "1"}, "prior_weight must be a number of at least 0, got '1'"),
     ],
 )
 def test_bad_settings_are_refused_by_name(block, message):

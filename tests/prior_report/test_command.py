@@ -16,7 +16,7 @@ from acnn_nnunet.shape_prior.label_maps.defects import DEFECTS, STRENGTHS
 
 KINDS = {
     "patch": {"settings": {}},
-    "roi": {"settings": {"grid": "roi", "feature_weight": 0.5, "reconstruction_weight": 0.5}},
+    "roi": {"settings": {"grid": "roi", "outside_weight": 0.5}},
     "regions": {"settings": {"prior_distance": "l2", "prior_weighting": "constant"}, "labels": REGIONS},
     "2d": {"settings": {}, "flat": True},
 }
@@ -105,7 +105,7 @@ def test_distances_begin_at_zero_and_see_defects(reports, kind):
     assert measured["strengths"] == [0, *STRENGTHS]
     assert set(measured["defects"]) == set(DEFECTS)
     for measures in measured["defects"].values():
-        for name in ("l2", "whitened", "features", "dice_loss"):
+        for name in ("l2", "whitened", "dice_loss"):
             means = measures[name]["means"]
             assert means[0] == pytest.approx(0, abs=1e-6)
             assert means[-1] > 1e-6
@@ -117,7 +117,7 @@ def test_distances_begin_at_zero_and_see_defects(reports, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_term_of_the_loss_has_a_gradient(reports, kind):
     gradient = reports(kind)[1]["gradient"]
-    terms = ["distance", "feature_distance", "reconstruction_loss"] if kind == "roi" else ["distance"]
+    terms = ["distance", "outside_volume"] if kind == "roi" else ["distance"]
     assert gradient["terms"] == terms
     assert list(gradient["predictions"]) == ["near_perfect", "perturbed", "uniform"]
     for values in gradient["predictions"].values():

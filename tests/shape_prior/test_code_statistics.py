@@ -1,4 +1,4 @@
-"""Statistics of codes and features: mean and covariance, spread, distributions."""
+"""Statistics of codes: mean and covariance, spread, distributions."""
 
 import math
 
@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from acnn_nnunet.shape_prior.code_statistics import (
-    FeatureStatistics,
     code_spread,
     code_statistics,
     dimension_shapes,
@@ -43,16 +42,6 @@ def test_covariance_can_always_be_whitened(codes):
 def test_useless_codes_are_refused(codes):
     with pytest.raises(ValueError, match="at least two finite codes"):
         code_statistics(codes)
-
-
-def test_variances_of_batches_are_those_of_all_samples():
-    maps = [torch.randn(7, 3, 4, 4) * 2 + 5, torch.randn(7, 2, 2, 2)]
-    statistics = FeatureStatistics()
-    for batch in (slice(0, 3), slice(3, 7)):
-        statistics.add([scale[batch] for scale in maps])
-    for variance, scale in zip(statistics.variances(), maps, strict=True):
-        expected = scale.transpose(0, 1).flatten(1).var(1, unbiased=False)
-        assert torch.allclose(variance, expected, rtol=1e-4)
 
 
 def codes_of_variances(*variances: float, count: int = 400) -> np.ndarray:

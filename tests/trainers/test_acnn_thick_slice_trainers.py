@@ -70,8 +70,6 @@ def test_what_a_predictor_cannot_do_is_refused(make_hr_trainer, make_prior, hr_c
         make_hr_trainer(ACNNSRTrainer).initialize()
     with pytest.raises(NotImplementedError, match=r"compares codes of whole patches.*configure grid=patch"):
         make_hr_trainer(ACNNSRTrainer, block={"grid": "roi"}).initialize()
-    with pytest.raises(NotImplementedError, match="with feature_weight=0 and reconstruction_weight=0"):
-        make_hr_trainer(ACNNSRTrainer, block={"feature_weight": 1.0}).initialize()
 
 
 def test_training_validation_and_prediction(make_hr_trainer, make_predicting_prior, hr_configuration, tmp_path):

@@ -1,6 +1,4 @@
-"""Distances between two label maps as the encoder sees them: of their codes, and of its feature maps."""
-
-from collections.abc import Sequence
+"""Distances between two label maps as the encoder sees them: of their codes."""
 
 import torch
 from torch import Tensor, nn
@@ -76,31 +74,3 @@ def make_code_distance(kind: str, network: TLNetwork) -> nn.Module:
     if not isinstance(network.decoder, HybridDecoder):
         raise ValueError("prior_distance=decoded needs a shape prior of architecture=hybrid: configure l2 or whitened.")
     return DecodedDistance(network.decoder.linear.weight).to(network.code_covariance.device)
-
-
-_FLOOR = 0.01
-
-
-class FeatureDistance(nn.Module):
-    """Squared difference of feature maps over each channel's variance, averaged over features, then over scales.
-
-    Two unrelated label maps are about 2 apart, whatever the scale.
-
-    Args:
-        variances: per scale, the variance (C',) of each channel over training labels; a channel that hardly moves is
-            given a hundredth of its scale's mean.
-    """
-
-    def __init__(self, variances: Sequence[Tensor]):
-        super().__init__()
-        for scale, variance in enumerate(variances):
-            floor = max(_FLOOR * variance.mean().item(), 1e-12)
-            self.register_buffer(f"variance_{scale}", variance.clamp(min=floor))
-
-    def forward(self, prediction: Sequence[Tensor], target: Sequence[Tensor]) -> Tensor:
-        """Return (B,) of two lists of feature maps (B, C', …)."""
-        scales = []
-        for variance, first, second in zip(self.buffers(), prediction, target, strict=True):
-            difference = (first - second).square().flatten(2).mean(2)
-            scales.append((difference / variance).mean(1))
-        return torch.stack(scales).mean(0)

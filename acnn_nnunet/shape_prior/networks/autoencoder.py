@@ -69,16 +69,10 @@ class Encoder(nn.Module):
 
     def forward(self, labels: Tensor) -> Tensor:
         """Return codes (B, code_size), without a non-linearity, of probabilities or one-hot maps (B, C, …) in 0…1."""
-        code, _ = self.with_features(labels)
-        return code
-
-    def with_features(self, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return codes (B, code_size) and the feature maps (B, C', …) after each scale, the bottleneck's last."""
-        features, maps = labels, []
+        features = labels
         for scale in self.scales:
             features = scale(features)
-            maps.append(features)
-        return self.to_code(features.flatten(1)), maps
+        return self.to_code(features.flatten(1))
 
 
 class Decoder(nn.Module):

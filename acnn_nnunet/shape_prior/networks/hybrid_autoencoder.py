@@ -83,17 +83,11 @@ class HybridEncoder(nn.Module):
 
     def forward(self, labels: Tensor) -> Tensor:
         """Return codes (B, code_size) of probabilities or one-hot maps (B, C, …) in 0…1."""
-        code, _ = self.with_features(labels)
-        return code
-
-    def with_features(self, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return codes (B, code_size) and the convolutional branch's maps (B, C', …) after each scale."""
-        features, maps = labels, []
+        features = labels
         for scale in self.scales:
             features = scale(features)
-            maps.append(features)
         distances = (self.distance(pool(labels, self.pooling)).flatten(2) - self.centre) * self.gain[:, None]
-        return self.to_code(features.flatten(1)) + self.linear(distances.flatten(1)), maps
+        return self.to_code(features.flatten(1)) + self.linear(distances.flatten(1))
 
 
 class HybridDecoder(nn.Module):

@@ -59,7 +59,7 @@ class TLNetwork(nn.Module):
     """Encoder f, decoder g and predictor p around one code.
 
     As a module it is the network's path from an image to a segmentation, g(p(x)), so that nnU-Net's validation and
-    prediction run on it. The statistics of code and features over augmented training labels travel with the weights.
+    prediction run on it. The codes' statistics over augmented training labels travel with the weights.
 
     Args:
         grid: spatial size in voxels on which the prior works.
@@ -109,14 +109,7 @@ class TLNetwork(nn.Module):
         )
         self.register_buffer("code_mean", torch.zeros(code_size))
         self.register_buffer("code_covariance", torch.eye(code_size))
-        for scale, channels in enumerate((*plan.features, plan.bottleneck_channels)):
-            self.register_buffer(f"feature_variance_{scale}", torch.ones(channels))
         self.roi = roi
-
-    @property
-    def feature_variances(self) -> list[Tensor]:
-        """Variance (C',) of every feature channel after each of the encoder's scales."""
-        return [self.get_buffer(f"feature_variance_{scale}") for scale in range(len(self.encoder.scales))]
 
     def forward(self, image: Tensor) -> Tensor:
         """Return label logits (B, C, …) of images (B, C', …) by way of the code; zeros beyond the box of an ROI."""

@@ -52,8 +52,7 @@ def prior_loss(name: str, architecture: str, grid: str, device: torch.device) ->
         distance="decoded" if architecture == "hybrid" else "l2",
         grid=PatchGrid(SIZE) if grid == "patch" else RoiGrid(SIZE, spacing_mm=(1.0,) * 3, patch_spacing_mm=(1.0,) * 3),
         labels=LABELS,
-        feature_weight=0.5,
-        reconstruction_weight=0.5,
+        outside_weight=0.5 if grid == "roi" else 0.0,
     )
     return ShapePriorLoss(segmentation_loss(name), term, weight=0.3, balance_gradients=True)
 

@@ -1,4 +1,4 @@
-"""The prior's terms: distance of codes, of feature maps and of reconstructions, on the patch and on a box."""
+"""The prior's terms: distance of codes, on the patch and on a box, and the volume outside."""
 
 import copy
 
@@ -8,13 +8,12 @@ from torch import nn
 
 from acnn_nnunet.shape_prior.grids.views import PatchGrid, RoiGrid
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
-from acnn_nnunet.shape_prior.loss.distances import FeatureDistance, SquaredDistance, WhitenedDistance
+from acnn_nnunet.shape_prior.loss.distances import SquaredDistance, WhitenedDistance
 from acnn_nnunet.shape_prior.loss.prior_loss import ShapePriorLoss
 from acnn_nnunet.shape_prior.loss.prior_term import PriorTerm, make_prior_term
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 
 SIZE = (8, 8, 8)
-ALL = {"feature_weight": 1.0, "reconstruction_weight": 1.0}
 
 
 def tl_network(size=SIZE) -> TLNetwork:
@@ -22,8 +21,6 @@ def tl_network(size=SIZE) -> TLNetwork:
     network = TLNetwork(size, num_classes=3, image_channels=1, code_size=6)
     for _ in range(30):  # batch statistics as after some training
         network.reconstruct(torch.rand(4, 3, *size).round())
-    for variance in network.feature_variances:
-        variance.uniform_(0.5, 2)
     return network.eval()
 
 
@@ -34,8 +31,6 @@ def prior_term(network=None, *, grid=None, labels=None, **weights) -> PriorTerm:
         distance=SquaredDistance(),
         grid=grid or PatchGrid(SIZE),
         labels=labels or LabelSpace(3),
-        feature_distance=FeatureDistance(network.feature_variances),
-        decoder=network.decoder,
         **weights,
     )
 
@@ -58,26 +53,16 @@ def blocks():
     return torch.randn(3, 3, *SIZE, requires_grad=True), target
 
 
-def test_terms_without_a_weight_are_not_computed(batch):
+def test_a_term_without_a_weight_is_not_computed(batch):
     assert set(prior_term()(*batch).terms) == {"distance"}
-    assert set(prior_term(feature_weight=2.0)(*batch).terms) == {"distance", "feature_distance"}
-    assert set(prior_term(reconstruction_weight=2.0)(*batch).terms) == {"distance", "reconstruction_loss"}
+    assert set(prior_term(grid=roi(SIZE), outside_weight=2.0)(*batch).terms) == {"distance", "outside_volume"}
 
 
-def test_terms_are_what_they_are_defined_as(batch):
+def test_the_distance_is_that_of_the_codes(batch):
     logits, target = batch
     network = tl_network()
-    terms = prior_term(network, **ALL)(logits, target).terms
+    terms = prior_term(network)(logits, target).terms
     maps = [nn.functional.one_hot(target[:, 0].long(), 3).movedim(-1, 1).float(), torch.softmax(logits, 1)]
-    scales, features = [], maps
-    for scale, variance in zip(network.encoder.scales, network.feature_variances, strict=True):
-        features = [scale(one) for one in features]
-        weights = variance.view(1, -1, 1, 1, 1)
-        scales.append(((features[0] - features[1]).square() / weights).mean())
-    assert terms["feature_distance"].item() == pytest.approx(torch.stack(scales).mean().item(), rel=1e-5)
-    truth, guess = (torch.log_softmax(network.reconstruct(one), 1) for one in maps)
-    divergence = nn.functional.kl_div(guess, truth, log_target=True, reduction="none").sum(1).mean()
-    assert terms["reconstruction_loss"].item() == pytest.approx(divergence.item(), rel=1e-4)
     codes = [network.encoder(one) for one in maps]
     assert terms["distance"].item() == pytest.approx((codes[0] - codes[1]).square().sum(1).mean().item(), rel=1e-5)
 
@@ -118,10 +103,17 @@ def test_an_island_beyond_the_box_is_pulled_down_by_the_outside_term_alone(block
     assert gradients["outside_volume"][0, 1, 0, 0, 0] > 0 > gradients["outside_volume"][0, 0, 0, 0, 0]
 
 
-@pytest.mark.parametrize("name", ["distance", "feature_distance", "reconstruction_loss"])
-@pytest.mark.parametrize("grid", [PatchGrid(SIZE), roi(SIZE, (2.0, 1.0, 0.7))], ids=["patch", "roi"])
-def test_gradients_are_those_of_finite_differences_in_float64(name, grid):
-    term = prior_term(tl_network().double(), grid=grid, **ALL)
+@pytest.mark.parametrize(
+    ("name", "grid", "weights"),
+    [
+        ("distance", PatchGrid(SIZE), {}),
+        ("distance", roi(SIZE, (2.0, 1.0, 0.7)), {}),
+        ("outside_volume", roi(SIZE, (2.0, 1.0, 0.7)), {"outside_weight": 1.0}),
+    ],
+    ids=["patch", "roi", "outside"],
+)
+def test_gradients_are_those_of_finite_differences_in_float64(name, grid, weights):
+    term = prior_term(tl_network().double(), grid=grid, **weights)
     target = torch.zeros(1, 1, *SIZE, dtype=torch.int16)
     target[0, 0, 3:6, 2:6, 3:5] = 1
     target[0, 0, 3:6, 4:6, 3:5] = 2
@@ -139,11 +131,11 @@ def test_gradients_are_those_of_finite_differences_in_float64(name, grid):
 
 @pytest.mark.parametrize("labels", [LabelSpace(3), LabelSpace(3, regions=True)], ids=["classes", "regions"])
 @pytest.mark.parametrize("grid", [PatchGrid(SIZE), roi()], ids=["patch", "roi"])
-def test_all_terms_are_zero_at_the_truth_and_positive_elsewhere(labels, grid):
+def test_the_distance_is_zero_at_the_truth_and_positive_elsewhere(labels, grid):
     target = torch.zeros(2, 3 if labels.regions else 1, *SIZE)
     target[:, :, 3:6, 2:6, 3:5] = 1
     perfect = 60 * (labels.target_maps(target) - 0.5)
-    term = prior_term(tl_network(grid.size), labels=labels, grid=grid, **ALL)
+    term = prior_term(tl_network(grid.size), labels=labels, grid=grid)
     for value in term(perfect, target).terms.values():
         assert value.item() == pytest.approx(0, abs=1e-7)
     for value in term(perfect + 20 * torch.randn_like(perfect), target).terms.values():
@@ -152,7 +144,7 @@ def test_all_terms_are_zero_at_the_truth_and_positive_elsewhere(labels, grid):
 
 def test_on_a_box_only_whole_anatomies_count(blocks):
     logits, target = blocks
-    term = prior_term(tl_network((4, 4, 4)), grid=roi(), **ALL)
+    term = prior_term(tl_network((4, 4, 4)), grid=roi())
     values = term(logits, target)
     alone = term(logits[:1], target[:1])
     for name, value in values.terms.items():
@@ -172,7 +164,7 @@ def test_nothing_whole_costs_nothing(blocks):
     logits, target = blocks
     loss = ShapePriorLoss(
         SegmentationLoss(),
-        prior_term(tl_network((4, 4, 4)), grid=roi(), **ALL),
+        prior_term(tl_network((4, 4, 4)), grid=roi()),
         weight=0.5,
         balance_gradients=True,
     )
@@ -201,7 +193,7 @@ def test_a_box_serves_patches_of_another_size_and_spacing():
 
 def test_an_outer_autocast_changes_nothing(blocks):
     logits, target = blocks
-    term = prior_term(tl_network((4, 4, 4)), grid=roi(), **ALL)
+    term = prior_term(tl_network((4, 4, 4)), grid=roi())
     plain = term(logits, target).terms
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cast = term(logits, target).terms
@@ -214,66 +206,63 @@ class SegmentationLoss(nn.Module):
         return nn.functional.cross_entropy(output, target[:, 0].long())
 
 
-def gradients_at(logits, target, weights: dict[str, float]) -> dict[str, torch.Tensor]:
-    values = prior_term(**ALL)(logits, target).terms
-    return {name: torch.autograd.grad(values[name], logits, retain_graph=True)[0] for name in weights}
+def both_terms() -> PriorTerm:
+    return prior_term(tl_network((4, 4, 4)), grid=roi(), outside_weight=2.0)
 
 
-def test_balanced_terms_have_the_ratio_of_their_weights_and_the_sum_that_of_the_weight(batch):
-    logits, target = batch
-    loss = ShapePriorLoss(
-        SegmentationLoss(),
-        prior_term(feature_weight=2.0, reconstruction_weight=0.5),
-        weight=0.3,
-        balance_gradients=True,
-    )
+def gradients_at(logits, target) -> dict[str, torch.Tensor]:
+    values = both_terms()(logits, target).terms
+    return {name: torch.autograd.grad(value, logits, retain_graph=True)[0] for name, value in values.items()}
+
+
+def test_balanced_terms_have_the_ratio_of_their_weights_and_the_sum_that_of_the_weight(blocks):
+    logits, target = blocks
+    loss = ShapePriorLoss(SegmentationLoss(), both_terms(), weight=0.3, balance_gradients=True)
     (gradient,) = torch.autograd.grad(loss(logits, target), logits)
     (segmentation,) = torch.autograd.grad(SegmentationLoss()(logits, target), logits)
-    weights = {"distance": 1.0, "feature_distance": 2.0, "reconstruction_loss": 0.5}
-    terms = gradients_at(logits, target, weights)
+    weights = {"distance": 1.0, "outside_volume": 2.0}
+    terms = gradients_at(logits, target)
     direction = sum(weight * terms[name] / terms[name].norm() for name, weight in weights.items())
     expected = 0.3 * segmentation.norm() * direction / direction.norm()
     assert torch.allclose(gradient - segmentation, expected, atol=1e-7, rtol=1e-3)
     statistics = loss.take_statistics()
     assert statistics["gradient_ratio"] == pytest.approx(0.3, rel=1e-3)
-    assert {"prior_distance", "prior_feature_distance", "prior_reconstruction_loss"} <= set(statistics)
+    assert {"prior_distance", "prior_outside_volume"} <= set(statistics)
 
 
-def test_with_a_constant_weight_the_terms_are_added_as_they_are(batch):
-    logits, target = batch
-    term = prior_term(feature_weight=2.0, reconstruction_weight=0.5)
+def test_with_a_constant_weight_the_terms_are_added_as_they_are(blocks):
+    logits, target = blocks
+    term = both_terms()
     loss = ShapePriorLoss(SegmentationLoss(), term, weight=0.1, balance_gradients=False)
     values = {name: value.item() for name, value in term(logits, target).terms.items()}
-    prior = 0.1 * (values["distance"] + 2 * values["feature_distance"] + 0.5 * values["reconstruction_loss"])
+    prior = 0.1 * (values["distance"] + 2 * values["outside_volume"])
     segmentation = SegmentationLoss()(logits, target).item()
     total = loss(logits, target)
     assert total.item() == pytest.approx(segmentation + prior, rel=1e-5)
     assert loss.take_statistics()["prior_loss"] == pytest.approx(prior, rel=1e-5)
     (gradient,) = torch.autograd.grad(total, logits)
-    terms = gradients_at(logits, target, values)
-    expected = 0.1 * (terms["distance"] + 2 * terms["feature_distance"] + 0.5 * terms["reconstruction_loss"])
+    terms = gradients_at(logits, target)
+    expected = 0.1 * (terms["distance"] + 2 * terms["outside_volume"])
     (expected_segmentation,) = torch.autograd.grad(SegmentationLoss()(logits, target), logits)
     assert torch.allclose(gradient, expected_segmentation + expected, atol=1e-8, rtol=1e-4)
 
 
-def test_frozen_means_bitwise_frozen_with_all_terms(batch):
-    _, target = batch
+def test_frozen_means_bitwise_frozen_with_both_terms(blocks):
+    _, target = blocks
     model = nn.Conv3d(1, 3, 3, padding=1)
-    network = tl_network()
+    network = tl_network((4, 4, 4))
     term = PriorTerm(
         network.encoder,
         distance=WhitenedDistance(torch.eye(6)),
-        grid=PatchGrid(SIZE),
+        grid=roi(),
         labels=LabelSpace(3),
-        feature_distance=FeatureDistance(network.feature_variances),
-        decoder=network.decoder,
-        **ALL,
+        outside_weight=1.0,
     )
     loss = ShapePriorLoss(SegmentationLoss(), term, weight=1.0, balance_gradients=True)
     before, weights = copy.deepcopy(network.state_dict()), model.weight.detach().clone()
     together = nn.ModuleList([model, loss]).train()
     optimizer = torch.optim.SGD([p for p in together.parameters() if p.requires_grad], 0.1)
-    loss(model(torch.randn(2, 1, *SIZE)), target).backward()
+    loss(model(torch.randn(3, 1, *SIZE)), target).backward()
     optimizer.step()
     assert not torch.equal(model.weight, weights)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -290,16 +279,7 @@ def test_a_priors_term_has_the_distance_that_the_setting_names(distance, kind):
 
 
 def test_a_priors_term_has_the_terms_that_have_a_weight():
-    network = tl_network()
+    term = make_prior_term(tl_network(), distance="l2", grid=roi(SIZE), labels=LabelSpace(3), outside_weight=2.0)
 
-    term = make_prior_term(
-        network,
-        distance="l2",
-        grid=PatchGrid(SIZE),
-        labels=LabelSpace(3),
-        feature_weight=2.0,
-        reconstruction_weight=3.0,
-    )
-
-    assert term.weights == {"distance": 1.0, "feature_distance": 2.0, "reconstruction_loss": 3.0}
+    assert term.weights == {"distance": 1.0, "outside_volume": 2.0}
     assert not any(parameter.requires_grad for parameter in term.parameters())

@@ -72,9 +72,3 @@ def test_on_a_cpu_three_axes_get_the_fast_layout_and_the_same_weights():
     weight = network.encoder.scales[0][1][0].weight
     assert weight.is_contiguous(memory_format=torch.channels_last_3d)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-
-
-def test_there_is_a_variance_for_each_feature_channel():
-    network = small_network()
-    _, features = network.encoder.with_features(torch.rand(2, 2, 8, 8, 8))
-    assert [len(each) for each in network.feature_variances] == [maps.shape[1] for maps in features]
