@@ -234,7 +234,7 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> Prior:
     if plain.get("format_version") != FORMAT_VERSION:
         raise ValueError(
             f"The shape prior {path} has format version {plain.get('format_version')}, "
-            f"this acnn-nnunet reads version {FORMAT_VERSION}: train it again."
+            f"this acnn-nnunet reads version {FORMAT_VERSION}."
         )
     spec = PriorSpec.from_plain(plain)
     network = spec.make_network()

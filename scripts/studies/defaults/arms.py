@@ -140,9 +140,6 @@ ARMS: dict[str, dict[str, Any]] = {
     # The per-class loss forgives islands, and the code of a box does not see those beyond it.
     "hybrid_pc_outside_unmirrored": {**_DECODED, **_PER_CLASS, "outside_weight": 1.0},
     "hybrid_pc_outside_0.3_unmirrored": {**_DECODED, **_PER_CLASS, "outside_weight": 0.3},
-    # What else could see islands: the encoder's maps, and the reconstruction.
-    "hybrid_pc_features_unmirrored": {**_DECODED, **_PER_CLASS, "feature_weight": 1.0},
-    "hybrid_pc_reconstruction_unmirrored": {**_DECODED, **_PER_CLASS, "reconstruction_weight": 1.0},
     # The paper's prior, of all label maps that the held-out cases leave.
     "paper160_unmirrored": {"preset": "paper", **_UNMIRRORED, "prior_of": "paper160_long"},
 }
@@ -165,8 +162,6 @@ BASELINES = {
     "hybrid_pc_unmirrored": "none_pc_unmirrored",
     "hybrid_pc_outside_unmirrored": "hybrid_pc_unmirrored",
     "hybrid_pc_outside_0.3_unmirrored": "hybrid_pc_unmirrored",
-    "hybrid_pc_features_unmirrored": "hybrid_pc_unmirrored",
-    "hybrid_pc_reconstruction_unmirrored": "hybrid_pc_unmirrored",
     "paper160_unmirrored": "paper_unmirrored",
 }
 

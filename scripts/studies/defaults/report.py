@@ -39,8 +39,6 @@ PRIORS_OF_PAPER = {
     "hybrid_pc_unmirrored": "the hybrid prior, ratio 0.3",
     "hybrid_pc_outside_unmirrored": "`outside_weight=1`, on top of the hybrid prior",
     "hybrid_pc_outside_0.3_unmirrored": "`outside_weight=0.3`, on top of the hybrid prior",
-    "hybrid_pc_features_unmirrored": "`feature_weight=1`, on top of the hybrid prior",
-    "hybrid_pc_reconstruction_unmirrored": "`reconstruction_weight=1`, on top of the hybrid prior",
     "paper160_unmirrored": "a longer autoencoder of 160 maps instead of the paper's prior of 20",
 }
 BEST_OF_PAPER = "hybrid_pc_outside_unmirrored"

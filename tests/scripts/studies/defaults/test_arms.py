@@ -48,8 +48,6 @@ _ONE_THING = {
     "hybrid_pc_unmirrored": {"prior_weight"},
     "hybrid_pc_outside_unmirrored": {"outside_weight"},
     "hybrid_pc_outside_0.3_unmirrored": {"outside_weight"},
-    "hybrid_pc_features_unmirrored": {"feature_weight"},
-    "hybrid_pc_reconstruction_unmirrored": {"reconstruction_weight"},
     **{arm: set() for arm in arms.ADJUSTED},  # but for the logits of the same network
     "paper160_unmirrored": set(),  # but for its prior's training cases and steps
     "paper_unmirrored": _OF_PAPERS_PRIOR,
