@@ -9,11 +9,9 @@ Networks are U-Nets of half width, trained on 20 hippocampi for 1500 steps, or o
 Each row differs from its baseline in one thing. Differences are means over labels, images and seeds, arm − baseline,
 with 95 % intervals from draws of patients and seeds together. With one seed the interval covers patients only.
 Most networks were trained on an NVIDIA H200 (nnU-Net's float16 autocast); on a CPU (float32) hippocampi of seed 3 and,
-of `none_pc_unmirrored` and `hybrid_pc_outside_unmirrored`, hippocampi of seed 2 and hearts of seeds 2 and 3: `runs.json`
-says which. Both arms of a seed's difference ran on the same, but for `hidden_parts=0.25` and `feature_weight=1`, whose one
-run each is from a CPU.
-Against a CPU's run of the same seed, `feature_weight=1` has on selection cases +.002 [.000, .005] Dice and +3 %
-Hausdorff distance clean, +.002 and −7 % on deciding kinds: it does not deal with the islands.
+of `none_pc_unmirrored` and `hybrid_pc_outside_unmirrored`, hippocampi of seed 2 and hearts of seeds 2 and 3, and the
+paper's prior on a box: `runs.json` says which. Both arms of a seed's difference ran on the same, but for
+`hidden_parts=0.25`, whose one run is from a CPU.
 No network mirrors at prediction time, the ones that mirror in training included (nnU-Net's `--disable_tta`).
 
 - **clean**: images as they are.
