@@ -30,7 +30,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 _SWITCH = (True, False)
-_REMOVED = ("input_softening", "network_maps", "network_maps_share")
+_REMOVED = ("feature_weight", "input_softening", "network_maps", "network_maps_share", "reconstruction_weight")
 
 
 @dataclass(frozen=True)

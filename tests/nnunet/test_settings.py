@@ -31,6 +31,7 @@ def test_settings_are_frozen():
         ({"lambda": 1}, "unknown key 'lambda', allowed are preset, num_epochs"),
         ({"network_maps": "m"}, "the setting 'network_maps' was removed: take it out, allowed are preset, num_epochs"),
         ({"input_softening": 1.0}, "the setting 'input_softening' was removed"),
+        ({"feature_weight": 1.0}, "the setting 'feature_weight' was removed"),
         ({"preset": "papper"}, "preset must be one of default, paper, got 'papper'"),
         ({"cpu_autocast": 1}, "cpu_autocast must be one of auto, true, false, got 1"),
         ({"num_epochs": 0}, "num_epochs must be an integer of at least 1, got 0"),
