@@ -49,7 +49,7 @@ def test_prior_file_holds_plain_values_and_what_is_needed_to_refuse_a_mismatch(w
     assert (spec["grid"], spec["grid_size"]) == ("patch", plans["patch_size"])
     assert spec["spacing_mm"] == plans["spacing"]
     assert (spec["dataset"], spec["plans"], spec["configuration"], spec["fold"]) == (DATASET, PLANS, CONFIGURATION, 0)
-    assert (spec["format_version"], spec["architecture"], spec["stage"]) == (3, "hybrid", "joint")
+    assert (spec["format_version"], spec["architecture"], spec["stage"]) == (4, "hybrid", "joint")
     splits = json.loads((with_prior.preprocessed / DATASET / "splits_final.json").read_text())
     assert sorted(spec["training_cases"]) == splits[0]["train"]
     assert weights["code_mean"].shape == (64,)
