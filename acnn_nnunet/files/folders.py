@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
+from acnn_nnunet.files.headers import NIFTI_ENDINGS
 from acnn_nnunet.files.on_demand import OnDemand
 
 IMAGE_ENDINGS = (*NIFTI_ENDINGS, ".mha", ".mhd", ".nrrd", ".tif", ".tiff")
@@ -52,20 +52,6 @@ def find_images(
         kind = "NIfTI file" if tuple(endings) == NIFTI_ENDINGS else "image"
         raise FileNotFoundError(f"{folder} holds no {kind}; the endings known are {', '.join(endings)}.")
     return OnDemand(files, lambda name: folder / _file_of(name, files[name]))
-
-
-def find_nifti(folder: Path, *, may_be_none: bool = False) -> tuple[Mapping[str, Path], dict[str, str]]:
-    """Return the NIfTI files of a folder as `find_images` does, and a sentence on each image that is none, by name.
-
-    Raises:
-        FileNotFoundError, NotADirectoryError: if there is no such folder, or no NIfTI file in it unless there may be
-            none.
-        ValueError: if two files have one name.
-    """
-    files = find_images(folder, NIFTI_ENDINGS, may_be_none=may_be_none)
-    others = {name: path for name, path in find_images(folder, may_be_none=True).items() if not is_nifti(path)}
-    remedy = f"is no NIfTI file: convert it to {NIFTI_ENDINGS[0]}, or remove it."
-    return files, {name: f"{path} {remedy}" for name, path in others.items()}
 
 
 def find_labels(folder: Path, ending: str) -> Mapping[str, Path]:

@@ -184,7 +184,7 @@ def _distance(report: dict[str, Any]) -> Check:
         if _mean_spearman(report, best) > _mean_spearman(report, used) + CLEARLY_BETTER
         else ""
     )
-    remedy = f"{hint}A code that misses defects needs to be larger (code_size) or trained longer (prior_num_epochs)."
+    remedy = f"{hint}Try a larger code_size, or more prior_num_epochs."
     return Check("distance follows defects", state, sentence, remedy)
 
 

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from acnn_nnunet.casewise.cases import group_channels
+import pytest
+
+from acnn_nnunet.casewise.cases import find_nifti, group_channels
+from acnn_nnunet.casewise.work import Excluded
 
 
 def files(*names):
@@ -26,3 +29,16 @@ def test_names_that_are_no_channel():
 
 def test_no_files():
     assert group_channels({}) == ({}, {})
+
+
+def test_the_nifti_files_of_a_folder_and_what_to_do_with_its_other_images(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no NIfTI file"):
+        find_nifti(tmp_path)
+    for name in ("a.nii", "b.mha", "notes.txt"):
+        (tmp_path / name).touch()
+    files, excluded = find_nifti(tmp_path)
+    assert files == {"a": tmp_path / "a.nii"}
+    assert excluded == [Excluded("b", f"{tmp_path / 'b.mha'} is no NIfTI file: convert it to .nii.gz, or remove it.")]
+    (tmp_path / "a.nii").rename(tmp_path / "b.nii")
+    with pytest.raises(ValueError, match=r"holds b twice, b\.mha and b\.nii: remove one"):
+        find_nifti(tmp_path)

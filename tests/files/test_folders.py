@@ -6,7 +6,6 @@ from acnn_nnunet.files.folders import (
     existing_folder,
     find_images,
     find_labels,
-    find_nifti,
     image_ending,
     image_name,
     image_path,
@@ -38,19 +37,6 @@ def test_the_images_of_a_folder(tmp_path):
     (tmp_path / "a.nii").touch()
     with pytest.raises(ValueError, match=r"holds a twice, a\.nii and a\.nii\.gz: remove one"):
         find_images(tmp_path)
-
-
-def test_the_nifti_files_of_a_folder_and_what_to_do_with_its_other_images(tmp_path):
-    with pytest.raises(FileNotFoundError, match="holds no NIfTI file"):
-        find_nifti(tmp_path)
-    for name in ("a.nii", "b.mha", "notes.txt"):
-        (tmp_path / name).touch()
-    files, others = find_nifti(tmp_path)
-    assert files == {"a": tmp_path / "a.nii"}
-    assert others == {"b": f"{tmp_path / 'b.mha'} is no NIfTI file: convert it to .nii.gz, or remove it."}
-    (tmp_path / "a.nii").rename(tmp_path / "b.nii")
-    with pytest.raises(ValueError, match=r"holds b twice, b\.mha and b\.nii: remove one"):
-        find_nifti(tmp_path)
 
 
 def test_a_folder_without_images(tmp_path):

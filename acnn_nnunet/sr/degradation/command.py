@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from acnn_nnunet.casewise.cases import find_nifti
 from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.file_results import write_files
 from acnn_nnunet.casewise.recorded import header_of
 from acnn_nnunet.casewise.run import outcome_of, run
-from acnn_nnunet.casewise.work import Excluded, Outcome
-from acnn_nnunet.files.folders import IMAGE_ENDINGS, find_nifti, image_name
+from acnn_nnunet.casewise.work import Outcome
+from acnn_nnunet.files.folders import IMAGE_ENDINGS, image_name
 from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
 from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import make_output_folder
@@ -67,11 +68,10 @@ def degrade_folder(source: Path, output: Path, options: DegradeOptions) -> Outco
     if not source.is_dir():
         target = _target_of_file(source, output)
         return outcome_of(run(work, {image_name(source): (source, target)}, unit="image"), target.parent)
-    files, others = find_nifti(source)
+    files, excluded = find_nifti(source)
     cases = OnDemand(files, lambda name: (files[name], output / files[name].name))
     make_output_folder(output, source=source)
-    header = header_of(COMMAND, source, options, [*cases, *others])
-    excluded = [Excluded(name, reason) for name, reason in others.items()]
+    header = header_of(COMMAND, source, options, [*cases, *(each.case for each in excluded)])
     return write_files(work, cases, output, header=header, execution=options.execution, excluded=excluded)
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from acnn_nnunet.casewise.cases import group_channels
+from acnn_nnunet.casewise.cases import find_nifti, group_channels
 from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.file_results import write_files
 from acnn_nnunet.casewise.recorded import header_of
 from acnn_nnunet.casewise.work import Excluded, Outcome, PerWorker
-from acnn_nnunet.files.folders import find_nifti, image_ending
+from acnn_nnunet.files.folders import image_ending
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.headers import NIFTI_ENDINGS
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json
@@ -105,7 +105,7 @@ def predict_hr(source: Path, output: Path, options: PredictHROptions) -> Outcome
     write_json(output / "dataset.json", model.bundle.dataset_json)
     write_json(output / "plans.json", model.bundle.plans.plans)
     stacks, excluded = whole_stacks(files, model.bundle.num_channels)
-    excluded += [Excluded(name, reason) for name, reason in others.items()]
+    excluded += others
     cases = {case: (channels, _targets(output, case, model)) for case, channels in stacks.items()}
     work = functools.partial(_predict_case, model=loaded, inference=options.inference)
     names = [*cases, *(each.case for each in excluded)]

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from acnn_nnunet.casewise.cases import find_nifti
 from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.file_results import write_files
 from acnn_nnunet.casewise.recorded import header_of
-from acnn_nnunet.casewise.work import Excluded, Outcome
-from acnn_nnunet.files.folders import find_nifti
+from acnn_nnunet.casewise.work import Outcome
 from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.safe_writes import make_output_folder
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
@@ -63,12 +63,11 @@ def interpolate_folder(source: Path, output: Path, options: InterpolationOptions
         OSError: if the output cannot be written.
     """
     source, output = Path(source), Path(output)
-    files, others = find_nifti(source)
+    files, excluded = find_nifti(source)
     make_output_folder(output, source=source)
     cases = OnDemand(files, lambda name: (files[name], output / files[name].name))
     work = functools.partial(_interpolate_file, options=dataclasses.replace(options, execution=HERE))
-    header = header_of(COMMAND, source, options, [*cases, *others])
-    excluded = [Excluded(name, reason) for name, reason in others.items()]
+    header = header_of(COMMAND, source, options, [*cases, *(each.case for each in excluded)])
     return write_files(work, cases, output, header=header, execution=options.execution, excluded=excluded)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from nnunetv2.paths import nnUNet_raw
 
+from acnn_nnunet.casewise.cases import find_nifti
 from acnn_nnunet.casewise.work import Excluded
-from acnn_nnunet.files.folders import find_nifti
 from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
 from acnn_nnunet.nnunet.folds import raw_images
 from acnn_nnunet.sr.inference.command import whole_stacks
@@ -70,11 +70,11 @@ def find_pairs(
         ValueError: if the folder of stacks holds none, or two of one name.
     """
     folder = stacks_folder(dataset)
-    files, others = ({}, {}) if folder is None else find_nifti(folder, may_be_none=True)
+    files, others = ({}, []) if folder is None else find_nifti(folder, may_be_none=True)
     if folder is not None and not files and not others:
         raise ValueError(f"{folder} holds no stack: add CASE_0000{NIFTI_ENDINGS[0]}, or remove the folder.")
     stacks, excluded = whole_stacks(files, num_channels)
-    excluded += [Excluded(name, reason) for name, reason in others.items()]
+    excluded += others
     pairs = {}
     for case, stack in stacks.items():
         labels = references / f"{case}{dataset_json['file_ending']}"
