@@ -24,8 +24,12 @@ CLASSES = LabelSpace(4)
 
 
 @pytest.fixture(scope="module")
-def prior_file(tmp_path_factory):
-    raw = write_raw(tmp_path_factory.mktemp("raw"), cases=6)
+def raw(tmp_path_factory):
+    return write_raw(tmp_path_factory.mktemp("raw"), cases=6)
+
+
+@pytest.fixture(scope="module")
+def prior_file(raw, tmp_path_factory):
     return write_phantom_prior(raw, tmp_path_factory.mktemp("results"), steps=60)
 
 
@@ -92,15 +96,14 @@ def test_what_is_missing_is_completed_better_than_the_encoder_does(coder):
     assert wrong[1] < 0.8 * wrong[0]
 
 
-def test_training_label_maps_are_used_only_where_all_are_at_hand(coder, prior_file, monkeypatch):
-    spec, raw = coder.prior.spec, prior_file.parents[3] / "raw_of_test"
+def test_training_label_maps_are_used_only_where_all_are_at_hand(coder, raw, monkeypatch, tmp_path):
+    spec = coder.prior.spec
     assert training_anatomies(coder) is None
-    folder = raw / spec.dataset / "labelsTr"
+    folder = tmp_path / spec.dataset / "labelsTr"
     folder.mkdir(parents=True)
-    source = next(prior_file.parents[4].glob("raw*/**/labelsTr"))
     for case in spec.training_cases:
-        shutil.copy(source / f"{case}{coder.file_ending}", folder)
-    monkeypatch.setenv("nnUNet_raw", str(raw))
+        shutil.copy(raw / "labelsTr" / f"{case}{coder.file_ending}", folder)
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path))
 
     found = training_anatomies(coder)
 
