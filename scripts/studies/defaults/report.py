@@ -35,11 +35,11 @@ STEPS = {
 HIDDEN_PARTS = {0.5: "none_unmirrored_hidden", 0.25: "none_unmirrored_hidden_quarter"}
 PRIORS_OF_PAPER = {
     "paper_unmirrored": "the paper's prior, λ1 = .01",
-    "paper_box_outside_30_unmirrored": "the same on a box, with `outside_weight=30`",
+    "paper_ratio_0.1_unmirrored": "the same, weighed by a gradient ratio of 0.1",
+    "paper_box_outside_30_unmirrored": "the paper's prior, λ1 = .01, on a box, with `outside_weight=30`",
     "hybrid_pc_unmirrored": "the hybrid prior, ratio 0.3",
     "hybrid_pc_outside_unmirrored": "`outside_weight=1`, on top of the hybrid prior",
     "hybrid_pc_outside_0.3_unmirrored": "`outside_weight=0.3`, on top of the hybrid prior",
-    "paper160_unmirrored": "a longer autoencoder of 160 maps instead of the paper's prior of 20",
 }
 BEST_OF_PAPER = "hybrid_pc_outside_unmirrored"
 

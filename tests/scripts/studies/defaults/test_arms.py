@@ -49,8 +49,8 @@ _ONE_THING = {
     "hybrid_pc_outside_unmirrored": {"outside_weight"},
     "hybrid_pc_outside_0.3_unmirrored": {"outside_weight"},
     **{arm: set() for arm in arms.ADJUSTED},  # but for the logits of the same network
-    "paper160_unmirrored": set(),  # but for its prior's training cases and steps
     "paper_unmirrored": _OF_PAPERS_PRIOR,
+    "paper_ratio_0.1_unmirrored": _OF_PAPERS_PRIOR - {"prior_weighting"},
     "paper_box_outside_30_unmirrored": _OF_PAPERS_PRIOR | {"outside_weight"},  # two things: it failed
 }
 
