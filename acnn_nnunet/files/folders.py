@@ -54,19 +54,6 @@ def find_images(
     return OnDemand(files, lambda name: folder / _file_of(name, files[name]))
 
 
-def find_labels(folder: Path, ending: str) -> Mapping[str, Path]:
-    """Return the label map CASE.nii.gz of each case, sorted.
-
-    Raises:
-        FileNotFoundError, NotADirectoryError: if there is no such folder.
-        ValueError: if it holds no file of that ending.
-    """
-    labels = find_images(folder, (ending,), may_be_none=True)
-    if not labels:
-        raise ValueError(f"{folder} holds no {ending} file, as the prior's dataset has them.")
-    return labels
-
-
 def image_path(folder: Path, name: str, ending: str) -> Path:
     """Return where an image lies, however its file spells name and ending, or where it should lie."""
     usual = Path(folder) / f"{name}{ending}"

@@ -79,14 +79,6 @@ def strides_of(shape: Sequence[int], spacing_mm: Sequence[float], resolution_mm:
     return [min(stride, size) for stride, size in zip(strides, shape, strict=True)]
 
 
-def unpack_volume(packed: PackedVolume) -> np.ndarray:
-    """Return the values (Z, Y, X), uint8, as the browser does."""
-    values = np.frombuffer(zlib.decompress(base64.b64decode(packed.data)), np.uint8).reshape(packed.shape)
-    for axis in packed.axes:
-        values = np.cumsum(values, axis=axis, dtype=np.uint8)
-    return values
-
-
 def intensity_range(values: Sequence[np.ndarray]) -> tuple[float, float]:
     """Return the intensities that are shown black and white: percentiles 0.1 and 99.9, all volumes together."""
     finite = np.concatenate([each[np.isfinite(each)].ravel() for each in values])

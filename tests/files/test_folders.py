@@ -5,7 +5,6 @@ import pytest
 from acnn_nnunet.files.folders import (
     existing_folder,
     find_images,
-    find_labels,
     image_ending,
     image_name,
     image_path,
@@ -64,28 +63,6 @@ def test_where_an_image_lies_or_should_lie(tmp_path):
     (tmp_path / "a.NII.GZ").touch()
     assert image_path(tmp_path, "a", ".nii.gz") == tmp_path / "a.NII.GZ"
     assert image_path(tmp_path, "b", ".nii.gz") == tmp_path / "b.nii.gz"
-
-
-def test_the_label_maps_of_one_ending(tmp_path):
-    for name in ("b.nii.gz", "a.nii.gz", "c.nrrd", ".d.nii.gz"):
-        (tmp_path / name).touch()
-
-    assert list(find_labels(tmp_path, ".nii.gz").items()) == [
-        ("a", tmp_path / "a.nii.gz"),
-        ("b", tmp_path / "b.nii.gz"),
-    ]
-
-
-def test_label_maps_of_another_ending_are_none(tmp_path):
-    (tmp_path / "a.nrrd").touch()
-
-    with pytest.raises(ValueError, match=r"holds no \.nii\.gz file, as the prior's dataset has them\.$"):
-        find_labels(tmp_path, ".nii.gz")
-
-
-def test_label_maps_of_no_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match="absent does not exist"):
-        find_labels(tmp_path / "absent", ".nii.gz")
 
 
 def test_an_ending_may_begin_without_a_dot(tmp_path):

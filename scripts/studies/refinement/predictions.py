@@ -60,10 +60,6 @@ class Networks:
             self.place.raw.name, "ACNNTrainer", self.place.configuration_of(network, seed), FEW_FOLD
         )
 
-    def is_trained(self, network: str, seed: int) -> bool:
-        """Whether the network's training has ended."""
-        return (self.folder(network, seed) / "checkpoint_final.pth").is_file()
-
     def predict(self, network: str, seed: int, part: str, *, kinds: Sequence[str] = KINDS, until: float) -> bool:
         """Predict every image of a part that is not there; return whether all are, before a time of `time.time`."""
         missing = [
