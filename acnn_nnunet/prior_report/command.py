@@ -31,6 +31,7 @@ from acnn_nnunet.shape_prior.label_maps.pca import LinearShapeModel
 JSON_FILE, PAGE_FILE = "prior_report.json", "report.html"
 _REPORTED_SETTINGS = (
     "prior_num_epochs",
+    "elastic_deformation",
     "prior_weight",
     "prior_weighting",
     "prior_distance",

@@ -279,8 +279,13 @@ def _cases(report: dict[str, Any]) -> list[Check]:
 
 
 def _train_longer(report: dict[str, Any]) -> str:
-    epochs, size = report["settings"]["prior_num_epochs"], report["prior"]["code_size"]
-    return f"Train longer (prior_num_epochs={3 * epochs} instead of {epochs}) or a larger code (code_size={2 * size})."
+    settings, size = report["settings"], report["prior"]["code_size"]
+    epochs = settings["prior_num_epochs"]
+    deform = "" if settings["elastic_deformation"] else "deform the label maps (elastic_deformation=3), "
+    return (
+        f"Train longer (prior_num_epochs={3 * epochs} instead of {epochs}), {deform}"
+        f"or take a larger code (code_size={2 * size})."
+    )
 
 
 def _mean_spearman(report: dict[str, Any], distance: str) -> float:

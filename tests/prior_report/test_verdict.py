@@ -24,6 +24,7 @@ GOOD = {
     "prior": {"code_size": 64, "absent_labels": [], "grid": "patch"},
     "settings": {
         "prior_num_epochs": 13,
+        "elastic_deformation": 0.0,
         "prior_weight": 0.3,
         "prior_weighting": "gradient_ratio",
         "prior_distance": "whitened",
@@ -156,6 +157,13 @@ def test_the_text_names_what_is_wrong_what_to_do_and_how():
     assert "prior_num_epochs=39 instead of 13" in lines[1]
     assert "acnn-nnunet configure 4 -c 3d_fullres -n NEW key=value" in lines[-2]
     assert lines[-1] == "verdict: do not use"
+
+
+@pytest.mark.parametrize(("deformed", "named"), [(0.0, True), (2.0, False)])
+def test_deformation_is_a_remedy_where_there_is_none(deformed, named):
+    check = check_of(changed(settings__elastic_deformation=deformed), "reconstruction")
+
+    assert ("elastic_deformation=3" in check.remedy) == named
 
 
 def check_of(report, name):
