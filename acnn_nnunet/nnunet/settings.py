@@ -231,6 +231,13 @@ class Settings:
         "each sample draws one between them",
         form=Form("one length or two such as 0,2", read_range),
     )
+    in_plane_rotation: bool = setting(
+        False,
+        "thick slices",
+        "rotate and scale training images in the plane of the slices alone, as real pairs always are: stacks of one "
+        "protocol lie alike",
+        choices=_SWITCH,
+    )
     slice_motion_mm: float = setting(0.0, "thick slices", "largest shift of a simulated slice along each in-plane axis")
     slice_rotation_deg: float = setting(
         0.0, "thick slices", "largest in-plane rotation of a simulated slice", high=180.0

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
@@ -31,6 +32,7 @@ from acnn_nnunet.sr.pairs.store import PairRecord, pairs_folder, records_of
 from acnn_nnunet.sr.pairs.validation import RealValidation
 from acnn_nnunet.sr.slice_thickness import check_thickness
 from acnn_nnunet.sr.stack_geometry import ThroughPlane
+from acnn_nnunet.sr.training.in_plane import in_plane
 from acnn_nnunet.sr.training.stack_units import StackUnits
 from acnn_nnunet.trainers.own_network_trainer import OwnNetworkTrainer
 
@@ -113,6 +115,15 @@ class ThickSliceTrainer(OwnNetworkTrainer):
             for batches in loaders:
                 exchange_loader(batches, self._pair_loader)
         return loaders
+
+    def get_training_transforms(self, *args: Any, **kwargs: Any) -> ComposeTransforms:
+        """Return the host's augmentation; with `in_plane_rotation` it rotates and scales in the slices' plane alone."""
+        transforms = super().get_training_transforms(*args, **kwargs)
+        if self.settings.in_plane_rotation:
+            patch_size = tuple(int(n) for n in self.configuration_manager.patch_size)
+            factor, axis = self.through_plane.factor, self.through_plane.axis
+            transforms.transforms = in_plane(transforms, patch_size, factor=factor, axis=axis)
+        return transforms
 
     def on_train_start(self):
         """Say how many pairs there are, and before training, not after it, that `--val` will lack its images."""

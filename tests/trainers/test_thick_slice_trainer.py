@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK
 import torch
+from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainerNoDeepSupervision import (
@@ -17,6 +18,7 @@ from started_trainers import made_up_batch, start, steps
 from acnn_nnunet.nnunet.export import export_stock
 from acnn_nnunet.sr.inference.command import PredictHROptions, predict_hr
 from acnn_nnunet.sr.inference.sliding_window import predict_sliding_window
+from acnn_nnunet.sr.training.in_plane import InPlane
 from acnn_nnunet.trainers import ACNNSubPixelSegTrainer, ACNNTrainer, ShapePriorTrainer, SubPixelSegTrainer
 
 
@@ -54,6 +56,19 @@ def test_motion_moves_the_stack_and_not_the_target(make_hr_trainer):
     assert not torch.equal(first["data"], other["data"])
     assert not torch.equal(first["data"], still._with_stacks(batch)["data"])
     assert first["target"] is batch["target"]
+
+
+def test_augmentation_stays_in_the_plane_of_the_slices_where_it_is_told_to(make_hr_trainer):
+    def transforms(**block):
+        trainer = make_hr_trainer(SubPixelSegTrainer, block=block)
+        rotation, dummy, _, axes = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        patch = trainer.configuration_manager.patch_size
+        return trainer.get_training_transforms(patch, rotation, None, axes, dummy, use_mask_for_norm=[False]).transforms
+
+    assert not any(isinstance(each, InPlane) for each in transforms())
+    found = transforms(in_plane_rotation=True)
+    assert sum(isinstance(each, InPlane) for each in found) == 1
+    assert not any(isinstance(each, SpatialTransform) for each in found)
 
 
 def test_other_configurations_and_trainers_are_refused_by_name(make_trainer, hr_configuration):

@@ -5,16 +5,14 @@ Intensities change in the stack alone, and only where labels are the target: an 
 stack shows.
 """
 
-import copy
 from typing import Any
 
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform, ImageOnlyTransform
-from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
-from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, Convert3DTo2DTransform
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
-from torch import Tensor
+
+from acnn_nnunet.sr.training.in_plane import InPlane, in_plane
 
 
 class MixedTransforms(BasicTransform):
@@ -39,39 +37,6 @@ class MixedTransforms(BasicTransform):
         result = self.simulated(**sample)
         result["image"] = torch.cat([result["image"], torch.zeros_like(result["image"])])
         return result
-
-
-class InPlane(BasicTransform):
-    """The host's rotation and scaling in the plane of the slices; cuts the patch out of a larger one between slices.
-
-    Args:
-        spatial: the host's transform.
-        patch_size: of what comes out.
-        factor: K.
-        axis: the through-plane axis among the spatial ones.
-    """
-
-    def __init__(self, spatial: SpatialTransform, patch_size: tuple[int, ...], *, factor: int, axis: int):
-        super().__init__()
-        self.patch_size, self.factor, self.axis = patch_size, factor, axis
-        self.spatial = copy.deepcopy(spatial)
-        self.spatial.patch_size = tuple(n for i, n in enumerate(patch_size) if i != axis)
-        self.spatial.patch_center_dist_from_border = [0, 0]
-        self.spatial._grid_cache = {}
-
-    def __call__(self, **sample: Any) -> dict[str, Any]:
-        """Return the sample with a patch of the wanted size."""
-        image, labels = self._upright(sample["image"]), self._upright(sample["segmentation"])
-        moved = self.spatial(image=image.flatten(0, 1), segmentation=labels.flatten(0, 1))
-        for name, like in (("image", image), ("segmentation", labels)):
-            sample[name] = moved[name].unflatten(0, like.shape[:2]).movedim(1, 1 + self.axis)
-        return sample
-
-    def _upright(self, values: Tensor) -> Tensor:
-        """Return (C, K·slices, …) of the patch's length, cut at a multiple of K."""
-        length, wanted = values.shape[1 + self.axis], self.patch_size[self.axis]
-        start = (length - wanted) // 2 // self.factor * self.factor
-        return values.narrow(1 + self.axis, start, wanted).movedim(1 + self.axis, 1).contiguous()
 
 
 class OnStack(BasicTransform):
@@ -113,14 +78,12 @@ def mixed_transforms(
         axis: the through-plane axis of the patch.
         change_intensities: of a pair's stack.
     """
-    ours = (SpatialTransform, Convert2DTo3DTransform, Convert3DTo2DTransform)
-    spatial = [each for each in host.transforms if isinstance(each, SpatialTransform)]
-    intensities = [each for each in host.transforms if _is_intensity(each)]
-    others = [each for each in host.transforms if each not in intensities and not isinstance(each, ours)]
-    pairs: list[BasicTransform] = [InPlane(each, patch_size, factor=factor, axis=axis) for each in spatial]
-    if change_intensities:
-        pairs.append(OnStack(intensities))
-    return MixedTransforms(host, ComposeTransforms([*pairs, *others]), num_channels=num_channels)
+    upright = in_plane(host, patch_size, factor=factor, axis=axis)
+    spatial = [each for each in upright if isinstance(each, InPlane)]
+    intensities = [each for each in upright if _is_intensity(each)]
+    others = [each for each in upright if each not in spatial and each not in intensities]
+    on_stack = [OnStack(intensities)] if change_intensities else []
+    return MixedTransforms(host, ComposeTransforms([*spatial, *on_stack, *others]), num_channels=num_channels)
 
 
 def _is_intensity(transform: BasicTransform) -> bool:

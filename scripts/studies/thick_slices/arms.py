@@ -73,6 +73,8 @@ TRAININGS = {
     "acnn_sr_b2": Training(HR_ID, THICK_IN_TWOS, "ACNNSRTrainer", MOTION, prior="all"),
     "sr_cnn_b2": Training(HR_ID, THICK_IN_TWOS, "SRCNNTrainer", MOTION),
     "pairs_b2": Training(HR_ID, THICK_IN_TWOS, "SubPixelSegTrainer", {"pair_share": 1}, iterations_of="sub_pixel_b2"),
+    "in_plane_b2": Training(HR_ID, THICK_IN_TWOS, "SubPixelSegTrainer", {"in_plane_rotation": True}),
+    "in_plane_motion_b2": Training(HR_ID, THICK_IN_TWOS, "SubPixelSegTrainer", {**MOTION, "in_plane_rotation": True}),
     "mixed_b2": Training(HR_ID, THICK_IN_TWOS, "SubPixelSegTrainer", {**MIXED, "factors": "4,5,6"}),
     **{
         f"factor_{k}_b2": Training(HR_ID, THICK_IN_TWOS, "SubPixelSegTrainer", {**MIXED, "factors": k})
@@ -146,6 +148,8 @@ ARMS_OF_EQUAL_TIME = {
 }
 _TRAINED = {
     **ARMS_OF_EQUAL_TIME,
+    "in_plane_b2": Arm("3D-Seg, batches of two, turned in plane alone", "in_plane_b2", "stack"),
+    "in_plane_motion_b2": Arm("3D-Seg-MAug, batches of two, turned in plane alone", "in_plane_motion_b2", "stack"),
     "acnn_outside_b2": Arm("ACNN-Seg, prior on the box, outside_weight=1", "acnn_outside_b2", "stack"),
 }
 # Of these, trained by the per-class cross-entropy, the logits are adjusted as well: no training.

@@ -46,11 +46,14 @@ ARMS_OF_TABLE_1 = (
 )
 IMAGE_ARMS = ("image_bspline", "sr_cnn_b2", "sr_b2", "acnn_sr_b2")
 MIXED_ARMS = ("mixed_b2", "factor_4_b2", "factor_5_b2", "factor_6_b2", "stock_mixed", "mixed_sampled")
-ARMS_OF_PAIRS = ("sub_pixel_b2", "pairs_b2")
+ARMS_OF_PAIRS = ("sub_pixel_b2", "in_plane_b2", "pairs_b2")
+IN_PLANE_ARM = "in_plane_motion_b2"
 OUTSIDE_ARM = "acnn_outside_b2"
 ADJUSTED_ARMS = tuple(f"{arm}_adjusted" for arm in ADJUSTED)
 CONVERGED_ARMS = tuple(
-    dict.fromkeys((*ARMS_OF_TABLE_1, OUTSIDE_ARM, *IMAGE_ARMS, *MIXED_ARMS, *ARMS_OF_PAIRS, *ADJUSTED_ARMS))
+    dict.fromkeys(
+        (*ARMS_OF_TABLE_1, IN_PLANE_ARM, OUTSIDE_ARM, *IMAGE_ARMS, *MIXED_ARMS, *ARMS_OF_PAIRS, *ADJUSTED_ARMS)
+    )
 )
 EPOCHS = 40
 ITERATIONS, ITERATIONS_PER_VALIDATION = 50, 3

@@ -81,6 +81,7 @@ def test_pairs_repeats_and_one_network(page):
     folder, written = page
     for seed, dice in ((0, 0.70), (1, 0.74)):
         add(folder, "sub_pixel_b2", seed, ["still"], dice)
+        add(folder, "in_plane_b2", seed, ["still"], dice + 0.08)
         add(folder, "pairs_b2", seed, ["still"], dice + 0.03)
     mixed = ["mixed4", "mixed5", "mixed6"]
     add(folder, "mixed_b2", 0, mixed, 0.78)
@@ -90,7 +91,8 @@ def test_pairs_repeats_and_one_network(page):
     add(folder, "stock_mixed", 0, mixed, 0.7, repeats={test: [40, 4] for test in mixed}, **counts)
     add(folder, "mixed_sampled", 0, mixed, 0.75, repeats={test: [40, 2] for test in mixed}, **counts)
     text = written()
-    assert "+0.0300, spread 0.0400, 2 seeds: reached" in text
+    assert "+0.0300, spread 0.0400, 2 seeds: reached" in row(text, "pairs against simulated")
+    assert "-0.0500, spread 0.0400, 2 seeds: missed" in row(text, "the same, simulated stacks turned in their plane")
     assert "12 stock, 6 ours; Dice +0.050, 1 seed: reached" in text
     assert "factor 4: -0.0030, factor 5: -0.0100, factor 6: +0.0100, 1 seed: missed" in text
     assert "| true labels | | 1 of 50 | 1 of 50 | 1 of 50 | |" in text
