@@ -13,7 +13,9 @@ python="$(cd -- "$venv/bin" && pwd)/python"
 
 cd -- "$root"
 echo "Installing acnn-nnunet and its development tools into $venv …"
-"$python" -m pip install -qq --disable-pip-version-check --editable '.[dev]' # -qq: errors only
+"$python" -m pip install -qq --disable-pip-version-check --no-compile --editable '.[dev]' # -qq: errors only
+# pip would compile in one process. As pip does, pass over templates and files of other Pythons, which do not compile.
+"$python" -m compileall -qq -j 0 "$venv/lib" || true
 
 # Pages are tested in a real browser; without one those tests are skipped.
 if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -157,6 +157,8 @@ ARMS: dict[str, dict[str, Any]] = {
     # The per-class loss forgives islands, and the code of a box does not see those beyond it.
     "hybrid_pc_outside_unmirrored": {**_DECODED, **_PER_CLASS, "outside_weight": 1.0},
     "hybrid_pc_outside_0.3_unmirrored": {**_DECODED, **_PER_CLASS, "outside_weight": 0.3},
+    # Corrupted images gain less than clean ones. Is the prior too weak there?
+    "hybrid_pc_1.0_outside_unmirrored": {**_DECODED, **_PER_CLASS, "outside_weight": 1.0, "prior_weight": 1.0},
 }
 # A loss that weighs labels alike lets the rare ones spread. The log of each label's share of the voxels, added to the
 # logits, takes that back (Menon et al., ICLR 2021: logit adjustment). Does this do what a prior does? No network is
@@ -178,6 +180,7 @@ BASELINES = {
     "hybrid_pc_unmirrored": "none_pc_unmirrored",
     "hybrid_pc_outside_unmirrored": "hybrid_pc_unmirrored",
     "hybrid_pc_outside_0.3_unmirrored": "hybrid_pc_unmirrored",
+    "hybrid_pc_1.0_outside_unmirrored": "hybrid_pc_outside_unmirrored",
 }
 
 # "When does a prior pay?": the same arms with other numbers of training cases (`num_train`; the prior has seen the same
