@@ -40,6 +40,7 @@ PRIORS_OF_PAPER = {
     "hybrid_pc_unmirrored": "the hybrid prior, ratio 0.3",
     "hybrid_pc_outside_unmirrored": "`outside_weight=1`, on top of the hybrid prior",
     "hybrid_pc_outside_0.3_unmirrored": "`outside_weight=0.3`, on top of the hybrid prior",
+    "hybrid_pc_1.0_outside_unmirrored": "hybrid prior and `outside_weight=1` at ratio 1.0 instead of 0.3",
 }
 BEST_OF_PAPER = "hybrid_pc_outside_unmirrored"
 

@@ -48,6 +48,7 @@ _ONE_THING = {
     "hybrid_pc_unmirrored": {"prior_weight"},
     "hybrid_pc_outside_unmirrored": {"outside_weight"},
     "hybrid_pc_outside_0.3_unmirrored": {"outside_weight"},
+    "hybrid_pc_1.0_outside_unmirrored": {"prior_weight"},
     **{arm: set() for arm in arms.ADJUSTED},  # but for the logits of the same network
     "paper_unmirrored": _OF_PAPERS_PRIOR,
     "paper_ratio_0.1_unmirrored": _OF_PAPERS_PRIOR - {"prior_weighting"},
