@@ -80,7 +80,8 @@ NEW_DEFAULTS = {
 }
 STOCK = "none"
 PER_CLASS = "none_pc_unmirrored"
-_BEST, _PAPER = ("hybrid_pc_outside_unmirrored", "hybrid_pc_unmirrored"), ("paper_unmirrored",)
+_BEST = ("hybrid_pc_outside_unmirrored", "hybrid_pc_unmirrored")
+_PAPERS = {"": ("paper_unmirrored",), ", by a gradient ratio of 0.1": ("paper_ratio_0.1_unmirrored",)}
 _DICE_OF_BEST = {"hippocampus": 0.08, "acdc": 0.03}
 
 TARGETS: tuple[Target, ...] = (
@@ -96,13 +97,19 @@ TARGETS: tuple[Target, ...] = (
                 f"paper's loss, best prior − none, {name}: Hausdorff",
                 *(_BEST, PER_CLASS, kinds, HAUSDORFF, _both(-0.2), share, False, True),
             ),
-            Target(
-                f"the paper's own prior − none, {name}: Dice",
-                *(_PAPER, PER_CLASS, kinds, DICE, _both(0.03), mean, True),
-            ),
-            Target(
-                f"the paper's own prior − none, {name}: Hausdorff",
-                *(_PAPER, PER_CLASS, kinds, HAUSDORFF, _both(0.0), share, False),
+            *(
+                target
+                for words, arms in _PAPERS.items()
+                for target in (
+                    Target(
+                        f"the paper's own prior{words} − none, {name}: Dice",
+                        *(arms, PER_CLASS, kinds, DICE, _both(0.03), mean, True),
+                    ),
+                    Target(
+                        f"the paper's own prior{words} − none, {name}: Hausdorff",
+                        *(arms, PER_CLASS, kinds, HAUSDORFF, _both(0.0), share, False),
+                    ),
+                )
             ),
         )
     ),

@@ -8,9 +8,9 @@ chooses are in `scripts/studies/defaults/arms.py`, which was committed before an
 Networks are U-Nets of half width, trained on 20 hippocampi for 1500 steps, or on 16 hearts (32 images) for 1000.
 Each row differs from its baseline in one thing. Differences are means over labels, images and seeds, arm − baseline,
 with 95 % intervals from draws of patients and seeds together. With one seed the interval covers patients only.
-Most networks were trained on an NVIDIA H200 (nnU-Net's float16 autocast); on a CPU (float32) hippocampi of seed 3 and,
-of `none_pc_unmirrored` and `hybrid_pc_outside_unmirrored`, hippocampi of seed 2 and hearts of seeds 2 and 3; of the
-other arms under the paper's loss, hippocampi of seed 2: `runs.json` says which. Both arms of a seed's difference ran on
+Most networks were trained on an NVIDIA H200 (nnU-Net's float16 autocast); on a CPU (float32) hippocampi of seed 3 and
+above, of five training cases and, under the paper's loss, of seed 2, and hearts of seeds 2 and 3 of
+`none_pc_unmirrored` and `hybrid_pc_outside_unmirrored`: `runs.json` says which. Both arms of a seed's difference ran on
 the same, but for `hidden_parts=0.25`, whose one run is from a CPU.
 No network mirrors at prediction time, the ones that mirror in training included (nnU-Net's `--disable_tta`).
 
