@@ -94,6 +94,7 @@ def draw(points: dict[Point, tuple[Difference, Difference, Difference]], path: P
             axis.set_xscale("log")
             axis.set_xticks(sorted(values), [str(value) for value in sorted(values)], minor=False)
             axis.minorticks_off()
+            axis.set_xlim(0.8 * min(values), 1.25 * max(values))
             axis.set(xlabel=title, title=name if name != "acdc" else "hearts (ACDC)")
         axes[row, 0].set_ylabel("Dice gain, clean images")
     handles = {
