@@ -1,6 +1,6 @@
 """The targets of the study, and whether they are reached: computed from the scores, never written by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from scripts.studies.defaults.arms import CLEAN, STUDY_KINDS, TORCHIO_KINDS
@@ -80,38 +80,32 @@ NEW_DEFAULTS = {
 }
 STOCK = "none"
 PER_CLASS = "none_pc_unmirrored"
-_BEST = ("hybrid_pc_outside_unmirrored", "hybrid_pc_unmirrored")
-_PAPERS = {"": ("paper_unmirrored",), ", by a gradient ratio of 0.1": ("paper_ratio_0.1_unmirrored",)}
-_DICE_OF_BEST = {"hippocampus": 0.08, "acdc": 0.03}
+
+
+def _over_no_prior(
+    words: str, arms: tuple[str, ...], *, dice: dict[str, float], hausdorff: float, sure: bool = False
+) -> Iterator[Target]:
+    """Yield the targets of a prior under the paper's loss: Dice and Hausdorff distance, clean and corrupted."""
+    for name, kinds in (("clean", (CLEAN,)), ("study's kinds", STUDY_KINDS)):
+        measure, of = f"{words} − none, {name}", (arms, PER_CLASS, kinds)
+        yield Target(f"{measure}: Dice", *of, DICE, dice, mean, True, sure)
+        yield Target(f"{measure}: Hausdorff", *of, HAUSDORFF, _both(hausdorff), share, False, sure)
+
 
 TARGETS: tuple[Target, ...] = (
-    *(
-        target
-        for name, kinds in (("clean", (CLEAN,)), ("study's kinds", STUDY_KINDS))
-        for target in (
-            Target(
-                f"paper's loss, best prior − none, {name}: Dice",
-                *(_BEST, PER_CLASS, kinds, DICE, _DICE_OF_BEST, mean, True, True),
-            ),
-            Target(
-                f"paper's loss, best prior − none, {name}: Hausdorff",
-                *(_BEST, PER_CLASS, kinds, HAUSDORFF, _both(-0.2), share, False, True),
-            ),
-            *(
-                target
-                for words, arms in _PAPERS.items()
-                for target in (
-                    Target(
-                        f"the paper's own prior{words} − none, {name}: Dice",
-                        *(arms, PER_CLASS, kinds, DICE, _both(0.03), mean, True),
-                    ),
-                    Target(
-                        f"the paper's own prior{words} − none, {name}: Hausdorff",
-                        *(arms, PER_CLASS, kinds, HAUSDORFF, _both(0.0), share, False),
-                    ),
-                )
-            ),
-        )
+    *_over_no_prior(
+        "paper's loss, best prior",
+        ("hybrid_pc_outside_unmirrored", "hybrid_pc_unmirrored"),
+        dice={"hippocampus": 0.08, "acdc": 0.03},
+        hausdorff=-0.2,
+        sure=True,
+    ),
+    *_over_no_prior("the paper's own prior", ("paper_unmirrored",), dice=_both(0.03), hausdorff=0.0),
+    *_over_no_prior(
+        "the paper's own prior, by a gradient ratio of 0.1",
+        ("paper_ratio_0.1_unmirrored",),
+        dice=_both(0.03),
+        hausdorff=0.0,
     ),
     *(
         target
