@@ -163,7 +163,8 @@ ARMS: dict[str, dict[str, Any]] = {
 # A loss that weighs labels alike lets the rare ones spread. The log of each label's share of the voxels, added to the
 # logits, takes that back (Menon et al., ICLR 2021: logit adjustment). Does this do what a prior does? No network is
 # trained for these arms: they predict with another's, `network_of`.
-ADJUSTED = {f"{arm}_adjusted": arm for arm in ("none_pc_unmirrored", "hybrid_pc_outside_unmirrored")}
+_TO_ADJUST = ("none_pc_unmirrored", "paper_ratio_0.1_unmirrored", "hybrid_pc_outside_unmirrored")
+ADJUSTED = {f"{arm}_adjusted": arm for arm in _TO_ADJUST}
 ARMS |= {arm: {**ARMS[network], "network_of": network} for arm, network in ADJUSTED.items()}
 # Which arm each is compared with: the one that it differs from in one thing.
 BASELINES = {

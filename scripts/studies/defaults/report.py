@@ -76,7 +76,9 @@ def dataset_sections(images: pd.DataFrame, name: str) -> list[str]:
     paper = {(arm, BASELINES[arm]): words for arm, words in PRIORS_OF_PAPER.items()}
     paper[BEST_OF_PAPER, PER_CLASS] = f"both together: `{BEST_OF_PAPER}`"
     paper |= {(arm, network): f"logits of `{network}` adjusted, no training" for arm, network in ADJUSTED.items()}
-    paper[f"{BEST_OF_PAPER}_adjusted", f"{PER_CLASS}_adjusted"] = "both together, logits of both arms adjusted"
+    for arm in ADJUSTED.values():
+        if arm != PER_CLASS:
+            paper[f"{arm}_adjusted", f"{PER_CLASS}_adjusted"] = f"`{arm}`, logits of both arms adjusted"
     return [
         f"## {title}\n",
         f"{len(confirmed['patient'].unique())} patients that nothing was chosen on.\n",

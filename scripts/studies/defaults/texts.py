@@ -3,7 +3,8 @@
 INTRODUCTION = """# What mirroring, hidden parts and the prior bring
 
 Made from `benchmarks/defaults/` by `python -m scripts.studies.defaults report`. Arms, test images and the rule that
-chooses are in `scripts/studies/defaults/arms.py`, which was committed before any run was read.
+chooses are in `scripts/studies/defaults/arms.py`, which was committed before any run was read. Added after others had
+been read: the arms at gradient ratios of 0.1 and 1.0 and on a box, and those with adjusted logits.
 
 Networks are U-Nets of half width, trained on 20 hippocampi for 1500 steps, or on 16 hearts (32 images) for 1000.
 Each row differs from its baseline in one thing. Differences are means over labels, images and seeds, arm − baseline,
@@ -12,6 +13,7 @@ Most networks were trained on an NVIDIA H200 (nnU-Net's float16 autocast); on a 
 above, of five training cases and, under the paper's loss, of seed 2, and hearts of seeds 2 and 3 of
 `none_pc_unmirrored` and `hybrid_pc_outside_unmirrored`: `runs.json` says which. Both arms of a seed's difference ran on
 the same, but for `hidden_parts=0.25`, whose one run is from a CPU.
+Rows may have other seeds than each other; a row's two arms have the same.
 No network mirrors at prediction time, the ones that mirror in training included (nnU-Net's `--disable_tta`).
 
 - **clean**: images as they are.
