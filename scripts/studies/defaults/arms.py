@@ -163,7 +163,12 @@ ARMS: dict[str, dict[str, Any]] = {
 # A loss that weighs labels alike lets the rare ones spread. The log of each label's share of the voxels, added to the
 # logits, takes that back (Menon et al., ICLR 2021: logit adjustment). Does this do what a prior does? No network is
 # trained for these arms: they predict with another's, `network_of`.
-_TO_ADJUST = ("none_pc_unmirrored", "paper_ratio_0.1_unmirrored", "hybrid_pc_outside_unmirrored")
+_TO_ADJUST = (
+    "none_pc_unmirrored",
+    "paper_ratio_0.1_unmirrored",
+    "hybrid_pc_unmirrored",
+    "hybrid_pc_outside_unmirrored",
+)
 ADJUSTED = {f"{arm}_adjusted": arm for arm in _TO_ADJUST}
 ARMS |= {arm: {**ARMS[network], "network_of": network} for arm, network in ADJUSTED.items()}
 # Which arm each is compared with: the one that it differs from in one thing.
@@ -197,13 +202,19 @@ LINE_ARMS = (
 
 
 def lines(study: Study) -> dict[str, dict[str, Any]]:
-    """Return the arms of the two lines of a dataset by name: numbers of cases, and of steps."""
-    found = {}
+    """Return the arms of the two lines of a dataset by name: numbers of cases, and of steps.
+
+    With other numbers of cases, those of `ADJUSTED` come with adjusted logits as well.
+    """
+    found: dict[str, dict[str, Any]] = {}
     for arm in LINE_ARMS:
         settings = ARMS[arm]
         for size in study.sizes:
             prior = {"prior_of": f"{settings['prior_of']}_n{size}"} if "prior_of" in settings else {}
             found[f"{arm}_n{size}"] = {**settings, **prior, "num_train": size}
+            if arm in ADJUSTED.values():
+                network = f"{arm}_n{size}"
+                found[f"{network}_adjusted"] = {**found[network], "network_of": network}
         for steps in STEPS:
             found[f"{arm}_x{steps}"] = {**settings, "steps": steps}
     return found

@@ -1,6 +1,7 @@
 """When does a prior pay? Its gain over the same loss without it, by number of training cases and of steps."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -19,8 +20,24 @@ PRIOR_ARMS = {
 Point = tuple[str, str, int, int]  # dataset, arm, training cases, times the steps
 
 
-def payoff_points(images: pd.DataFrame) -> dict[Point, tuple[Difference, Difference, Difference]]:
-    """Return the measured points: Dice clean, Dice bad, Hausdorff distance bad, each prior against its baseline."""
+class Gain(NamedTuple):
+    """A prior against its baseline at one point.
+
+    Attributes:
+        clean: Dice on clean images.
+        bad: Dice on bad images.
+        distance: Hausdorff distance on bad images.
+        adjusted: Dice on clean images, the logits of both arms adjusted; None where that was not run.
+    """
+
+    clean: Difference
+    bad: Difference
+    distance: Difference
+    adjusted: Difference | None
+
+
+def payoff_points(images: pd.DataFrame) -> dict[Point, Gain]:
+    """Return the measured points."""
     confirmed, points = images[images["part"] == CONFIRMATION], {}
     for name, study in STUDIES.items():
         rows = confirmed[confirmed["dataset"] == name]
@@ -31,12 +48,11 @@ def payoff_points(images: pd.DataFrame) -> dict[Point, tuple[Difference, Differe
         for arm in PRIOR_ARMS:
             for end, (size, steps) in ends.items():
                 pair = f"{arm}{end}", f"{BASELINES[arm]}{end}"
-                found = [
-                    compare(rows[rows["kind"].isin(kinds)], *pair, score)
-                    for kinds, score in (((CLEAN,), "dice"), (BAD, "dice"), (BAD, "hausdorff_mm"))
-                ]
-                if all(each is not None for each in found):
-                    points[name, arm, size, steps] = tuple(found)
+                clean, bad = (rows[rows["kind"].isin(kinds)] for kinds in ((CLEAN,), BAD))
+                if found := compare(clean, *pair, "dice"):
+                    adjusted = compare(clean, *(f"{each}_adjusted" for each in pair), "dice")
+                    of_bad = (compare(bad, *pair, score) for score in ("dice", "hausdorff_mm"))
+                    points[name, arm, size, steps] = Gain(found, *of_bad, adjusted)
     return points
 
 
@@ -54,19 +70,25 @@ def payoff_section(images: pd.DataFrame) -> str:
     draw(points, FIGURE)
     lines += [
         f"![Gain of the prior by training cases and steps](../figures/{FIGURE.name})\n",
-        "| dataset | prior | training cases | steps | seeds | Dice, clean | Dice, bad kinds | Hausdorff, bad kinds |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| dataset | prior | training cases | steps | seeds | Dice, clean | Dice, bad kinds | Hausdorff, bad kinds"
+        " | Dice, clean, both logits adjusted (seeds) |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for (name, arm, size, steps), found in points.items():
-        cells = [f"{each.mean:+.3f} [{each.interval[0]:+.3f}, {each.interval[1]:+.3f}]" for each in found[:2]]
-        low, high = found[2].share_interval
-        cells.append(f"{100 * found[2].share:+.0f} % [{100 * low:+.0f}, {100 * high:+.0f}]")
-        seeds = len(found[0].seeds)
+    for (name, arm, size, steps), gain in points.items():
+        low, high = gain.distance.share_interval
+        distance = f"{100 * gain.distance.share:+.0f} % [{100 * low:+.0f}, {100 * high:+.0f}]"
+        adjusted = f"{_dice(gain.adjusted)} ({len(gain.adjusted.seeds)})" if gain.adjusted else ""
+        cells = [_dice(gain.clean), _dice(gain.bad), distance, adjusted]
+        seeds = len(gain.clean.seeds)
         lines.append(f"| {name} | {PRIOR_ARMS[arm]} | {size} | {steps}× | {seeds} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def draw(points: dict[Point, tuple[Difference, Difference, Difference]], path: Path) -> None:
+def _dice(found: Difference) -> str:
+    return f"{found.mean:+.3f} [{found.interval[0]:+.3f}, {found.interval[1]:+.3f}]"
+
+
+def draw(points: dict[Point, Gain], path: Path) -> None:
     """Draw the Dice gain on clean images: a row per dataset, by training cases on the left, by steps on the right."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -81,8 +103,8 @@ def draw(points: dict[Point, tuple[Difference, Difference, Difference]], path: P
             axis = axes[row, column]
             for number, (arm, words) in enumerate(PRIOR_ARMS.items()):
                 line = sorted(
-                    (point[2 + column], found[0])
-                    for point, found in points.items()
+                    (point[2 + column], gain.clean)
+                    for point, gain in points.items()
                     if point[:2] == (name, arm) and point[3 - column] == (study.num_train if column else 1)
                 )
                 if line:

@@ -74,11 +74,16 @@ def test_no_kind_that_decides_is_shown_in_training():
 def test_lines_vary_the_number_of_cases_or_of_steps():
     found = arms.lines(STUDIES["hippocampus"])
 
-    # Five arms that neither mirror nor hide parts, each with four other sizes and two other numbers of steps.
-    assert len(found) == 5 * (4 + 2)
+    # Five arms that neither mirror nor hide parts, each with four other sizes and two other numbers of steps. Two of
+    # them have their logits adjusted as well, with each size.
+    assert len(found) == 5 * (4 + 2) + 2 * 4
     assert found["hybrid_pc_unmirrored_n5"] == {
         **ARMS["hybrid_pc_unmirrored"],
         "prior_of": "roi20_unmirrored_n5",
         "num_train": 5,
+    }
+    assert found["hybrid_pc_unmirrored_n5_adjusted"] == {
+        **found["hybrid_pc_unmirrored_n5"],
+        "network_of": "hybrid_pc_unmirrored_n5",
     }
     assert found["none_unmirrored_x16"] == {**ARMS["none_unmirrored"], "steps": 16}

@@ -68,6 +68,7 @@ def test_priors_that_pay_are_in_table_and_figure(tmp_path, monkeypatch):
     ends = {"": 0.02, "_n5": 0.1, "_x4": 0.0}
     made = {f"{report.BASELINES[arm]}{end}": 0.6 for arm in payoff.PRIOR_ARMS for end in ends}
     made |= {f"{arm}{end}": 0.6 + gain for arm in payoff.PRIOR_ARMS for end, gain in ends.items()}
+    made |= {"none_pc_unmirrored_n5_adjusted": 0.7, "hybrid_pc_unmirrored_n5_adjusted": 0.73}
 
     section = payoff.payoff_section(scores(made, seeds=3))
 
@@ -75,6 +76,9 @@ def test_priors_that_pay_are_in_table_and_figure(tmp_path, monkeypatch):
         assert f"| hippocampus | {words} | 5 | 1× | 3 | +0.100 [+0.100, +0.100] |" in section
         assert f"| hippocampus | {words} | 20 | 4× | 3 | +0.000 [" in section
         assert words in (tmp_path / "pays.svg").read_text()
+    adjusted = [line for line in section.splitlines() if line.endswith("| +0.030 [+0.030, +0.030] (3) |")]
+    assert len(adjusted) == 1
+    assert adjusted[0].startswith("| hippocampus | hybrid prior, per-class loss | 5 | 1× | 3 |")
     # Three priors, on hippocampi and hearts, at the study's own size, four others and two numbers of steps.
     assert "9 of 42 points" in section
 
