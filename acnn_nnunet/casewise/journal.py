@@ -11,6 +11,8 @@ from typing import IO, Any
 from acnn_nnunet.files.safe_writes import WriteError, plain
 
 FOLDER = "parts"
+FILES = "part_*_of_*.jsonl"
+"""In that folder, as `Journal.of_part` names them."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,13 @@ class Journal:
         """Begin with this header and forget what was there.
 
         Raises:
+            ValueError: if the folder holds a run of another command.
             WriteError: if it cannot be written.
         """
+        for path in sorted(self.path.parent.glob(FILES)):
+            known = next((line for _, line in Journal(path)._lines()), {}).get("command")
+            if known not in (None, header.get("command")):
+                raise ValueError(f"{self.output} holds a run of {known}: name another folder with -o.")
         self._write("w", header)
 
     def renew(self, header: dict[str, Any]) -> None:

@@ -1,12 +1,14 @@
 """Runs in parts, each on a machine of its own, and how their results are joined."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from acnn_nnunet.casewise.execution import Execution
-from acnn_nnunet.casewise.journal import FOLDER, Entries, Journal, cases_of_part, without_links
-from acnn_nnunet.casewise.work import Outcome
+from acnn_nnunet.casewise.journal import FILES, FOLDER, Entries, Journal, cases_of_part, without_links
+from acnn_nnunet.casewise.recorded import Entry
+from acnn_nnunet.casewise.status import MOST_NAMED
+from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.files.safe_writes import check_names
 
 FILE_SUFFIX = ".run"
@@ -20,10 +22,14 @@ def run_folder(output: Path) -> Path:
     return beside if output.suffix and not output.is_dir() else output
 
 
-def part_done(output: Path, execution: Execution) -> Outcome:
-    """Return what a command says after one of several parts."""
+def part_done(output: Path, execution: Execution, entries: Iterable[Entry] = ()) -> Outcome:
+    """Return what a command says after one of several parts: which of these entries' cases failed, and what is next."""
+    failed = tuple(Excluded(entry["case"], entry["error"]) for entry in entries if entry["error"] is not None)
+    named = [f"{each.case} failed: {each.reason}" for each in failed[:MOST_NAMED]]
+    more = [f"… and {len(failed) - MOST_NAMED} more that failed."] if len(failed) > MOST_NAMED else []
     ending = f"After the last one: acnn-nnunet merge {output}"
-    return Outcome(f"Part {execution.part_id} of {execution.num_parts} is done. {ending}")
+    done = f"Part {execution.part_id} of {execution.num_parts} is done. {ending}"
+    return Outcome("\n".join([*named, *more, done]), failed)
 
 
 def command_of_parts(output: Path) -> str:
@@ -62,7 +68,7 @@ def find_parts(output: Path) -> list[Journal]:
         FileNotFoundError: if there are none.
         ValueError: naming the parts that are missing or of another run.
     """
-    files = sorted((Path(output) / FOLDER).glob("part_*_of_*.jsonl"))
+    files = sorted((Path(output) / FOLDER).glob(FILES))
     if not files:
         raise FileNotFoundError(f"{output} holds no parts: `-num_parts N -part_id I` writes them.")
     totals = {int(path.stem.rsplit("_", 1)[1]) for path in files}

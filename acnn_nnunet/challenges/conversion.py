@@ -69,7 +69,7 @@ def convert_challenge(
     header = header_of(COMMAND, source, None, folders, challenge=challenge.name, dataset=target.name, split=split)
     entries = stage_patients(challenge, folders, partial_folder(target), header, execution)
     if execution.num_parts > 1:
-        return part_done(partial_folder(target), execution)
+        return part_done(partial_folder(target), execution, entries)
     return finish_dataset(challenge, source, header, entries, target)
 
 

@@ -74,6 +74,9 @@ def _read_prediction(plan: EvaluationPlan, case: str, reader: LabelFileReader, r
         return None
     prediction = reader.read(path)
     differences = prediction.geometry.differences(reference.geometry)
+    both_have_three_axes = prediction.geometry.thickness_mm and reference.geometry.thickness_mm
+    if both_have_three_axes and prediction.volume.shape != reference.volume.shape:
+        differences.append(f"size {prediction.volume.shape} against {reference.volume.shape}")
     if differences:
         raise ValueError(f"{path} is not on its reference's grid: {'; '.join(differences)} (prediction, reference).")
     _refuse_unknown_labels(plan, prediction, path, is_reference=False)

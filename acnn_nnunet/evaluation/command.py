@@ -17,7 +17,7 @@ from acnn_nnunet.evaluation.anatomy.cases import ANATOMY_FILE, CaseAnatomy, summ
 from acnn_nnunet.evaluation.anatomy.page import anatomy_section, anatomy_sentence
 from acnn_nnunet.evaluation.case_images import images_beside
 from acnn_nnunet.evaluation.cases import evaluate_cases
-from acnn_nnunet.evaluation.clinical.indices import write_clinical
+from acnn_nnunet.evaluation.clinical import indices as clinical
 from acnn_nnunet.evaluation.clinical.page import clinical_section
 from acnn_nnunet.evaluation.masks.scores import METRIC_TITLES, PIECE_IOU, LabelScores
 from acnn_nnunet.evaluation.masks.table import CASES_FILE, LARGEST_COMPONENT_FILE, write_scores
@@ -26,7 +26,7 @@ from acnn_nnunet.evaluation.pictures import look_at_worst
 from acnn_nnunet.evaluation.plan import EvaluationPlan, plan_evaluation
 from acnn_nnunet.evaluation.summary import summarise, write_summary
 from acnn_nnunet.evaluation.workers import PRELOADED
-from acnn_nnunet.files.patients import GROUPS_FILE, read_groups
+from acnn_nnunet.files.patients import GROUPS_FILE, CaseGroup, read_groups
 
 COMMAND = "evaluate"
 SUMMARY_FILE = "summary.json"
@@ -114,9 +114,10 @@ def evaluate(reference: Path, prediction: Path, output: Path, options: Evaluatio
     with opened_journal(output, header, execution, may_change=_MAY_CHANGE, paths=_PATHS, own_folder=True) as journal:
         cases = cases_of_part(plan.cases, num_parts=execution.num_parts, part_id=execution.part_id)
         evaluate_cases(plan, journal, cases, execution=execution)
+        entries = journal.entries_of(cases)
         if execution.num_parts > 1:
-            return part_done(output, execution)
-        return _write_results(plan, header, journal.entries_of(cases), output, execution)
+            return part_done(output, execution, entries)
+        return _write_results(plan, header, entries, output, execution)
 
 
 def merge_parts(output: Path) -> Outcome:
@@ -174,9 +175,9 @@ def _write_results(
         write_anatomy(output / ANATOMY_FILE, anatomy, plan.rules)
         summary["anatomy"] = summarise_anatomy(anatomy, plan.rules)
     write_summary(output / SUMMARY_FILE, summary)
-    clinical, note = _clinical_section(plan, header, excluded, scores, output)
+    of_patients, note = _clinical_section(plan, header, excluded, scores, output)
     looked_at = look_at_worst(plan, scores, images=images, execution=execution)
-    more = anatomy_section(anatomy, summary.get("anatomy")) + clinical
+    more = anatomy_section(anatomy, summary.get("anatomy")) + of_patients
     rows = write_report(output / REPORT_FILE, plan, summary, scores, cleaned, looked_at=looked_at, more=more)
     results = f"Results: {table}, {SUMMARY_FILE}, {REPORT_FILE}"
     lines = [*_lines(summary, rows), plan.note, note, results]
@@ -193,18 +194,25 @@ def _clinical_section(
 ) -> tuple[str, str]:
     """Write the clinical indices where a table tells the phases; return their section of the page, and a note.
 
-    A table that cannot be read costs the indices only: it may lie there for another purpose.
+    A table that cannot be read costs the indices only, as does one that fits no case: it may lie there for another
+    purpose.
     """
+    for name in (clinical.TABLE_FILE, clinical.SUMMARY_FILE):  # of an earlier run, whose table may have been another
+        (output / name).unlink(missing_ok=True)
     if header["groups"] is None:
         return "", ""
+    groups: list[CaseGroup] = []
+    reasons = {each["case"]: each["reason"] for each in excluded}
     try:
         groups = read_groups(Path(header["groups"]))
+        result = clinical.measure_patients(scores, groups, label_names=plan.labels.names, excluded_cases=reasons)
     except (ValueError, OSError) as error:
+        if groups and not any(row.phase for row in groups):
+            return "", ""  # a table of groups alone
         note = f"No clinical indices: {error} Correct the table, or name another with --groups."
         return f"<p>{escape(note)}</p>", note
-    reasons = {each["case"]: each["reason"] for each in excluded}
-    result = write_clinical(scores, groups, output, label_names=plan.labels.names, excluded_cases=reasons)
-    return ("" if result is None else clinical_section(result)), ""
+    clinical.write_clinical(result, output)
+    return clinical_section(result), ""
 
 
 def _lines(summary: dict[str, Any], rows: Iterable[Row]) -> list[str]:

@@ -212,8 +212,8 @@ def _whole_numbers(values: np.ndarray, path: Path) -> np.ndarray:
 def _correct_spacing(properties: dict[str, Any], told_mm: tuple[float, ...] | None) -> None:
     """Put the voxel size that the file tells into the host's properties where its reader made up another one."""
     sitk = properties.get("sitk_stuff", {})
-    if told_mm is not None and "original_orientation" in sitk:
-        told_mm = _turned(told_mm, sitk["original_orientation"])
+    if told_mm is not None and (letters := _letters_before_turning(properties)):
+        told_mm = _turned(told_mm, letters)
     first = 3 - len(told_mm or ())
     read_mm = properties["spacing"][first:]
     if told_mm is None or np.allclose(sorted(read_mm), sorted(told_mm), rtol=1e-6, atol=0):
@@ -223,7 +223,17 @@ def _correct_spacing(properties: dict[str, Any], told_mm: tuple[float, ...] | No
         sitk["spacing"] = tuple(reversed(told_mm))
 
 
-def _turned(told_mm: tuple[float, ...], orientation: str) -> tuple[float, ...]:
+def _letters_before_turning(properties: dict[str, Any]) -> Sequence[str]:
+    """Return the letters of the file's axes x, y, z where the host's reader turned the image to RAS, else none."""
+    nibabel_stuff = properties.get("nibabel_stuff", {})
+    if "reoriented_affine" in nibabel_stuff:
+        from nibabel.orientations import aff2axcodes
+
+        return aff2axcodes(nibabel_stuff["original_affine"])
+    return properties.get("sitk_stuff", {}).get("original_orientation", ())
+
+
+def _turned(told_mm: tuple[float, ...], orientation: Sequence[str]) -> tuple[float, ...]:
     """Return the spacing (Z, Y, X) of an image that was turned to RAS, from the letters of its own axes x, y, z."""
     along = [next(axis for axis, letter in enumerate(orientation) if letter in pair) for pair in ("SI", "AP", "RL")]
     return tuple(told_mm[2 - axis] for axis in along)

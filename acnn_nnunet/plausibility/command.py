@@ -107,9 +107,10 @@ def plausibility(predictions: Path, output: Path, options: PlausibilityOptions) 
     with opened_journal(output, header, execution, may_change=_MAY_CHANGE, paths=_PATHS) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
         score_cases(loaded, OnDemand(part, found.__getitem__), journal, execution=execution)
+        entries = journal.entries_of(part)
         if execution.num_parts > 1:
-            return part_done(output, execution)
-        return _write_results(predictions, output, scorer, journal.entries_of(part), options)
+            return part_done(output, execution, entries)
+        return _write_results(predictions, output, scorer, entries, options)
 
 
 def merge_parts(output: Path) -> Outcome:

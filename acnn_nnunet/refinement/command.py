@@ -117,9 +117,10 @@ def refine(source: Path, output: Path, options: RefineOptions) -> Outcome:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
         mine = OnDemand(part, partial(_item_of, cases, output))
         record_cases(work, mine, journal, execution=execution)
+        entries = journal.entries_of(part)
         if execution.num_parts > 1:
-            return part_done(output, execution)
-        return _write_results(output, journal.entries_of(part), cases, coder, options)
+            return part_done(output, execution, entries)
+        return _write_results(output, entries, cases, coder, options)
 
 
 def merge_parts(output: Path) -> Outcome:

@@ -104,9 +104,10 @@ def repair_folder(
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
         mine = OnDemand(part, lambda case: (case, folder.cases[case], output / folder.cases[case].name))
         record_cases(work, mine, journal, execution=execution, description="repairing")
+        entries = journal.entries_of(part)
         if execution.num_parts > 1:
-            return part_done(output, execution)
-        return write_repairs(source, output, journal.entries_of(part), guarantee)
+            return part_done(output, execution, entries)
+        return write_repairs(source, output, entries, guarantee)
 
 
 def write_repairs(source: Path, output: Path, entries: Entries, guarantee: Guarantee) -> Outcome:

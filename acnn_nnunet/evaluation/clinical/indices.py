@@ -125,36 +125,20 @@ class ClinicalResult:
         return measure_agreement([pair[1] for pair in pairs], [pair[2] for pair in pairs])
 
 
-def write_clinical(
-    scores: Iterable[LabelScores],
-    groups: Iterable[CaseGroup],
-    output: Path,
-    *,
-    label_names: Mapping[str, str],
-    excluded_cases: Mapping[str, str] | None = None,
-) -> ClinicalResult | None:
+def write_clinical(result: ClinicalResult, output: Path) -> None:
     """Write `clinical.csv` and `clinical.json` into a folder.
-
-    Arguments as in `measure_patients`.
-
-    Returns:
-        What was measured, or None, and nothing is written, if no label has one of the names or no case has a phase.
 
     Raises:
         OSError: if a file cannot be written.
     """
-    result = measure_patients(scores, groups, label_names=label_names, excluded_cases=excluded_cases)
-    if not result.indices or not (result.patients or result.excluded):
-        return None
     Path(output).mkdir(parents=True, exist_ok=True)
     _write_table(Path(output) / TABLE_FILE, result)
     write_json(Path(output) / SUMMARY_FILE, _summary(result))
-    return result
 
 
 def measure_patients(
     scores: Iterable[LabelScores],
-    groups: Iterable[CaseGroup],
+    groups: Sequence[CaseGroup],
     *,
     label_names: Mapping[str, str],
     excluded_cases: Mapping[str, str] | None = None,
@@ -167,9 +151,14 @@ def measure_patients(
         label_names: name of each label of `scores`, such as {"1": "RV", "2": "MYO", "3": "LV"}, in upper or lower case;
             structures without a label are passed over.
         excluded_cases: cases that could not be evaluated, with reasons; they exclude their patients.
+
+    Raises:
+        ValueError: if no label has one of the names, no case has a phase, or none of those that have was evaluated.
     """
     excluded_cases = dict(excluded_cases or {})
     structures = {name: label for name in (*CAVITIES, MYOCARDIUM) if (label := _label_of(name, label_names))}
+    if not structures:
+        raise ValueError(f"No label is called {', '.join(CAVITIES)} or {MYOCARDIUM}.")
     volumes = _volumes_of(scores, list(structures.values()))
     phases = _phases_by_patient(groups)
     patients, excluded = [], []
@@ -183,6 +172,8 @@ def measure_patients(
             excluded.append(Exclusion(name, str(error)))
             continue
         patients.append(_measure(name, group, ed, es))
+    if not (patients or excluded):
+        raise ValueError(_why_no_patient(groups, [*volumes, *excluded_cases]))
     indices = tuple(_indices(structures))
     assigned = {case for _, cases in phases.values() for of_phase in cases.values() for case in of_phase}
     return ClinicalResult(
@@ -207,6 +198,14 @@ def _volumes_of(scores: Iterable[LabelScores], labels: Sequence[str]) -> dict[st
 
 def _label_of(name: str, label_names: Mapping[str, str]) -> str | None:
     return next((label for label, given in label_names.items() if given.casefold() == name.casefold()), None)
+
+
+def _why_no_patient(groups: Sequence[CaseGroup], evaluated: Sequence[str]) -> str:
+    known = [row for row in groups if row.phase.upper() in PHASES]
+    if not known:
+        phase = next((f"{row.case} has {row.phase}" for row in groups if row.phase), "there is none")
+        return f"No case has the phase {' or '.join(PHASES)} ({phase})."
+    return f"None of the cases with a phase was evaluated ({known[0].case}, …; evaluated were {evaluated[0]}, …)."
 
 
 def _phases_by_patient(groups: Iterable[CaseGroup]) -> dict[str, tuple[str, dict[str, list[str]]]]:

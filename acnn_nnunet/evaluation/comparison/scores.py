@@ -126,6 +126,7 @@ def read_paired_scores(arms: Mapping[str, Path], *, groups: Path | None = None) 
         _check_same_rows(scores, excluded, TABLES[clean_up])
         check_same_volumes(scores)
     without_digests = check_same_files(summaries)
+    _check_same_ignore_label(summaries)
     first = next(iter(plain.values()))
     if {key for table in tables[LARGEST_COMPONENT].values() for key in table} != set(first):
         raise ValueError(f"{CASES_FILE} and {LARGEST_COMPONENT_FILE} of {next(iter(folders))} hold different rows.")
@@ -195,6 +196,18 @@ def _agreed(summaries: Mapping[str, dict[str, Any]], key: str) -> Any:
         if value != expected:
             raise ValueError(f"{key} is {expected} in arm {first} and {value} in arm {name}: evaluate both alike.")
     return next(iter(stated.values()), None)
+
+
+def _check_same_ignore_label(summaries: Mapping[str, dict[str, Any]]) -> None:
+    """Raise ValueError if arms left out other voxels: in one they count as background, which the digest cannot show."""
+    stated = {name: summary["ignore_label"] for name, summary in summaries.items() if "ignore_label" in summary}
+    for name, value in stated.items():
+        first, expected = next(iter(stated.items()))
+        if value != expected:
+            words = ["no ignore label" if each is None else f"the ignore label {each}" for each in (expected, value)]
+            raise ValueError(
+                f"Arm {first} was evaluated with {words[0]} and arm {name} with {words[1]}: evaluate both alike (-il)."
+            )
 
 
 def _check_same_rows(

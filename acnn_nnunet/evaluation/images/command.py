@@ -88,9 +88,10 @@ def evaluate_super_resolution(
     with opened_journal(output, header, execution, may_change=("cases",), paths=("source", "prediction")) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
         record_cases(work, OnDemand(part, pairs.__getitem__), journal, execution=execution, unit="image")
+        entries = journal.entries_of(part)
         if execution.num_parts > 1:
-            return part_done(output, execution)
-        return _write_results(header, journal.entries_of(part), pairs, extra, output)
+            return part_done(output, execution, entries)
+        return _write_results(header, entries, pairs, extra, output)
 
 
 def merge_parts(output: Path) -> Outcome:

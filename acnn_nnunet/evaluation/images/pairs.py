@@ -69,9 +69,11 @@ def pair_images(
 
     Raises:
         FileNotFoundError: if a folder does not exist or holds no image.
-        ValueError: if two files of a folder have the same name, or the folders no name in common.
+        ValueError: if the folders are one, two files of a folder have the same name, or the folders no name in common.
     """
     expected, found = _images(reference), _images(prediction)
+    if Path(reference).samefile(prediction):
+        raise ValueError(f"{reference} was given as reference and as prediction.")
     inside: Mapping[str, Path] = {} if masks is None else _images(masks)
     namesakes = {name: _namesake(name, found) for name in expected}
     if not any(namesakes.values()):

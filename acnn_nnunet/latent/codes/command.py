@@ -92,9 +92,10 @@ def write_folder_codes(folder: Path, output: Path, options: CodesOptions) -> Out
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
         mine = OnDemand(part, files.__getitem__)
         record_cases(encode, mine, journal, execution=execution, description=COMMAND)
+        entries = journal.entries_of(part)
         if execution.num_parts > 1:
-            return part_done(output, execution)
-        return _write_results(output, header, journal.entries_of(part), groups)
+            return part_done(output, execution, entries)
+        return _write_results(output, header, entries, groups)
 
 
 def merge_parts(output: Path) -> Outcome:

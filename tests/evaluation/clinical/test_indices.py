@@ -169,7 +169,7 @@ def test_files(tmp_path):
     one_phase = heart("p3", ed=(100, 100), es=(40, 50))
     rows = [*groups[0], *groups[1], one_phase[1][0]]
 
-    result = write_clinical([*scores[0], *scores[1], *one_phase[0]], rows, tmp_path / "new", label_names={"1": "LV"})
+    write_clinical(measure(([*scores[0], *scores[1], *one_phase[0]], rows)), tmp_path / "new")
 
     with open(tmp_path / "new" / "clinical.csv", newline="") as file:
         first, second = csv.DictReader(file)
@@ -184,17 +184,23 @@ def test_files(tmp_path):
     assert (fractions["all"]["n"], fractions["all"]["missed"], fractions["all"]["bias"]) == (1, 1, -10)
     assert list(fractions["groups"]) == ["A"]
     assert fractions["all"]["sd"] is None
-    assert result is not None
     assert summary["unassigned_cases"] == ["p3_ES"]
 
 
-def test_nothing_is_written_without_names_or_phases(tmp_path):
+def test_what_cannot_be_measured_says_why():
     scores, groups = heart("p", ed=(100, 100), es=(40, 40))
     no_phase = [CaseGroup(row.case, row.patient, "", row.group) for row in groups]
+    other_phase = [CaseGroup(row.case, row.patient, "diastole", row.group) for row in groups]
+    strangers = [CaseGroup(f"0{row.case}", row.patient, row.phase, row.group) for row in groups]
 
-    assert write_clinical(scores, groups, tmp_path, label_names={"1": "anterior"}) is None
-    assert write_clinical(scores, no_phase, tmp_path, label_names={"1": "LV"}) is None
-    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="No label is called LV, RV or MYO"):
+        measure((scores, groups), names={"1": "anterior"})
+    with pytest.raises(ValueError, match=r"No case has the phase ED or ES \(there is none\)"):
+        measure((scores, no_phase))
+    with pytest.raises(ValueError, match=r"No case has the phase ED or ES \(p_ED has diastole\)"):
+        measure((scores, other_phase))
+    with pytest.raises(ValueError, match=r"None of the cases with a phase was evaluated \(0p_ED, …; evaluated were p_"):
+        measure((scores, strangers))
 
 
 def acdc_info(folder: Path) -> dict[str, str]:
