@@ -69,9 +69,10 @@ class ACNNTrainer(ConfiguredTrainer):
         """Return the host's augmentation, then hide parts of images where the setting `hidden_parts` says so."""
         transforms = super().get_training_transforms(*args, **kwargs)
         if self.settings.hidden_share > 0 and not self.is_thick_slice:
-            schemes = self.configuration_manager.normalization_schemes
-            z_scored = tuple(scheme == "ZScoreNormalization" for scheme in schemes)
-            transforms.transforms.append(HidePartsTransform(self.settings.hidden_share, z_scored=z_scored))
+            z_scored = [each == "ZScoreNormalization" for each in self.configuration_manager.normalization_schemes]
+            masked = self.configuration_manager.use_mask_for_norm
+            hide = HidePartsTransform(self.settings.hidden_share, z_scored=z_scored, masked=masked)
+            transforms.transforms.append(hide)
         return transforms
 
     def load_checkpoint(self, filename_or_checkpoint: dict | str) -> None:

@@ -23,7 +23,7 @@ from acnn_nnunet.nnunet.plans import HR_KEY
 from acnn_nnunet.nnunet.run_folder import EpochLog, add_to_checkpoint, checkpoint_file, read_checkpoint_errors
 from acnn_nnunet.nnunet.settings import Settings, bad_settings_named
 from acnn_nnunet.shape_prior.loss.prior_loss import CrossEntropyPerClass, FullPrecisionLoss, choose_segmentation_loss
-from acnn_nnunet.shape_prior.training.augmentation import swap_mirrored_labels
+from acnn_nnunet.shape_prior.training.augmentation import OwnDraws, swap_mirrored_labels
 
 _HOST_DEFAULT_SPLITS = 5
 
@@ -129,6 +129,7 @@ class ConfiguredTrainer(nnUNetTrainer):
     def get_training_transforms(self, *args: Any, **kwargs: Any) -> ComposeTransforms:
         """Return the host's augmentation; where it mirrors, labels change places as the settings say."""
         transforms = super().get_training_transforms(*args, **kwargs)
+        transforms.transforms.insert(0, OwnDraws())
         if self.mirroring.swap_axis is not None:
             swap_mirrored_labels(transforms, axis=self.mirroring.swap_axis, swaps=self.mirroring.swaps)
         return transforms
@@ -146,7 +147,7 @@ class ConfiguredTrainer(nnUNetTrainer):
         super().on_train_start()
         self.acnn_log.resume(self.current_epoch)
         if self.settings.seed is None:
-            # Every process begins with torch's one default seed: distributed ones, and one that goes on, would repeat.
+            # CUDA begins with one default seed in every process: distributed ones, and one that goes on, would repeat.
             torch.seed()
         self._seed(self.current_epoch)
 

@@ -1,8 +1,10 @@
 """Additions to nnU-Net's augmentation: hidden parts, smooth deformations, labels that mirror each other."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import ImageOnlyTransform
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
@@ -16,21 +18,41 @@ _LOST_SLICES = 0.25
 _ELASTIC_SCALE = (0.06, 0.2)
 
 
+class OwnDraws:
+    """Gives each loader process random numbers of its own, as the first of the transforms.
+
+    batchgenerators seeds NumPy in its forked processes, but not torch: all of them would go on with the numbers of the
+    process that began them, and hide, deform and mirror alike. Where that process loads its own batches, nothing
+    changes.
+    """
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+
+    def __call__(self, **sample: Any) -> dict[str, Any]:
+        """Return the sample as it is."""
+        if os.getpid() != self._process:
+            self._process = os.getpid()
+            torch.manual_seed(int(np.random.randint(2**32)))
+        return sample
+
+
 class HidePartsTransform(ImageOnlyTransform):
     """Hides a slab across a random axis, of 8 to 25 % of the patch, or a quarter of the slices, in some images.
 
-    What is hidden gets the lowest value of the patch or its mean, by a coin. It lies as an image with a part missing
-    does after z-scoring, where images are z-scored: missing parts shift the rest.
+    What is hidden gets the lowest value of the patch or its mean, by a coin. Where images are z-scored, a missing part
+    shifts the rest: mean and standard deviation of the patch are brought back to what they were before.
 
     Args:
         probability: of an image to lose a part.
         z_scored: of each channel that is an image, whether it is normalised by its own mean and standard deviation;
             channels behind these stay.
+        masked: of each of these, whether the host normalised it inside of a mask alone, and left 0 outside.
     """
 
-    def __init__(self, probability: float, *, z_scored: tuple[bool, ...]):
+    def __init__(self, probability: float, *, z_scored: Sequence[bool], masked: Sequence[bool]):
         super().__init__()
-        self.probability, self.z_scored = probability, z_scored
+        self.probability, self.channels = probability, tuple(zip(z_scored, masked, strict=True))
 
     def get_parameters(self, **data_dict: Any) -> dict:
         """Draw which voxels of the image (C, …) are hidden: a mask (…), or None for none."""
@@ -51,10 +73,15 @@ class HidePartsTransform(ImageOnlyTransform):
         if hidden is None:
             return img
         img = img.clone()
-        for channel, z_scored in zip(img, self.z_scored, strict=False):
-            channel[hidden] = channel.min() if dark else channel.mean()
+        for channel, (z_scored, masked) in zip(img, self.channels, strict=False):
+            inside = channel != 0 if masked else torch.ones_like(hidden)
+            whole = channel[inside]
+            if not len(whole):
+                continue
+            left = torch.where(hidden[inside], whole.min() if dark else whole.mean(), whole)
             if z_scored:
-                channel.sub_(channel.mean()).div_(channel.std().clamp_min(1e-8))
+                left = (left - left.mean()) / left.std().clamp_min(1e-8) * whole.std() + whole.mean()
+            channel[inside] = left
         return img
 
 

@@ -1,5 +1,8 @@
 """Hidden parts of training images, smooth deformations, and labels that change places."""
 
+import multiprocessing
+
+import numpy as np
 import pytest
 import torch
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
@@ -8,10 +11,30 @@ from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 
 from acnn_nnunet.shape_prior.training.augmentation import (
     HidePartsTransform,
+    OwnDraws,
     SwapMirroredLabels,
     deform_every_sample,
     swap_mirrored_labels,
 )
+
+
+def draws_of_a_process(transforms):
+    """Return random numbers of a loader process, which batchgenerators begins by seeding NumPy anew."""
+    np.random.seed(None)
+    transforms(image=torch.zeros(1, 2, 2))
+    return torch.rand(4).tolist()
+
+
+def test_loader_processes_draw_numbers_of_their_own():
+    transforms = ComposeTransforms([OwnDraws()])
+    before = torch.get_rng_state()
+    drawn_numbers = []
+    for _ in range(2):
+        with multiprocessing.get_context("fork").Pool(1) as process:  # as the host's loader begins each
+            drawn_numbers.append(process.apply(draws_of_a_process, (transforms,)))
+    assert drawn_numbers[0] != drawn_numbers[1]
+    transforms(image=torch.zeros(1, 2, 2))
+    assert torch.equal(torch.get_rng_state(), before)  # where the trainer loads its own batches
 
 
 def drawn(transform, image, seed):
@@ -24,7 +47,7 @@ def test_a_slab_or_slices_are_hidden_and_the_target_stays(size):
     image = torch.randn(2, *size)
     kinds = set()
     for seed in range(30):
-        result = drawn(HidePartsTransform(1.0, z_scored=(False,)), image, seed)
+        result = drawn(HidePartsTransform(1.0, z_scored=(False,), masked=(False,)), image, seed)
         assert torch.equal(result["segmentation"], torch.ones(1, *size))
         assert torch.equal(result["image"][1], image[1])  # a channel behind the images, as a cascade has one
         changed = result["image"][0] != image[0]
@@ -37,16 +60,32 @@ def test_a_slab_or_slices_are_hidden_and_the_target_stays(size):
     assert len(kinds) >= 4
 
 
-def test_z_scored_images_are_z_scored_again():
-    result = drawn(HidePartsTransform(1.0, z_scored=(True,)), 3 + 2 * torch.randn(1, 16, 16, 16), 0)["image"]
-    assert float(result.mean()) == pytest.approx(0, abs=1e-5)
-    assert float(result.std()) == pytest.approx(1, abs=1e-4)
+@pytest.mark.parametrize(("mean", "std"), [(0, 1), (3, 2)])
+def test_a_missing_part_shifts_a_z_scored_patch_about_its_own_mean(mean, std):
+    """A patch that is the whole image is z-scored again; a bright one, or one whose contrast was changed, stays so."""
+    image = torch.randn(1, 16, 16, 16)
+    image = mean + std * (image - image.mean()) / image.std()
+    result = drawn(HidePartsTransform(1.0, z_scored=(True,), masked=(False,)), image, 0)["image"]
+    assert not torch.allclose(result, image, atol=1e-3)
+    assert float(result.mean()) == pytest.approx(mean, abs=1e-5)
+    assert float(result.std()) == pytest.approx(std, abs=1e-4)
+
+
+def test_nothing_is_written_beyond_the_mask_that_an_image_was_normalised_in():
+    image = torch.randn(2, 16, 16, 16)
+    image[:, :8] = 0
+    image[1] = 0
+    for seed in range(10):
+        result = drawn(HidePartsTransform(1.0, z_scored=(True, True), masked=(True, True)), image, seed)["image"]
+        assert torch.equal(result == 0, image == 0)
+        assert float(result[0, 8:].mean()) == pytest.approx(float(image[0, 8:].mean()), abs=1e-5)
 
 
 def test_only_that_share_of_images():
     image = torch.randn(1, 8, 8, 8)
     changed = [
-        not torch.equal(drawn(HidePartsTransform(0.3, z_scored=(True,)), image, s)["image"], image) for s in range(200)
+        not torch.equal(drawn(HidePartsTransform(0.3, z_scored=(True,), masked=(False,)), image, s)["image"], image)
+        for s in range(200)
     ]
     assert 0.2 < sum(changed) / 200 < 0.4
 
