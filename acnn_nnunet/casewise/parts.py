@@ -1,12 +1,12 @@
 """Runs in parts, each on a machine of its own, and how their results are joined."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.casewise.journal import FILES, FOLDER, Entries, Journal, cases_of_part, without_links
-from acnn_nnunet.casewise.recorded import Entry
+from acnn_nnunet.casewise.recorded import Entry, stamp_of
 from acnn_nnunet.casewise.status import MOST_NAMED
 from acnn_nnunet.casewise.work import Excluded, Outcome
 from acnn_nnunet.files.safe_writes import check_names
@@ -59,6 +59,26 @@ def joined_parts(folder: Path, *, paths: Collection[str] = ()) -> tuple[dict[str
         for part_id, journal in enumerate(journals)
     ]
     return header, Entries.joined(entries)
+
+
+def refuse_changed(entries: Iterable[Entry], sources: Callable[[str], Sequence[Path]], output: Path) -> None:
+    """Raise ValueError if cases have changed since their entries were written, as far as this machine sees their files.
+
+    Args:
+        entries: of all parts.
+        sources: the files that a case is read from.
+        output: folder of the run.
+    """
+
+    def has_changed(entry: Entry) -> bool:
+        now = stamp_of(sources(entry["case"]))
+        return any(found not in (None, known) for found, known in zip(now, entry["stamp"], strict=False))
+
+    if changed := [entry["case"] for entry in entries if has_changed(entry)]:
+        raise ValueError(
+            f"{len(changed)} cases ({changed[0]}, …) have changed since they were scored: finish the parts in {output} "
+            "with --continue."
+        )
 
 
 def find_parts(output: Path) -> list[Journal]:

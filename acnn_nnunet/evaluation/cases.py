@@ -22,7 +22,7 @@ def evaluate_cases(
     """Score the cases that the journal does not hold yet, each written down as it ends; errors of `record_cases`."""
     # Thousands of names would travel with every case.
     light = dataclasses.replace(plan, cases=(), extra=())
-    work = CaseWork(partial(evaluate_case, light), partial(_files, light), is_whole=_is_whole)
+    work = CaseWork(partial(evaluate_case, light), light.files, is_whole=_is_whole)
     record_cases(work, {case: case for case in cases}, journal, execution=execution)
 
 
@@ -107,10 +107,6 @@ def _refuse_unknown_labels(plan: EvaluationPlan, label_map: LabelMap, path: Path
 
 def _listed(labels: set[int], limit: int = 20) -> str:
     return ", ".join(map(str, sorted(labels)[:limit])) + (", …" if len(labels) > limit else "")
-
-
-def _files(plan: EvaluationPlan, case: str) -> tuple[Path, Path]:
-    return plan.reference_file(case), plan.prediction_file(case)
 
 
 def _is_whole(entry: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.journal import Entries, cases_of_part
-from acnn_nnunet.casewise.parts import joined_parts, part_done
+from acnn_nnunet.casewise.parts import joined_parts, part_done, refuse_changed
 from acnn_nnunet.casewise.processes import prepare_workers
 from acnn_nnunet.casewise.recorded import opened_journal
 from acnn_nnunet.casewise.status import MOST_NAMED, more_in_status, write_status
@@ -125,12 +125,13 @@ def merge_parts(output: Path) -> Outcome:
 
     Raises:
         FileNotFoundError: if `output` holds no parts.
-        ValueError: naming the parts that are missing, unfinished or of another evaluation.
+        ValueError: naming the parts that are missing, unfinished or of another evaluation, or cases that have changed.
     """
     header, entries = joined_parts(output, paths=_PATHS)
     plan = EvaluationPlan.from_header(header)
     if any(entry["error"] is None and "scores" not in entry for entry in entries):
         raise ValueError(f"The parts in {output} were written by an earlier version: finish them with --continue.")
+    refuse_changed(entries, plan.files, output)
     return _write_results(plan, header, entries, Path(output), HERE)
 
 

@@ -67,6 +67,10 @@ class EvaluationPlan:
         """Where the prediction of a case should lie."""
         return image_path(self.prediction, case, self.file_ending)
 
+    def files(self, case: str) -> tuple[Path, Path]:
+        """Where reference and prediction of a case lie."""
+        return self.reference_file(case), self.prediction_file(case)
+
     def header(self) -> dict[str, Any]:
         """Return what must be equal for results to belong together, as plain values."""
         return {

@@ -8,6 +8,16 @@ from acnn_nnunet.casewise.journal import Entries, Journal, cases_of_part, withou
 HEADER = {"labels": [1, [1, 2]], "cases": ["a", "b"]}
 
 
+def test_a_run_of_another_command_is_not_forgotten(tmp_path):
+    first = Journal.of_part(tmp_path, num_parts=2, part_id=0)
+    first.start({"command": "degrade", "cases": []})
+    first.start({"command": "degrade", "cases": ["a"]})
+
+    with pytest.raises(ValueError, match=r"holds a run of degrade: name another folder with -o\."):
+        Journal.of_part(tmp_path, num_parts=1, part_id=0).start({"command": "evaluate-sr", "cases": []})
+    assert first.header()["cases"] == ["a"]
+
+
 @pytest.fixture
 def journal(tmp_path):
     journal = Journal.of_part(tmp_path, num_parts=3, part_id=1)

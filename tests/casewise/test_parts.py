@@ -65,6 +65,10 @@ def test_where_the_journals_lie(tmp_path):
 
 
 def test_what_is_said_after_a_part(tmp_path):
-    assert part_done(tmp_path, Execution(num_parts=3, part_id=1)).text == (
-        f"Part 1 of 3 is done. After the last one: acnn-nnunet merge {tmp_path}"
-    )
+    said = f"Part 1 of 3 is done. After the last one: acnn-nnunet merge {tmp_path}"
+    execution = Execution(num_parts=3, part_id=1)
+    assert part_done(tmp_path, execution).text == said
+
+    outcome = part_done(tmp_path, execution, [{"case": "a", "error": None}, {"case": "b", "error": "b is cut short"}])
+    assert outcome.text == f"b failed: b is cut short\n{said}"
+    assert outcome.exit_code == 1

@@ -88,6 +88,15 @@ def test_another_grid_is_refused_by_name(folders, name, geometry):
     assert ";" not in error  # only that differs
 
 
+def test_slices_across_different_axes_lie_on_different_grids(folders):
+    """Both are 8 × 8 voxels of 1 mm in space, and as flat arrays one shape."""
+    plane = np.ones((8, 8), dtype=np.uint8)
+    write_labels(folders[0] / "case_1.nii.gz", plane[None], spacing=(1, 1, 1))
+    write_labels(folders[1] / "case_1.nii.gz", plane[:, None], spacing=(1, 1, 1))
+
+    assert "size (8, 1, 8) against (1, 8, 8)" in refusal(make_plan(folders), "case_1")
+
+
 def test_tiffs_of_which_neither_tells_a_size_are_refused(tmp_path):
     for folder in ("gt", "pred"):
         (tmp_path / folder).mkdir()

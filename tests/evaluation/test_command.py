@@ -296,12 +296,27 @@ def test_parts_give_what_one_run_gives(tmp_path, run, capsys, folders):
 
     for part_id in range(3):
         code, out, _ = run("-num_parts", 3, "-part_id", part_id, output=tmp_path / "parts")
-        assert (code, f"Part {part_id} of 3 is done" in out) == (0, True)
+        assert (code, f"Part {part_id} of 3 is done" in out) == (int(part_id == 0), True)
+        assert ("case_3 failed: " in out) == (part_id == 0)  # with case 0
     code, out, _ = merge(tmp_path / "parts", capsys)
 
     assert code == 1  # case 3 could not be scored
     assert "case_3 could not be scored" in out
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
+
+
+def test_predictions_that_changed_since_their_part_are_not_merged(tmp_path, folders, run, capsys):
+    for part_id in (0, 1):
+        run("-num_parts", 2, "-part_id", part_id)
+    path = folders[1] / "case_1.nii.gz"
+    os.utime(path, ns=(1, 1))
+
+    code, _, err = merge(tmp_path / "out", capsys)
+    assert code == 1
+    assert "1 cases (case_1, …) have changed since they were scored: finish the parts in" in err
+
+    run("-num_parts", 2, "-part_id", 1, "--continue")
+    assert merge(tmp_path / "out", capsys)[0] == 0
 
 
 def test_more_parts_than_cases(tmp_path, run, capsys):
@@ -387,6 +402,22 @@ def test_a_table_of_groups_that_is_not_ours_costs_the_indices_only(tmp_path, run
     (tmp_path / "groups.csv").write_text("case,patient,phase,group\ncase_0,p1,ED,a\ncase_1,p1,ES,a\n")
     assert "No clinical indices" not in run("--continue")[1]
     assert (tmp_path / "out" / "clinical.csv").exists()
+
+
+def test_indices_of_an_earlier_table_do_not_stay(tmp_path, run):
+    table = "case,patient,phase,group\ncase_0,p1,ED,a\ncase_1,p1,ES,a\n"
+    (tmp_path / "mine.csv").write_text(table)
+    run("--groups", tmp_path / "mine.csv")
+    assert (tmp_path / "out" / "clinical.json").exists()
+
+    # Each case has a name that was not evaluated: this is told, where a table of groups alone says nothing.
+    (tmp_path / "mine.csv").write_text(table.replace("case_", "case_0"))
+    out = run("--groups", tmp_path / "mine.csv", "--continue")[1]
+    assert "No clinical indices: None of the cases with a phase was evaluated (case_00, …; evaluated were case_0" in out
+    assert not (tmp_path / "out" / "clinical.csv").exists()
+    assert not (tmp_path / "out" / "clinical.json").exists()
+    (tmp_path / "mine.csv").write_text("case,group\ncase_0,a\n")
+    assert "No clinical indices" not in run("--groups", tmp_path / "mine.csv", "--continue")[1]
 
 
 def test_a_table_of_groups_that_is_named_is_refused_before_scoring(tmp_path, run):

@@ -79,6 +79,21 @@ def test_left_is_the_same_side_for_every_reader(tmp_path, reader):
     assert len(flat.geometry.left_mm) == 2
 
 
+@pytest.mark.parametrize("reader", ["NibabelIO", "NibabelIOWithReorient", "SimpleITKIOWithReorient"])
+def test_a_rounded_header_keeps_each_size_on_its_axis(tmp_path, reader):
+    """x leads up, y to the right and z forwards; pixdim and sform differ in the last digits."""
+    sizes_mm = np.array([8.0, 1.0, 2.0])
+    affine = np.eye(4)[[1, 2, 0, 3]] @ np.diag([*sizes_mm, 1])
+    image = nibabel.Nifti1Image(np.ones((12, 16, 20), dtype=np.uint8), affine)
+    image.header["pixdim"][1:4] = sizes_mm * (1 + 1e-5)
+    nibabel.save(image, tmp_path / "a.nii")
+
+    geometry = read(tmp_path / "a.nii", reader).geometry
+
+    by_size = dict(zip(geometry.size, geometry.spacing_mm, strict=True))
+    assert by_size == pytest.approx({12: 8.0, 16: 1.0, 20: 2.0}, rel=1e-4)
+
+
 def test_a_picture_does_not_tell_left(tmp_path):
     imsave(tmp_path / "a.png", np.eye(5, dtype=np.uint8), check_contrast=False)
     assert LabelFileReader("NaturalImage2DIO").read(tmp_path / "a.png").geometry.left_mm is None

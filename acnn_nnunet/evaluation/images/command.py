@@ -9,7 +9,7 @@ from typing import Any
 
 from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.journal import Entries, cases_of_part
-from acnn_nnunet.casewise.parts import joined_parts, part_done
+from acnn_nnunet.casewise.parts import joined_parts, part_done, refuse_changed
 from acnn_nnunet.casewise.recorded import CaseWork, header_of, opened_journal, record_cases
 from acnn_nnunet.casewise.status import MOST_NAMED, more_in_status, write_status
 from acnn_nnunet.casewise.work import Excluded, Outcome
@@ -99,13 +99,14 @@ def merge_parts(output: Path) -> Outcome:
 
     Raises:
         FileNotFoundError: if `output` holds no parts, or a folder of images is gone.
-        ValueError: naming the parts that are missing, unfinished or of another run.
+        ValueError: naming the parts that are missing, unfinished or of another run, or images that have changed.
     """
     header, entries = joined_parts(output, paths=("source", "prediction"))
     masks = header["options"]["masks"]
     pairs, extra = pair_images(
         Path(header["source"]), Path(header["prediction"]), None if masks is None else Path(masks)
     )
+    refuse_changed(entries, lambda case: _files(pairs[case]) if case in pairs else (), Path(output))
     return _write_results(header, entries, pairs, extra, Path(output))
 
 

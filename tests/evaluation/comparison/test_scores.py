@@ -229,6 +229,14 @@ class TestNoPairs:
         with pytest.raises(ValueError, match=rf"{key} is .* in arm a and .* in arm b"):
             read_paired_scores(folders)
 
+    def test_other_ignore_labels(self, tmp_path):
+        folders = {
+            arm: write_evaluation(tmp_path / arm, [score("c")], ignore_label=value)
+            for arm, value in (("a", None), ("b", 255))
+        }
+        with pytest.raises(ValueError, match=r"Arm a was .* with no ignore label and arm b with the ignore label 255"):
+            read_paired_scores(folders)
+
     def test_tables_of_one_folder_with_other_rows(self, tmp_path):
         folders = {
             arm: write_evaluation(tmp_path / arm, [score("c"), score("d")], cleaned=[score("c")]) for arm in "ab"

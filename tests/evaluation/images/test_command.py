@@ -203,6 +203,8 @@ def test_bad_settings_and_a_folder_with_results_are_refused(folders, tmp_path):
     for data_range in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="--data-range"):
             evaluate_super_resolution(*folders, tmp_path / "out", ImageOptions(data_range=data_range))
+    with pytest.raises(ValueError, match="was given as reference and as prediction"):
+        evaluate_super_resolution(folders[0], folders[0], tmp_path / "out")
     (folders[1] / "summary.json").write_text("nnU-Net's")
     with pytest.raises(FileExistsError, match=r"pred already holds summary\.json"):
         evaluate_super_resolution(*folders, folders[1])
