@@ -116,7 +116,7 @@ def record_cases(
     """Do the cases that the journal does not hold yet, each written down as it ends, and return how many it held.
 
     A case that failed, or a file of which has changed since, is done again. A file that cannot be used costs its own
-    case only: the entry then holds the reason.
+    case only: the entry then holds the reason, and no file of an earlier run stays for it.
 
     Raises:
         WriteError: if the journal or a result cannot be written.
@@ -140,8 +140,11 @@ def record_cases(
     )
     for result in results:
         entry = result.value or {"stamp": stamp_of(work.sources(missing[result.case])), "error": str(result.error)}
-        if on_failure is not None and result.error is not None:
-            on_failure(result.case, result.error)
+        if result.error is not None:
+            for path in work.targets(missing[result.case]):  # of an earlier run: it would pass for this one's
+                path.unlink(missing_ok=True)
+            if on_failure is not None:
+                on_failure(result.case, result.error)
         journal.append({"case": result.case, **entry})
     return num_done
 

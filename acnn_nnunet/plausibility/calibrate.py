@@ -216,7 +216,7 @@ def _calibrate_structure(
     )
     pairs = zip(expected.dice.tolist(), expected.hausdorff_mm.tolist(), strict=True)
     return calibration, {
-        row.case: (Estimate(*first), Estimate(*second)) for row, (first, second) in zip(known, pairs, strict=True)
+        row.case: (Estimate.of(first), Estimate.of(second)) for row, (first, second) in zip(known, pairs, strict=True)
     }
 
 

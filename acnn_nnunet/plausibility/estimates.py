@@ -121,11 +121,16 @@ class StructureEstimator:
         falls = -values * np.array(self.dice.line.weights)
         return [
             (
-                Estimate(*from_logit([each, each - margin, each + margin]).tolist()),
-                Estimate(*from_log([far, far - margin_mm, far + margin_mm]).tolist()),
+                Estimate(*expected),
+                Estimate(*expected_mm),
                 dict(zip(self.scores, fall.tolist(), strict=True)),
             )
-            for each, margin, far, margin_mm, fall in zip(dice, margins, distances, margins_mm, falls, strict=True)
+            for expected, expected_mm, fall in zip(
+                dice_intervals(dice, margins).tolist(),
+                distance_intervals(distances, margins_mm).tolist(),
+                falls,
+                strict=True,
+            )
         ]
 
     @classmethod
@@ -146,7 +151,7 @@ class HeldOut:
     """What is expected of the cases that an estimator was fitted to, by fits and margins without their patient.
 
     Attributes:
-        dice, hausdorff_mm: (N, 3): value, low, high.
+        dice, hausdorff_mm: (N, 3): value, low, high; no ends (NaN) where the fit has too few patients for the level.
     """
 
     dice: np.ndarray
@@ -181,14 +186,13 @@ def fit_structure(
     patients = np.unique(np.asarray(units), return_inverse=True)[1]
     fold = folds_of(patients)
     fitted, held_out = [], []
-    for truth, sign, back in ((to_logit(dice), -1, from_logit), (np.log1p(hausdorff_mm), 1, from_log)):
+    for truth, sign, back in ((to_logit(dice), -1, dice_intervals), (np.log1p(hausdorff_mm), 1, distance_intervals)):
         intervals = np.empty((len(truth), 3))
         for own, rest in parts_of(fold):
             regression = _fit(standardised[rest], truth[rest], patients[rest], sign)
             enough = len(regression.errors) >= patients_needed(level)
-            margins = regression.margins(standardised[own], level) if enough else np.full(own.sum(), np.inf)
-            expected = regression.line(standardised[own])
-            intervals[own] = np.stack([back(value) for value in (expected, expected - margins, expected + margins)], 1)
+            margins = regression.margins(standardised[own], level) if enough else np.full(own.sum(), np.nan)
+            intervals[own] = back(regression.line(standardised[own]), margins)
         held_out.append(intervals)
         fitted.append(_fit(standardised, truth, patients, sign))
     conformal_margin(fitted[0].errors, level)  # refuses too few patients
@@ -254,15 +258,25 @@ def to_logit(dice: np.ndarray) -> np.ndarray:
 
 
 def from_logit(logits: Any) -> Any:
-    """Return Dice; beyond what `to_logit` tells apart an interval reaches to 0 and 1."""
-    dice = 1 / (1 + np.exp(-np.clip(np.asarray(logits, dtype=np.float64), -30, 30)))
+    """Return Dice."""
+    return 1 / (1 + np.exp(-np.clip(np.asarray(logits, dtype=np.float64), -30, 30)))
+
+
+def dice_intervals(logits: np.ndarray, margins: np.ndarray) -> np.ndarray:
+    """Return expected Dice and the ends of its interval (N, 3).
+
+    `to_logit` does not tell what lies beyond 0.01 and 0.99 apart: an end out there reaches to 0 or 1.
+    """
+    low, high = from_logit(logits - margins), from_logit(logits + margins)
     near = 1e-9  # rounding
-    return np.where(dice <= _EXTREME_DICE + near, 0.0, np.where(dice >= 1 - _EXTREME_DICE - near, 1.0, dice))
+    low = np.where(low <= _EXTREME_DICE + near, 0.0, low)
+    high = np.where(high >= 1 - _EXTREME_DICE - near, 1.0, high)
+    return np.stack([from_logit(logits), low, high], axis=1)
 
 
-def from_log(logs: Any) -> Any:
-    """Return distances in mm, 0 or more."""
-    return np.expm1(np.clip(np.asarray(logs, dtype=np.float64), 0, 30))
+def distance_intervals(logs: np.ndarray, margins: np.ndarray) -> np.ndarray:
+    """Return expected distances in mm and the ends of their intervals (N, 3), 0 or more."""
+    return np.stack([np.expm1(np.clip(each, 0, 30)) for each in (logs, logs - margins, logs + margins)], axis=1)
 
 
 def folds_of(patients: np.ndarray) -> np.ndarray:

@@ -44,9 +44,15 @@ def judge_flags(flagged: np.ndarray, bad: np.ndarray) -> dict[str, Any]:
     }
 
 
-def judge_intervals(intervals: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Return the share of truths (N,) within intervals (N, 2), ends included, and the intervals' mean width."""
-    low, high = intervals.T
+def judge_intervals(intervals: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
+    """Return the share of truths (N,) within intervals (N, 2), ends included, and the intervals' mean width.
+
+    A case without an interval (NaN) does not count; None where none has one.
+    """
+    known = ~np.isnan(intervals).any(axis=1)
+    if not known.any():
+        return {"coverage": None, "mean_width": None}
+    (low, high), truth = intervals[known].T, truth[known]
     return {"coverage": float(((low <= truth) & (truth <= high)).mean()), "mean_width": float((high - low).mean())}
 
 

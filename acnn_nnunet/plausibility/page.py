@@ -184,11 +184,11 @@ def _shown(row: PlausibilityRow, kept: KeptSlice | None) -> dict[str, Any]:
 
 
 def _interval(estimate: Estimate | None, digits: int) -> str:
-    """Return "0.81 (0.70 to 0.88)"."""
+    """Return "0.81 (0.70 to 0.88)", or what of it is known."""
     if estimate is None:
         return "–"
     value, low, high = (format_number(each, digits) for each in estimate)
-    return f"{value} ({low} to {high})"
+    return value if estimate.low is None else f"{value} ({low} to {high})"
 
 
 def _unusual(row: PlausibilityRow) -> str:

@@ -1,6 +1,6 @@
 """Scores of a predicted label map by a shape prior: what comes back from its code, and where the code lies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from acnn_nnunet.evaluation.masks.scores import BOTH_EMPTY, score_masks
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
+from acnn_nnunet.nnunet.cases import main_pieces
 from acnn_nnunet.nnunet.label_files import LabelMap
 from acnn_nnunet.nnunet.labels import values_of
 from acnn_nnunet.plausibility.slices import ComparedMaps, KeptSlice
@@ -84,7 +85,11 @@ class PriorScorer:
         if compared is None:
             return None
         kept = compared.slice()
-        return kept.numbered_like(compared.prediction, prediction.values, self.coder.bundle.plans.transpose_forward)
+        if prediction.values.ndim != 3:
+            return replace(kept, number=None)
+        # The grid was laid around the main pieces: an island far off has no place on it.
+        grid, file = (main_pieces(values > 0) for values in (compared.prediction, prediction.values))
+        return kept.numbered_like(grid, file, self.coder.bundle.plans.transpose_forward)
 
     def compared(self, scores: PriorScores) -> ComparedMaps | None:
         """Return prediction and reconstruction on the prior's grid; None where there is no reconstruction."""

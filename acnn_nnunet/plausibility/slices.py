@@ -99,14 +99,14 @@ class KeptSlice:
         The grid lies around the anatomy: a slice keeps its place between the anatomy's first and last one.
 
         Args:
-            grid: label map on the grid that the slice was cut out of.
-            file: the same as in the file.
+            grid: anatomy on the grid that the slice was cut out of, bool.
+            file: the same in the file.
             axes: of the file, in the order of the grid's; its longest voxels may lie along another one.
         """
-        if self.number is None or file.ndim != 3:
-            return replace(self, number=None)
+        if self.number is None:
+            return self
         axis = axes[self.axis]
-        (first, last), (low, high) = _extent(grid > 0, self.axis), _extent(file > 0, axis)
+        (first, last), (low, high) = _extent(grid, self.axis), _extent(file, axis)
         share = (self.number - 1 - first) / max(1, last - first)
         return replace(self, number=int(np.clip(round(low + share * (high - low)), 0, file.shape[axis] - 1)) + 1)
 

@@ -1,5 +1,6 @@
 """`plausibility.csv`: one row per prediction, its scores and what they come to, per structure and for the case."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,11 +13,17 @@ _EXPECTED = ("expected_dice", "expected_hausdorff_mm")
 
 
 class Estimate(NamedTuple):
-    """An expected value and its prediction interval."""
+    """An expected value and its prediction interval, which may be unknown."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, numbers: Sequence[float]) -> "Estimate":
+        """Return it from value, low and high, NaN where they are unknown."""
+        value, *ends = numbers
+        return cls(value, *(None if math.isnan(end) else end for end in ends))
 
 
 @dataclass(frozen=True)

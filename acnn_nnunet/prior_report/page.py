@@ -6,7 +6,7 @@ import numpy as np
 
 from acnn_nnunet import __version__
 from acnn_nnunet.pages.overlays import draw_outline, middle_planes, number_masks, paint_masks
-from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, new_figure, render_page
+from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, literal, new_figure, render_page
 from acnn_nnunet.pages.plots import code_panels, draw_spectrum
 from acnn_nnunet.pages.viewer import ViewerCase, against_reference, pack_case, viewer_block
 from acnn_nnunet.prior_report.reconstruction import HeldOutCase, look_at
@@ -119,7 +119,7 @@ def _draw_cases(report: dict[str, Any]) -> str:
     for label, colour in _label_colours(list(reconstruction["per_label"]["autoencoder"])).items():
         scores = [(c["pca"][label]["dice"], c["autoencoder"][label]["dice"]) for c in reconstruction["cases"].values()]
         pairs = np.array([pair for pair in scores if None not in pair], dtype=float).reshape(-1, 2)
-        dice.scatter(*pairs.T, s=12, color=colour, alpha=0.7, lw=0, label=label)
+        dice.scatter(*pairs.T, s=12, color=colour, alpha=0.7, lw=0, label=literal(label))
     low = min([0.95, *dice.get_xlim(), *dice.get_ylim()])
     dice.plot([low, 1], [low, 1], color="#999", lw=0.8)
     dice.set(xlim=(low, 1), ylim=(low, 1), xlabel="Dice of PCA", ylabel="Dice of the autoencoder")

@@ -132,6 +132,10 @@ def calibrate(
             f"A calibration needs {MIN_CASES} predictions with ground truth, of two patients at least; there are "
             f"{len(clean)} of {len(units)}."
         )
+    known = set(units)
+    trials = [
+        trial for trial in trials if trial.unit in known
+    ]  # a spoilt copy may fit a prior where the whole does not
     order = np.random.default_rng(0).permutation(len(units))
     part_of = {units[index]: place % min(_FOLDS, len(units)) for place, index in enumerate(order)}
     results = []

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import math
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ _OF_NO_USE = (
     *(OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError, EOFError),
     pickle.UnpicklingError,
 )
-_VERSION = 1  # of how a completion is fitted: files of others are written again
+_VERSION = 2  # of how a completion is fitted: files of others are written again
 _BATCH, _SEED = 20, 0
 _MOST_DISTANCES = 8192  # signed distances that are read; more would need more samples
 _CLEAN_SHARE = 0.1  # of the samples that are not damaged
@@ -92,18 +92,22 @@ class Completion:
 def load_completion(coder: Coder) -> Completion:
     """Load the completion of a prior from the file beside it; fit and write it where there is none of this prior.
 
-    Where that folder cannot be written, every run fits it anew, which takes a minute or two.
+    One that was fitted on drawn anatomies is fitted again once the training label maps are at hand. Where that folder
+    cannot be written, every run fits it anew, which takes a minute or two.
     """
     prior = coder.prior
     path = Path(prior.path).with_name(COMPLETION_FILE)
+    files = training_files(coder)
     with contextlib.suppress(*_OF_NO_USE):
         content = torch.load(path, map_location=coder.device, weights_only=True)
-        if content.pop("made_of") == _made_of(prior.sha256):
+        made_of = content.pop("made_of")
+        if made_of == _made_of(prior.sha256) or (not files and made_of == _made_of(prior.sha256, drawn=True)):
             return Completion(**content)
-    _log.info("fitting the completion of %s", prior.path)
-    anatomies = training_anatomies(coder)
+    anatomies = training_anatomies(coder, files)
+    on = "anatomies drawn from it" if anatomies is None else f"{len(anatomies)} training label maps"
+    _log.info("fitting the completion of %s on %s", prior.path, on)
     fitted = fit_completion(prior.network, coder.labels, coder.geometry.spacing_mm, anatomies, samples=SAMPLES)
-    content = {**vars(fitted), "made_of": _made_of(prior.sha256)}
+    content = {**vars(fitted), "made_of": _made_of(prior.sha256, drawn=anatomies is None)}
     try:
         replace_atomically(path, lambda partial: torch.save(content, partial))
     except WriteError as error:
@@ -111,8 +115,8 @@ def load_completion(coder: Coder) -> Completion:
     return fitted
 
 
-def training_anatomies(coder: Coder) -> Tensor | None:
-    """Return the prior's training label maps (N, C, …) on its grid, None where one of them is not at hand."""
+def training_files(coder: Coder) -> list[Path]:
+    """Return the prior's training label maps, none where one of them is not at hand."""
     spec = coder.prior.spec
     folders = [(nnUNet_preprocessed, "gt_segmentations"), (nnUNet_raw, "labelsTr")]
     places = [Path(root.get() or "") / spec.dataset / name for root, name in folders]
@@ -121,14 +125,28 @@ def training_anatomies(coder: Coder) -> Tensor | None:
         for case in spec.training_cases
     ]
     found = [file for file in files if file is not None]
-    if not found or len(found) < len(files):
-        return None
-    cases = [coder.load(file) for file in found]
-    return torch.stack([case.maps for case in cases if not case.empty])
+    return found if len(found) == len(files) else []
 
 
-def _made_of(prior_sha256: str) -> str:
-    return f"{_VERSION}, {SAMPLES} samples, {prior_sha256}"
+def training_anatomies(coder: Coder, files: Sequence[Path]) -> Tensor | None:
+    """Return label maps (N, C, …) on the prior's grid, None where there are none; one that cannot be used is left out.
+
+    nnU-Net trains on label maps that lie otherwise than the rest, or that have one slice.
+    """
+    maps = []
+    for file in files:
+        try:
+            case = coder.load(file)
+        except ValueError as error:
+            _log.warning("The completion is fitted without a training label map: %s", error)
+            continue
+        if not case.empty:
+            maps.append(case.maps)
+    return torch.stack(maps) if maps else None
+
+
+def _made_of(prior_sha256: str, *, drawn: bool = False) -> str:
+    return f"{_VERSION}, {SAMPLES} samples{' of drawn anatomies' if drawn else ''}, {prior_sha256}"
 
 
 @torch.no_grad()

@@ -45,6 +45,8 @@ def make_trials(
                     refined = each.values if step is None else refiner.written_back(each, opinion, step)
                     known[str(step)] = score_labels(truth, refined, each.spacing_mm, refiner)
                 scores[:, :, m, k] = known[str(step)]
+        if np.isnan(scores).all():
+            continue  # every label lies in voxels that are ignored
         made.append(Trial(unit, spoilt, resemblance, scores[0], scores[1]))
     return made
 
@@ -57,9 +59,11 @@ def spoilt_copy(prediction: Prediction, refiner: AnatomyRefiner, *, seed: int) -
         soft = labels.target_maps(target[None])[0]
     else:
         soft = torch.from_numpy(prediction.probabilities.astype(np.float32))
+    # The host's first axis is that across the slices, which bad images lose.
+    order = [0, *(1 + axis for axis in refiner.coder.layout.transpose)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        spoilt = spoil(soft, labels).numpy()
+        spoilt = spoil(soft.permute(order), labels).permute(np.argsort(order).tolist()).numpy()
     values = decided(spoilt, refiner.coder).astype(prediction.values.dtype)
     kept = None if prediction.probabilities is None else spoilt
     return replace(prediction, values=values, probabilities=kept)

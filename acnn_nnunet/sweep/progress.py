@@ -7,7 +7,7 @@ from pathlib import Path
 
 from acnn_nnunet.files.tables import write_rows
 from acnn_nnunet.sweep.plan import TrainingRun
-from acnn_nnunet.sweep.training import epoch_of, fold_folder, is_done
+from acnn_nnunet.sweep.training import epoch_of, is_done
 
 COLUMNS = {"arm": str, "fold": int, "state": str, "epoch": int, "error": str}
 TABLE_FILE = "sweep.csv"
@@ -27,7 +27,7 @@ class LiveTable:
         self._runs, self._path = runs, Path(folder) / TABLE_FILE
         self._errors: dict[str, str] = {}
         self._shown: list[str] = []
-        self._begun = {run.name: fold_folder(run).is_dir() and epoch_of(run) for run in runs}
+        self._begun = {run.name: epoch_of(run) for run in runs}  # of a sweep that was stopped
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -71,12 +71,8 @@ class LiveTable:
         if is_done(run):
             return DONE, epoch_of(run), ""
         epoch = epoch_of(run)
-        return (WAITING if epoch is None else TRAINING), epoch, ""
+        return (WAITING if epoch == self._begun[run.name] else TRAINING), epoch, ""
 
     def _watch(self) -> None:
         while not self._end.wait(_SECONDS_PER_LOOK):
             self.show()
-
-
-def _line(arm: str, fold: int, state: str, epoch: int | None) -> str:
-    return f"{arm:28} fold {fold}  {state:9}{'' if epoch is None else f' epoch {epoch}'}"

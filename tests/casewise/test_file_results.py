@@ -80,6 +80,15 @@ def test_what_is_there_is_kept(folders):
     assert (folders[1] / "c.txt").read_text() == "good"
 
 
+def test_a_file_of_an_earlier_run_does_not_pass_for_one_that_failed(folders):
+    (folders[0] / "c.txt").write_text("good")
+    run(folders)
+    (folders[0] / "c.txt").write_text("bad")
+
+    assert run(folders).exit_code == 1
+    assert not (folders[1] / "c.txt").exists()
+
+
 def test_files_of_an_earlier_version_are_kept(folders):
     (folders[1] / "a.txt").write_text("from before")
 

@@ -14,13 +14,15 @@ from acnn_nnunet.plausibility.estimates import (
     StructureEstimator,
     badness,
     conformal_margin,
+    dice_intervals,
+    distance_intervals,
     fit_structure,
     folds_of,
-    from_log,
     from_logit,
     patients_needed,
     to_logit,
 )
+from acnn_nnunet.plausibility.table import Estimate
 
 NAMES = ("mahalanobis", "rule_violation", "members_distance_mm")
 
@@ -157,8 +159,41 @@ def test_badness_by_hand():
 
 
 def test_transforms_come_back():
-    assert from_logit(to_logit(np.array([0.0, 0.3, 1.0]))).tolist() == pytest.approx([0, 0.3, 1])
-    assert from_log([-1.0, math.log(6)]).tolist() == pytest.approx([0, 5])
+    assert from_logit(to_logit(np.array([0.0, 0.3, 1.0]))).tolist() == pytest.approx([0.01, 0.3, 0.99])
+    logs = np.array([-1.0, math.log(6)])
+    assert distance_intervals(logs, np.zeros(2)).tolist() == [pytest.approx([0] * 3), pytest.approx([5] * 3)]
+
+
+def test_intervals_reach_to_the_ends_that_cannot_be_told_apart():
+    logits = to_logit(np.array([0.5, 0.98, 0.02]))
+    half, high, low = dice_intervals(logits, np.array([0.5, 2.0, 2.0])).tolist()
+    assert half == pytest.approx([0.5, 1 / (1 + math.exp(0.5)), 1 / (1 + math.exp(-0.5))])
+    assert (high[0], high[2]) == (pytest.approx(0.98), 1)
+    assert 0.8 < high[1] < 0.98
+    assert (low[0], low[1]) == (pytest.approx(0.02), 0)
+
+
+def test_nearly_perfect_predictions_are_held():
+    """Of lungs, say: every true Dice is above what logits tell apart."""
+    rng = np.random.default_rng(0)
+    dice = rng.uniform(0.991, 0.998, 60)
+    scores = [{"rule_violation": each} for each in rng.uniform(0, 1, 60)]
+    units = [str(index) for index in range(60)]
+    estimator, held_out = fit_structure(scores, dice, 10 * (1 - dice), units, names=["rule_violation"], level=0.9)
+    assert ((held_out.dice[:, 1] <= dice) & (dice <= held_out.dice[:, 2])).mean() >= 0.9
+    assert estimator.estimate(scores)[0][0].value == pytest.approx(0.99)
+
+
+def test_a_fit_with_too_few_patients_gives_no_ends():
+    """Ten patients suffice for a level of .9, but not the eight that are left for each part of the cross-validation."""
+    scores, dice, distance, _ = made_up(20)
+    units = [str(index // 2) for index in range(20)]
+    estimator, held_out = fit_structure(scores, dice, distance, units, names=NAMES, level=0.9)
+    for found in (held_out.dice, held_out.hausdorff_mm):
+        assert np.isfinite(found[:, 0]).all()
+        assert np.isnan(found[:, 1:]).all()
+    assert np.isfinite(estimator.estimate(scores)[0][1]).all()
+    assert Estimate.of([0.5, math.nan, math.nan]) == Estimate(0.5, None, None)
 
 
 def test_an_estimator_comes_back_from_its_file():

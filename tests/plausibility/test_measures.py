@@ -65,3 +65,7 @@ def test_intervals_hold_their_ends():
     intervals = np.array([[0.2, 0.4], [0.2, 0.4], [0.5, 0.9], [0.1, 0.3]])
     found = judge_intervals(intervals, np.array([0.2, 0.41, 0.9, 0.05]))
     assert found == pytest.approx({"coverage": 0.5, "mean_width": 0.25})
+    unknown = np.full((1, 2), np.nan)
+    more = judge_intervals(np.concatenate([intervals, unknown]), np.array([0.2, 0.41, 0.9, 0.05, 0.3]))
+    assert more == pytest.approx({"coverage": 0.5, "mean_width": 0.25})
+    assert judge_intervals(unknown, np.array([0.3])) == {"coverage": None, "mean_width": None}

@@ -49,6 +49,15 @@ def test_too_few_cases_or_patients_are_refused():
         calibrate(one, labels=LABELS, methods=METHODS, prior_sha256="p")
 
 
+def test_a_spoilt_copy_whose_own_prediction_was_left_teaches_nothing():
+    trials = clean(HARMS)
+    stray = trial("stray", 0.5, [[0.1, 0.1], [0.1, 0.1]], spoilt=True)
+
+    found = calibrate([*trials, stray], labels=LABELS, methods=METHODS, prior_sha256="p")
+
+    assert found == calibrate(trials, labels=LABELS, methods=METHODS, prior_sha256="p")
+
+
 def test_what_never_gains_is_never_done():
     calibration = calibrate(clean(HARMS) + spoilt(HARMS), labels=LABELS, methods=METHODS, prior_sha256="p")
 

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+import SimpleITK
 import torch
 from phantom_prior import write_phantom_prior, write_raw
 
@@ -16,6 +17,7 @@ from acnn_nnunet.refinement.completion import (
     load_completion,
     softened,
     training_anatomies,
+    training_files,
 )
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.loss.distances import WhitenedDistance
@@ -98,18 +100,37 @@ def test_what_is_missing_is_completed_better_than_the_encoder_does(coder):
 
 def test_training_label_maps_are_used_only_where_all_are_at_hand(coder, raw, monkeypatch, tmp_path):
     spec = coder.prior.spec
-    assert training_anatomies(coder) is None
+    assert training_files(coder) == []
     folder = tmp_path / spec.dataset / "labelsTr"
     folder.mkdir(parents=True)
     for case in spec.training_cases:
         shutil.copy(raw / "labelsTr" / f"{case}{coder.file_ending}", folder)
     monkeypatch.setenv("nnUNet_raw", str(tmp_path))
 
-    found = training_anatomies(coder)
+    files = training_files(coder)
+    found = training_anatomies(coder, files)
 
     assert found.shape == (len(spec.training_cases), 4, *coder.geometry.size)
-    (folder / f"{spec.training_cases[0]}{coder.file_ending}").unlink()
-    assert training_anatomies(coder) is None
+    # One that nnU-Net could train on and the prior's grid cannot hold costs itself alone.
+    odd = SimpleITK.ReadImage(str(files[0]))[:, :, :1]
+    SimpleITK.WriteImage(odd, str(files[0]))
+    assert len(training_anatomies(coder, files)) == len(found) - 1
+    files[0].unlink()
+    assert training_files(coder) == []
+    assert training_anatomies(coder, []) is None
+
+
+def test_drawn_anatomies_give_way_to_label_maps_that_come_to_hand(coder, raw, few, monkeypatch, tmp_path):
+    drawn = load_completion(coder)
+    folder = tmp_path / coder.prior.spec.dataset / "labelsTr"
+    shutil.copytree(raw / "labelsTr", folder)
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path))
+
+    fitted = load_completion(coder)
+    assert not torch.equal(fitted.weights, drawn.weights)
+
+    shutil.rmtree(folder)  # what was fitted on label maps stays
+    assert torch.equal(load_completion(coder).weights, fitted.weights)
 
 
 def test_it_is_written_beside_the_prior_and_read_from_there(coder, few, monkeypatch, tmp_path):

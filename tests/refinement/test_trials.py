@@ -57,12 +57,38 @@ def test_a_spoilt_copy_is_another_one_and_always_the_same(refiner):
     assert copies[0].values.dtype == values.dtype
 
 
+def test_slices_are_lost_along_the_axis_across_them_wherever_the_file_has_it(refiner, monkeypatch):
+    refiner, values = refiner
+    seen = []
+    monkeypatch.setattr("acnn_nnunet.refinement.trials.spoil", lambda soft, labels: seen.append(soft) or soft)
+    last = SimpleNamespace(
+        labels=refiner.coder.labels,
+        prior=refiner.coder.prior,
+        bundle=refiner.coder.bundle,
+        layout=SimpleNamespace(transpose=(2, 0, 1)),
+    )
+
+    copy = spoilt_copy(Prediction(np.moveaxis(values, 0, -1), SPACING_MM), SimpleNamespace(coder=last), seed=0)
+
+    assert seen[0].shape[1:] == values.shape
+    np.testing.assert_array_equal(copy.values, np.moveaxis(values, 0, -1))
+
+
+def test_a_prediction_whose_labels_are_nowhere_annotated_gives_no_trial(refiner, monkeypatch):
+    refiner, values = refiner
+    unknown = np.full((2, 3), np.nan)
+    monkeypatch.setattr("acnn_nnunet.refinement.trials.score_labels", lambda *_: unknown)
+
+    assert make_trials(refiner, Prediction(values, SPACING_MM), values, case="a", unit="a") == []
+
+
 def test_a_copy_of_regions_of_which_nothing_is_spoilt_is_the_prediction(monkeypatch):
     labels = {"background": 0, "whole": [1, 2], "core": 2}
     coder = SimpleNamespace(
         labels=LabelSpace(2, regions=True),
         prior=SimpleNamespace(spec=SimpleNamespace(labels=labels)),
         bundle=SimpleNamespace(labels=LabelManager(labels, regions_class_order=[1, 2])),
+        layout=SimpleNamespace(transpose=(0, 1, 2)),
     )
     values = np.zeros((4, 5, 6), np.uint8)
     values[1:3, 1:4, 1:5], values[1, 2, 2:4] = 1, 2

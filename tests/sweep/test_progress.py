@@ -7,7 +7,7 @@ from stub_training import DATASET, make_workplace
 
 from acnn_nnunet.sweep.plan import TrainingRun
 from acnn_nnunet.sweep.progress import LiveTable
-from acnn_nnunet.sweep.training import train
+from acnn_nnunet.sweep.training import fold_folder, train
 
 RUNS = [TrainingRun(arm, DATASET, f"3d_{arm}", 0, "ACNNTrainer", "nnUNetPlans", "cpu") for arm in "abc"]
 
@@ -35,6 +35,18 @@ def test_how_far_each_run_is(table, tmp_path, capsys):
     shown = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in shown] == ["a", "b"]  # what has changed
     assert (tmp_path / "sweep.csv").read_text().splitlines()[:2] == ["arm,fold,state,epoch,error", "a,0,done,7,"]
+
+
+def test_a_run_that_was_stopped_waits_until_it_goes_on(table, tmp_path):
+    train(tmp_path / "logs", RUNS[0])
+    folder = fold_folder(RUNS[0])
+    (folder / "checkpoint_final.pth").unlink()
+    stopped = LiveTable(RUNS[:1], tmp_path)
+
+    assert stopped.rows() == [("a", 0, "waiting", 7, "")]
+    (log,) = folder.glob("training_log_*.txt")
+    log.write_text(log.read_text().replace("Epoch 7", "Epoch 8"))
+    assert stopped.rows() == [("a", 0, "training", 8, "")]
 
 
 def test_in_place_on_a_terminal(table, capsys, monkeypatch):
