@@ -133,9 +133,8 @@ def calibrate(
             f"{len(clean)} of {len(units)}."
         )
     known = set(units)
-    trials = [
-        trial for trial in trials if trial.unit in known
-    ]  # a spoilt copy may fit a prior where the whole does not
+    # A spoilt copy may fit a prior's grid where the whole does not.
+    trials = [trial for trial in trials if trial.unit in known]
     order = np.random.default_rng(0).permutation(len(units))
     part_of = {units[index]: place % min(_FOLDS, len(units)) for place, index in enumerate(order)}
     results = []

@@ -131,6 +131,7 @@ def test_drawn_anatomies_give_way_to_label_maps_that_come_to_hand(coder, raw, fe
 
     shutil.rmtree(folder)  # what was fitted on label maps stays
     assert torch.equal(load_completion(coder).weights, fitted.weights)
+    coder.prior.path.with_name(COMPLETION_FILE).unlink()
 
 
 def test_it_is_written_beside_the_prior_and_read_from_there(coder, few, monkeypatch, tmp_path):
