@@ -38,9 +38,26 @@ def configure(dataset: str, *, base: str, name: str, plans_identifier: str, assi
     block = {**(inherited(configurations, base, PLANS_KEY) or {}), **parse_assignments(assignments)}
     mirroring = _describe_mirroring(_checked(block), plans, plans_file, base)
     configurations[name] = {"inherits_from": base, PLANS_KEY: block}
+    cascade = _enter_in_first_stage(configurations, name)
     write_json(plans_file, plans)
     settings = ", ".join(f"{key}={json.dumps(value)}" for key, value in block.items()) or "defaults"
-    return f"{plans_file.parent.name}: wrote configuration {name} (from {base}; {settings}) to {plans_file}{mirroring}"
+    wrote = f"wrote configuration {name} (from {base}; {settings}) to {plans_file}"
+    return f"{plans_file.parent.name}: {wrote}{mirroring}{cascade}"
+
+
+def _enter_in_first_stage(configurations: dict[str, Any], name: str) -> str:
+    """Make a cascade's first stage predict for a second stage of this name too, and put that into a sentence."""
+    from acnn_nnunet.nnunet.plans import inherited
+
+    first = inherited(configurations, name, "previous_stage")
+    if first not in configurations:
+        return ""
+    stages = inherited(configurations, first, "next_stage") or []
+    stages = [stages] if isinstance(stages, str) else stages
+    if name in stages:
+        return ""
+    configurations[first]["next_stage"] = [*stages, name]
+    return f". {first} has to predict for it: train {first}, or run its nnUNetv2_train again with --val, for each fold"
 
 
 def describe_key(key: str) -> str:

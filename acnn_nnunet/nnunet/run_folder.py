@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import pickle
 import shutil
@@ -71,15 +72,21 @@ class EpochLog:
         """Read what was logged before `epoch`; a run killed after its checkpoint repeats the epochs since."""
         if epoch > 0 and self.path.is_file():
             logged = json.loads(self.path.read_text())
-            self.values = {name: values[:epoch] for name, values in logged.items()}
+            self.values = {
+                name: [math.nan if value is None else value for value in values[:epoch]]
+                for name, values in logged.items()
+            }
 
     def log(self, epoch: int, **values: float) -> None:
-        """Store the values of an epoch and write the file."""
+        """Store the values of an epoch and write the file, where NaN is null."""
         for name, value in values.items():
             series = self.values.setdefault(name, [])
             series.extend([float("nan")] * (epoch - len(series)))
             series[epoch:] = [float(value)]
-        write_json(self.path, self.values)
+        write_json(
+            self.path,
+            {name: [None if math.isnan(value) else value for value in series] for name, series in self.values.items()},
+        )
 
     def plot(self) -> None:
         """Draw every quantity over the epochs into `acnn_progress.png`."""

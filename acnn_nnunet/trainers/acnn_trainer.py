@@ -145,6 +145,19 @@ class ACNNTrainer(ConfiguredTrainer):
         ]
         self.print_to_log_file(run_our_command(words), also_print_to_console=True)
 
+    def _check_configuration(self) -> None:
+        super()._check_configuration()
+        if self.settings.prior_at_inference and not self.settings.prior and self._is_2d:
+            raise ValueError(
+                f"prior_at_inference=true of {self.configuration_name} of {self.plans_manager.dataset_name}: the prior "
+                f"of a 2D configuration is of slices, and correcting needs one of volumes. Configure "
+                f"prior_at_inference=false, and correct predictions by `acnn-nnunet refine --prior` with a 3D prior."
+            )
+
+    @property
+    def _is_2d(self) -> bool:
+        return len(self.configuration_manager.patch_size) == 2
+
     def _build_loss(self):
         loss = super()._build_loss()
         if self.settings.prior_weight == 0 or self._only_loading:

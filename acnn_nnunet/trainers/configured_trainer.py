@@ -134,6 +134,17 @@ class ConfiguredTrainer(nnUNetTrainer):
             swap_mirrored_labels(transforms, axis=self.mirroring.swap_axis, swaps=self.mirroring.swaps)
         return transforms
 
+    def configure_optimizers(self):
+        """Return the host's; heads that a network without deep supervision does not use take no part.
+
+        Distributed training would wait for their gradients.
+        """
+        if not self.enable_deep_supervision:
+            for module in self.network.modules():
+                for head in getattr(module, "seg_layers", [])[:-1]:
+                    head.requires_grad_(False)
+        return super().configure_optimizers()
+
     def do_split(self):
         """Return the fold's cases; refuse a fold that the splits do not have."""
         self._refuse_missing_fold()

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from acnn_nnunet import cli
 from acnn_nnunet.nnunet.configure import configure, describe_key, list_keys, parse_assignments
@@ -54,6 +55,25 @@ def test_settings_that_go_together_are_checked_in_the_merged_block(plans_file):
         with pytest.raises(ValueError, match=r"^Bad setting: outside_weight needs grid=roi"):
             run(base=base, assignments=[word])
     assert plans_file.read_text() == before
+
+
+def test_a_second_stage_of_a_cascade_is_entered_in_the_first(plans_file):
+    plans = json.loads(plans_file.read_text())
+    plans["configurations"]["3d_fullres"]["architecture"] = {}
+    plans["configurations"] |= {
+        "3d_lowres": {"inherits_from": "3d_fullres", "next_stage": "3d_cascade_fullres"},
+        "3d_cascade_fullres": {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"},
+    }
+    plans_file.write_text(json.dumps(plans))
+
+    assert "3d_lowres has to predict for it" in run(name="short", base="3d_cascade_fullres")
+    assert "has to predict" not in run(name="short", base="3d_cascade_fullres", assignments=["num_epochs=6"])
+    run(name="shorter", base="short")
+
+    # Where the host's trainer of the first stage looks for whom it predicts, and that of the second for what it reads.
+    manager = PlansManager({**plans, "configurations": configurations(plans_file)})
+    assert manager.get_configuration("3d_lowres").next_stage_names == ["3d_cascade_fullres", "short", "shorter"]
+    assert manager.get_configuration("shorter").previous_stage_name == "3d_lowres"
 
 
 def test_it_can_be_repeated_with_other_settings(plans_file):

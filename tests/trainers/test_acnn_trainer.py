@@ -333,6 +333,12 @@ def test_fold_all_warns(make_trainer, make_prior, capsys):
     assert "WARNING: fold all" in capsys.readouterr().out
 
 
+def test_slices_cannot_be_corrected_by_a_prior_of_slices(make_trainer):
+    with pytest.raises(ValueError, match=r"prior_at_inference=true of 2d .* needs one of volumes"):
+        make_trainer(ACNNTrainer, configuration="2d", block={"prior_at_inference": True})
+    make_trainer(ACNNTrainer, configuration="2d", block={"prior_at_inference": True, "prior": "of/volumes.pth"})
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_validation_predictions_are_corrected_where_the_setting_says_so(make_trainer, monkeypatch, wanted):
     validated, commands = [], []

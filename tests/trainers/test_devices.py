@@ -39,14 +39,14 @@ only_slowly_on_the_cpu = pytest.mark.parametrize(
 def make_started(make_trainer, make_prior, request):
     """Return a function that builds a trainer on a device, with its prior, ready for steps."""
 
-    def make(trainer_class, device):
+    def make(trainer_class, device, block=BLOCK):
         configuration = request.getfixturevalue("hr_configuration") if trainer_class in THICK_SLICES else "3d_fullres"
         if trainer_class is not ShapePriorTrainer:
             path = make_prior(configuration=configuration)
             checkpoint = torch.load(path, weights_only=True)
             checkpoint["shape_prior"]["stage"] = "joint"  # as if its predictor were trained, for super-resolution
             torch.save(checkpoint, path)
-        return start(make_trainer(trainer_class, configuration=configuration, block=BLOCK, device=device))
+        return start(make_trainer(trainer_class, configuration=configuration, block=block, device=device))
 
     return make
 
@@ -109,12 +109,14 @@ def test_a_compiled_network_and_loss_take_the_same_steps(device, make_started, m
     assert steps(trainer, 3) == pytest.approx(plain, rel=0.02, abs=0.02)
 
 
+@pytest.mark.parametrize("deep_supervision", [True, False])
 def test_one_process_of_a_distributed_training_takes_the_same_steps(
-    device, make_started, make_trainer, monkeypatch, free_port
+    device, make_started, make_trainer, monkeypatch, free_port, deep_supervision
 ):
     """NCCL on a GPU. On the CPU, for which the host has no distributed training, Gloo and two detours."""
-    alone = steps(make_started(ACNNTrainer, device), 3)
-    make = functools.partial(make_trainer, ACNNTrainer, block=BLOCK, device=device)
+    block = {**BLOCK, "deep_supervision": deep_supervision}
+    alone = steps(make_started(ACNNTrainer, device, block), 3)
+    make = functools.partial(make_trainer, ACNNTrainer, block=block, device=device)
     trainer = make() if device.type == "cpu" else None  # later it would take a GPU
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, init_method=f"tcp://127.0.0.1:{free_port}", rank=0, world_size=1)

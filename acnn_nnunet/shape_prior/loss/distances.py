@@ -1,5 +1,7 @@
 """Distances between two label maps as the encoder sees them: of their codes."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -73,4 +75,7 @@ def make_code_distance(kind: str, network: TLNetwork) -> nn.Module:
         return WhitenedDistance(network.code_covariance).to(network.code_covariance.device)
     if not isinstance(network.decoder, HybridDecoder):
         raise ValueError("prior_distance=decoded needs a shape prior of architecture=hybrid: configure l2 or whitened.")
-    return DecodedDistance(network.decoder.linear.weight).to(network.code_covariance.device)
+    linear, rows_a_channel = network.decoder.linear.weight, math.prod(network.decoder.coarse[1:])
+    # The background's rows decode to nothing, whatever they hold.
+    weights = linear * network.decoder.foreground.repeat_interleave(rows_a_channel)[:, None]
+    return DecodedDistance(weights).to(network.code_covariance.device)

@@ -100,7 +100,9 @@ class ShapePriorLoss(nn.Module):
         self._weights = self._weights.to(full_resolution.device)
         segmentation_norm, products = _norm_and_products(segmentation_gradient, prior_gradients)
         scales = _balanced(self._weights, segmentation_norm, products) if self.balance_gradients else self._weights
-        self._scales, factors = scales, self.weight * self.warm_up * scales
+        # Validation goes by the last batch that the prior could judge.
+        self._scales = torch.where(scales.any(), scales, self._scales.to(scales.device))
+        factors = self.weight * self.warm_up * scales
         total = segmentation.detach() + _weighted((term.detach() for term in values.terms.values()), factors)
         self._add_to_statistics(segmentation.detach(), values, factors, segmentation_norm, products)
         summed = [segmentation_gradient + _weighted(prior_gradients, factors), *gradients[1:]]

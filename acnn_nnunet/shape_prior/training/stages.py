@@ -71,9 +71,12 @@ class StageSchedule:
         return {**asdict(self), "stage": self.stage.value}
 
     def load_state(self, state: dict) -> None:
-        """Go on where a checkpoint was written."""
+        """Go on where a checkpoint was written. How long, and with which stages, the settings of today say."""
         for name, value in state.items():
-            setattr(self, name, Stage(value) if name == "stage" else value)
+            if name not in ("num_epochs", "with_predictor"):
+                setattr(self, name, Stage(value) if name == "stage" else value)
+        if not self.with_predictor:
+            self.stage = Stage.AUTOENCODER
 
     def _longest(self) -> int:
         """Return the epochs that the stage may have; every later stage keeps at least one."""

@@ -40,6 +40,16 @@ def test_the_distance_that_a_setting_names(kind, expected):
     assert type(make_code_distance(kind, network)) is expected
 
 
+def test_what_a_decoder_leaves_out_does_not_count():
+    torch.manual_seed(0)
+    network = TLNetwork((8, 8), num_classes=3, image_channels=1, code_size=4, architecture="hybrid")
+    network.decoder.foreground[0] = 0  # the background
+    first, second = torch.randn(2, 4), torch.randn(2, 4)
+    before = make_code_distance("decoded", network)(first, second)
+    maps = [network.decoder.linear(code).unflatten(1, network.decoder.coarse) for code in (first, second)]
+    assert torch.allclose(before, (maps[0] - maps[1])[:, 1:].square().sum((1, 2, 3)) / maps[0][0].numel(), rtol=1e-4)
+
+
 def test_a_paper_autoencoder_has_no_linear_decoder():
     network = TLNetwork((8, 8), num_classes=2, image_channels=1, code_size=3)
     with pytest.raises(ValueError, match="decoded needs a shape prior of architecture=hybrid"):

@@ -182,6 +182,28 @@ def test_samples_that_are_not_valid_do_not_count(batch):
     assert gradient[1:].norm() == 0
 
 
+def test_validation_weighs_the_prior_as_the_last_batch_did_that_it_could_judge(batch):
+    logits, target = batch
+
+    class Switched(PatchGrid):
+        valid = True
+
+        def around(self, foreground):
+            valid = torch.full((len(foreground),), self.valid)
+            return View(valid, ~valid, torch.zeros(len(foreground)))
+
+    grid = Switched(SIZE)
+    loss = prior_loss(grid=grid, balance=True)
+    loss(logits, target)
+    with torch.no_grad():
+        expected = loss(logits, target)
+    grid.valid = False
+    loss(logits, target)
+    grid.valid = True
+    with torch.no_grad():
+        assert loss(logits, target) == expected
+
+
 def test_ignored_voxels_get_no_prior_gradient(batch):
     logits, target = batch
     target[:, :, :6] = 3

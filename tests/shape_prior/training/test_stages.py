@@ -33,6 +33,18 @@ def test_without_a_predictor_all_epochs_are_the_autoencoders():
     assert schedule.trained_stage is Stage.AUTOENCODER
 
 
+def test_a_run_that_goes_on_obeys_the_settings_of_today():
+    begun = StageSchedule(26)
+    run(begun, [1 / (epoch + 1) for epoch in range(5)])
+    shorter, alone = StageSchedule(13), StageSchedule(13, with_predictor=False)
+    for schedule in (shorter, alone):
+        schedule.load_state(begun.state())
+    # 13 epochs are 9 for the autoencoder, 1 for the predictor and 3 for both.
+    stages = run(shorter, [1 / (epoch + 10) for epoch in range(8)])
+    assert stages == [Stage.AUTOENCODER] * 4 + [Stage.PREDICTOR] + [Stage.JOINT] * 3
+    assert run(alone, [1 / (epoch + 10) for epoch in range(8)]) == [Stage.AUTOENCODER] * 8
+
+
 @pytest.mark.parametrize(("epochs", "expected"), [(1, "a"), (2, "ap"), (3, "apj"), (4, "aapj"), (6, "aaaapj")])
 def test_short_trainings_keep_an_epoch_for_every_stage_they_can(epochs, expected):
     schedule = StageSchedule(epochs)
