@@ -16,6 +16,7 @@ from torch import distributed as dist
 from torch import nn
 from torch._dynamo import OptimizedModule
 
+from acnn_nnunet.files.geometry import SPACING_TOLERANCE
 from acnn_nnunet.nnunet.folds import raw_images
 from acnn_nnunet.nnunet.models import ModelBundle
 from acnn_nnunet.nnunet.plans import dataset_id
@@ -243,10 +244,19 @@ class ThickSliceTrainer(OwnNetworkTrainer):
         return chosen
 
     def _read_pairs(self) -> dict[str, PairRecord]:
-        """Return the pairs that training may use, of all folds."""
+        """Return the pairs that training may use, of all folds; refuse those of other plans."""
         if self._pairs_folder is None or self.settings.pair_share == 0:
             return {}
-        return {record.case: record for record in records_of(self._pairs_folder)}
+        records = records_of(self._pairs_folder)
+        spacing_mm = tuple(float(mm) for mm in self.configuration_manager.spacing)
+        for record in records:
+            if not np.allclose(record.hr_spacing_mm, spacing_mm, rtol=SPACING_TOLERANCE, atol=0):
+                raise ValueError(
+                    f"The pairs in {self._pairs_folder} were prepared on voxels of {record.hr_spacing_mm} mm, and "
+                    f"{self.configuration_name} of {self.plans_manager.dataset_name} is planned for {spacing_mm} mm: "
+                    f"run acnn-nnunet plan-hr again."
+                )
+        return {record.case: record for record in records}
 
     def _pair_loader(self, host: nnUNetDataLoader) -> PairLoader:
         """Return a loader of the host's cases and their pairs, the same in all else."""

@@ -76,6 +76,17 @@ def test_plans_name_the_pairs(paired_workspace):
     assert len(list((folder / entry["pairs"]).glob("*.b2nd"))) == 2 * 8
 
 
+def test_pairs_of_other_plans_are_refused(paired_workspace):
+    (folder,) = (paired_workspace / "nnUNet_preprocessed").iterdir()
+    plans = json.loads((folder / "nnUNetPlans.json").read_text())
+    first, *others = plans["configurations"]["3d_fullres"]["spacing"]
+    plans["configurations"]["3d_fullres"]["spacing"] = [0.8 * first, *others]
+    plans["continue_training"] = False
+    dataset_json = json.loads((folder / "dataset.json").read_text())
+    with pytest.raises(ValueError, match=r"_pairs were prepared on voxels of .* mm, .* run acnn-nnunet plan-hr again"):
+        SubPixelSegTrainer(plans, "3d_hr_x2", 0, dataset_json, torch.device("cpu"))
+
+
 @pytest.mark.parametrize("trainer_class", [SubPixelSegTrainer, SRTrainer])
 def test_real_and_simulated_samples_are_the_same_stacks(paired_workspace, trainer_class):
     """The real stacks are simulated ones: what the network gets of a pair follows from the HR patch."""

@@ -1,7 +1,8 @@
 """nnU-Net's preprocessing for a stack of thick slices, and the way back for what was predicted on the HR grid.
 
 As in training: axes, crop to what is not zero, normalisation, resampling. But slices are neither cut off, since what
-lies between a black slice and its neighbour is seen by both, nor resampled: HR spacing is theirs over K.
+lies between a black slice and its neighbour is seen by both (they do not count in the normalisation), nor resampled:
+HR spacing is theirs over K.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from nnunetv2.preprocessing.resampling.default_resampling import compute_new_sha
 
 from acnn_nnunet.files.geometry import SPACING_TOLERANCE, Geometry
 from acnn_nnunet.sr.inference.hr_model import HRModel
-from acnn_nnunet.sr.training.stack_units import intensity_scale
+from acnn_nnunet.sr.training.stack_units import SCHEMES_OF_THE_IMAGE, intensity_scale
 
 LARGEST_SPACING_RATIO = 1.5  # of a stack's slices and the planned ones, either way
 
@@ -60,17 +61,12 @@ def prepare_stack(values: np.ndarray, spacing_mm: tuple[float, ...], model: HRMo
     stack = np.transpose(values, (0, *(1 + axis for axis in order)))
     _check(stack, own_spacing, model, order)
     nonzero = create_nonzero_mask(stack)
-    bounds = get_bbox_from_mask(nonzero)
-    bounds[model.through_plane.axis] = [0, stack.shape[1 + model.through_plane.axis]]
-    box = (slice(None), *(slice(int(low), int(high)) for low, high in bounds))
+    crop = [slice(int(low), int(high)) for low, high in get_bbox_from_mask(nonzero)]
+    axis = model.through_plane.axis
+    filled, crop[axis] = crop[axis], slice(0, stack.shape[1 + axis])
+    box = (slice(None), *crop)
     outside = ~nonzero[box[1:]]
-    normalised = model.bundle.configuration.preprocessor_class(verbose=False)._normalize(
-        stack[box].astype(np.float32),
-        np.where(outside, -1, 0)[None],
-        model.bundle.configuration,
-        model.bundle.plans.foreground_intensity_properties_per_channel,
-    )
-
+    normalised = _normalised(stack[box].astype(np.float32), outside, filled, model)
     target = list(model.bundle.configuration.spacing)
     target[model.through_plane.axis] = own_spacing[model.through_plane.axis]
     shape = compute_new_shape(normalised.shape[1:], own_spacing, target)
@@ -84,6 +80,36 @@ def prepare_stack(values: np.ndarray, spacing_mm: tuple[float, ...], model: HRMo
         shape=stack.shape[1:],
         spacing_mm=own_spacing,
     )
+
+
+def _normalised(cropped: np.ndarray, outside: np.ndarray, filled: slice, model: HRModel) -> np.ndarray:
+    """Return a stack (C, …) as the host normalises it, by the slices that hold anything, as the host crops to them."""
+    configuration, axis = model.bundle.configuration, model.through_plane.axis
+
+    def normalise(stack: np.ndarray, outside: np.ndarray) -> np.ndarray:
+        return configuration.preprocessor_class(verbose=False)._normalize(
+            stack.copy(),
+            np.where(outside, -1, 0)[None],
+            configuration,
+            model.bundle.plans.foreground_intensity_properties_per_channel,
+        )
+
+    inner = (slice(None),) * axis + (filled,)
+    of_all_channels = (slice(None), *inner)
+    normalised = normalise(cropped, outside)
+    if outside[inner].shape == outside.shape:
+        return normalised
+    by_filled = normalise(cropped[of_all_channels], outside[inner])
+    for channel, scheme in enumerate(configuration.normalization_schemes):
+        if scheme not in SCHEMES_OF_THE_IMAGE:
+            continue
+        black = 0.0
+        if not configuration.use_mask_for_norm[channel]:
+            scale, offset = intensity_scale(cropped[channel][inner], by_filled[channel])
+            black = -offset / scale if scale else 0.0
+        normalised[channel] = black
+        normalised[channel][inner] = by_filled[channel]
+    return normalised
 
 
 def restore_labels(probabilities: np.ndarray, prepared: PreparedStack, model: HRModel) -> np.ndarray:

@@ -25,7 +25,7 @@ from acnn_nnunet.sr.pairs.preparation import (
     read_pair,
 )
 from acnn_nnunet.sr.pairs.registration import Registration
-from acnn_nnunet.sr.pairs.store import PairRecord, pair_files, prepared_cases, records_of, remove_pair, save_pair
+from acnn_nnunet.sr.pairs.store import PairRecord, pair_files, records_of, save_pair
 from acnn_nnunet.sr.pairs.table import PAGE_FILE, TABLE_FILE, write_pairs_table
 
 COMMAND = "plan-hr"
@@ -49,11 +49,11 @@ class PairOptions:
 
 
 def prepare_pairs(dataset: str, output: Path, options: PairOptions) -> Outcome:
-    """Prepare the pairs of a dataset for a configuration; pairs that are none any more are removed.
+    """Prepare the pairs of a dataset for a configuration.
 
     Args:
         dataset: full name.
-        output: folder to write: arrays and a record of each pair, `pairs.csv`, `pairs.html`, `status.csv`.
+        output: new folder to write: arrays and a record of each pair, `pairs.csv`, `pairs.html`, `status.csv`.
         options: how.
 
     Returns:
@@ -70,16 +70,12 @@ def prepare_pairs(dataset: str, output: Path, options: PairOptions) -> Outcome:
     assert source is not None
     pairs, excluded = find_pairs(dataset, bundle.dataset_json, references, num_channels=bundle.num_channels)
     make_output_folder(output)
-    for case in set(prepared_cases(output)) - set(pairs):
-        remove_pair(output, case)
     cases = {case: (files.all, pair_files(output, case)) for case, files in pairs.items()}
     header = header_of(COMMAND, source, options, [*cases, *(each.case for each in excluded)])
     work = functools.partial(_prepare, pairs=pairs, model=loaded, register=options.register)
     execution = Execution(num_processes=options.num_processes)
     outcome = write_files(work, cases, output, header=header, execution=execution, excluded=excluded, unit="pair")
-    for each in outcome.excluded:
-        remove_pair(output, each.case)
-    records = records_of(output, list(pairs))
+    records = records_of(output)
     write_pairs_table(output / TABLE_FILE, records, outcome.excluded)
     pictures = [(draw_pair(pairs[record.case], record, loaded())) for record in records[:MOST_PICTURES]]
     write_text(output / PAGE_FILE, render_pairs_page(records, pictures, outcome.excluded, dataset=dataset))
@@ -123,6 +119,7 @@ def _record(
         remark="" if found is None else found.remark,
         overlap=pair.overlap,
         spacing_mm=pair.stack_grid.spacing_mm[model.slice_axis(pair.stack_grid)],
+        hr_spacing_mm=[float(mm) for mm in model.bundle.configuration.spacing],
         thickness_mm=pair.thickness_mm,
         slices=prepared.stack.shape[1 + model.through_plane.axis],
         information_before=None if found is None else found.information_before,

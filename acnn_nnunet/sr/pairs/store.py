@@ -33,6 +33,7 @@ class PairRecord:
         remark: why the registration was not taken; empty where it was, or was not asked for.
         overlap: share of the smaller volume that both have.
         spacing_mm: of the stack's slices.
+        hr_spacing_mm: of the HR grid that it was prepared on, in the order of the plans.
         thickness_mm: of the slices, where it is told.
         slices: that the HR image covers.
         information_before: mutual information by the headers; None without registration.
@@ -49,6 +50,7 @@ class PairRecord:
     remark: str
     overlap: float
     spacing_mm: float
+    hr_spacing_mm: list[float]
     thickness_mm: float | None
     slices: int
     information_before: float | None
@@ -90,12 +92,6 @@ def save_pair(folder: Path, prepared: PreparedPair, record: PairRecord, *, axis:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     write_json(folder / f"{record.case}{RECORD_ENDING}", asdict(record))
-
-
-def remove_pair(folder: Path, case: str) -> None:
-    """Remove what an earlier run prepared of a case that is no pair any more."""
-    for path in reversed(pair_files(folder, case)):
-        path.unlink(missing_ok=True)
 
 
 def read_record(folder: Path, case: str) -> PairRecord:

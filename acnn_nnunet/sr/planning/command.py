@@ -1,8 +1,11 @@
 """`acnn-nnunet plan-hr`: a configuration that takes thick slices and returns thin ones, and the dataset's pairs."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +103,7 @@ def plan_hr(dataset: str, options: PlanHROptions) -> Outcome:
         return Outcome(sentence)
     try:
         pairs = _add_pairs(dataset_name, plans_file, name, options)
-    except BaseException:  # Ctrl-C too: the plans go on naming the pairs that are stored
+    except BaseException:  # Ctrl-C too: the plans go on naming the pairs that are stored, if any
         write_text(plans_file, before)
         raise
     return Outcome(f"{sentence}\n{pairs.text}", pairs.excluded)
@@ -110,7 +113,8 @@ def _add_pairs(dataset: str, plans_file: Path, name: str, options: PlanHROptions
     """Prepare the dataset's pairs, and name their folder in the configuration if there is one of them at least."""
     folder = plans_file.parent / f"{options.plans_identifier}_{name}_pairs"
     pair_options = PairOptions(name, options.plans_identifier, options.register, options.num_processes)
-    outcome = prepare_pairs(dataset, folder, pair_options)
+    with _taking_the_place_of(folder) as partial:
+        prepared = prepare_pairs(dataset, partial, pair_options)
     records = records_of(folder)
     if records:
         plans = json.loads(plans_file.read_text())
@@ -122,7 +126,21 @@ def _add_pairs(dataset: str, plans_file: Path, name: str, options: PlanHROptions
             resolved = PlansManager(plans).get_configuration(name).configuration
             entry[PLANS_KEY] = {**resolved.get(PLANS_KEY, {}), "slice_gap_mm": [min(gaps_mm), max(gaps_mm)]}
         write_json(plans_file, plans)
-    return outcome
+    return replace(prepared, text=prepared.text.replace(str(partial), str(folder)))
+
+
+@contextmanager
+def _taking_the_place_of(folder: Path) -> Iterator[Path]:
+    """Lend a folder beside one that takes its place at the end; after an error all is as before."""
+    partial, former = (folder.with_name(f"{folder.name}.{os.getpid()}.{word}") for word in ("partial", "former"))
+    try:
+        yield partial
+        if folder.is_dir():
+            folder.rename(former)
+        partial.rename(folder)
+    finally:
+        for each in (partial, former):
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def _gap_mm(thickness_mm: float, spacing_mm: float) -> float:

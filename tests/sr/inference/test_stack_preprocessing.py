@@ -95,6 +95,23 @@ def test_slices_are_not_cropped():
     assert prepared.data.shape == (1, 4, 3, 3)
 
 
+@pytest.mark.parametrize("normalization", ["ZScoreNormalization", "CTNormalization", "RescaleTo01Normalization"])
+@pytest.mark.parametrize("use_mask", [False, True])
+def test_black_slices_at_the_ends_do_not_count_in_the_normalisation(normalization, use_mask):
+    model = model_of(plans_of(factor=2, normalization=normalization, use_mask=use_mask))
+    filled = stack_of((1, 6, 8, 8))
+    whole = np.pad(filled, ((0, 0), (1, 2), (0, 0), (0, 0)))
+    alone, among = (prepare_stack(each, (2.0, 1.0, 1.0), model) for each in (filled, whole))
+
+    np.testing.assert_allclose(among.data[:, 1:-2], alone.data, atol=1e-5)
+    # Black is black on the same scale, 0 beyond a mask; and the way back is that of the filled slices.
+    np.testing.assert_allclose(restore_image(np.repeat(among.data, 2, axis=1), among, model)[:, :2], 0, atol=1e-3)
+    restored = restore_image(np.repeat(alone.data, 2, axis=1), alone, model)
+    np.testing.assert_allclose(
+        restore_image(np.repeat(among.data, 2, axis=1), among, model)[:, 2:-4], restored, atol=1e-2
+    )
+
+
 def test_a_planned_axis_that_is_not_the_thickest_is_not_checked():
     # Planned for 2 mm slices along the first axis of 3 mm pixels: nothing tells the axes of a file apart.
     model = model_of(plans_of(factor=2, spacing=(1.0, 3.0, 1.0)))

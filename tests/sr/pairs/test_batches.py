@@ -66,7 +66,7 @@ def test_each_sample_draws_its_gap(patches):
 
 
 def test_pairs_keep_their_slices_and_have_their_own_unit(patches):
-    record = PairRecord("b", RigidMotion(), False, "", 1, 8, None, 5, None, None, 0, 0, [2.0], [0.5])
+    record = PairRecord("b", RigidMotion(), False, "", 1, 8, [2, 1, 1], None, 5, None, None, 0, 0, [2.0], [0.5])
     real = torch.arange(5.0).repeat_interleave(4).view(1, 1, 20, 1, 1).expand(3, 1, 20, 6, 6)
     made = batches_of(pairs={"b": record}).of(torch.cat([patches, real], 1), ["a", "b:lr", "c"])
     assert made.stack[1, 0, :, 0, 0].tolist() == [0, 1, 2, 3, 4]

@@ -10,10 +10,9 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from real_pairs import DATASET, FACTOR, error_of, known_motion, phantom
 
 from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
-from acnn_nnunet.sr.pairs import command
 from acnn_nnunet.sr.pairs.command import PairOptions, prepare_pairs
 from acnn_nnunet.sr.pairs.grids import RigidMotion
-from acnn_nnunet.sr.pairs.store import pair_files, pairs_folder, prepared_cases, read_record, records_of
+from acnn_nnunet.sr.pairs.store import pairs_folder, prepared_cases, read_record, records_of
 from acnn_nnunet.sr.slice_thickness import sidecar_of
 
 
@@ -111,21 +110,6 @@ def test_what_is_saved_is_the_hosts_format(place):
     blocks = stack.reshape(6, FACTOR, 20, 18)
     assert np.array_equal(blocks, blocks[:, :1].repeat(FACTOR, 1))
     assert set(properties["class_locations"]) == {1, 2}
-
-
-def test_what_is_no_pair_any_more_is_removed(place, monkeypatch):
-    monkeypatch.setattr(command, "MOST_PICTURES", 0)
-    first, second, _ = (place.add(case) for case in ("a", "b", "c"))
-    folder, _ = prepare(place)
-    assert prepared_cases(folder) == ["a", "b", "c"]
-    first.stack[0].unlink()
-    change(second.stack[0], spacing_mm=(8.0, 1.0, 1.0))
-    _, outcome = prepare(place)
-    assert prepared_cases(folder) == ["c"]
-    assert not any(path.exists() for case in "ab" for path in pair_files(folder, case))
-    assert [each.case for each in outcome.excluded] == ["b"]
-    assert [record.case for record in records_of(folder)] == ["c"]
-    assert records_of(folder, ["x"]) == []
 
 
 def test_where_a_configurations_pairs_are(place):

@@ -160,12 +160,17 @@ def test_the_slices_thickness_becomes_a_gap(plans):
     assert plans.written("overlapping")["acnn"] == {"slice_gap_mm": [-2.0, -2.0]}
 
 
+def prepare_none(dataset, output, options):
+    output.mkdir()
+    return Outcome("pairs")
+
+
 def test_the_gaps_that_pairs_tell_are_those_of_their_own_spacing(plans, tmp_path, monkeypatch):
     # Planned for 4 mm; the stacks have a slice every 4.4 and every 3.6 mm, one without a gap, one with 0.6 mm.
     (tmp_path / "nnUNet_raw" / "Dataset005_Toy" / "imagesTr_lr").mkdir(parents=True)
     told = [(4.4, 4.4), (3.6, 3.0), (4.0, None)]
     records = [SimpleNamespace(spacing_mm=spacing, thickness_mm=thickness) for spacing, thickness in told]
-    monkeypatch.setattr(command, "prepare_pairs", lambda *_: Outcome("pairs"))
+    monkeypatch.setattr(command, "prepare_pairs", prepare_none)
     monkeypatch.setattr(command, "records_of", lambda _: records)
     plan_hr("5", PlanHROptions(factor=4, base="3d_fullres_short"))
     assert plans.written("3d_hr_x4")["acnn"] == {"num_epochs": 3, "slice_gap_mm": [0.0, 0.6]}
@@ -176,7 +181,7 @@ def test_a_failure_among_the_pairs_leaves_the_plans_as_they_were(plans, tmp_path
     folder.mkdir(parents=True)
     records = [SimpleNamespace(spacing_mm=4.0, thickness_mm=3.0)]
     monkeypatch.setattr(command, "records_of", lambda _: records)
-    monkeypatch.setattr(command, "prepare_pairs", lambda *_: Outcome("pairs"))
+    monkeypatch.setattr(command, "prepare_pairs", prepare_none)
     plan_hr("5", PlanHROptions(factor=4))
     before = plans.file.read_text()
     assert "_pairs" in before
@@ -190,6 +195,41 @@ def test_a_failure_among_the_pairs_leaves_the_plans_as_they_were(plans, tmp_path
     with pytest.raises(ValueError, match="imagesTr_lr is no folder"):
         plan_hr("5", PlanHROptions(factor=4))
     assert plans.file.read_text() == before
+
+
+def test_pairs_are_exchanged_as_a_whole(plans, tmp_path, monkeypatch):
+    """What is interrupted leaves those of before; what ends leaves nothing of them."""
+    (tmp_path / "nnUNet_raw" / "Dataset005_Toy" / "imagesTr_lr").mkdir(parents=True)
+    folder = plans.file.parent / "nnUNetPlans_3d_hr_x4_pairs"
+
+    def stop_after(*cases, error=None):
+        def prepare(dataset, output, options):
+            output.mkdir()
+            for case in cases:
+                (output / case).touch()
+            if error is not None:
+                raise error
+            return Outcome(f"{output}: done")
+
+        monkeypatch.setattr(command, "prepare_pairs", prepare)
+
+    monkeypatch.setattr(command, "records_of", lambda _: [])
+    stop_after("a", error=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        plan_hr("5", PlanHROptions(factor=4))
+    assert not list(folder.parent.glob(f"{folder.name}*"))
+
+    stop_after("a", "b")
+    assert plan_hr("5", PlanHROptions(factor=4)).text.endswith(f"{folder}: done")
+    stop_after("b", error=KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        plan_hr("5", PlanHROptions(factor=4))
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b"]
+
+    stop_after("b", "c")
+    plan_hr("5", PlanHROptions(factor=4))
+    assert sorted(path.name for path in folder.iterdir()) == ["b", "c"]
+    assert list(folder.parent.glob(f"{folder.name}*")) == [folder]
 
 
 @pytest.mark.parametrize(
