@@ -10,12 +10,13 @@ Networks are U-Nets of half width, trained on 20 hippocampi for 1500 steps, or o
 Each row differs from its baseline in one thing. Differences are means over labels, images and seeds, arm − baseline,
 with 95 % intervals from draws of patients and seeds together. With one seed the interval covers patients only.
 Most networks were trained on an NVIDIA H200 (nnU-Net's float16 autocast); on a CPU (float32) hippocampi of seed 3 and
-above, of five training cases and, under the paper's loss, of seed 2, and hearts of seeds 2 and 3 of
-`none_pc_unmirrored` and `hybrid_pc_outside_unmirrored`: `runs.json` says which. Both arms of a seed's difference ran on
-the same, but for `hidden_parts=0.25`, whose one run is from a CPU.
+above, of five training cases and, under the paper's loss, of seed 2, and hearts of seeds 2 and
+3 of `none_pc_unmirrored`, `hybrid_pc_outside_unmirrored` and `paper_ratio_0.1_unmirrored`: `runs.json` says which. Both
+arms of a seed's difference ran on the same, but for `hidden_parts=0.25`, whose one run is from a CPU.
 `hidden_parts`, "as it was": until 28 November 2026 a patch with a hidden part was z-scored by itself, so that it looked
 like no test image where a patch is not the whole image, and lost its changes of brightness and contrast. The other rows
-are of today's, which keeps a patch's own mean and contrast.
+are of today's, which keeps a patch's own mean and contrast. A seed of hearts without hidden parts (3) did not learn the
+right ventricle: it is left out, and that with hidden parts has no partner.
 Rows may have other seeds than each other; a row's two arms have the same.
 No network mirrors at prediction time, the ones that mirror in training included (nnU-Net's `--disable_tta`).
 
