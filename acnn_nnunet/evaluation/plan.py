@@ -139,7 +139,7 @@ def plan_evaluation(
     content, note = _content_of(dataset_json, may_be_bad=bool(labels) and not is_named)
     _refuse_without_labels(labels, dataset_json, reference, prediction)
     scored = _scored_labels(labels, ignore_label, dataset_json)
-    ending = str(content.get("file_ending") or find_file_ending(_files(reference)))
+    ending = str(content.get("file_ending") or find_file_ending(_files(reference), reference))
     rules = find_rules(
         rules_file, {} if labels else content, names=scored.names.values(), where=str(dataset_json or "dataset.json")
     )

@@ -46,8 +46,8 @@ def choose_reader(
     return next(able, readers[0]).__name__
 
 
-def find_file_ending(files: Sequence[Path]) -> str:
-    """Return the ending, of those that the host reads, that the files have in common.
+def find_file_ending(files: Sequence[Path], folder: Path) -> str:
+    """Return the ending, of those that the host reads, that the files of a folder have in common.
 
     Raises:
         ValueError: if there is none, or several; lists what was found.
@@ -55,7 +55,6 @@ def find_file_ending(files: Sequence[Path]) -> str:
     endings = sorted({ending for path in files if (ending := _known_ending(path.name))})
     if len(endings) == 1:
         return endings[0]
-    folder = files[0].parent if files else "the folder"
     known = ", ".join(_known_endings())
     if endings:
         raise ValueError(

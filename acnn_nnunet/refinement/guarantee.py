@@ -141,7 +141,7 @@ def _find_folder(source: Path, guarantee: Guarantee) -> _Folder:
     if dataset_json is None:
         raise FileNotFoundError(f"There is no dataset.json in or above {source}: copy the one of the dataset there.")
     content = read_dataset_json(dataset_json)
-    ending = str(content.get("file_ending") or find_file_ending(files))
+    ending = str(content.get("file_ending") or find_file_ending(files, source))
     cases = find_images(source, (ending,), may_be_none=True)
     if not cases:
         raise FileNotFoundError(f"{source} holds no label map *{ending}: name a folder of predictions.")

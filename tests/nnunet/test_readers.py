@@ -67,10 +67,10 @@ def test_an_ending_that_the_host_does_not_read():
 def test_the_ending_of_a_folder(tmp_path):
     found = [tmp_path / name for name in ("a.nii.gz", "b.nii.gz", "notes.txt", "dataset.json")]
 
-    assert find_file_ending(found) == ".nii.gz"
+    assert find_file_ending(found, tmp_path) == ".nii.gz"
     with pytest.raises(ValueError, match=r"files of several formats \(\.mha, \.nii\.gz\)"):
-        find_file_ending([*found, tmp_path / "c.mha"])
+        find_file_ending([*found, tmp_path / "c.mha"], tmp_path)
     with pytest.raises(ValueError, match="no file that nnU-Net reads"):
-        find_file_ending(found[2:])
+        find_file_ending(found[2:], tmp_path)
     with pytest.raises(ValueError, match="no file that nnU-Net reads"):
-        find_file_ending([])
+        find_file_ending([], tmp_path)
