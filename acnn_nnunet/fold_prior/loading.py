@@ -15,6 +15,7 @@ from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.nnunet.plans import inherited, lineage, read_plans, train_command
 from acnn_nnunet.nnunet.run_folder import read_checkpoint_errors
 from acnn_nnunet.nnunet.settings import Settings
+from acnn_nnunet.nnunet.workarounds import largest_rotation_deg
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, Prior, PriorSpec, load_prior
 
@@ -67,7 +68,7 @@ def describe_prior(plans: PlansManager, configuration: str, dataset_json: dict[s
         mirroring=len(mirroring.axes) == num_axes if len(mirroring.axes) in (0, num_axes) else mirroring.axes,
         mirrored_labels=mirroring.swaps_in_words,
         mirrored_labels_axis=mirroring.swap_axis,
-        rotation_deg=settings.rotation_deg,
+        rotation_deg=largest_rotation_deg(manager) if settings.rotation_deg is None else settings.rotation_deg,
     )
 
 

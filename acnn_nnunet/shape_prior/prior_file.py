@@ -45,7 +45,7 @@ class PriorSpec:
         mirroring: whether it saw mirrored anatomy, or along which axes of the patch alone.
         mirrored_labels: label values that changed places there, such as "1:2, 3:4".
         mirrored_labels_axis: the axis along which they did, or None.
-        rotation_deg: up to where it saw rotated anatomy; None is as far as the host rotates.
+        rotation_deg: up to where it saw rotated anatomy; None in files from before the host's own limit was kept.
         reconstruction_dice: label to the Dice of g(f(y)) and y over the last epoch's validation patches; empty where
             training has not ended, and in files from before it was kept.
     """
@@ -162,10 +162,10 @@ class PriorSpec:
                 f"in mirrored anatomy it saw {self._swaps_on(other.mirror_axes)} change places (mirrored_labels), "
                 f"and this training makes {other._swaps_on(other.mirror_axes)} do so"
             )
-        if self.rotation_deg is not None and (other.rotation_deg is None or other.rotation_deg > self.rotation_deg):
-            wanted = "as far as nnU-Net does" if other.rotation_deg is None else f"up to {other.rotation_deg:g}°"
+        mine, theirs = self.rotation_deg, other.rotation_deg
+        if mine is not None and theirs is not None and theirs > mine:
             unseen.append(
-                f"it saw rotations up to {self.rotation_deg:g}° only (rotation_deg), and this training rotates {wanted}"
+                f"it saw rotations up to {mine:g}° only (rotation_deg), and this training rotates up to {theirs:g}°"
             )
         return unseen
 

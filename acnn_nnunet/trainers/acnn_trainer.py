@@ -51,20 +51,6 @@ class ACNNTrainer(ConfiguredTrainer):
         self.prior: Prior | None = None
         self._only_loading = False
 
-    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self):  # noqa: N802 (the host's name)
-        """Return what the settings say; refuse to rotate further than a prior saw that rotated as the host does."""
-        augmentation = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        wanted = self.settings.rotation_deg
-        if wanted is None or self.prior is None or self.prior.spec.rotation_deg is not None:
-            return augmentation  # of an angle that the prior's file names, loading has told
-        if wanted > self.host_rotation_deg:
-            raise ValueError(
-                f"The shape prior {self.prior.path} saw rotations up to nnU-Net's {self.host_rotation_deg:g}° only, "
-                f"and {self.configuration_name} of {self.plans_manager.dataset_name} rotates up to {wanted:g}° "
-                f"(rotation_deg): configure both alike, and train the prior anew."
-            )
-        return augmentation
-
     def get_training_transforms(self, *args: Any, **kwargs: Any) -> ComposeTransforms:
         """Return the host's augmentation, then hide parts of images where the setting `hidden_parts` says so."""
         transforms = super().get_training_transforms(*args, **kwargs)

@@ -35,7 +35,6 @@ class ConfiguredTrainer(nnUNetTrainer):
         mirroring: along which axes training mirrors, and which labels change places there.
         is_thick_slice: whether plan-hr made the configuration.
         has_prior: whether it trains a prior, or takes one where the settings say so.
-        host_rotation_deg: up to where the host rotates, known once augmentation is set up.
 
     Raises:
         ValueError: for a setting that is not allowed, or a configuration that is not for this trainer.
@@ -118,7 +117,6 @@ class ConfiguredTrainer(nnUNetTrainer):
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self):  # noqa: N802 (the host's name)
         """Return the host's augmentation within the settings' limits; what is not mirrored is not in prediction."""
         rotation, dummy_2d, initial_patch_size, _ = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        self.host_rotation_deg = round(math.degrees(rotation[1]), 3)
         mirror_axes = self.mirroring.axes or None
         self.inference_allowed_mirroring_axes = self.mirroring.prediction_axes or None
         if self.settings.rotation_deg is not None:

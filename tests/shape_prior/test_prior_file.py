@@ -130,13 +130,15 @@ def test_regions_in_another_order_have_other_channels():
 
 def test_augmentation_that_the_prior_never_saw_is_named():
     narrow = dataclasses.replace(SPEC, mirroring=False, rotation_deg=15.0)
-    mirrored, rotated = narrow.mismatches(SPEC)
+    mirrored, rotated = narrow.mismatches(dataclasses.replace(SPEC, rotation_deg=30.0))
     assert mirrored == "it never saw mirrored anatomy (mirroring=false), which this training makes"
-    assert rotated.endswith("up to 15° only (rotation_deg), and this training rotates as far as nnU-Net does")
+    assert rotated.endswith("up to 15° only (rotation_deg), and this training rotates up to 30°")
     (wider,) = narrow.mismatches(dataclasses.replace(narrow, rotation_deg=20.0))
     assert wider.endswith("rotates up to 20°")
     # A prior that saw more than it will be asked about serves.
     assert narrow.mismatches(dataclasses.replace(narrow, rotation_deg=10.0)) == []
+    assert dataclasses.replace(SPEC, rotation_deg=30.0).mismatches(narrow) == []
+    # Files from before the host's own limit was kept.
     assert SPEC.mismatches(narrow) == []
 
 

@@ -127,9 +127,8 @@ def test_a_box_serves_a_configuration_of_another_patch_and_spacing(make_trainer,
     coarser = {**other, "spacing": [2 * s for s in make_trainer(ACNNTrainer).configuration_manager.spacing]}
     for name, steps_of in (("other", 1), ("coarser", 0.5)):
         changes = {"other": other, "coarser": coarser}
-        trainer = make_trainer(
-            ACNNTrainer, configuration=name, changes=changes, block={"grid": "roi", "prior_warm_up": 0}
-        )
+        block = {"grid": "roi", "prior_warm_up": 0, "rotation_deg": 30}
+        trainer = make_trainer(ACNNTrainer, configuration=name, changes=changes, block=block)
         trainer.initialize()
         grid = trainer.loss.prior.grid
         assert trainer.prior.path == path
@@ -139,6 +138,11 @@ def test_a_box_serves_a_configuration_of_another_patch_and_spacing(make_trainer,
         statistics = trainer.loss.take_statistics()
         assert statistics["gradient_ratio"] > 0
         assert (statistics["outside_share"] > 0.2) == (name == "coarser")
+
+    # nnU-Net rotates so thick a patch all the way round in its plane.
+    trainer = make_trainer(ACNNTrainer, configuration="other", changes={"other": other}, block={"grid": "roi"})
+    with pytest.raises(ValueError, match=r"saw rotations up to 30° only .* this training rotates up to 180°"):
+        trainer.initialize()
 
 
 def test_an_epoch_without_a_whole_anatomy_is_said(make_trainer, make_prior, capsys):
@@ -311,7 +315,7 @@ def test_a_prior_that_rotated_as_the_host_does_is_not_rotated_further(make_train
         trainer.get_dataloaders()
 
     start(30)
-    with pytest.raises(ValueError, match=f"{path} saw rotations up to nnU-Net's 30° only, and .* up to 90°"):
+    with pytest.raises(ValueError, match=f"{path} does not fit .*: it saw rotations up to 30° only .* up to 90°"):
         start(90)
 
 
