@@ -1,21 +1,22 @@
 """A fold's prior: what it must be, where it lies, and the one way to find, load and check it."""
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from nnunetv2.paths import nnUNet_results
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from acnn_nnunet import __version__
 from acnn_nnunet.files.safe_writes import write_json
 from acnn_nnunet.nnunet.plans import inherited, lineage, read_plans, train_command
 from acnn_nnunet.nnunet.run_folder import read_checkpoint_errors
 from acnn_nnunet.nnunet.settings import Settings
-from acnn_nnunet.nnunet.workarounds import largest_rotation_deg
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.prior_file import SPEC_KEY, Prior, PriorSpec, load_prior
 
@@ -70,6 +71,14 @@ def describe_prior(plans: PlansManager, configuration: str, dataset_json: dict[s
         mirrored_labels_axis=mirroring.swap_axis,
         rotation_deg=largest_rotation_deg(manager) if settings.rotation_deg is None else settings.rotation_deg,
     )
+
+
+def largest_rotation_deg(configuration: ConfigurationManager) -> float:
+    """Return up to where nnU-Net rotates the patches of a configuration, by itself."""
+    host = object.__new__(nnUNetTrainer)  # its constructor writes a log into nnUNet_results
+    host.configuration_manager, host.print_to_log_file = configuration, lambda *_, **__: None
+    rotation, *_ = host.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+    return round(math.degrees(rotation[1]), 3)
 
 
 def load_fold_prior(

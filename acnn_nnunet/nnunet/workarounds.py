@@ -1,6 +1,5 @@
 """The places where nnU-Net leaves no straight way, each with its reason."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -39,14 +38,6 @@ def stand_in(configuration: ConfigurationManager, labels: LabelManager) -> nnUNe
     trainer.is_ddp = trainer.enable_deep_supervision = False
     trainer.print_to_log_file = lambda *_, **__: None
     return trainer
-
-
-def largest_rotation_deg(configuration: ConfigurationManager) -> float:
-    """Return up to where the host rotates the patches of a configuration."""
-    host = object.__new__(nnUNetTrainer)
-    host.configuration_manager, host.print_to_log_file = configuration, lambda *_, **__: None
-    rotation, *_ = host.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-    return round(math.degrees(rotation[1]), 3)
 
 
 def as_dice_counts(explained: Tensor, missed: Tensor) -> dict[str, Any]:

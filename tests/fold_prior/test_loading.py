@@ -14,6 +14,7 @@ from phantom_prior import write_phantom_prior, write_raw
 from acnn_nnunet.fold_prior.loading import (
     channel_names,
     choose_prior,
+    largest_rotation_deg,
     load_finished_prior,
     load_fold_prior,
     locate_prior,
@@ -221,3 +222,10 @@ def test_channels_of_regions_are_named_in_their_order():
 
 def test_a_dataset_of_background_alone_has_no_channel_to_name():
     assert channel_names({"background": 0}, LabelSpace(1)) == {}
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "degrees"), [((40, 56, 40), 30), ((10, 160, 160), 180), ((56, 40), 180), ((80, 40), 15)]
+)
+def test_the_host_rotates_by_the_form_of_the_patch(patch_size, degrees):
+    assert largest_rotation_deg(SimpleNamespace(patch_size=patch_size)) == degrees

@@ -8,7 +8,7 @@ import pytest
 import torch
 from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 
-from acnn_nnunet.nnunet.workarounds import OwnNetwork, as_dice_counts, exchange_loader, largest_rotation_deg, stand_in
+from acnn_nnunet.nnunet.workarounds import OwnNetwork, as_dice_counts, exchange_loader, stand_in
 
 
 def test_the_class_and_its_trainers_build_the_network_each_in_their_own_way():
@@ -44,13 +44,6 @@ def test_a_stand_in_gives_the_hosts_loss_and_writes_nothing(tmp_path, monkeypatc
     # Cross-entropy ln 2, minus soft Dice of the foreground 2·8 / (8 + 16), smoothed by 1e-5.
     assert trainer._build_loss()(logits, target).item() == pytest.approx(np.log(2) - 2 / 3, abs=1e-5)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("patch_size", "degrees"), [((40, 56, 40), 30), ((10, 160, 160), 180), ((56, 40), 180), ((80, 40), 15)]
-)
-def test_the_host_rotates_by_the_form_of_the_patch(patch_size, degrees):
-    assert largest_rotation_deg(SimpleNamespace(patch_size=patch_size)) == degrees
 
 
 def test_the_host_sees_the_names_of_the_arguments():
