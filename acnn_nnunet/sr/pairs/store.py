@@ -98,7 +98,7 @@ def read_record(folder: Path, case: str) -> PairRecord:
     """Return the record of a prepared pair.
 
     Raises:
-        ValueError: naming the file and the remedy, if it is damaged.
+        ValueError: naming the file and the remedy, if it is damaged or of another version.
     """
     path = folder / f"{case}{RECORD_ENDING}"
     try:
@@ -108,7 +108,7 @@ def read_record(folder: Path, case: str) -> PairRecord:
         motion = RigidMotion(**{key: tuple(value) for key, value in content.pop("motion").items()})
         return PairRecord(motion=motion, **content)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): run acnn-nnunet plan-hr again.") from error
+        raise ValueError(f"{path} is damaged or of another version ({error!r}): run acnn-nnunet plan-hr again.") from error
 
 
 def prepared_cases(folder: Path) -> list[str]:

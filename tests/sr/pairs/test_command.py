@@ -126,5 +126,5 @@ def test_a_damaged_record(place):
     place.add("a")
     folder, _ = prepare(place)
     (folder / "a.json").write_text(json.dumps({"case": "a"}))
-    with pytest.raises(ValueError, match=r"a\.json is damaged .*: run acnn-nnunet plan-hr again"):
+    with pytest.raises(ValueError, match=r"a\.json is damaged or of another version .*: run acnn-nnunet plan-hr again"):
         records_of(folder)
