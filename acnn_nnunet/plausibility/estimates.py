@@ -265,7 +265,8 @@ def from_logit(logits: Any) -> Any:
 def dice_intervals(logits: np.ndarray, margins: np.ndarray) -> np.ndarray:
     """Return expected Dice and the ends of its interval (N, 3).
 
-    `to_logit` does not tell what lies beyond 0.01 and 0.99 apart: an end out there reaches to 0 or 1.
+    `to_logit` does not tell what lies beyond 0.01 and 0.99 apart: an end out there reaches to 0 or 1. The expected Dice
+    itself is what the line says, so that better scores never give a worse one.
     """
     low, high = from_logit(logits - margins), from_logit(logits + margins)
     near = 1e-9  # rounding

@@ -108,7 +108,9 @@ def read_record(folder: Path, case: str) -> PairRecord:
         motion = RigidMotion(**{key: tuple(value) for key, value in content.pop("motion").items()})
         return PairRecord(motion=motion, **content)
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged or of another version ({error!r}): run acnn-nnunet plan-hr again.") from error
+        raise ValueError(
+            f"{path} is damaged or of another version ({error!r}): run acnn-nnunet plan-hr again."
+        ) from error
 
 
 def prepared_cases(folder: Path) -> list[str]:
