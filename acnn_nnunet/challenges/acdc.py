@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from acnn_nnunet.challenges.acdc_splits import patient_name
 from acnn_nnunet.challenges.challenge import Challenge, Patient, PatientFolder, PhaseImage, patient_folders
 from acnn_nnunet.evaluation.anatomy.presets import PRESETS
 from acnn_nnunet.evaluation.anatomy.rules import DATASET_KEY
@@ -40,7 +41,7 @@ def read_patient(folder: PatientFolder) -> Patient:
     label_files = {phase: folder.path / f"{stem}_gt.nii.gz" for phase, stem in stems.items()}
     labelled = folder.training or any(path.exists() for path in label_files.values())
     return Patient(
-        name=f"patient{folder.number:03d}",
+        name=patient_name(folder.number),
         group=group.upper() if is_known else group,
         images=_read_frames(folder.path, frames),
         labels={phase: _read_file(label_files[phase]) for phase in PHASES if labelled},

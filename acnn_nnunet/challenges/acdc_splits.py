@@ -62,7 +62,7 @@ class PublishedSplit:
 
 def nnunet_split() -> PublishedSplit:
     """Return nnU-Net's own five folds: the 100 names shuffled with seed 1234, then dealt out in turn."""
-    names = np.array([_name(number) for number in range(1, NUM_PATIENTS + 1)])
+    names = np.array([patient_name(number) for number in range(1, NUM_PATIENTS + 1)])
     np.random.RandomState(SEED).shuffle(names)
     dealt = [tuple(map(str, names[fold::NUM_FOLDS])) for fold in range(NUM_FOLDS)]
     return PublishedSplit(
@@ -76,7 +76,7 @@ def nnunet_split() -> PublishedSplit:
 
 def ssl4mis_split() -> PublishedSplit:
     """Return SSL4MIS's 7 labelled patients with its 10 for validation (fold 0) and its 20 for the test (fold 1)."""
-    labelled, validation, test = (tuple(map(_name, part)) for part in (_LABELLED, _VALIDATION, _TEST))
+    labelled, validation, test = (tuple(map(patient_name, part)) for part in (_LABELLED, _VALIDATION, _TEST))
     return PublishedSplit(
         ((labelled, validation), (labelled, test)),
         (
@@ -92,5 +92,6 @@ def ssl4mis_split() -> PublishedSplit:
 SPLITS: dict[str, Callable[[], PublishedSplit]] = {"nnunet": nnunet_split, "ssl4mis": ssl4mis_split}
 
 
-def _name(number: int) -> str:
+def patient_name(number: int) -> str:
+    """Return the name that ACDC gives a patient, with which those of its cases begin."""
     return f"patient{number:03d}"

@@ -16,7 +16,7 @@ from acnn_nnunet.casewise.journal import Entries
 from acnn_nnunet.casewise.parts import part_done
 from acnn_nnunet.casewise.recorded import header_of
 from acnn_nnunet.casewise.work import Excluded, Outcome
-from acnn_nnunet.challenges.acdc_splits import SPLITS, PublishedSplit
+from acnn_nnunet.challenges.acdc_splits import SPLITS, PublishedSplit, patient_name
 from acnn_nnunet.challenges.challenge import Challenge, PatientFolder
 from acnn_nnunet.challenges.staging import StagedPatient, forget_stages, stage_patients, take_over
 from acnn_nnunet.files.patients import (
@@ -66,6 +66,8 @@ def convert_challenge(
     source = Path(source)
     folders = named_folders(challenge, source)
     target = _free_folder(challenge.name, dataset_id)
+    if split is not None:  # before the work, not after it
+        SPLITS[split]().of({patient_name(each.number): [name] for name, each in folders.items() if each.training})
     header = header_of(COMMAND, source, None, folders, challenge=challenge.name, dataset=target.name, split=split)
     entries = stage_patients(challenge, folders, partial_folder(target), header, execution)
     if execution.num_parts > 1:
@@ -103,7 +105,11 @@ def finish_dataset(
             f"{len(report.training_patients)} training patients of {report.source} can be used, at least two are "
             f"needed ({len(report.excluded)} left out{': ' if reasons else ''}{reasons})."
         )
-    num_folds = _finish(dataset, target.name, challenge, rows, report, split)
+    try:
+        num_folds = _finish(dataset, target.name, challenge, rows, report, split)
+    except ValueError:  # of those that can be used, a fold of the split has none
+        shutil.rmtree(dataset)
+        raise
     for patient in patients:
         take_over(patient, dataset)
     dataset.rename(target)

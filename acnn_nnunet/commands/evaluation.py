@@ -30,7 +30,9 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
         type=Path,
         help="dataset.json; default: looked for in and above both folders",
     )
-    parser.add_argument("-l", "--labels", nargs="+", metavar="LABEL", help="1, 1,2 for a region, LV=3 to name it")
+    parser.add_argument(
+        "-l", "--labels", nargs="+", action="extend", metavar="LABEL", help="1, 1,2 for a region, LV=3 to name it"
+    )
     parser.add_argument("-il", dest="ignore_label", type=int, help="value of unannotated voxels, with --labels")
     parser.add_argument(
         "--tolerance",

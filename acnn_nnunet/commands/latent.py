@@ -49,7 +49,9 @@ def _add_latent_report(commands: argparse._SubParsersAction) -> None:
     add_output(parser)
     add_prior(parser)
     parser.add_argument("--groups", dest="groups_file", metavar="CSV", type=Path, help=GROUPS)
-    parser.add_argument("--dimensions", type=int, nargs="+", help="dimensions to traverse, from 0 on; default: two")
+    parser.add_argument(
+        "--dimensions", type=int, nargs="+", action="extend", help="dimensions to traverse, from 0 on; default: two"
+    )
     parser.add_argument(
         "--directions",
         dest="num_directions",
@@ -75,7 +77,9 @@ def _add_classify(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("codes", metavar="CODES", type=Path, help="table of `codes`, or folder of fold_0.csv and on")
     parser.add_argument("groups", metavar="GROUPS", type=Path, help=GROUPS)
     add_output(parser)
-    parser.add_argument("--classes", nargs="+", metavar="GROUP", help="groups to tell apart; default: all")
+    parser.add_argument(
+        "--classes", nargs="+", action="extend", metavar="GROUP", help="groups to tell apart; default: all"
+    )
     parser.add_argument("--splits", type=Path, help="splits_final.json of the priors, with a folder of codes by fold")
     parser.add_argument(
         "--folds",
@@ -88,7 +92,15 @@ def _add_classify(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--runs", dest="num_runs", metavar="N", type=int, default=20, help="seeds of forests (and folds), default 20"
     )
-    parser.add_argument("--arm", dest="arms", nargs="+", default=[], metavar="NAME=CODES", help="codes to compare with")
+    parser.add_argument(
+        "--arm",
+        dest="arms",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=CODES",
+        help="codes to compare with",
+    )
     parser.add_argument("--clinical", type=Path, metavar="CSV", help="clinical.csv of `evaluate`, or other features")
     parser.add_argument(
         "--side", choices=["reference", "prediction"], default="reference", help="side of clinical.csv to use"

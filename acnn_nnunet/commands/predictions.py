@@ -32,6 +32,7 @@ def _add_plausibility(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--members",
         nargs="+",
+        action="extend",
         metavar="PRED_DIR",
         type=Path,
         help="predictions of an ensemble's members: folds, seeds or mirrorings; works without a prior",

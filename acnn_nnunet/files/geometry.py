@@ -1,6 +1,7 @@
 """Where the voxels of an image lie in the world, and how two images differ in that."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,6 +66,12 @@ class Geometry:
             if mine is not None and theirs is not None and not _close(mine, theirs, tolerance):
                 found.append(f"{name.removesuffix('_mm')} {_rounded(mine)} against {_rounded(theirs)}")
         return found
+
+
+def longest_axis(spacing_mm: Sequence[float]) -> int:
+    """Return the axis of the longest voxels, across the slices; the first of those that are equal but for rounding."""
+    longest = max(spacing_mm)
+    return next(axis for axis, size in enumerate(spacing_mm) if size >= longest * (1 - SPACING_TOLERANCE))
 
 
 def foreground_box(values: np.ndarray) -> tuple[slice, ...] | None:

@@ -167,6 +167,8 @@ def read_conversion_report(dataset: Path) -> ConversionReport:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         known = {each.name: content[each.name] for each in fields(ConversionReport)}
+        if not isinstance(known["twins"], dict) or not all(isinstance(name, str) for name in known["twins"].values()):
+            raise TypeError("its twins are no names of patients")
         return ConversionReport(**{**known, "excluded": [Exclusion(**each) for each in known["excluded"]]})
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error!r}): convert the dataset again.") from error

@@ -115,12 +115,16 @@ def read_table(path: Path, *, made_by: str) -> Table:
 
     Raises:
         FileNotFoundError: if there is no such file; ends with `made_by`.
-        ValueError: if it is no table, or for Parquet without pyarrow.
+        ValueError: if it is no table, two columns have one name, or for Parquet without pyarrow.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no {path}: {made_by}")
-    return _read_parquet(path) if _is_parquet(path) else _read_csv(path)
+    table = _read_parquet(path) if _is_parquet(path) else _read_csv(path)
+    names = [name.strip() for name in table.columns if name.strip()]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{path}, line 1: there are two columns {twice}: rename one of them.")
+    return table
 
 
 def require_parquet() -> None:

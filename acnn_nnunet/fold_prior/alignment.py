@@ -4,8 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Voxels as long as the longest but for rounding are equally long.
-_SPACING_TOLERANCE = 1e-3
+from acnn_nnunet.files.geometry import longest_axis
 
 
 def align_to(maps: Tensor, reference: Tensor, *, spacing_mm: tuple[float, ...], regions: bool = False) -> Tensor:
@@ -49,8 +48,7 @@ def align_to(maps: Tensor, reference: Tensor, *, spacing_mm: tuple[float, ...], 
 def _plane(spacing_mm: tuple[float, ...]) -> tuple[int, int]:
     if len(spacing_mm) == 2:
         return 0, 1
-    across = next(i for i, mm in enumerate(spacing_mm) if mm >= max(spacing_mm) * (1 - _SPACING_TOLERANCE))
-    first, second = (axis for axis in range(3) if axis != across)
+    first, second = (axis for axis in range(3) if axis != longest_axis(spacing_mm))
     return first, second
 
 

@@ -9,7 +9,7 @@ from batchgeneratorsv2.transforms.utils.seg_to_regions import ConvertSegmentatio
 from torch import Tensor
 
 from acnn_nnunet.fold_prior.loading import channel_names
-from acnn_nnunet.nnunet.cases import centred_patch
+from acnn_nnunet.nnunet.cases import centred_patch, load_preprocessed
 from acnn_nnunet.shape_prior.code_statistics import mean_distance_between
 from acnn_nnunet.shape_prior.grids.views import Grid, View
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
@@ -102,7 +102,7 @@ def load_patch(
     dataset: Any, identifier: str, names: dict[str, Any], labels: LabelSpace, size: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
     """Return image (1, C', …) and target (1, 1, …), or (1, R[+1], …) with regions, around a case's anatomy."""
-    data, segmentation, _, _ = dataset.load_case(identifier)
+    data, segmentation, _, _ = load_preprocessed(dataset, identifier)
     values = np.maximum(np.asarray(segmentation[:]), 0).astype(np.int16)
     # What is not annotated is no anatomy, and may fill the image.
     anatomy = values if labels.ignore_label is None else np.where(values == labels.ignore_label, 0, values)

@@ -1,5 +1,6 @@
 """Preprocessed cases: the labels and extents of their anatomy, and patches centred on it."""
 
+import pickle
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +13,21 @@ from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 _MAIN_SHARE = 0.25
 
 
+def load_preprocessed(dataset: Any, identifier: str) -> tuple[Any, Any, Any, dict[str, Any]]:
+    """Return image, labels, the cascade's labels and properties of a case of a host dataset.
+
+    Raises:
+        ValueError: naming the case and the remedy, if it is missing or damaged.
+    """
+    try:
+        return dataset.load_case(identifier)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"The preprocessed case {identifier} in {dataset.source_folder} cannot be read "
+            f"({' '.join(str(error).split())}): preprocess the dataset again, or take it out of splits_final.json."
+        ) from error
+
+
 def labels_present(dataset: Any, identifiers: Iterable[str]) -> set[int | tuple[int, ...]]:
     """Return the foreground labels or regions that occur in the given cases of a host dataset.
 
@@ -19,7 +35,7 @@ def labels_present(dataset: Any, identifiers: Iterable[str]) -> set[int | tuple[
     """
     present: set[int | tuple[int, ...]] = set()
     for identifier in identifiers:
-        *_, properties = dataset.load_case(identifier)
+        *_, properties = load_preprocessed(dataset, identifier)
         for label, locations in properties["class_locations"].items():
             # With an ignore label the host also records all annotated voxels, under a tuple that begins with -1.
             if len(locations) > 0 and min(np.atleast_1d(label)) >= 0:
@@ -43,7 +59,7 @@ def foreground_extents(dataset: Any, identifiers: Iterable[str], *, axes: int, i
     """
     extents = []
     for identifier in identifiers:
-        _, segmentation, *_ = dataset.load_case(identifier)
+        _, segmentation, *_ = load_preprocessed(dataset, identifier)
         segmentation = np.asarray(segmentation[0])
         foreground = segmentation > 0
         if ignore_label is not None:

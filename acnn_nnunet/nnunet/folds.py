@@ -15,10 +15,12 @@ import torch
 from nnunetv2.paths import nnUNet_raw
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from acnn_nnunet.nnunet.mirroring import Mirroring
 from acnn_nnunet.nnunet.models import ModelBundle, planned_bundle
+from acnn_nnunet.nnunet.plans import HR_KEY
 from acnn_nnunet.nnunet.settings import Settings
 from acnn_nnunet.nnunet.workarounds import stand_in
 
@@ -105,8 +107,15 @@ class FoldView:
             yield target
 
     def segmentation_loss(self) -> torch.nn.Module:
-        """Return the host's loss of logits and target, both at full resolution."""
-        return stand_in(self.bundle.configuration, self.bundle.labels)._build_loss()
+        """Return the host's loss of lists of logits and targets, the full resolution first and, here, alone.
+
+        With deep supervision that is one of several terms, and has its weight.
+        """
+        host = stand_in(self.bundle.configuration, self.bundle.labels)
+        if self.settings.deep_supervision and HR_KEY not in self.bundle.configuration.configuration:
+            host.enable_deep_supervision = True
+            return host._build_loss()
+        return DeepSupervisionWrapper(host._build_loss(), [1.0])
 
 
 def view_fold(dataset: str, configuration: str, fold: int | str, *, plans_identifier: str) -> FoldView:
@@ -167,13 +176,27 @@ def _split(splits_file: Path, fold: int | str) -> tuple[int, tuple[str, ...], tu
         raise ValueError("Fold all has no held-out cases to judge a prior on: train and report a numbered fold.")
     if not splits_file.is_file():
         raise FileNotFoundError(f"There is no {splits_file}: nnUNetv2_train writes it when it trains the first fold.")
-    splits = json.loads(splits_file.read_text())
+    splits = _read_splits(splits_file)
     if not str(fold).isdigit() or int(fold) >= len(splits):
         raise ValueError(f"There is no fold {fold}: {splits_file} has folds 0 to {len(splits) - 1}.")
-    split = splits[int(fold)]
-    if not split["val"]:
+    training, validation = splits[int(fold)]
+    if not validation:
         raise ValueError(f"Fold {fold} of {splits_file} has no held-out cases to judge a prior on: add some to it.")
-    return int(fold), tuple(split["train"]), tuple(split["val"])
+    if not training:
+        raise ValueError(f"Fold {fold} of {splits_file} has no training cases: add some to it.")
+    return int(fold), training, validation
+
+
+def _read_splits(splits_file: Path) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return training and validation cases of each fold."""
+    try:
+        splits = json.loads(splits_file.read_text(encoding="utf-8"))
+        return [(tuple(split["train"]), tuple(split["val"])) for split in splits]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{splits_file} is no list of folds with train and val ({error!r}): mend it, or delete it and "
+            f"nnUNetv2_train writes its own."
+        ) from error
 
 
 @contextlib.contextmanager

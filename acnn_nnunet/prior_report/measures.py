@@ -138,7 +138,10 @@ def judge_predictor(subject: Subject, predicted: Tensor, held_out: Tensor) -> di
 
 
 def check_gradient(subject: Subject, target: Tensor) -> dict[str, Any]:
-    """Return norms of gradients at the logits: of the segmentation loss and of each term of the prior's."""
+    """Return norms of gradients at the logits: of the segmentation loss, of each term of the prior's, and of their sum.
+
+    With deep supervision the loss of the full resolution, where the prior is, is one of several: it has its weight.
+    """
     settings, labels = subject.view.settings, subject.labels
     prior = make_prior_term(
         subject.network,
@@ -153,7 +156,10 @@ def check_gradient(subject: Subject, target: Tensor) -> dict[str, Any]:
     moved = [move_slices(m, background, _PERTURBATION, seed) for seed, m in enumerate(maps.cpu().numpy())]
     corrupted = torch.from_numpy(np.stack(moved)).to(subject.device)
     loss = choose_segmentation_loss(subject.view.segmentation_loss(), settings.segmentation_loss, labels)
-    losses: dict[str, Callable] = {"segmentation_loss": loss}
+    losses: dict[str, Callable] = {
+        "segmentation_loss": lambda logits, target: loss([logits], [target]),
+        "prior": lambda logits, target: sum(prior.weights[k] * v for k, v in prior(logits, target).terms.items()),
+    }
     for term in prior.weights:
         losses[term] = lambda logits, target, term=term: prior(logits, target).terms[term]
     predictions = {}
@@ -161,7 +167,8 @@ def check_gradient(subject: Subject, target: Tensor) -> dict[str, Any]:
         norms = gradient_norms(losses, logits, target)
         whole = norms["segmentation_loss"]
         ratios = {term: norms[term] / whole if whole > 0 else None for term in prior.weights}
-        predictions[name] = {"norms": norms, "ratios": ratios}
+        weighted = norms.pop("prior") / whole if whole > 0 else None
+        predictions[name] = {"norms": norms, "ratios": ratios, "ratio_of_the_weighted_sum": weighted}
     return {"terms": list(prior.weights), "predictions": predictions}
 
 

@@ -66,11 +66,11 @@ def render_prior_page(report: dict[str, Any], subject: Subject, pca: LinearShape
 
 
 def _case_dice(report: dict[str, Any], case: str) -> str:
-    scores = report["reconstruction"]["cases"][case]
-    return ", ".join(
-        f"{np.mean([s['dice'] for s in scores[model].values() if s['dice'] is not None]):.3f} ({MODEL_TITLES[model]})"
-        for model in scores
-    )
+    said = []
+    for model, scores in report["reconstruction"]["cases"][case].items():
+        known = [score["dice"] for score in scores.values() if score["dice"] is not None]
+        said.append(f"{f'{np.mean(known):.3f}' if known else '–'} ({MODEL_TITLES[model]})")
+    return ", ".join(said)
 
 
 def _label_colours(names: list[str]) -> dict[str, str]:

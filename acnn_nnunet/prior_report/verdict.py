@@ -121,7 +121,8 @@ def _against_pca(report: dict[str, Any]) -> Check:
 def _labels(report: dict[str, Any]) -> Check:
     labels = report["reconstruction"]["per_label"]["autoencoder"]
     scored = {name: label for name, label in labels.items() if label["dice"] is not None}
-    absent = [*report["prior"]["absent_labels"], *(name for name in labels if name not in scored)]
+    absent = report["prior"]["absent_labels"]
+    unseen = [name for name in labels if name not in scored and name not in absent]
     if not scored:
         return Check("every label", BAD, "No held-out case has any label.", "Check the labels of the fold's cases.")
     name, worst = min(scored.items(), key=lambda item: item[1]["dice"])
@@ -134,7 +135,10 @@ def _labels(report: dict[str, Any]) -> Check:
             f" Reconstructions lose a label altogether: {missed} of {len(report['reconstruction']['cases'])} cases."
         )
     if absent:
-        sentence += f" Nothing is known of {', '.join(dict.fromkeys(absent))}: no case has it."
+        sentence += f" The prior knows nothing of {', '.join(absent)}: no training case has it."
+    if unseen:
+        sentence += f" How well it knows {', '.join(unseen)} is not measured: no held-out case has it."
+    if absent or unseen:
         state = _worst(state, WARNING)
     remedy = "Small labels need a finer grid (grid=roi) or a longer training; labels without cases need cases."
     return Check("every label", state, sentence, remedy)
@@ -162,18 +166,23 @@ def _distance(report: dict[str, Any]) -> Check:
     answers = {kind: measures[used] for kind, measures in measured["defects"].items()}
     rho = {kind: -1.0 if answer["spearman"] is None else answer["spearman"] for kind, answer in answers.items()}
     between = measured["between_cases"][used]
-    amounts = {kind: answer["means"][-1] / between if between else math.inf for kind, answer in answers.items()}
+    amounts = {kind: answer["means"][-1] / between for kind, answer in answers.items()} if between else {}
     lost = [kind for kind, answer in answers.items() if rho[kind] < SPEARMAN[0] or not answer["monotone"]]
     blind = [kind for kind, amount in amounts.items() if amount < BLIND]
     state = WARNING if lost or blind else OK
     if 2 * sum(value < SPEARMAN[1] for value in rho.values()) >= len(rho):
         state = BAD
-    lowest, weakest = min(rho, key=lambda kind: rho[kind]), min(amounts, key=lambda kind: amounts[kind])
+    lowest = min(rho, key=lambda kind: rho[kind])
     sentence = (
         f"The {used} code distance rises with the defect in {len(rho) - len(lost)} of {len(rho)} kinds, lowest "
-        f"Spearman {rho[lowest]:.2f} ({lowest}); at the greatest strength the weakest is {amounts[weakest]:.2g} of the "
-        f"distance of two cases ({weakest})."
+        f"Spearman {rho[lowest]:.2f} ({lowest})"
     )
+    if amounts:
+        weakest = min(amounts, key=lambda kind: amounts[kind])
+        sentence += f"; at the greatest strength the weakest is {amounts[weakest]:.2g} of the distance of two cases"
+        sentence += f" ({weakest})."
+    else:
+        sentence += "; no two held-out cases differ, to compare it with."
     if lost:
         sentence += f" It does not follow: {', '.join(lost)}."
     if blind:
@@ -208,7 +217,7 @@ def _gradient(report: dict[str, Any]) -> Check:
     lowest, highest = min(norms.values()), max(norms.values())
     sentence = f"The prior's gradient at the logits is there and finite, norms {lowest:.2g} to {highest:.2g}."
     if settings["prior_weighting"] == "constant":
-        ratios = [values["ratios"]["distance"] for values in gradient["predictions"].values()]
+        ratios = [values["ratio_of_the_weighted_sum"] for values in gradient["predictions"].values()]
         ratio = settings["prior_weight"] * max(r for r in ratios if r is not None)
         sentence += (
             f" Times the weight of {settings['prior_weight']:g}, it is up to {ratio:.2g} of the segmentation loss's."

@@ -286,7 +286,7 @@ def _write_results(
         label = cases[case].label
         return coder.reader.read(label), coder.reader.read(output / label.name)
 
-    names = {value: name for name, value in coder.prior.spec.labels.items() if isinstance(value, int)}
+    names = {values[0]: name for name, values in values_of_labels(coder).items()}
     overview = Overview.of(rows)
     assumptions = "" if options.calibration_file is not None else ASSUMPTIONS
     page = render_refinement_page(

@@ -59,6 +59,7 @@ def code_statistics(codes: Tensor) -> tuple[Tensor, Tensor]:
 ACTIVE_SHARE = 0.01
 BIMODALITY_LIMIT = 5 / 9
 _NORMALITY_LEVEL = 0.01
+_LEAST_FOR_SHAPE = 20
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,15 @@ class DimensionShape:
     """The distribution of one dimension of the code.
 
     Attributes:
-        skewness: 0 for a normal distribution.
-        excess_kurtosis: 0 for a normal distribution.
-        normality_p: of D'Agostino and Pearson's test; None for fewer than 20 codes or a dimension that does not move.
+        skewness: 0 for a normal distribution; None for fewer than 20 codes or a dimension that does not move.
+        excess_kurtosis: 0 for a normal distribution. None where `skewness` is.
+        normality_p: of D'Agostino and Pearson's test. None where `skewness` is.
         bimodality: Sarle's coefficient, (skewness² + 1) / kurtosis with the sample's correction; above 5/9, that of a
-            uniform distribution, it hints at more than one mode. None where `normality_p` is.
+            uniform distribution, it hints at more than one mode. None where `skewness` is.
     """
 
-    skewness: float
-    excess_kurtosis: float
+    skewness: float | None
+    excess_kurtosis: float | None
     normality_p: float | None
     bimodality: float | None
 
@@ -161,8 +162,8 @@ def dimension_shapes(codes: np.ndarray) -> list[DimensionShape]:
     shapes = []
     for values in np.asarray(codes, dtype=np.float64).T:
         count = len(values)
-        if count < 20 or values.std() <= 1e-9 * max(1.0, np.abs(values).max()):
-            shapes.append(DimensionShape(0.0, 0.0, None, None))
+        if count < _LEAST_FOR_SHAPE or values.std() <= 1e-9 * max(1.0, np.abs(values).max()):
+            shapes.append(DimensionShape(None, None, None, None))
             continue
         skewness, excess = float(skew(values, bias=False)), float(kurtosis(values, bias=False))
         corrected = excess + 3 * (count - 1) ** 2 / ((count - 2) * (count - 3))

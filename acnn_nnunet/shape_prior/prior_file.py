@@ -212,7 +212,7 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> Prior:
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if it is truncated, not a prior, or of another format version.
+        ValueError: if it is truncated, not a prior, of another format version, or holds what is not finite.
     """
     path = Path(path)
     if not path.is_file():
@@ -236,9 +236,18 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> Prior:
             f"The shape prior {path} has format version {plain.get('format_version')}, "
             f"this acnn-nnunet reads version {FORMAT_VERSION}."
         )
-    spec = PriorSpec.from_plain(plain)
-    network = spec.make_network()
-    network.load_state_dict(checkpoint["network_weights"])
+    try:
+        spec = PriorSpec.from_plain(plain)
+        network = spec.make_network()
+        network.load_state_dict(checkpoint["network_weights"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"The shape prior {path} is damaged or of another version of acnn-nnunet ({type(error).__name__}: "
+            f"{reason}): train it anew."
+        ) from error
+    if not all(values.isfinite().all() for values in network.state_dict().values()):
+        raise ValueError(f"The shape prior {path} holds weights that are not finite: train it anew.")
     return Prior(network.move_to(device).eval(), spec, path, file_sha256(path))
 
 

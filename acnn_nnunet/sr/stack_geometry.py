@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from acnn_nnunet.files.geometry import SPACING_TOLERANCE, Geometry
+from acnn_nnunet.files.geometry import Geometry, longest_axis
 from acnn_nnunet.nnunet.plans import HR_KEY
 
 
@@ -130,8 +130,7 @@ def find_slice_axis(geometry: Geometry, nifti_axis: int | None = None) -> int:
         ValueError: if there is no such axis.
     """
     if nifti_axis is None:
-        largest = max(geometry.spacing_mm)
-        return next(a for a, mm in enumerate(geometry.spacing_mm) if mm >= largest * (1 - SPACING_TOLERANCE))
+        return longest_axis(geometry.spacing_mm)
     if nifti_axis not in (0, 1, 2):
         raise ValueError(f"There is no NIfTI axis {nifti_axis}: --axis is 0, 1 or 2.")
     return 2 - nifti_axis

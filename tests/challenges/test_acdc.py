@@ -104,6 +104,12 @@ def test_test_labels_of_later_releases_go_to_labelsts(source, raw):
     assert _rows(raw / "Dataset027_ACDC")[-1]["group"] == "RV"
 
 
+def test_a_split_that_lacks_a_folds_patients_is_refused_before_the_work(source, raw):
+    with pytest.raises(ValueError, match="fold 0 of the split has no patient to train on"):
+        convert("acdc", source, 27, splits="ssl4mis")
+    assert not list(raw.glob("*"))
+
+
 def test_folder_of_patients_is_taken_for_the_training_part(source, raw):
     assert "10 training patients in 5 folds, 0 test patients" in convert("acdc", source / "training", 27).text
 

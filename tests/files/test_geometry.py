@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from acnn_nnunet.files.geometry import Geometry, foreground_box
+from acnn_nnunet.files.geometry import Geometry, foreground_box, longest_axis
 
 HEART = Geometry((10, 256, 216), (5.0, 1.25, 1.5), (1.0, -2.0, 3.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 
@@ -74,3 +74,8 @@ def test_the_box_around_the_foreground():
     values[1, 4, 3] = 1
     assert foreground_box(values) == (slice(1, 3), slice(1, 5), slice(3, 7))
     assert foreground_box(values[1].T > 0) == (slice(3, 4), slice(4, 5))
+
+
+def test_voxels_that_are_cubes_but_for_rounding_are_longest_along_the_first_axis():
+    assert longest_axis((1.0, 1.0, 1.0000002)) == longest_axis((0.9995, 1.0, 1.0)) == 0
+    assert longest_axis((0.99, 1.0, 1.0)) == 1

@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from dataclasses import fields
 
 import pytest
 
@@ -95,7 +96,14 @@ def test_conversion_report_is_read_back(tmp_path):
 def test_conversion_report_that_is_missing_or_damaged(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no .*conversion_report.json: `acnn-nnunet convert` makes datasets"):
         read_conversion_report(tmp_path)
-    for text in ("{", "[]", '{"source": ""}'):
+    whole = {each.name: [] for each in fields(ConversionReport)}
+    for text in (
+        "{",
+        "[]",
+        '{"source": ""}',
+        json.dumps({**whole, "twins": ["p1"]}),
+        json.dumps({**whole, "twins": {"a": 3}}),
+    ):
         (tmp_path / "conversion_report.json").write_text(text)
         with pytest.raises(ValueError, match=r"conversion_report.json is damaged .*: convert the dataset again"):
             read_conversion_report(tmp_path)

@@ -172,3 +172,10 @@ def test_a_failure_amid_the_rows_keeps_the_table_that_is_there(tmp_path):
         write_rows(tmp_path / "rows.csv", KINDS, rows())
     assert (tmp_path / "rows.csv").read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("patient,lv_edv, lv_edv\np1,1,2\n")
+    with pytest.raises(ValueError, match=rf"{path}, line 1: there are two columns lv_edv: rename one of them"):
+        read_table(path, made_by="")

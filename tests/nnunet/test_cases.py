@@ -1,5 +1,7 @@
 """What is read off preprocessed labels."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,8 @@ from acnn_nnunet.nnunet.cases import as_label, centred_patch, foreground_extents
 
 class Cases:
     """A host dataset of label maps (1, Z, Y, X)."""
+
+    source_folder = "folder"
 
     def __init__(self, **labels: np.ndarray):
         self.labels = labels
@@ -39,6 +43,16 @@ def test_a_box_a_slice(cases):
 
 def test_without_an_ignore_label_every_value_counts(cases):
     assert foreground_extents(cases, ["first"], axes=3, ignore_label=None).tolist() == [[3, 5, 6]]
+
+
+def test_a_case_that_cannot_be_read_is_named(cases, monkeypatch):
+    def fail(identifier):
+        raise pickle.UnpicklingError("pickle data was truncated")
+
+    monkeypatch.setattr(cases, "load_case", fail)
+    message = r"case first in folder cannot be read \(pickle data was truncated\): preprocess the dataset again"
+    with pytest.raises(ValueError, match=message):
+        foreground_extents(cases, ["first"], axes=3, ignore_label=None)
 
 
 def test_no_foreground_at_all(cases):

@@ -100,13 +100,19 @@ def test_targets_are_mirrored_and_turned_as_the_settings_say(preprocessed, mirro
     assert spatial.rotation == pytest.approx((-math.pi / 12, math.pi / 12))
 
 
-def test_the_hosts_loss_is_lower_for_the_truth(preprocessed):
-    loss = view().segmentation_loss()
+def test_the_hosts_loss_is_lower_for_the_truth_and_one_of_several_with_deep_supervision(preprocessed):
+    fold = view()
+    loss, alone = (
+        replace(fold, settings=Settings(deep_supervision=each)).segmentation_loss() for each in (True, False)
+    )
     target = torch.ones(1, 1, SIZE, SIZE, SIZE)
     right, wrong = (torch.full((1, 3, SIZE, SIZE, SIZE), -9.0) for _ in range(2))
     right[:, 1], wrong[:, 2] = 9.0, 9.0
 
-    assert loss(right, target) < loss(wrong, target)
+    assert alone([right], [target]) < alone([wrong], [target])
+    outputs = len(fold.bundle.configuration.pool_op_kernel_sizes) - 1
+    share = 1 / sum(0.5**i for i in range(outputs - 1))  # the lowest does not count
+    assert loss([wrong], [target]) == pytest.approx(share * alone([wrong], [target]).item())
 
 
 @pytest.mark.parametrize(
@@ -132,6 +138,13 @@ def test_a_fold_without_held_out_cases(tmp_path, preprocessed, monkeypatch):
     (folder / "splits_final.json").write_text(json.dumps([{"train": ["a"], "val": []}]))
     with pytest.raises(ValueError, match=r"Fold 0 of .* has no held-out cases to judge a prior on: add some"):
         view()
+    (folder / "splits_final.json").write_text(json.dumps([{"train": [], "val": ["a"]}]))
+    with pytest.raises(ValueError, match=r"Fold 0 of .* has no training cases"):
+        view()
+    for damaged in ('[{"train": ["a"]}]', '{"train": ["a"]}', '[{"train": ["a'):
+        (folder / "splits_final.json").write_text(damaged)
+        with pytest.raises(ValueError, match=r"splits_final\.json is no list of folds with train and val .*: mend it"):
+            view()
     (folder / "splits_final.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"splits_final\.json: nnUNetv2_train writes it"):
         view()

@@ -126,6 +126,8 @@ def test_every_term_of_the_loss_has_a_gradient(reports, kind):
             assert values["norms"][term] > 0
             ratio = values["norms"][term] / values["norms"]["segmentation_loss"]
             assert values["ratios"][term] == pytest.approx(ratio)
+        if kind != "roi":  # one term, of weight 1
+            assert values["ratio_of_the_weighted_sum"] == pytest.approx(values["ratios"]["distance"])
 
 
 @pytest.mark.parametrize("kind", KINDS)

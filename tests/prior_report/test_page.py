@@ -11,3 +11,5 @@ def test_shares_of_nothing_are_zero():
 def test_a_caption_leaves_labels_out_that_are_absent():
     scores = {"autoencoder": {"a": {"dice": 0.5}, "b": {"dice": 1.0}, "c": {"dice": None}}}
     assert _case_dice({"reconstruction": {"cases": {"x": scores}}}, "x") == "0.750 (autoencoder)"
+    nothing = {"pca": {"a": {"dice": None}}}
+    assert _case_dice({"reconstruction": {"cases": {"x": nothing}}}, "x") == "– (PCA)"

@@ -16,7 +16,7 @@ def answer(*, top=5.0, spearman=1.0, monotone=True):
 
 
 def gradient(norm=1.0, ratio=2.0):
-    return {"norms": {"segmentation_loss": 0.5, "distance": norm}, "ratios": {"distance": ratio}}
+    return {"norms": {"segmentation_loss": 0.5, "distance": norm}, "ratio_of_the_weighted_sum": ratio}
 
 
 GOOD = {
@@ -194,7 +194,14 @@ def test_a_label_that_no_case_has_is_named_once():
         prior__absent_labels=["b"], reconstruction__per_label__autoencoder={"a": label(0.9), "b": label(None, cases=0)}
     )
 
-    assert "Nothing is known of b: no case has it." in check_of(report, "every label").sentence
+    assert "The prior knows nothing of b: no training case has it." in check_of(report, "every label").sentence
+
+
+def test_a_label_that_held_out_cases_lack_is_not_called_unknown():
+    report = changed(reconstruction__per_label__autoencoder={"a": label(0.9), "b": label(None, cases=0)})
+
+    sentence = check_of(report, "every label").sentence
+    assert sentence.endswith("How well it knows b is not measured: no held-out case has it.")
 
 
 def test_labels_that_are_lost_are_counted():
@@ -205,11 +212,13 @@ def test_labels_that_are_lost_are_counted():
     assert "Reconstructions lose a label altogether: b in 2 of 10 cases." in sentence
 
 
-def test_cases_that_all_have_one_code_leave_no_distance_to_compare():
-    report = changed(code_distance__between_cases={"l2": 0.0, "whitened": 0.0})
+@pytest.mark.parametrize("between", [0.0, None])
+def test_one_held_out_case_and_cases_of_one_code_leave_no_distance_to_compare(between):
+    report = changed(code_distance__between_cases={"l2": between, "whitened": between})
 
-    # Any distance is infinitely more than none: no defect is hardly seen.
-    assert check_of(report, "distance follows defects").state == OK
+    check = check_of(report, "distance follows defects")
+    assert check.state == OK
+    assert check.sentence.endswith("Spearman 1.00 (grown); no two held-out cases differ, to compare it with.")
 
 
 def test_a_gradient_that_is_dead_is_named_with_its_prediction():

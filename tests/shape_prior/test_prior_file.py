@@ -89,6 +89,24 @@ def test_a_checkpoint_of_another_trainer(tmp_path):
         load_prior(tmp_path / "prior.pth")
 
 
+def test_what_does_not_fit_is_said_in_one_line(tmp_path):
+    path = tmp_path / "prior.pth"
+    weights = SPEC.make_network().state_dict()
+    whole = {"network_weights": weights, "shape_prior": SPEC.as_plain()}
+    short = {**weights, "code_mean": torch.zeros(3)}
+    for content, what in (
+        ({"shape_prior": whole["shape_prior"]}, "KeyError: 'network_weights'"),
+        ({**whole, "shape_prior": {**whole["shape_prior"], "later": 1}}, "TypeError: .*'later'"),
+        ({**whole, "network_weights": short}, "RuntimeError: .*code_mean"),
+    ):
+        torch.save(content, path)
+        with pytest.raises(ValueError, match=rf"^The shape prior {path} is damaged or of another version .*{what}"):
+            load_prior(path)
+    torch.save({**whole, "network_weights": {**weights, "code_mean": torch.full((8,), float("nan"))}}, path)
+    with pytest.raises(ValueError, match="holds weights that are not finite: train it anew"):
+        load_prior(path)
+
+
 def test_another_format_version(tmp_path):
     write(tmp_path / "prior.pth", format_version=FORMAT_VERSION + 1)
     with pytest.raises(ValueError, match=f"format version {FORMAT_VERSION + 1}.*reads version {FORMAT_VERSION}"):

@@ -35,7 +35,7 @@ def write_fold(root: Path, *, settings: dict, labels: dict | None = None, flat: 
         "normalization_schemes": ["ZScoreNormalization"],
         "use_mask_for_norm": [False],
         "batch_dice": False,
-        "architecture": {},
+        "architecture": {"arch_kwargs": {"strides": [[1] * axes, *[[2] * axes] * 3]}},
         "acnn": {"code_size": 4, **settings},
     }
     plans = {

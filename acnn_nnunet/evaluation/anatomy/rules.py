@@ -12,12 +12,10 @@ import numpy as np
 
 from acnn_nnunet.evaluation.anatomy.measures import MEASURES, SLICE_MEASURES, Scene
 from acnn_nnunet.evaluation.anatomy.presets import PRESETS
-from acnn_nnunet.files.geometry import foreground_box
+from acnn_nnunet.files.geometry import foreground_box, longest_axis
 
 DATASET_KEY = "anatomical_rules"
 BACKGROUND = "background"
-# Voxels as long as the longest but for rounding are equally long.
-_SPACING_TOLERANCE = 1e-3
 _NEED_OTHER = ("enclosed_by", "touches", "left_of", "no_gap", "adjoins", "no_contact")
 _MAY_HAVE_OTHER = ("no_pockets",)
 _NEED_LIMIT = ("concavity", "circularity")
@@ -190,9 +188,7 @@ def rule_violations(
 
 def slice_axis(spacing_mm: Sequence[float]) -> int | None:
     """Return the axis across the slices, that of the longest voxels (the first of equal ones); None for 2 axes."""
-    if len(spacing_mm) < 3:
-        return None
-    return next(i for i, size in enumerate(spacing_mm) if size >= max(spacing_mm) * (1 - _SPACING_TOLERANCE))
+    return None if len(spacing_mm) < 3 else longest_axis(spacing_mm)
 
 
 def _expanded(entry: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from acnn_nnunet.files.folders import find_images
-from acnn_nnunet.files.geometry import SPACING_TOLERANCE, Geometry
+from acnn_nnunet.files.geometry import Geometry, longest_axis
 from acnn_nnunet.files.on_demand import OnDemand
 from acnn_nnunet.files.volumes import read_volume
 
@@ -55,8 +55,7 @@ class ImageVolumes:
         singletons = [axis for axis, size in enumerate(self.reference.shape) if size == 1]
         if len(singletons) == 1:
             return singletons[0]
-        longest = max(self.spacing_mm)
-        return next(axis for axis, size in enumerate(self.spacing_mm) if size >= longest * (1 - SPACING_TOLERANCE))
+        return longest_axis(self.spacing_mm)
 
 
 def pair_images(

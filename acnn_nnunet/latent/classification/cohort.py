@@ -100,7 +100,8 @@ def select_cohort(
     assigned = {row.case for row in rows}
     excluded = [Exclusion(case, "the case is not in the table of groups") for case in cases if case not in assigned]
     members, others = [], set()
-    for patient, own in _by_patient(rows, cases).items():
+    known_patients = _by_patient(rows, cases)
+    for patient, own in known_patients.items():
         group = own[0].group
         if group and group not in classes:
             others.add(patient)
@@ -109,6 +110,11 @@ def select_cohort(
         else:
             person = person_of(patient, twins or {})
             members.append(Member(patient, person, group, {row.phase.upper(): row.case for row in own}))
+    for patient, group in {row.patient: row.group for row in rows}.items():
+        if patient not in known_patients and group in classes:
+            excluded.append(Exclusion(patient, "has no case with a code"))
+        elif patient not in known_patients and group:
+            others.add(patient)
     members.sort(key=lambda member: member.name)
     return _enough(Cohort(tuple(members), classes, tuple(excluded), len(others)))
 

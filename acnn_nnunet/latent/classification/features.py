@@ -15,7 +15,7 @@ from acnn_nnunet.latent.codes.table import CodeTable, read_codes
 _FOLD_FILE = re.compile(r"fold_(\d+)\.csv")
 _NOT_FEATURES = ("patient", "group")
 # Features that end-diastole alone tells: lv_edv_reference_ml, myo_mass_reference_g, wall_thickness_ed_mm.
-_END_DIASTOLIC = frozenset({"ed", "edv", "mass"})
+_END_DIASTOLIC, _END_SYSTOLIC = frozenset({"ed", "edv", "mass"}), frozenset({"es", "esv"})
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class HandMadeFeatures:
 
     def end_diastolic(self) -> np.ndarray:
         """Return the indices of the features that need no second phase."""
-        known = [bool(_END_DIASTOLIC & set(re.split(r"[^a-z]+", name.lower()))) for name in self.names]
-        return np.flatnonzero(known)
+        words = [set(re.split(r"[^a-z]+", name.lower())) for name in self.names]
+        return np.flatnonzero([bool(_END_DIASTOLIC & each) and not _END_SYSTOLIC & each for each in words])
 
 
 def read_hand_made(path: Path, *, side: str = REFERENCE) -> HandMadeFeatures:
-    """Read a table with the column patient; every other column but group is a feature.
+    """Read a table with the column patient; every other column that has a name, but group, is a feature.
 
     Args:
         path: a CSV file.
@@ -52,7 +52,12 @@ def read_hand_made(path: Path, *, side: str = REFERENCE) -> HandMadeFeatures:
     table = read_table(path, made_by="`acnn-nnunet evaluate` writes clinical.csv.")
     other = PREDICTION if side == REFERENCE else REFERENCE
     assert side in SIDES
-    names = tuple(name for name in table.columns if name not in _NOT_FEATURES and other not in name.split("_"))
+    names = tuple(
+        name
+        for name in table.columns
+        # A column without a name is a spreadsheet's number of the row, which tells the order of the patients.
+        if name.strip() and name not in _NOT_FEATURES and other not in name.split("_")
+    )
     if "patient" not in table.columns or not names:
         raise ValueError(f"{path}, line 1: the column patient and at least one feature are needed.")
     values: dict[str, np.ndarray] = {}

@@ -1,14 +1,14 @@
 """Folds of a classification: drawn again for every run, or the fixed folds that the priors were trained on."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from acnn_nnunet.files.folders import composed
-from acnn_nnunet.files.patients import CaseGroup, split_by_patient
+from acnn_nnunet.files.patients import CaseGroup, person_of, split_by_patient
 from acnn_nnunet.files.safe_writes import read_text
 from acnn_nnunet.latent.classification.cohort import Cohort
 
@@ -58,23 +58,43 @@ def read_splits(path: Path) -> list[dict[str, list[str]]]:
     return splits
 
 
-def fixed_folds(cohort: Cohort, splits: Sequence[dict[str, list[str]]]) -> list[Fold]:
+def fixed_folds(
+    cohort: Cohort,
+    splits: Sequence[dict[str, list[str]]],
+    *,
+    rows: Sequence[CaseGroup] = (),
+    twins: Mapping[str, str] | None = None,
+) -> list[Fold]:
     """Return the folds of given splits, checked: no person in both parts, each tested exactly once.
+
+    Args:
+        cohort: who is classified.
+        splits: as in splits_final.json.
+        rows: patient of all cases; a prior also saw those that are not classified.
+        twins: patients who are the same person as another.
 
     Raises:
         ValueError: naming the patient and the fold that break this.
     """
+    person_of_case = {row.case: person_of(row.patient, twins or {}) for row in rows}
     tested_in: dict[str, int] = {}
     folds = []
     for number, split in enumerate(splits):
         train, test = (_members_of(cohort, split[part]) for part in ("train", "val"))
-        persons = [{cohort.members[index].person for index in part} for part in (train, test)]
+        persons = [
+            {cohort.members[index].person for index in members}
+            | {person_of_case[case] for case in split[part] if case in person_of_case}
+            for members, part in ((train, "train"), (test, "val"))
+        ]
         if both := sorted(persons[0] & persons[1]):
             raise ValueError(f"{both[0]} is trained on and tested in fold {number}: a person's cases share a fold.")
         for name in (cohort.members[index].name for index in test):
             if tested_in.setdefault(name, number) != number:
                 raise ValueError(f"{name} is tested in fold {tested_in[name]} and in fold {number}.")
         folds.append(Fold(train, test))
+        grown = {cohort.members[index].group for index in train}
+        if unknown := sorted({cohort.members[index].group for index in test} - grown):
+            raise ValueError(f"Fold {number} tests patients of {unknown[0]} and trains on none: no forest knows them.")
     if missing := [member.name for member in cohort.members if member.name not in tested_in]:
         raise ValueError(f"No fold tests {', '.join(missing[:3])}: the splits are of other patients.")
     return folds

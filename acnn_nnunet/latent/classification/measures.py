@@ -107,7 +107,7 @@ def classify(
     if splits is None:
         runs = [draw_folds(cohort, num_folds=num_folds, seed=run) for run in range(num_runs)]
     else:
-        runs = [fixed_folds(cohort, splits)] * num_runs
+        runs = [fixed_folds(cohort, splits, rows=rows, twins=twins)] * num_runs
     arms = make_arms(cohort, codes, hand_made)
     forests = sum(len(arm.views) for arm in arms) * sum(map(len, runs))
     with tqdm(total=forests, desc="forests", unit="forest", disable=None) as bar:

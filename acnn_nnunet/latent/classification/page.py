@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from acnn_nnunet import __version__
+from acnn_nnunet.evaluation.comparison.tables import format_p
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json, write_text
 from acnn_nnunet.files.tables import write_table
 from acnn_nnunet.latent.classification.arms import PHASE_SETS, ArmResult
@@ -104,7 +105,7 @@ def describe_procedure(result: Classification) -> list[str]:
     return [
         arm,
         f"{len(cohort.members)} patients ({counts}), {len(cohort.excluded)} left out, {cohort.num_others} of other "
-        f"groups; folds are stratified by group and keep a person's cases together.",
+        f"groups; folds {'' if result.strict else 'are stratified by group and '}keep a person's cases together.",
         f"Forests of {trees} extremely randomised trees. A patient's verdict is the class with the highest mean "
         f"probability over the runs; accuracy, interval (Wilson), confusion and McNemar's exact test are of the "
         f"verdicts.",
@@ -142,8 +143,8 @@ def _duel_row(duel: Duel) -> tuple[str, ...]:
         duel.phases,
         str(duel.only_first),
         str(duel.only_second),
-        f"{duel.p:.3f}",
-        f"{duel.p_holm:.3f}",
+        format_p(duel.p),
+        format_p(duel.p_holm),
         f"{100 * duel.difference:+.1f} [{low:+.1f}, {high:+.1f}]",
     )
 

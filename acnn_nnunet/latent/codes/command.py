@@ -130,16 +130,30 @@ def encode_folder(
     files = _files_of(coder, folder, images=images, around=around)
     excluded: dict[str, str] = {}
     codes: dict[str, np.ndarray] = {}
+    cut_off: list[str] = []
     for result in work_through(partial(_code_of, coder, images, align), files, description=COMMAND):
         if result.value is None:
             excluded[result.case] = str(result.error)
-        else:
-            codes[result.case] = result.value
+            continue
+        codes[result.case], reaches_beyond = result.value
+        if reaches_beyond:
+            cut_off.append(result.case)
     if not codes:
         raise _no_code(len(files), folder, next(iter(excluded.items())))
     known = KnownCases(groups)
     mark = prior_mark(coder.prior.sha256)
-    return CodeTable(tuple(map(known.describe, codes)), np.stack(list(codes.values())), excluded, mark)
+    return CodeTable(
+        tuple(map(known.describe, codes)), np.stack(list(codes.values())), excluded, mark, cut_off=tuple(cut_off)
+    )
+
+
+def about_cut_off(cases: Sequence[str]) -> list[str]:
+    """Return the line, if any, on cases whose anatomy reaches beyond the prior's grid."""
+    if not cases:
+        return []
+    named = ", ".join(cases[:MOST_NAMED]) + (f" and {len(cases) - MOST_NAMED} more" if len(cases) > MOST_NAMED else "")
+    where = "reach the edge of the prior's grid or beyond, so that their codes leave a part out"
+    return [f"{len(cases)} cases {where}: {named}"]
 
 
 def load_cases(
@@ -174,8 +188,8 @@ def _load(coder: Coder, files: CaseFiles) -> GridCase:
     return case
 
 
-def _code_of(coder: Coder, images: bool, align: bool, files: CaseFiles) -> np.ndarray:
-    """Return the code (K,) of a case, float32."""
+def _code_of(coder: Coder, images: bool, align: bool, files: CaseFiles) -> tuple[np.ndarray, bool]:
+    """Return the code (K,) of a case, float32, and whether its anatomy reaches beyond the grid."""
     case = _load(coder, files)
     if images:
         assert case.image is not None
@@ -184,11 +198,12 @@ def _code_of(coder: Coder, images: bool, align: bool, files: CaseFiles) -> np.nd
         code = coder.codes_of(coder.aligned(case.maps[None]) if align else case.maps[None])
     if not bool(code.isfinite().all()):
         raise ValueError("its code is not finite")
-    return code[0].numpy()
+    return code[0].numpy(), case.cut_off
 
 
 def _recorded_code(coder: PerWorker[Coder], images: bool, align: bool, files: CaseFiles) -> dict[str, Any]:
-    return {"code": _code_of(coder(), images, align, files).tolist()}
+    code, cut_off = _code_of(coder(), images, align, files)
+    return {"code": code.tolist(), "cut_off": cut_off}
 
 
 def _write_results(output: Path, header: dict[str, Any], entries: Entries, groups: Sequence[CaseGroup]) -> Outcome:
@@ -202,7 +217,8 @@ def _write_results(output: Path, header: dict[str, Any], entries: Entries, group
     num_coded, code_size = len(entries) - len(excluded), header["code_size"]
     lines = [f"{output}: {num_coded} cases, {code_size} numbers each; {len(excluded)} excluded"]
     lines += [f"  {each.case}: {each.reason}" for each in excluded[:MOST_NAMED]]
-    return Outcome("\n".join(lines + more_in_status(len(excluded))), excluded)
+    cut_off = [entry["case"] for entry in entries if entry.get("cut_off")]
+    return Outcome("\n".join(lines + more_in_status(len(excluded)) + about_cut_off(cut_off)), excluded)
 
 
 def _no_code(num_cases: int, folder: Path | str, first: tuple[str, str]) -> ValueError:

@@ -26,12 +26,15 @@ class CodeTable:
         codes: (N, K), finite.
         excluded: cases without a code, with the reason.
         prior: `prior_mark` of the prior that made the codes; empty where it is not known.
+        cut_off: cases whose anatomy reaches beyond the prior's grid, so that their codes are of a part of it; empty
+            where it is not known.
     """
 
     cases: tuple[CaseGroup, ...]
     codes: np.ndarray
     excluded: Mapping[str, str] = field(default_factory=dict)
     prior: str = ""
+    cut_off: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ValueError if there is not one code for each case."""

@@ -13,7 +13,7 @@ from acnn_nnunet import __version__
 from acnn_nnunet.files.patients import read_groups
 from acnn_nnunet.files.safe_writes import make_output_folder, refuse_file, replace_atomically, write_json, write_text
 from acnn_nnunet.fold_prior.coder import Coder, load_coder
-from acnn_nnunet.latent.codes.command import encode_folder
+from acnn_nnunet.latent.codes.command import about_cut_off, encode_folder
 from acnn_nnunet.latent.codes.table import CodeTable, KnownCases, prior_mark, read_codes
 from acnn_nnunet.latent.report.paths import change_of, labels_seen_through, plan_paths, walk
 from acnn_nnunet.latent.report.pictures import draw_histograms, draw_splits, draw_spread
@@ -88,6 +88,7 @@ def latent_report(source: Path, output: Path, options: LatentReportOptions) -> s
         "prior": {"path": str(coder.prior.path), "sha256": coder.prior.sha256, **coder.prior.spec.as_plain()},
         "cases": [row.case for row in table.cases],
         "excluded": dict(table.excluded),
+        "cut_off": list(table.cut_off),
         "prior_known": bool(table.prior),
         "code": space,
         "splits": splits,
@@ -175,6 +176,7 @@ def _summary(report: Mapping[str, Any], output: Path) -> str:
     lines = [
         f"{code['num_codes']} codes of {code['size']} numbers, {len(report['excluded'])} cases excluded",
         *(f"  {case}: {reason}" for case, reason in report["excluded"].items()),
+        *about_cut_off(report["cut_off"]),
         f"{code['active_dimensions']} dimensions active, effective rank {code['effective_rank']:.1f}, "
         f"mean absolute correlation {code['correlation']['mean_absolute'] or 0:.2f}",
         f"{code['normal_dimensions']} of {code['tested_dimensions']} dimensions look normal, "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from acnn_nnunet.evaluation.clinical.indices import MYOCARDIUM, MYOCARDIUM_G_PER_ML
-from acnn_nnunet.files.geometry import Geometry
+from acnn_nnunet.files.geometry import Geometry, longest_axis
 
 LV_CAVITY = "LV"
 
@@ -52,7 +52,7 @@ def wall_thickness_mm(cavity: np.ndarray, wall: np.ndarray, spacing_mm: tuple[fl
     """Return the mean thickness of a wall around a cavity, over the slices that show both; None if none does.
 
     In a slice it is the difference of two radii: that of a circle with the area of wall and cavity, and that of one
-    with the cavity's area. Slices lie across the axis of the largest spacing, the first of equal ones.
+    with the cavity's area. Slices lie across the axis of the longest voxels.
 
     Args:
         cavity: bool, (Z, Y, X) or (Y, X).
@@ -61,7 +61,7 @@ def wall_thickness_mm(cavity: np.ndarray, wall: np.ndarray, spacing_mm: tuple[fl
     """
     if cavity.ndim == 2:
         cavity, wall, spacing_mm = cavity[None], wall[None], (math.inf, *spacing_mm)
-    axis = int(np.argmax(spacing_mm))
+    axis = longest_axis(spacing_mm)
     pixel = math.prod(s for i, s in enumerate(spacing_mm) if i != axis)
     others = tuple(i for i in range(3) if i != axis)
     inner, muscle = (mask.sum(others) * pixel for mask in (cavity, wall))

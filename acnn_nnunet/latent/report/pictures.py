@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from acnn_nnunet.files.geometry import longest_axis
 from acnn_nnunet.files.patients import CaseGroup
 from acnn_nnunet.latent.report.space import Splits
 from acnn_nnunet.pages.overlays import box_around, middle_planes, paint_masks
@@ -72,7 +73,7 @@ def draw_path(
     box = (slice(None), slice(None), *box_around(somewhere, margin=2))
     margins, masks = margins[box], masks[box]
     solid = masks.ndim == 5
-    through = int(np.argmax(spacing_mm))
+    through = longest_axis(spacing_mm)
     planes = middle_planes(somewhere[box[2:]], spacing_mm, axes=(through, 1 if through != 1 else 2))
     heights = [*([1.0] if solid else []), *(plane.height for plane in planes)]
     width = 2.1
@@ -100,7 +101,7 @@ def enclosing_labels(masks: np.ndarray, spacing_mm: Sequence[float]) -> set[int]
     """Return the labels of masks (S, K, Z, Y, X) that are most of what is around another one, slice by slice."""
     from scipy.ndimage import binary_dilation
 
-    through = 2 + int(np.argmax(spacing_mm))
+    through = 2 + longest_axis(spacing_mm)
     neighbours = np.ones([1 if axis == through or axis < 2 else 3 for axis in range(5)], dtype=bool)
     rims = binary_dilation(masks, neighbours) & ~masks
     found = set()

@@ -71,16 +71,20 @@ def add_island(maps: np.ndarray, background: np.ndarray, strength: float, seed: 
 
 
 def swap_label(maps: np.ndarray, background: np.ndarray, strength: float, seed: int) -> np.ndarray:
-    """Give `strength` of the anatomy, around one of its voxels, the next label; with one label alone, background."""
+    """Give `strength` of the anatomy, around one of its voxels, the next label; with one label alone, background.
+
+    Regions overlap: what changes there is which of them a voxel is in, to the next of the combinations that occur.
+    """
     anatomy = _anatomy(maps, background)
     if not anatomy.any():
         return maps.copy()
     centre = tuple(np.random.default_rng(seed).permutation(np.argwhere(anatomy))[0])
     swapped = _nearest_voxels(_distance_to(centre, anatomy.shape), anatomy, _share_of(anatomy, strength), seed)
-    first = int(background.sum())  # classes have a background channel, regions have none
-    others = maps[first:]
+    if not background.any():  # classes have a background channel, regions have none
+        return np.where(swapped, _next_combination(maps, anatomy), maps)
+    others = maps[1:]
     rolled = np.roll(others, 1, axis=0) if len(others) > 1 else np.zeros_like(others)
-    next_label = np.concatenate([(~rolled.any(0, keepdims=True)).astype(maps.dtype), rolled])[1 - first :]
+    next_label = np.concatenate([(~rolled.any(0, keepdims=True)).astype(maps.dtype), rolled])
     return np.where(swapped, next_label, maps)
 
 
@@ -132,6 +136,15 @@ def _nearest_voxels(distance: np.ndarray, among: np.ndarray, count: int, seed: i
 def _distance_to(centre: tuple[int, ...], shape: tuple[int, ...]) -> np.ndarray:
     coordinates = np.indices(shape, sparse=True)
     return np.sqrt(sum((axis - c) ** 2.0 for axis, c in zip(coordinates, centre, strict=True)))
+
+
+def _next_combination(maps: np.ndarray, anatomy: np.ndarray) -> np.ndarray:
+    """Return maps (R, …) of regions with each voxel of the anatomy in the next of the combinations that occur."""
+    combinations, which = np.unique(maps[:, anatomy], axis=1, return_inverse=True)
+    following = np.roll(combinations, 1, axis=1) if combinations.shape[1] > 1 else np.zeros_like(combinations)
+    result = maps.copy()
+    result[:, anatomy] = following[:, which.ravel()]
+    return result
 
 
 def _shifted(maps: np.ndarray, shift: np.ndarray, background: np.ndarray) -> np.ndarray:

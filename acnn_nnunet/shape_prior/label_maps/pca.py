@@ -24,7 +24,7 @@ class LinearShapeModel:
 
     Args:
         masks: of the training cases, each bool (K, …) with one channel a foreground label or region.
-        components: of the code; at most one less than there are cases.
+        components: of the code; at most one less than there are cases, so that one case alone is its own mean shape.
         exclusive: whether a voxel has one label at most (classes) or may have several (regions).
     """
 
@@ -34,13 +34,18 @@ class LinearShapeModel:
         self.exclusive = exclusive
         self.num_cases = len(masks)
         distances = np.stack([_distances(mask).ravel() for mask in masks])
-        self.components = max(1, min(components, len(masks) - 1))
-        self._pca = PCA(self.components, svd_solver="randomized", random_state=0).fit(distances)
+        self.components = min(components, len(masks) - 1)
+        self._mean = distances.mean(0)
+        self._pca = None
+        if self.components:
+            self._pca = PCA(self.components, svd_solver="randomized", random_state=0).fit(distances)
 
     def reconstruct(self, masks: np.ndarray) -> np.ndarray:
         """Return masks (K, …) projected onto the model."""
-        code = self._pca.transform(_distances(masks).reshape(1, -1))
-        distances = self._pca.inverse_transform(code).reshape(masks.shape)
+        distances = self._mean
+        if self._pca is not None:
+            distances = self._pca.inverse_transform(self._pca.transform(_distances(masks).reshape(1, -1)))
+        distances = distances.reshape(masks.shape)
         if not self.exclusive:
             return distances > 0
         labels = labels_from_distances(distances)

@@ -31,7 +31,9 @@ def test_everybody():
 
 
 def test_nobody():
-    with pytest.raises(ValueError, match=r"Two groups of two or more patients .* there are 0 DCM, 0 NOR\."):
+    with pytest.raises(
+        ValueError, match=r"Two groups of two or more patients .* there are 0 DCM, 0 NOR \(left out: p00: has no case"
+    ):
         select_cohort(ROWS, {})
 
 
@@ -115,3 +117,13 @@ def test_twins_come_from_the_conversions_report(tmp_path):
     write_json(tmp_path / "conversion_report.json", {**report, "twins": {"patient076": "patient074"}})
 
     assert read_twins(tmp_path / "groups.csv") == {"patient076": "patient074"}
+
+
+def test_patients_without_any_code_are_left_out_and_counted():
+    rows = rows_of({"NOR": 4, "DCM": 2, "RV": 2})
+    cohort = select_cohort(
+        rows, known([row for row in rows if row.patient not in ("p00", "p06")]), classes=["NOR", "DCM"]
+    )
+
+    assert reasons(cohort) == {"p00": "has no case with a code"}
+    assert cohort.num_others == 2

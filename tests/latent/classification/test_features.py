@@ -141,3 +141,13 @@ def test_members_without_all_features_are_told_with_the_reason(tmp_path):
         "q": f"has no ef in {tmp_path / 'clinical.csv'}",
         "r": f"is not in {tmp_path / 'clinical.csv'}",
     }
+
+
+def test_a_column_without_a_name_is_no_feature(tmp_path):
+    features = read_hand_made(write(tmp_path / "table.csv", ",patient,lv_edv\n0,p0,5\n1,p1,6\n"))
+    assert features.names == ("lv_edv",)
+
+
+def test_a_mass_at_end_systole_is_not_told_by_end_diastole(tmp_path):
+    features = read_hand_made(write(tmp_path / "table.csv", "patient,mass_es_g,mass_g\np0,5,6\n"))
+    assert features.end_diastolic().tolist() == [1]

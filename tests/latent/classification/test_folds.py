@@ -1,6 +1,7 @@
 """Folds: persons stay together, each is tested once, and what breaks this is refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -120,3 +121,29 @@ def test_a_case_in_both_parts(tmp_path):
 def test_no_splits(tmp_path):
     with pytest.raises(FileNotFoundError, match="that the priors were trained on"):
         read_splits(tmp_path / "splits_final.json")
+
+
+def test_a_scan_that_is_not_classified_counts_too():
+    rows = [*ROWS, replace(ROWS[0], case="p00_MID", phase="MID")]
+    splits = splits_of(ROWS, num_folds=3)
+    splits[0]["train"].append("p00_MID")
+
+    with pytest.raises(ValueError, match="p00 is trained on and tested in fold 0"):
+        fixed_folds(COHORT, splits, rows=rows)
+
+
+def test_a_twin_who_is_not_classified_counts_too():
+    rows = [*ROWS, replace(ROWS[0], case="q00_ED", patient="q00", group="RV")]
+    splits = splits_of(ROWS, num_folds=3)
+    splits[0]["train"].append("q00_ED")
+
+    with pytest.raises(ValueError, match="p00 is trained on and tested in fold 0"):
+        fixed_folds(COHORT, splits, rows=rows, twins={"q00": "p00"})
+
+
+def test_a_group_that_no_training_patient_of_the_fold_has():
+    splits = splits_of(ROWS, num_folds=3)
+    splits[1]["train"] = [case for case in splits[1]["train"] if case < "p06"]
+
+    with pytest.raises(ValueError, match="Fold 1 tests patients of DCM and trains on none: no forest knows them"):
+        fixed_folds(COHORT, splits)

@@ -49,6 +49,7 @@ def test_the_first_sentence_says_which_arm_it_is(strict, words):
     first, second, _ = describe_procedure(result(strict=strict))
     assert first.startswith(words)
     assert second.startswith("3 patients (1 A, 2 B), 1 left out, 2 of other groups")
+    assert ("stratified" in second) == (not strict)  # given folds are what they are
 
 
 def test_columns_are_aligned_the_first_two_to_the_left():

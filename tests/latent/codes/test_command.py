@@ -196,3 +196,18 @@ def test_codes_of_a_prior_that_was_trained_anew_are_no_run_to_go_on_with(raw, tm
     assert main([*words, "--continue"]) == 1
 
     assert "codes.csv.run holds a run with another prior" in capsys.readouterr().err
+
+
+def test_cases_that_reach_beyond_the_grid_are_named(raw, prior, tmp_path, capsys):
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    shutil.copy(raw / "labelsTr" / "phantom_tr000.nii.gz", folder)
+    coder = load_coder(prior)
+    wide = np.zeros([3 * n for n in coder.prior.spec.grid_size])
+    wide[1:-1, 1:-1, 1:-1] = 1
+    write_label(folder / "wide.nii.gz", wide)
+
+    assert main(["codes", str(folder), "-o", str(tmp_path / "codes.csv"), "--prior", str(prior)]) == 0
+    line = "1 cases reach the edge of the prior's grid or beyond, so that their codes leave a part out: wide"
+    assert line in capsys.readouterr().out
+    assert encode_folder(coder, folder).cut_off == ("wide",)

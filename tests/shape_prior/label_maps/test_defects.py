@@ -113,6 +113,17 @@ def test_a_label_swaps_with_the_next():
     assert volume(swap_label(alone, BACKGROUND[:2], 0.5, 0)) == 250  # of 500 voxels, half become background
 
 
+def test_regions_swap_to_a_combination_that_occurs():
+    maps = np.zeros((2, 12, 12, 12), dtype=np.float32)
+    maps[0, 1:11, 1:11, 1:11] = 1  # the whole, 1000 voxels
+    maps[1, 2:10, 2:10, 2:10] = 1  # its core
+    spoilt = swap_label(maps, np.zeros(2), 0.3, 0)
+    assert (spoilt != maps).any(0).sum() == 300
+    assert not (spoilt[1] > spoilt[0]).any()
+    alone = maps[:1]
+    assert swap_label(alone, np.zeros(1), 0.5, 0).sum() == 500
+
+
 def test_slices_move_by_whole_voxels_within_themselves():
     maps = classes()
     spoilt = move_slices(maps, BACKGROUND, 0.3, 0)

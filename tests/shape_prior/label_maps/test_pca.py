@@ -28,6 +28,12 @@ def rings(radius: float) -> np.ndarray:
     return np.stack([ball(radius) & ~ball(radius / 2), ball(radius / 2)])
 
 
+def test_one_case_is_its_own_mean_shape():
+    model = LinearShapeModel([rings(5.0)], components=8, exclusive=True)
+    assert model.components == 0
+    np.testing.assert_array_equal(model.reconstruct(rings(7.0)), rings(5.0))
+
+
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_what_it_was_fitted_to_comes_back(exclusive):
     masks = [rings(radius) for radius in (4.0, 5.0, 6.0, 7.0)]
