@@ -26,6 +26,7 @@ from acnn_nnunet.files.safe_writes import write_text
 from scripts.studies.resampling import mean_interval
 from scripts.studies.results import csv_text
 from scripts.studies.thick_slices.arms import ARMS, GRIDS, SEEDLESS
+from scripts.studies.thick_slices.convergence import UNLEARNT_DICE
 from scripts.studies.thick_slices.images import MOTION_MM, ROTATION_DEG, TESTS_OF_EQUAL_TIME
 from scripts.studies.thick_slices.workplace import IMAGE_SCORES, LABEL_SCORES, results_in
 
@@ -121,7 +122,9 @@ Runs = dict[tuple[str, int], Run]
 def write_report(results: Path, page: Path) -> None:
     """Write the page of the runs that there are."""
     runs = load_runs(results)
-    parts = [INTRODUCTION, effort(results, runs)]
+    failed = {run: labels for run, each in runs.items() if (labels := unlearnt(each))}
+    parts = [INTRODUCTION, effort(results, runs), about_failed(failed)]
+    runs = {run: each for run, each in runs.items() if run not in failed}
     for test in TESTS_OF_EQUAL_TIME:
         parts.append(f"## Labels, {test}\n\n{label_table(runs, test)}\n\n{pair_table(runs, test)}\n")
     for test in TESTS_OF_EQUAL_TIME:
@@ -146,6 +149,30 @@ def load_runs(results: Path) -> Runs:
         for (arm, seed, test), rows in images.groupby(["arm", "seed", "test"]):
             runs[arm, int(seed)].images[test] = rows
     return runs
+
+
+def unlearnt(run: Run) -> list[str]:
+    """Return the labels that a trained run has not learnt: a mean Dice below the limit with every set of stacks."""
+    means = [
+        pd.to_numeric(rows["dice"]).fillna(0).groupby(rows["label"]).mean()
+        for (_, table), rows in run.labels.items()
+        if table == CASES_FILE
+    ]
+    if run.training is None or not means:
+        return []
+    best = pd.concat(means, axis=1).max(axis=1)
+    return sorted(map(str, best.index[best < UNLEARNT_DICE]))
+
+
+def about_failed(failed: dict[tuple[str, int], list[str]]) -> str:
+    """Return the paragraph on trainings that did not learn a label."""
+    if not failed:
+        return ""
+    named = "; ".join(f"`{arm}` seed {seed} (label {', '.join(labels)})" for (arm, seed), labels in failed.items())
+    return (
+        f"Trainings that did not learn a label (mean Dice below {UNLEARNT_DICE}) are in no table below, since a failed "
+        f"baseline is no win: {named}.\n"
+    )
 
 
 def effort(results: Path, runs: Runs) -> str:
