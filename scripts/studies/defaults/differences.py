@@ -66,23 +66,24 @@ def image_means(scores: pd.DataFrame) -> pd.DataFrame:
 def compare(
     images: pd.DataFrame, arm: str, baseline: str, score: str, *, resamples: int = RESAMPLES
 ) -> Difference | None:
-    """Compare two arms on the seeds that both have; None where there are none.
+    """Compare two arms on the seeds that both have, trained on one kind of machine; None where there are none.
 
     Each draw takes seeds and patients with replacement, so an interval covers other seeds and other patients. A single
     seed is kept in every draw: then it covers other patients only.
 
     Args:
-        images: rows of `image_means` with a column `patient`, of one dataset and the kinds that count.
+        images: rows of `image_means` with columns `patient` and `device`, of one dataset and the kinds that count.
         arm: compared.
         baseline: compared with.
         score: column.
         resamples: draws.
     """
-    own, other = (images.loc[images["arm"] == name, [*_PAIRED, score]] for name in (arm, baseline))
-    seeds = sorted(set(own["seed"]) & set(other["seed"]))
+    own, other = (images.loc[images["arm"] == name, [*_PAIRED, "device", score]] for name in (arm, baseline))
+    trained = [set(rows[["seed", "device"]].itertuples(index=False, name=None)) for rows in (own, other)]
+    seeds = sorted(seed for seed, _ in trained[0] & trained[1])
     if not seeds:
         return None
-    own, other = (rows[rows["seed"].isin(seeds)] for rows in (own, other))
+    own, other = (rows[rows["seed"].isin(seeds)].drop(columns="device") for rows in (own, other))
     pairs = own.merge(other, on=_PAIRED, suffixes=("", "_baseline"))
     if not len(pairs) == len(own) == len(other):
         raise ValueError(f"{arm} and {baseline} were not tested on the same images: score both with one version.")

@@ -9,7 +9,7 @@ from acnn_nnunet.files.safe_writes import write_text
 from scripts.studies.host_folders import ROOT
 from scripts.studies.refinement.evaluation import CALIBRATED, LARGEST, NONE, SECOND_STAGE
 from scripts.studies.refinement.images import CLEAN, GROUPS
-from scripts.studies.refinement.tried import guarantee_section, selection_section, stock_section
+from scripts.studies.refinement.tried import guarantee_section, of_all_seeds, selection_section, stock_section
 from scripts.studies.resampling import draw_counts
 from scripts.studies.results import StudyResults
 from scripts.studies.thick_slices.convergence import UNLEARNT_DICE
@@ -70,7 +70,7 @@ def write_report() -> None:
     parts = [INTRODUCTION]
     for (dataset, network), scores in per_image.groupby(["dataset", "network"], sort=True):
         told = [failed[key] for key in failed if key[:2] == (dataset, network)]
-        parts.append(_section(dataset, network, _of_all_seeds(scores), told))
+        parts.append(_section(dataset, network, of_all_seeds(scores), told))
     parts.append(guarantee_section(RESULTS.folder, without={key[1:] for key in failed if key[0] == HEARTS}))
     parts += [stock_section(RESULTS.folder), selection_section(RESULTS.folder)]
     parts = [part for part in parts if part]
@@ -112,12 +112,6 @@ def _section(dataset: str, network: str, scores: pd.DataFrame, told: Sequence[st
     lines += _pathologies(scores)
     lines += [f"Calibration, seed {run['seed']}: {run['calibration']}." for run in runs if run.get("calibration")]
     return "\n".join([*lines, ""])
-
-
-def _of_all_seeds(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of images that every seed has."""
-    seeds = scores.groupby(["kind", "case"])["seed"].transform("nunique")
-    return scores[seeds == scores["seed"].nunique()]
 
 
 def _seeds(scores: pd.DataFrame) -> str:

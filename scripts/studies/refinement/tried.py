@@ -67,6 +67,12 @@ def selection_section(folder: Path) -> str:
     return "\n".join(lines)
 
 
+def of_all_seeds(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of images that every seed has."""
+    seeds = scores.groupby(["kind", "case"])["seed"].transform("nunique")
+    return scores[seeds == scores["seed"].nunique()]
+
+
 def guarantee_section(folder: Path, *, without: Collection[tuple[str, str]] = ()) -> str:
     """Return the section of the guarantee without networks and seeds that failed; empty where it was not measured."""
     path = folder / GUARANTEE_FILE
@@ -74,6 +80,7 @@ def guarantee_section(folder: Path, *, without: Collection[tuple[str, str]] = ()
         return ""
     table = pd.read_csv(path)
     table = table[[(row.network, str(row.seed)) not in without for row in table.itertuples()]]
+    table = pd.concat([of_all_seeds(own) for _, own in table.groupby("network", sort=False)])
     lines = [
         _GUARANTEE,
         "| | seeds | hearts | slices | broken, predicted | broken, refined | broken, guaranteed | left | "

@@ -12,7 +12,7 @@ def images(gains: dict[int, list[float]]) -> pd.DataFrame:
     rows = []
     for seed, of_patients in gains.items():
         for number, gain in enumerate(of_patients):
-            where = {"seed": seed, "patient": f"p{number}", "case": f"p{number}_ED", "kind": "clean"}
+            where = {"seed": seed, "patient": f"p{number}", "case": f"p{number}_ED", "kind": "clean", "device": "cpu"}
             rows += [{"arm": "none", **where, "dice": 0.5}, {"arm": "new", **where, "dice": 0.5 + gain}]
     return pd.DataFrame(rows)
 
@@ -22,6 +22,13 @@ def test_no_common_seed_is_no_difference():
     rows = rows[((rows["arm"] == "none") & (rows["seed"] == 0)) | ((rows["arm"] == "new") & (rows["seed"] == 1))]
     assert compare(rows, "new", "none", "dice") is None
     assert compare(rows, "absent", "none", "dice") is None
+
+
+def test_arms_of_a_seed_that_ran_on_other_machines_are_not_compared():
+    rows = images({0: [0.1, 0.2], 1: [0.3, 0.0]})
+    rows.loc[(rows["arm"] == "new") & (rows["seed"] == 1), "device"] = "NVIDIA H200"
+    found = compare(rows, "new", "none", "dice")
+    assert (found.seeds, found.mean) == ((0,), pytest.approx(0.15))
 
 
 def test_a_mean_over_images_and_its_share():

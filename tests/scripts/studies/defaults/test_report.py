@@ -1,5 +1,7 @@
 """`scripts/studies/defaults/`: report, targets and figure on made-up scores with known gains."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
@@ -23,7 +25,7 @@ def scores(arms: dict[str, float], seeds: int = 4) -> pd.DataFrame:
                     values = {name: dice if "dice" in name else far for name in NUMBERS}
                     rows.append(
                         {"dataset": "hippocampus", "arm": arm, "seed": seed, "part": part, "kind": kind}
-                        | {"case": f"c{number}", "patient": f"c{number}", **values}
+                        | {"case": f"c{number}", "patient": f"c{number}", "device": "cpu", **values}
                     )
     return pd.DataFrame(rows)
 
@@ -81,6 +83,21 @@ def test_priors_that_pay_are_in_table_and_figure(tmp_path, monkeypatch):
     assert adjusted[0].startswith("| hippocampus | hybrid prior, per-class loss | 5 | 1× | 3 |")
     # Three priors, on hippocampi and hearts, at the study's own size, four others and two numbers of steps.
     assert "9 of 42 points" in section
+
+
+def test_a_training_that_failed_is_told_by_a_label_under_nnunets_loss_alone(monkeypatch):
+    run = {"dataset": "acdc", "kind": "clean", "seed": 3}
+    rows = [
+        {**run, "arm": arm, "label": label, "case": case, "dice": dice}
+        for arm, of_label in (("none", (0.2, 0.8)), ("none_pc", (0.2, 0.8)), ("good", (0.7, 0.8)))
+        for label, mean in enumerate(of_label)
+        for case, dice in (("a", mean - 0.1), ("b", mean + 0.1))
+    ]
+    settings = {"none": {}, "none_pc": {"segmentation_loss": "ce_per_class"}, "good": {}}
+    runs = [{"dataset": "acdc", "arm": arm, "seed": 3, "settings": each} for arm, each in settings.items()]
+    monkeypatch.setattr(report, "RESULTS", SimpleNamespace(runs=lambda: runs))
+
+    assert report.failed_runs(pd.DataFrame(rows)) == [("acdc", "none", 3)]
 
 
 def test_without_a_run_the_page_stands(tmp_path, monkeypatch):

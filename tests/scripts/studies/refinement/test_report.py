@@ -3,7 +3,8 @@
 import pandas as pd
 
 from scripts.studies.refinement.images import GROUPS, KINDS
-from scripts.studies.refinement.report import _against, _of_all_seeds, _seeds, unlearnt_runs
+from scripts.studies.refinement.report import _against, _seeds, unlearnt_runs
+from scripts.studies.refinement.tried import of_all_seeds
 
 
 def scores(gain):
@@ -44,7 +45,7 @@ def test_images_that_a_seed_lacks_do_not_count():
     one, other = scores(0.02).assign(seed="0"), scores(0.02).assign(seed="1")
     slab = scores(0.06).assign(kind="slab", seed="0")
 
-    left = _of_all_seeds(pd.concat([one, slab, other[other["case"] != "b"]]))
+    left = of_all_seeds(pd.concat([one, slab, other[other["case"] != "b"]]))
 
     assert set(left["kind"]) == {"clean"}
     assert sorted(left["case"] + left["seed"]) == ["a0", "a0", "a1", "a1", "c0", "c0", "c1", "c1"]

@@ -37,10 +37,11 @@ def test_the_guarantee_counts_slices_and_hearts_per_kind(tmp_path):
 
     said = guarantee_section(tmp_path)
 
-    cells = "2 | 3 | 21 | 4 | 3 | 1 | 1 | 0.5000 | 0.6000 | 0.6000 | 30.00 | 20.00 | 19.00 | 1.00 | 1.50"
+    # Seed 1 was not predicted on y.
+    cells = "2 | 2 | 14 | 3 | 2 | 0 | 0 | 0.4000 | 0.5500 | 0.5500 | 35.00 | 20.00 | 18.50 | 0.75 | 1.00"
     assert f"| n, clean | {cells} |" in said
     assert "| n, clean | 1 | 2 |" in guarantee_section(tmp_path, without={("n", "1")})
-    assert "2 of 3 label maps keep all rules; 1 are left by refining or by the repair, and named." in said
+    assert "2 of 2 label maps keep all rules; 0 are left by refining or by the repair, and named." in said
 
 
 def test_the_stock_model_has_a_row_per_kind_and_step(tmp_path):
