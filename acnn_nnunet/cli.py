@@ -40,7 +40,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if rest and "settings" in arguments and not any(word.startswith("-") for word in rest):
         arguments.settings += rest
     elif rest:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        first = next((place for place, word in enumerate(rest) if word.startswith("-")), 0)
+        parser.error(f"unrecognized arguments: {' '.join(rest[first:] if 'settings' in arguments else rest)}")
     return arguments
 
 

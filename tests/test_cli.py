@@ -87,4 +87,4 @@ def test_an_unknown_option_is_no_setting(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["configure", "4", "-c", "3d_fullres", "-n", "quick", "seed=1", "--loud"])
     assert ended.value.code == 2
-    assert "unrecognized arguments: seed=1 --loud" in capsys.readouterr().err
+    assert "unrecognized arguments: --loud" in capsys.readouterr().err

@@ -51,7 +51,9 @@ def write_files(
     lost = {each.case: each.reason for each in excluded}
     adopt = execution.go_on and not (output / "parts").is_dir()
     mine = OnDemand((case for case in part if case in cases), cases.__getitem__)
-    with opened_journal(output, header, execution, may_change=("cases",), paths=("source",)) as journal:
+    with opened_journal(
+        output, header, execution, may_change=("cases",), paths=("source",), keeps_files=True
+    ) as journal:
         if adopt:
             _adopt(journal, mine)
         for case in part:

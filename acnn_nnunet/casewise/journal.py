@@ -78,34 +78,50 @@ class Journal:
             ValueError: if the output folder holds a run with another header.
             WriteError: if it cannot be written.
         """
-        output = self.output
         if not self.path.is_file() or not any(self._lines()):
             self.start(header)
             return
         before = self.header()
-        known, asked = (_flat(without_links(each, paths)) for each in (before, header))
-        changed = [key for key in asked if key not in may_change and asked[key] != known.get(key)]
-        if changed:
-            key = changed[0]
-            raise ValueError(
-                f"{output} holds a run with another {key} ({_flat(before).get(key)} instead of {_flat(header)[key]}): "
-                "name another folder with -o."
-            )
+        self._refuse_other(before, header, may_change=may_change, paths=paths)
         if header != before:
             self.renew(header)
 
-    def start(self, header: dict[str, Any]) -> None:
+    def start(self, header: dict[str, Any], *, alone: bool = False, paths: Collection[str] = ()) -> None:
         """Begin with this header and forget what was there.
 
+        Args:
+            header: of the run.
+            alone: refuse a folder that holds a run with another header.
+            paths: keys of files and folders, which are the same under another name.
+
         Raises:
-            ValueError: if the folder holds a run of another command.
+            ValueError: if the folder holds a run of another command, or of another header where this is not wanted.
             WriteError: if it cannot be written.
         """
         for path in sorted(self.path.parent.glob(FILES)):
-            known = next((line for _, line in Journal(path)._lines()), {}).get("command")
-            if known not in (None, header.get("command")):
-                raise ValueError(f"{self.output} holds a run of {known}: name another folder with -o.")
+            known = next((line for _, line in Journal(path)._lines() if "case" not in line), {})
+            if known.get("command") not in (None, header.get("command")):
+                raise ValueError(f"{self.output} holds a run of {known['command']}: name another folder with -o.")
+            if alone and known:
+                self._refuse_other(Journal(path).header(), header, paths=paths)
         self._write("w", header)
+
+    def _refuse_other(
+        self,
+        before: dict[str, Any],
+        header: dict[str, Any],
+        *,
+        may_change: Collection[str] = (),
+        paths: Collection[str] = (),
+    ) -> None:
+        known, asked = (_flat(without_links(each, paths)) for each in (before, header))
+        changed = [key for key in asked if key not in may_change and asked[key] != known.get(key)]
+        if not changed:
+            return
+        key = changed[0]
+        different = f"with another {key} ({_flat(before).get(key)} instead of {_flat(header)[key]})"
+        what = "of other cases" if key == "cases" else different
+        raise ValueError(f"{self.output} holds a run {what}: name another folder with -o.")
 
     def renew(self, header: dict[str, Any]) -> None:
         """Replace the header and keep the entries.

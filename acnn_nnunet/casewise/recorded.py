@@ -73,6 +73,7 @@ def opened_journal(
     may_change: Collection[str] = (),
     paths: Collection[str] = (),
     own_folder: bool = False,
+    keeps_files: bool = False,
 ) -> Iterator[Journal]:
     """Give the journal of a run's part, for this run alone: begun anew, or taken up where the execution goes on.
 
@@ -83,6 +84,7 @@ def opened_journal(
         may_change: keys of the header that may differ from an earlier run's.
         paths: keys of files and folders, which are the same under another name.
         own_folder: the folder holds the results of one run and nothing else.
+        keeps_files: files of an earlier run would stay there among this one's, so that only the same run begins anew.
 
     Raises:
         ValueError: if the folder holds something else, or another run is writing there; for a case whose name would
@@ -99,7 +101,7 @@ def opened_journal(
         if execution.go_on:
             journal.go_on(header, may_change=may_change, paths=paths)
         else:
-            journal.start(header)
+            journal.start(header, alone=keeps_files, paths=paths)
         yield journal
 
 

@@ -210,7 +210,10 @@ def _clinical_section(
     except (ValueError, OSError) as error:
         if groups and not any(row.phase for row in groups):
             return "", ""  # a table of groups alone
-        note = f"No clinical indices: {error} Correct the table, or name another with --groups."
+        # A table that was read says nothing of labels, which the error may be about.
+        note = f"No clinical indices: {error}" + (
+            "" if groups else " Correct the table, or name another with --groups."
+        )
         return f"<p>{escape(note)}</p>", note
     clinical.write_clinical(result, output)
     return clinical_section(result), ""
@@ -218,10 +221,12 @@ def _clinical_section(
 
 def _lines(summary: dict[str, Any], rows: Iterable[Row]) -> list[str]:
     """Return a Markdown table of the scores, and the cases that are missing or excluded."""
-    titles = ["label", *METRIC_TITLES.values(), "cases"]
+    titles, rows = ["label", *METRIC_TITLES.values(), "cases"], list(rows)
     lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
     lines += [f"| {' | '.join([row.name, *row.metrics, str(row.num_cases)])} |" for row in rows]
     lines.append("Mean ± SD (median) over the cases to which a score applies.")
+    if nowhere := [row.name for row in rows if not row.num_cases]:
+        lines.append(f"WARNING: no reference and no prediction holds {', '.join(nowhere)}.")
     if anatomy := summary.get("anatomy"):
         lines.append(anatomy_sentence(anatomy))
     for key, words in (

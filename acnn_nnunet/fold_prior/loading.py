@@ -168,7 +168,7 @@ def choose_prior(
     """Return the file that `--prior` names, or the prior of a dataset, configuration and fold.
 
     Raises:
-        ValueError: if neither or both are given, or there is no such dataset.
+        ValueError: if neither or both are given, or there is no such dataset or fold.
         FileNotFoundError: if there is no prior or no plans.
     """
     words = {"-d": dataset, "-c": configuration, "-f": fold}
@@ -179,8 +179,18 @@ def choose_prior(
     if dataset is None or configuration is None or fold is None:
         missing = ", ".join(flag for flag, word in words.items() if word is None)
         raise ValueError(f"Name a prior with --prior, or with -d, -c and -f ({missing} missing).")
-    plans, _ = read_plans(dataset, plans_identifier, configuration)
+    plans, source = read_plans(dataset, plans_identifier, configuration)
+    _refuse_unknown_fold(source.parent / "splits_final.json", fold)
     return locate_prior(nnUNet_results.require(), plans, configuration, fold)
+
+
+def _refuse_unknown_fold(splits_file: Path, fold: str) -> None:
+    """Raise ValueError for a fold that a dataset's splits, where they are written, do not have."""
+    if fold == "all" or not splits_file.is_file():
+        return
+    folds = len(json.loads(splits_file.read_text(encoding="utf-8")))
+    if not fold.isdigit() or int(fold) >= folds:
+        raise ValueError(f"There is no fold {fold}: {splits_file} has folds 0 to {folds - 1}.")
 
 
 def locate_prior(results: str | Path, plans: Mapping[str, Any], configuration: str, fold: int | str) -> Path:

@@ -113,7 +113,9 @@ def refine(source: Path, output: Path, options: RefineOptions) -> Outcome:
         made_by["rules"] = repairer.plain_rules
     header = header_of(COMMAND, source, options, cases, **made_by)
     work = CaseWork(partial(_refine_case, refiner, guard), _sources, _targets)
-    with opened_journal(output, header, execution, may_change=("cases",), paths=("source",)) as journal:
+    with opened_journal(
+        output, header, execution, may_change=("cases",), paths=("source",), keeps_files=True
+    ) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
         mine = OnDemand(part, partial(_item_of, cases, output))
         record_cases(work, mine, journal, execution=execution)

@@ -100,7 +100,9 @@ def repair_folder(
     make_output_folder(output, source=source)
     header = header_of("refine", source, options, folder.cases, rules=folder.repairer.plain_rules)
     work = CaseWork(partial(_repair_case, folder.reader_name, folder.repairer, folder.known), _sources, _targets)
-    with opened_journal(output, header, execution, may_change=("cases",), paths=("source",)) as journal:
+    with opened_journal(
+        output, header, execution, may_change=("cases",), paths=("source",), keeps_files=True
+    ) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
         mine = OnDemand(part, lambda case: (case, folder.cases[case], output / folder.cases[case].name))
         record_cases(work, mine, journal, execution=execution, description="repairing")

@@ -75,6 +75,19 @@ def test_starting_again_forgets(journal):
     assert read(journal) == ({"cases": []}, [])
 
 
+def test_a_run_whose_files_would_stay_is_not_mixed_with_another(journal):
+    journal.append({"case": "a"})
+
+    journal.start(HEADER, alone=True)  # the same run again
+    with pytest.raises(ValueError, match=r"holds a run with another labels .*: name another folder with -o"):
+        journal.start({**HEADER, "labels": [2]}, alone=True)
+    with pytest.raises(ValueError, match=r"holds a run of other cases: name another folder with -o"):
+        journal.start({**HEADER, "cases": ["a"]}, alone=True)
+    other_parts = Journal.of_part(journal.output, num_parts=1, part_id=0)
+    with pytest.raises(ValueError, match=r"holds a run with another labels"):
+        other_parts.start({**HEADER, "labels": [2]}, alone=True)
+
+
 @pytest.mark.parametrize("content", ["", "{", '\n{"case": "a"}\n'])
 def test_without_header(journal, content):
     journal.path.write_text(content)

@@ -58,7 +58,7 @@ def test_whatever_was_left_out_is_named(tmp_path, folders):
 
     assert "3 cases scored" in page
     assert re.search(r"1 cases could not be scored.*<b>case_2</b>: .*spacing", page, re.DOTALL)
-    assert re.search(r"1 cases have no prediction and are scored as misses:\s*case_1", page)
+    assert re.search(r"1 case has no prediction, scored as a miss:\s*case_1", page)
     assert re.search(r"1 predictions have no reference and are not scored:\s*new", page)
     assert "case_1: mean Dice 0.000, no prediction" in page
 

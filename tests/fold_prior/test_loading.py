@@ -136,6 +136,10 @@ def test_the_prior_of_a_dataset_is_found(tmp_path, monkeypatch):
     words = {"dataset": "99", "configuration": "quick", "fold": "0", "plans_identifier": "nnUNetPlans"}
 
     assert choose_prior(None, **words) == path
+    (folder / "splits_final.json").write_text('[{"train": [], "val": []}]')
+    with pytest.raises(ValueError, match=r"There is no fold 7: .*splits_final\.json has folds 0 to 0"):
+        choose_prior(None, **{**words, "fold": "7"})
+    (folder / "splits_final.json").unlink()
     with pytest.raises(ValueError, match=r"has no configuration 3d, only quick"):
         choose_prior(None, **{**words, "configuration": "3d"})
     with pytest.raises(FileNotFoundError, match=r"No shape prior for Dataset099_PhantomHeart, .* fold 1"):

@@ -161,7 +161,9 @@ def _check_arms(folders: Mapping[str, Path]) -> None:
     seen: dict[Path, str] = {}
     for name, folder in folders.items():
         if not folder.is_dir():
-            raise FileNotFoundError(f"Arm {name}: there is no folder {folder}.")
+            raise FileNotFoundError(
+                f"Arm {name}: there is no folder {folder}; `acnn-nnunet evaluate GT PRED -o {folder}` makes it."
+            )
         if (other := seen.setdefault(folder.resolve(), name)) != name:
             raise ValueError(f"The arms {other} and {name} are the same folder, {folder}.")
 
@@ -222,8 +224,11 @@ def _check_same_rows(
         absent = sorted({case for case, _ in missing} - {case for case, _ in table})
         what = _some(absent, "case") if absent else _some([f"{c}, label {label}" for c, label in missing], "row")
         reasons = dict(excluded[name])
-        why = next((f" ({case} was excluded: {reasons[case]})" for case in absent if case in reasons), "")
-        raise ValueError(f"Arm {name} lacks {what} in {file} that another arm has{why}: only the same cases compare.")
+        why = next((f" ({case} was excluded: {reasons[case].rstrip('.')})" for case in absent if case in reasons), "")
+        raise ValueError(
+            f"Arm {name} lacks {what} in {file} that another arm has{why}, and only the same cases compare: mend the "
+            "files and run acnn-nnunet evaluate --continue, or leave the cases out of every arm."
+        )
 
 
 def _align(tables: Mapping[str, Mapping[_Key, LabelScores]], cases: Iterable[str], labels: Iterable[str]) -> np.ndarray:
