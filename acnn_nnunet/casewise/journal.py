@@ -91,18 +91,18 @@ class Journal:
 
         Args:
             header: of the run.
-            alone: refuse a folder that holds a run with another header.
+            alone: refuse a folder in which a run with another header has done a case.
             paths: keys of files and folders, which are the same under another name.
 
         Raises:
-            ValueError: if the folder holds a run of another command, or of another header where this is not wanted.
+            ValueError: if the folder holds a run of another command, or, where `alone`, of another header.
             WriteError: if it cannot be written.
         """
         for path in sorted(self.path.parent.glob(FILES)):
             known = next((line for _, line in Journal(path)._lines() if "case" not in line), {})
             if known.get("command") not in (None, header.get("command")):
                 raise ValueError(f"{self.output} holds a run of {known['command']}: name another folder with -o.")
-            if alone and known:
+            if alone and known and any(entry.get("error") is None for entry in Journal(path).entries()):
                 self._refuse_other(Journal(path).header(), header, paths=paths)
         self._write("w", header)
 

@@ -104,7 +104,7 @@ def plausibility(predictions: Path, output: Path, options: PlausibilityOptions) 
     found = find_predictions(predictions, scorer, options)
     _read_tables(scorer, options)  # what is wrong with them shows before anything is scored
     header = _header(predictions, scorer, found, options)
-    with opened_journal(output, header, execution, may_change=_MAY_CHANGE, paths=_PATHS, keeps_files=True) as journal:
+    with opened_journal(output, header, execution, may_change=_MAY_CHANGE, paths=_PATHS) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
         score_cases(loaded, OnDemand(part, found.__getitem__), journal, execution=execution)
         entries = journal.entries_of(part)

@@ -165,10 +165,10 @@ def check_gradient(subject: Subject, target: Tensor) -> dict[str, Any]:
     predictions = {}
     for name, logits in example_logits(maps, corrupted, regions=labels.regions).items():
         norms = gradient_norms(losses, logits, target)
-        whole = norms["segmentation_loss"]
+        whole, of_prior = norms["segmentation_loss"], norms.pop("prior")
         ratios = {term: norms[term] / whole if whole > 0 else None for term in prior.weights}
-        weighted = norms.pop("prior") / whole if whole > 0 else None
-        predictions[name] = {"norms": norms, "ratios": ratios, "ratio_of_the_weighted_sum": weighted}
+        summed = of_prior / whole if whole > 0 else None
+        predictions[name] = {"norms": norms, "ratios": ratios, "ratio_of_the_weighted_sum": summed}
     return {"terms": list(prior.weights), "predictions": predictions}
 
 

@@ -76,9 +76,13 @@ def test_starting_again_forgets(journal):
 
 
 def test_a_run_whose_files_would_stay_is_not_mixed_with_another(journal):
-    journal.append({"case": "a"})
+    journal.append({"case": "a", "error": "cannot be read"})
+    journal.start({**HEADER, "labels": [2]}, alone=True)  # it had done nothing
+    journal.append({"case": "a", "error": None})
 
-    journal.start(HEADER, alone=True)  # the same run again
+    journal.start({**HEADER, "labels": [2]}, alone=True)  # the same run again
+    journal.start(HEADER, alone=True)
+    journal.append({"case": "a", "error": None})
     with pytest.raises(ValueError, match=r"holds a run with another labels .*: name another folder with -o"):
         journal.start({**HEADER, "labels": [2]}, alone=True)
     with pytest.raises(ValueError, match=r"holds a run of other cases: name another folder with -o"):

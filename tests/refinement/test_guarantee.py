@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -81,6 +82,8 @@ def test_going_on_with_other_rules_is_refused(tmp_path, folder, capsys):
     assert main([*words, "--continue"]) == 1
 
     assert "holds a run with another rules" in capsys.readouterr().err
+    assert main(words) == 1  # without --continue its files would be mixed with the first run's
+    shutil.rmtree(out)
     assert main(words) == 0
     np.testing.assert_array_equal(
         SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(out / "holed.nii.gz"))), short_axis()

@@ -85,9 +85,7 @@ def evaluate_super_resolution(
     pairs, extra = pair_images(reference, prediction, options.masks)
     header = header_of(COMMAND, reference, options, pairs, prediction=Path(prediction).absolute())
     work = CaseWork(partial(_recorded_score, partial(score_pair, data_range=options.data_range)), _files)
-    with opened_journal(
-        output, header, execution, may_change=("cases",), paths=("source", "prediction"), keeps_files=True
-    ) as journal:
+    with opened_journal(output, header, execution, may_change=("cases",), paths=("source", "prediction")) as journal:
         part = cases_of_part(header["cases"], num_parts=execution.num_parts, part_id=execution.part_id)
         record_cases(work, OnDemand(part, pairs.__getitem__), journal, execution=execution, unit="image")
         entries = journal.entries_of(part)

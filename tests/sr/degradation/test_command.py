@@ -194,8 +194,9 @@ def test_a_thickness_is_told_beside_the_stack(tmp_path):
     assert told == {"SliceThickness": 8.0, "SpacingBetweenSlices": 10.0}
     assert degrade_folder(image.parent, tmp_path / "plain", DegradeOptions(Acquisition(5))).complete
     assert not (tmp_path / "plain" / "a_0000.json").exists()
-    assert degrade_folder(image.parent, tmp_path / "lr", DegradeOptions(Acquisition(5))).complete
-    assert not (tmp_path / "lr" / "a_0000.json").exists()  # it was of slices of 8 mm
+    with pytest.raises(ValueError, match=r"lr holds a run with another acquisition .*: name another folder with -o"):
+        degrade_folder(image.parent, tmp_path / "lr", DegradeOptions(Acquisition(5)))
+    assert (tmp_path / "lr" / "a_0000.nii.gz").exists()
     outcome = degrade_folder(image.parent, tmp_path / "no", DegradeOptions(Acquisition(5, thickness_mm=25.0)))
     assert "a_0000.nii.gz slices of 25 mm, more than twice their spacing of 10 mm" in outcome.text
     assert not outcome.complete

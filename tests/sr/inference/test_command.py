@@ -1,6 +1,7 @@
 """predict-hr with networks that interpolate: what comes out, and where in the world."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,7 @@ def test_a_network_as_plan_hr_plans_it_on_every_device(folder, device):
     stack = torch.randn(4, 6, 6)
     write(image_of(stack.numpy(), spacing=(1, 1, 3)), folder / "in" / "a_0000.nii.gz")
     for inference in (Inference(device=device.type), Inference(device=device.type, mirroring=False)):
+        shutil.rmtree(folder / "out", ignore_errors=True)
         assert run(folder, trainer="PlannedSegTrainer", inference=inference).complete
         with torch.inference_mode():
             logits = network(stack[None, None])
@@ -174,6 +176,7 @@ def test_folds_are_averaged_as_probabilities(folder):
     write(image_of(np.ones((4, 6, 6), np.float32), spacing=(1, 1, 2)), folder / "in" / "a_0000.nii.gz")
     labels = {}
     for folds in [(0,), (1,), (0, 1)]:
+        shutil.rmtree(folder / "out", ignore_errors=True)
         assert run(folder, trainer="StubSegTrainer", folds=folds).complete
         labels[folds] = np.unique(SimpleITK.GetArrayFromImage(read(folder / "out" / "a.nii.gz"))).tolist()
     assert labels == {(0,): [1], (1,): [2], (0, 1): [2]}
