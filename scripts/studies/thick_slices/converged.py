@@ -5,6 +5,7 @@ not learnt a label, it is repeated with a batch twice as large, the remedy of a 
 """
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import ClassVar
@@ -147,7 +148,7 @@ class ConvergedWorkplace(Workplace):
                 "failed_before": known.get("unlearnt", []) if remedy else [],
                 "device": device_name(self.device),
                 "flat": is_flat(log["mean_fg_dice"]),
-                "last_rise": [round(each, 4) for each in last_rise(log["mean_fg_dice"])],
+                "last_rise": [round(x, 4) if math.isfinite(x) else None for x in last_rise(log["mean_fg_dice"])],
                 "unlearnt": unlearnt_labels(log["dice_per_class_or_region"]),
                 "cpu_s": round(measured["cpu_s"] + known["cpu_s"] * (remedy == known["remedy"]), 1),
             }
