@@ -14,7 +14,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from acnn_nnunet import __version__
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.nnunet.plans import inherited, lineage, read_plans, train_command
+from acnn_nnunet.nnunet.plans import inherited, lineage, read_plans, read_splits, train_command
 from acnn_nnunet.nnunet.run_folder import read_checkpoint_errors
 from acnn_nnunet.nnunet.settings import Settings
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
@@ -188,7 +188,7 @@ def _refuse_unknown_fold(splits_file: Path, fold: str) -> None:
     """Raise ValueError for a fold that a dataset's splits, where they are written, do not have."""
     if fold == "all" or not splits_file.is_file():
         return
-    folds = len(json.loads(splits_file.read_text(encoding="utf-8")))
+    folds = len(read_splits(splits_file))
     if not fold.isdigit() or int(fold) >= folds:
         raise ValueError(f"There is no fold {fold}: {splits_file} has folds 0 to {folds - 1}.")
 

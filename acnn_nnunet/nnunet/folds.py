@@ -1,7 +1,6 @@
 """A configuration's fold: its cases, their raw images, and patches and loss as the host's trainer has them."""
 
 import contextlib
-import json
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from acnn_nnunet.nnunet.mirroring import Mirroring
 from acnn_nnunet.nnunet.models import ModelBundle, planned_bundle
-from acnn_nnunet.nnunet.plans import HR_KEY
+from acnn_nnunet.nnunet.plans import HR_KEY, read_splits
 from acnn_nnunet.nnunet.settings import Settings
 from acnn_nnunet.nnunet.workarounds import stand_in
 
@@ -176,7 +175,7 @@ def _split(splits_file: Path, fold: int | str) -> tuple[int, tuple[str, ...], tu
         raise ValueError("Fold all has no held-out cases to judge a prior on: train and report a numbered fold.")
     if not splits_file.is_file():
         raise FileNotFoundError(f"There is no {splits_file}: nnUNetv2_train writes it when it trains the first fold.")
-    splits = _read_splits(splits_file)
+    splits = read_splits(splits_file)
     if not str(fold).isdigit() or int(fold) >= len(splits):
         raise ValueError(f"There is no fold {fold}: {splits_file} has folds 0 to {len(splits) - 1}.")
     training, validation = splits[int(fold)]
@@ -185,18 +184,6 @@ def _split(splits_file: Path, fold: int | str) -> tuple[int, tuple[str, ...], tu
     if not training:
         raise ValueError(f"Fold {fold} of {splits_file} has no training cases: add some to it.")
     return int(fold), training, validation
-
-
-def _read_splits(splits_file: Path) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Return training and validation cases of each fold."""
-    try:
-        splits = json.loads(splits_file.read_text(encoding="utf-8"))
-        return [(tuple(split["train"]), tuple(split["val"])) for split in splits]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{splits_file} is no list of folds with train and val ({error!r}): mend it, or delete it and "
-            f"nnUNetv2_train writes its own."
-        ) from error
 
 
 @contextlib.contextmanager

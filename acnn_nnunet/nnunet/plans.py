@@ -76,6 +76,22 @@ def read_plans(dataset: str, plans_identifier: str, configuration: str) -> tuple
     return plans, path
 
 
+def read_splits(splits_file: Path) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return training and validation cases of each fold of a splits_final.json.
+
+    Raises:
+        ValueError: naming the file and the remedy, if it is damaged.
+    """
+    try:
+        splits = json.loads(splits_file.read_text(encoding="utf-8"))
+        return [(tuple(split["train"]), tuple(split["val"])) for split in splits]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{splits_file} is no list of folds with train and val ({error!r}): mend it, or delete it and "
+            f"nnUNetv2_train writes its own."
+        ) from error
+
+
 def check_has_configuration(plans: Mapping[str, Any], configuration: str, *, where: Path) -> None:
     """Raise ValueError, listing the configurations of the plans in a file, if the wanted one is not among them."""
     if configuration not in plans["configurations"]:

@@ -165,7 +165,9 @@ def test_a_case_of_one_and_labels_that_are_nowhere(tmp_path, run, folders):
         for index in (1, 2, 3):
             (folder / f"case_{index}.nii.gz").unlink()
 
-    assert run("--labels", "2", "7")[0] == 0
+    code, said, *_ = run("--labels", "2", "7")
+    assert code == 0
+    assert "WARNING: no reference and no prediction holds 7." in said
     assert dice(tmp_path / "out", "7") == {"case_0": None}
 
 

@@ -152,8 +152,9 @@ def about_cut_off(cases: Sequence[str]) -> list[str]:
     if not cases:
         return []
     named = ", ".join(cases[:MOST_NAMED]) + (f" and {len(cases) - MOST_NAMED} more" if len(cases) > MOST_NAMED else "")
-    where = "reach the edge of the prior's grid or beyond, so that their codes leave a part out"
-    return [f"{len(cases)} cases {where}: {named}"]
+    return [
+        f"Anatomy at the edge of the prior's grid or beyond, of which codes leave a part out ({len(cases)}): {named}"
+    ]
 
 
 def load_cases(

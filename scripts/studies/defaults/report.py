@@ -1,5 +1,7 @@
 """docs/evidence/defaults.md from the study's scores: a page for a user who asks what each option brings."""
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from scripts.studies.defaults.arms import (
@@ -58,9 +60,11 @@ BEST_OF_PAPER = "hybrid_pc_outside_unmirrored"
 
 def write_report() -> None:
     """Write docs/evidence/defaults.md and its figure."""
-    images = load_images()
-    failed = [f"{dataset} `{arm}` seed {seed}" for dataset, arm, seed in failed_runs(RESULTS.table(SCORES))]
-    sections = [INTRODUCTION.replace("FAILED", "; ".join(failed) or "none")]
+    scores = RESULTS.table(SCORES).drop(columns="iou", errors="ignore")
+    failed = failed_runs(scores)
+    images = load_images(scores, without=failed)
+    named = "; ".join(f"{dataset} `{arm}` seed {seed}" for dataset, arm, seed in failed)
+    sections = [INTRODUCTION.replace("FAILED", named or "none")]
     for name in STUDIES:
         sections += dataset_sections(images, name)
     sections += [targets_section(images), payoff_section(images), EARLIER]
@@ -68,12 +72,11 @@ def write_report() -> None:
     print(PAGE)
 
 
-def load_images() -> pd.DataFrame:
-    """Return the scores of all runs that learnt every label, a row per image, with columns `patient` and `device`."""
-    scores = RESULTS.table(SCORES).drop(columns="iou", errors="ignore")
-    if failed := failed_runs(scores):
+def load_images(scores: pd.DataFrame, *, without: Collection[tuple[str, str, int]]) -> pd.DataFrame:
+    """Return the scores of all runs but those that failed, a row per image, with columns `patient` and `device`."""
+    if without:
         keys = pd.MultiIndex.from_frame(scores.astype({"seed": int})[["dataset", "arm", "seed"]])
-        scores = scores[~keys.isin(failed)]
+        scores = scores[~keys.isin(without)]
     images = image_means(scores)
     grouped = images["dataset"].map(lambda name: STUDIES[name].grouped)
     devices = {(run["dataset"], run["arm"], run["seed"]): run["device"] for run in RESULTS.runs()}

@@ -208,6 +208,6 @@ def test_cases_that_reach_beyond_the_grid_are_named(raw, prior, tmp_path, capsys
     write_label(folder / "wide.nii.gz", wide)
 
     assert main(["codes", str(folder), "-o", str(tmp_path / "codes.csv"), "--prior", str(prior)]) == 0
-    line = "1 cases reach the edge of the prior's grid or beyond, so that their codes leave a part out: wide"
+    line = "Anatomy at the edge of the prior's grid or beyond, of which codes leave a part out (1): wide"
     assert line in capsys.readouterr().out
     assert encode_folder(coder, folder).cut_off == ("wide",)

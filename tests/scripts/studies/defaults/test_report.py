@@ -32,7 +32,7 @@ def scores(arms: dict[str, float], seeds: int = 4) -> pd.DataFrame:
 
 def test_a_page_says_what_each_step_brings(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "PAGE", tmp_path / "defaults.md")
-    monkeypatch.setattr(report, "load_images", lambda: scores(DICE))
+    monkeypatch.setattr(report, "load_images", lambda *_, **__: scores(DICE))
     report.write_report()
 
     page = (tmp_path / "defaults.md").read_text()
@@ -102,7 +102,7 @@ def test_a_training_that_failed_is_told_by_a_label_under_nnunets_loss_alone(monk
 
 def test_without_a_run_the_page_stands(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "PAGE", tmp_path / "defaults.md")
-    monkeypatch.setattr(report, "load_images", lambda: scores({"none": 0.8}).iloc[:0])
+    monkeypatch.setattr(report, "load_images", lambda *_, **__: scores({"none": 0.8}).iloc[:0])
     report.write_report()
     assert "0 of 42 points" in (tmp_path / "defaults.md").read_text()
 

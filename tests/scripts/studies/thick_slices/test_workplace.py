@@ -111,6 +111,18 @@ def test_the_report_pairs_by_case_and_seed_and_judges_the_targets(tmp_path):
     assert "| `sr` − `sr_cnn` | 1 | +0.0500 [+0.0500, +0.0500] |" in text
 
 
+def test_a_training_that_learnt_a_label_nowhere_is_told():
+    def rows(first, second):
+        return pd.DataFrame({"label": ["1", "1", "2", "2"], "dice": [str(first)] * 2 + [str(second)] * 2})
+
+    low = {("motion", CASES_FILE): rows(0.8, 0.1), ("still", CASES_FILE): rows(0.8, 0.2)}
+    better = {**low, ("still", CASES_FILE): rows(0.8, 0.4)}
+    assert report.unlearnt(report.Run({"name": "unet"}, labels=low)) == ["2"]
+    assert report.unlearnt(report.Run({"name": "unet"}, labels=better)) == []
+    assert report.unlearnt(report.Run(labels=low)) == []  # nothing was trained
+    assert "`unet` seed 0 (label 2)" in report.about_failed({("unet", 0): ["2"]})
+
+
 def test_seeds_that_only_one_arm_has_are_left_out():
     tested = report.Run(labels={("motion", CASES_FILE): pd.DataFrame()})
     runs = dict.fromkeys([("sub_pixel", 0), ("sub_pixel", 1), ("unet_2d", 1), ("tl_decoding", 0)], tested)
