@@ -9,6 +9,7 @@ from nnunetv2.paths import nnUNet_results
 
 from acnn_nnunet.fold_prior.loading import (
     label_space,
+    load_finished_prior,
     load_fold_prior,
     locate_prior,
     prior_warnings,
@@ -79,6 +80,8 @@ class ACNNTrainer(ConfiguredTrainer):
                 self.loss = self._build_loss()
             assert self.prior is not None
             self._record_prior(self.prior)
+        elif self._corrects_predictions:
+            load_finished_prior(self._find_prior())  # what it lacks is said before the training, not after it
         super().on_train_start()
 
     def on_train_epoch_start(self):
@@ -113,19 +116,15 @@ class ACNNTrainer(ConfiguredTrainer):
             FileNotFoundError: if there is no prior.
             RuntimeError: if they cannot be corrected.
         """
-        at_inference = self.settings.prior_at_inference and not self.is_thick_slice
-        super().perform_actual_validation(save_probabilities or at_inference)
-        if not at_inference or self.local_rank != 0:
+        super().perform_actual_validation(save_probabilities or self._corrects_predictions)
+        if not self._corrects_predictions or self.local_rank != 0:
             return
-        prior = self.settings.prior or locate_prior(
-            nnUNet_results.require(), self.plans_manager.plans, self.configuration_name, self.fold
-        )
         folder = Path(self.output_folder)
         words: list[str | Path] = [
             "refine",
             folder / "validation",
             "--prior",
-            str(prior),
+            self._find_prior(),
             "-o",
             folder / "validation_refined",
         ]
@@ -133,12 +132,22 @@ class ACNNTrainer(ConfiguredTrainer):
 
     def _check_configuration(self) -> None:
         super()._check_configuration()
-        if self.settings.prior_at_inference and not self.settings.prior and self._is_2d:
+        of_slices = not self.settings.prior or self.settings.prior_weight > 0
+        if self.settings.prior_at_inference and self._is_2d and of_slices:
             raise ValueError(
                 f"prior_at_inference=true of {self.configuration_name} of {self.plans_manager.dataset_name}: the prior "
                 f"of a 2D configuration is of slices, and correcting needs one of volumes. Configure "
                 f"prior_at_inference=false, and correct predictions by `acnn-nnunet refine --prior` with a 3D prior."
             )
+
+    @property
+    def _corrects_predictions(self) -> bool:
+        return self.settings.prior_at_inference and not self.is_thick_slice
+
+    def _find_prior(self) -> Path:
+        if self.settings.prior:
+            return Path(self.settings.prior)
+        return locate_prior(nnUNet_results.require(), self.plans_manager.plans, self.configuration_name, self.fold)
 
     @property
     def _is_2d(self) -> bool:

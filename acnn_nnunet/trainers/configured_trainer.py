@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from batchgenerators.dataloading.multi_threaded_augmenter import MultiThreadedAugmenter
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
-from batchgenerators.utilities.file_and_folder_operations import load_json
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from acnn_nnunet.files.safe_writes import check_names, replace_atomically
 from acnn_nnunet.fold_prior.loading import channel_names, label_space
 from acnn_nnunet.nnunet.devices import use_cpu_autocast
-from acnn_nnunet.nnunet.plans import HR_KEY
+from acnn_nnunet.nnunet.plans import HR_KEY, read_splits
 from acnn_nnunet.nnunet.run_folder import EpochLog, add_to_checkpoint, checkpoint_file, read_checkpoint_errors
 from acnn_nnunet.nnunet.settings import Settings, bad_settings_named
 from acnn_nnunet.shape_prior.loss.prior_loss import CrossEntropyPerClass, FullPrecisionLoss, choose_segmentation_loss
@@ -256,7 +255,7 @@ class ConfiguredTrainer(nnUNetTrainer):
     def _refuse_missing_fold(self) -> None:
         """Refuse a fold for which the host would draw a random split by case, tearing patients apart."""
         splits_file = Path(self.preprocessed_dataset_folder_base) / "splits_final.json"
-        folds = len(load_json(str(splits_file))) if splits_file.is_file() else _HOST_DEFAULT_SPLITS
+        folds = len(read_splits(splits_file)) if splits_file.is_file() else _HOST_DEFAULT_SPLITS
         if self.fold != "all" and not 0 <= self.fold < folds:
             raise ValueError(
                 f"Fold {self.fold} of {self.plans_manager.dataset_name} does not exist: {splits_file} has folds "

@@ -340,7 +340,16 @@ def test_fold_all_warns(make_trainer, make_prior, capsys):
 def test_slices_cannot_be_corrected_by_a_prior_of_slices(make_trainer):
     with pytest.raises(ValueError, match=r"prior_at_inference=true of 2d .* needs one of volumes"):
         make_trainer(ACNNTrainer, configuration="2d", block={"prior_at_inference": True})
-    make_trainer(ACNNTrainer, configuration="2d", block={"prior_at_inference": True, "prior": "of/volumes.pth"})
+    block = {"prior_at_inference": True, "prior": "of/volumes.pth"}
+    with pytest.raises(ValueError, match=r"prior_at_inference=true of 2d .* needs one of volumes"):
+        make_trainer(ACNNTrainer, configuration="2d", block=block)
+    make_trainer(ACNNTrainer, configuration="2d", block={**block, "prior_weight": 0})
+
+
+def test_a_missing_prior_for_predictions_is_said_before_the_training(make_trainer):
+    trainer = make_trainer(ACNNTrainer, block={"prior_at_inference": True, "prior_weight": 0})
+    with pytest.raises(FileNotFoundError, match=r"No shape prior for .* Train it first with: nnUNetv2_train "):
+        trainer.on_train_start()
 
 
 @pytest.mark.parametrize("wanted", [True, False])
