@@ -16,7 +16,7 @@ GROUNDS = {"files", "pages", "casewise", "nnunet", "shape_prior", "evaluation", 
 CAPABILITIES = {"challenges", "prior_report", "latent", "plausibility", "refinement", "sr"}
 ALLOWED = {
     "files": set(),
-    "pages": set(),
+    "pages": {"files"},
     "casewise": {"files", "pages"},
     "nnunet": {"files", "pages", "casewise"},
     "shape_prior": {"files", "pages", "casewise"},

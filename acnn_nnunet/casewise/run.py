@@ -1,6 +1,6 @@
 """One thing done to every case: a case that cannot be done is named at the end, the others are done."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from tqdm import tqdm
 from acnn_nnunet.casewise.cluster import on_cluster
 from acnn_nnunet.casewise.execution import HERE, Execution
 from acnn_nnunet.casewise.processes import in_processes
-from acnn_nnunet.casewise.work import Excluded, Item, Outcome, Result, Value, attempt, excluded_of
+from acnn_nnunet.casewise.work import Item, Outcome, Result, Value, attempt, excluded_of
 
 
 def work_through(
@@ -58,22 +58,11 @@ def run(work: Callable[[Item], Value], cases: Mapping[str, Item], **options: Any
     return [results[case] for case in cases]
 
 
-def outcome_of(
-    results: Iterable[Result[Any]], output: Path, *, num_done: int = 0, excluded: Iterable[Excluded] = ()
-) -> Outcome:
-    """Return the outcome of a command that writes a file for each case: how many are done, and why not the others.
-
-    Args:
-        results: of the cases.
-        output: the folder written to.
-        num_done: cases whose files were there already.
-        excluded: cases for which there was nothing to do, with sentences that name their files.
-    """
-    results, before = list(results), tuple(excluded)
+def outcome_of(results: Sequence[Result[Any]], output: Path) -> Outcome:
+    """Return the outcome of a command that writes a file for each case: how many are done, and why not the others."""
     failed = excluded_of(results)
-    kept = f"; {num_done} were there already" if num_done else ""
-    text = f"{output}: {len(results) - len(failed)} of {len(results) + len(before)} done{kept}"
-    return Outcome("\n".join([text, *(each.reason for each in (*before, *failed))]), excluded=(*before, *failed))
+    text = f"{output}: {len(results) - len(failed)} of {len(results)} done"
+    return Outcome("\n".join([text, *(each.reason for each in failed)]), excluded=failed)
 
 
 def _in_this_process(

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import SimpleITK
 
-from acnn_nnunet import __version__
 from acnn_nnunet.demo.phantom import DEMO_SPACING_MM, GROUPS, LABELS
 from acnn_nnunet.demo.steps import ARMS, ITERATIONS, Step
 from acnn_nnunet.files.patients import read_groups
@@ -37,7 +36,6 @@ def write_page(output: Path, steps: Sequence[Step], *, num_test: int) -> Path:
     }
     page = render_page(
         "demo.html",
-        version=__version__,
         num_test=num_test,
         num_iterations=ITERATIONS,
         picture="data:image/png;base64," + base64.b64encode((output / PICTURE).read_bytes()).decode("ascii"),

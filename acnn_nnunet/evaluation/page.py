@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from acnn_nnunet import __version__
 from acnn_nnunet.evaluation.masks.scores import (
     BOTH_EMPTY,
     MEASURE_TITLES,
@@ -72,7 +71,6 @@ def write_report(
         tables.append(("Scores of the largest component of each label", table_rows(ScoreColumns.of(plan, cleaned))))
     page = render_page(
         "evaluation.html",
-        version=__version__,
         summary=summary,
         num_scored=len(summary["metric_per_case"]),
         tables=tables,

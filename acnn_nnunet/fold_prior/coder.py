@@ -186,10 +186,6 @@ class Coder:
         """Return probabilities (N, C, …), on the CPU, of codes (N, K)."""
         return self.labels.probabilities(self._in_batches(self.prior.network.decoder, codes))
 
-    def reconstruct(self, maps: Tensor) -> Tensor:
-        """Return hard label maps (N, C, …), on the CPU, of label maps (N, C, …): g(f(y))."""
-        return self.labels.hardened(self.decode(self.codes_of(maps)))
-
     def require_predictor(self) -> None:
         """Raise ValueError, naming the file and the remedy, if the predictor was not trained."""
         if not self.has_predictor:

@@ -1,6 +1,6 @@
 """How well a prior knows cases that it never saw: reconstructions and codes of a fold's validation labels."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,10 +55,10 @@ def held_out_report(
         outside.append(view.outside_share.item())
         cut_off += int(view.cut_off.item() or outside[-1] > 0)
         truth = labels.hardened(maps)
-        cases[identifier] = {name: _dice(decisions[0, i], truth[0, i]) for i, name in channels.items()}
-    per_label = {name: _mean([case[name] for case in cases.values()]) for name in channels.values()}
+        cases[identifier] = {name: dice_of(decisions[0, i], truth[0, i]) for i, name in channels.items()}
+    per_label = {name: mean_of_known(case[name] for case in cases.values()) for name in channels.values()}
     return {
-        "mean_reconstruction_dice": _mean(list(per_label.values())),
+        "mean_reconstruction_dice": mean_of_known(per_label.values()),
         "reconstruction_dice": per_label,
         "predictor_distance": float(np.mean(distances)),
         "between_cases_distance": mean_distance_between(torch.stack(codes), distance=whitened),
@@ -122,11 +122,13 @@ def as_target(segmentation: np.ndarray, names: dict[str, Any], labels: LabelSpac
     return ConvertSegmentationToRegionsTransform(regions, channel_in_seg=0)(segmentation=target)["segmentation"]
 
 
-def _dice(first: Tensor, second: Tensor) -> float | None:
+def dice_of(first: Tensor, second: Tensor) -> float | None:
+    """Return the Dice of two hard masks of one shape; None where both are empty."""
     size = (first.sum() + second.sum()).item()
     return 2 * (first * second).sum().item() / size if size else None
 
 
-def _mean(values: list[float | None]) -> float | None:
+def mean_of_known(values: Iterable[float | None]) -> float | None:
+    """Return the mean of the values that are not None; None where all are."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None

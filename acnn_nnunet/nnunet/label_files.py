@@ -97,7 +97,11 @@ class LabelFileReader:
         return self._reader()
 
     def read(self, path: Path) -> LabelMap:
-        """Read a label map.
+        """Return a label map; raises as `read_with_properties` does."""
+        return self.read_with_properties(path)[0]
+
+    def read_with_properties(self, path: Path) -> tuple[LabelMap, dict[str, Any]]:
+        """Return a label map and the host's properties, with which its reader-writers write one on the same grid.
 
         Raises:
             FileNotFoundError: if there is no such file.
@@ -109,7 +113,7 @@ class LabelFileReader:
         values, properties = self.read_image(path)
         if values.shape[0] != 1:
             raise ImageFileError(f"{path} {self._several(values.shape[0])}")
-        return _label_map(_whole_numbers(values[0], path), properties, path)
+        return _label_map(_whole_numbers(values[0], path), properties, path), properties
 
     def read_image(self, path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         """Return the values `(C, Z, Y, X)` of a file, float32, and the host's properties of it.

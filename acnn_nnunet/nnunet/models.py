@@ -67,7 +67,7 @@ class ModelBundle:
     def reader_name(self) -> str:
         """Name of the host's reader that training took."""
         asked_for = self.plans.plans.get("image_reader_writer")
-        return choose_reader(self.file_ending, asked_for=asked_for, asked_in=self.source / "plans.json")
+        return choose_reader(self.file_ending, asked_for=asked_for, asked_in=self.source)
 
     @cached_property
     def reader(self) -> LabelFileReader:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import math
 import os
-import pickle
 import shutil
 import subprocess
 import sys
@@ -35,7 +34,9 @@ def read_checkpoint_errors(path: str | os.PathLike[str], load: Callable[[], Any]
     try:
         with open(path, "rb") as file:
             torch.load(file, map_location="meta", weights_only=False, mmap=False)
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # pickle, zip and torch each have their own
         raise ValueError(
             f"The checkpoint {path} is truncated or no checkpoint ({' '.join(str(error).split())[:200]}): "
             f"move it away, and --c goes on from the next best one beside it or starts anew."

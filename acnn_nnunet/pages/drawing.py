@@ -47,13 +47,13 @@ def line(
 ) -> str:
     """Return a line from one point to the next."""
     points = " ".join(f"{a:.5g},{b:.5g}" for a, b in zip(x, y, strict=True))
-    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{width:g}"{_DASHES[style]}/>'
+    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6"{_DASHES[style]}/>'
 
 
 def dots(x: np.ndarray, y: np.ndarray, *, colour: str, width: float) -> str:
     """Return dots, half transparent."""
     path = "".join(f"M{a:.1f},{b:.1f}h0" for a, b in zip(x, y, strict=True))
-    stroke = f'stroke="{colour}" stroke-opacity="0.6" stroke-width="{width:g}" stroke-linecap="round"'
+    stroke = f'stroke="{colour}" stroke-opacity="0.6" stroke-width="1.6" stroke-linecap="round"'
     return f'<path d="{path}" {stroke}/>'
 
 
@@ -69,10 +69,10 @@ def grey_image(values: np.ndarray) -> str:
     return f'<image {size} style="image-rendering:pixelated" href="{source}"/>'
 
 
-def outline(mask: np.ndarray, *, colour: str, style: str = "solid", width: float = 1.6) -> str:
+def outline(mask: np.ndarray, *, colour: str, style: str = "solid") -> str:
     """Return the outline of a bool mask (Y, X), closed where it touches the edge; nothing for an empty one.
 
-    The units are voxels, and the first voxel lies between 0 and 1, as in `grey_image`; the width is in pixels.
+    The units are voxels, and the first voxel lies between 0 and 1, as in `grey_image`.
     """
     from contourpy import contour_generator
 
@@ -81,7 +81,7 @@ def outline(mask: np.ndarray, *, colour: str, style: str = "solid", width: float
     # A frame of background makes the outline end at the edge; voxel centres lie at a half.
     lines = contour_generator(z=np.pad(mask, 1).astype(float)).lines(0.5)
     path = "".join("M" + "L".join(f"{x:g},{y:g}" for x, y in np.asarray(points) - 0.5) for points in lines)
-    stroke = f'stroke="{colour}" stroke-width="{width:g}"{_DASHES[style]} vector-effect="non-scaling-stroke"'
+    stroke = f'stroke="{colour}" stroke-width="1.6"{_DASHES[style]} vector-effect="non-scaling-stroke"'
     return f'<path d="{path}" fill="none" {stroke}/>'
 
 

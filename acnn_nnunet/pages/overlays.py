@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from acnn_nnunet.files.geometry import longest_axis
 from acnn_nnunet.pages.drawing import grey_image, line, outline, svg_data_uri, text, text_width
 from acnn_nnunet.pages.page import LABEL_COLOURS
 
@@ -14,7 +15,6 @@ _MARGIN = 0.25  # of the anatomy's extent, shown around it
 _LINE_STYLES: tuple[Literal["solid", "dashed"], ...] = ("solid", "dashed")
 # More outlines hide each other, and colours come round again.
 _MOST_LABELS = 16
-_SPACING_TOLERANCE = 1e-3
 # Of a picture, in pixels.
 _PANEL_WIDTH, _HEIGHT, _TITLE_HEIGHT, _SIDE = 324, 360, 24, 4
 _ROW_HEIGHT, _KEY_WIDTH, _SMALL = 13, 26, 10
@@ -106,12 +106,6 @@ def worst_slice(
     return (slice(None),) * axis + (int(np.argmax(shown)),), [spacing_mm[each] for each in others]
 
 
-def longest_axis(spacing_mm: Sequence[float]) -> int:
-    """Return the axis of the longest voxels; the first of those that are equal but for rounding, as in rules."""
-    longest = max(spacing_mm)
-    return next(axis for axis, size in enumerate(spacing_mm) if size >= longest * (1 - _SPACING_TOLERANCE))
-
-
 def box_around(mask: np.ndarray, *, margin: int = 0, margin_share: float = 0.0) -> tuple[slice, ...]:
     """Return the box around the foreground of a mask, within the array; the whole array where the mask is empty.
 
@@ -172,12 +166,12 @@ def number_masks(masks: np.ndarray) -> np.ndarray:
     return labels
 
 
-def draw_outline(axis: Any, mask: np.ndarray, *, colour: str, style: str = "solid", width: float = 1.3) -> None:
+def draw_outline(axis: Any, mask: np.ndarray, *, colour: str, width: float = 1.3) -> None:
     """Draw the outline of a bool mask `(Y, X)`, closed where it touches the edge; nothing for an empty one."""
     if mask.any():
         closed = np.pad(mask, 1).astype(float)
         rows, columns = (np.arange(-1, n + 1) for n in mask.shape)
-        axis.contour(columns, rows, closed, levels=[0.5], colors=[colour], linestyles=style, linewidths=width)
+        axis.contour(columns, rows, closed, levels=[0.5], colors=[colour], linewidths=width)
 
 
 def _box(slices: list[np.ndarray]) -> tuple[slice, ...]:

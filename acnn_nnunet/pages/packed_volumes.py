@@ -62,7 +62,7 @@ def pack_volume(
         resolution_mm: only so many voxels are kept along each axis that they lie up to this far apart.
     """
     strides = strides_of(values.shape, spacing_mm, resolution_mm)
-    kept = values[tuple(slice((stride - 1) // 2, None, stride) for stride in strides)]
+    kept = values[tuple(map(_kept, strides))]
     axes = _best_axes(kept)
     return PackedVolume(
         shape=kept.shape,
@@ -77,6 +77,11 @@ def strides_of(shape: Sequence[int], spacing_mm: Sequence[float], resolution_mm:
     """Return of how many voxels along each axis one is kept."""
     strides = [max(1, int(resolution_mm / each + 1e-6)) for each in spacing_mm]
     return [min(stride, size) for stride, size in zip(strides, shape, strict=True)]
+
+
+def num_kept(shape: Sequence[int], strides: Sequence[int]) -> list[int]:
+    """Return how many voxels are kept along each axis."""
+    return [len(range(size)[_kept(stride)]) for size, stride in zip(shape, strides, strict=True)]
 
 
 def intensity_range(values: Sequence[np.ndarray]) -> tuple[float, float]:
@@ -102,6 +107,11 @@ def quantise(values: np.ndarray, intensities: tuple[float, float], *, levels: in
     share = np.clip((np.nan_to_num(values.astype(np.float32), nan=low) - low) / (high - low), 0, 1)
     # Whole multiples: their differences take no more values than there are levels.
     return (np.rint(share * (levels - 1)).astype(np.uint8) * (256 // levels)).astype(np.uint8)
+
+
+def _kept(stride: int) -> slice:
+    """Return the middle ones, or those just before the middle, of each `stride` voxels."""
+    return slice((stride - 1) // 2, None, stride)
 
 
 def _differences(values: np.ndarray, axes: Sequence[int]) -> np.ndarray:

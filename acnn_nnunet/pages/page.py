@@ -5,6 +5,8 @@ import io
 import warnings
 from typing import Any
 
+from acnn_nnunet import __version__
+
 # Light on screen and on paper, and told apart by people who do not see red and green.
 LABEL_COLOURS = ("#0072b2", "#e69f00", "#cc3311", "#009e73", "#cc79a7", "#56b4e9", "#f0e442", "#7f7f7f")
 
@@ -18,7 +20,7 @@ def render_page(template: str, **values: Any) -> str:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = format_number
-    return environment.get_template(template).render(**values)
+    return environment.get_template(template).render(version=__version__, **values)
 
 
 def format_number(value: float | None, digits: int = 3) -> str:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from acnn_nnunet.pages.overlays import box_around, longest_axis
-from acnn_nnunet.pages.packed_volumes import intensity_range, pack_volume, quantise, strides_of
+from acnn_nnunet.files.geometry import longest_axis
+from acnn_nnunet.pages.overlays import box_around
+from acnn_nnunet.pages.packed_volumes import intensity_range, num_kept, pack_volume, quantise, strides_of
 from acnn_nnunet.pages.page import LABEL_COLOURS, render_page
 
 if TYPE_CHECKING:
@@ -277,15 +278,18 @@ def _packed(
         panels.append({"title": panel.title, "image": image_place, "overlays": overlays})
     size = [each.stop - each.start for each in box]
     strides = strides_of(size, case.spacing_mm, resolution_mm)
+    kept = num_kept(size, strides)
+    first = [
+        min((each - edge.start) // stride, number - 1)
+        for each, edge, stride, number in zip(_start(case, box), box, strides, kept, strict=True)
+    ]
     return {
         "name": case.name,
         "frame": {
-            "shape": [max(1, each // stride) for each, stride in zip(size, strides, strict=True)],
+            "shape": kept,
             "spacing": [each * stride for each, stride in zip(case.spacing_mm, strides, strict=True)],
         },
-        "at": [
-            (each - edge.start) // stride for each, edge, stride in zip(_start(case, box), box, strides, strict=True)
-        ],
+        "at": first,
         "volumes": volumes,
         "panels": panels,
         "labels": [

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from acnn_nnunet.shape_prior.label_maps.defects import rank_correlation
+
 WORST_SHARE = 0.1
 REVIEWED_SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 
@@ -92,12 +94,3 @@ def review_sentence(found: Sequence[dict[str, float]], share: float = WORST_SHAR
         f"Review the worst {100 * share:.0f} % and the rest has Dice ≥ {row['lowest_dice']:.2f} "
         f"(mean {row['mean_dice']:.2f})."
     )
-
-
-def rank_correlation(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Return Spearman's rho of two arrays (N,), None where one of them is constant."""
-    from scipy.stats import spearmanr
-
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return None
-    return float(spearmanr(first, second).statistic)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from acnn_nnunet import __version__
 from acnn_nnunet.pages.page import figure_data_uri, format_number, new_figure, render_page
 from acnn_nnunet.pages.viewer import viewer_block
 from acnn_nnunet.plausibility.calibration import Calibration
@@ -108,7 +107,6 @@ def render_plausibility_page(
             shown.append(_shown(row, slices.get(row.case)))
     return render_page(
         "plausibility.html",
-        version=__version__,
         rows=listed,
         num_rows=counts["scored"],
         num_flagged=counts["flagged"],

@@ -32,7 +32,7 @@ class Structure:
 
     Attributes:
         present: whether the prediction holds it.
-        scores: by the names of `estimates.BADNESS`.
+        scores: by the names of `estimates.BADNESS`, and the volume.
         in_reference: whether the reference holds it; None without one.
         dice, hausdorff_mm: true ones, where there was a reference and either map holds the structure.
         expected_dice, expected_hausdorff_mm: with prediction intervals; None without a calibration of the structure.

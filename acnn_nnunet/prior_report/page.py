@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from acnn_nnunet import __version__
 from acnn_nnunet.pages.overlays import draw_outline, middle_planes, number_masks, paint_masks
 from acnn_nnunet.pages.page import LABEL_COLOURS, figure_data_uri, literal, new_figure, render_page
 from acnn_nnunet.pages.plots import code_panels, draw_spectrum
@@ -48,7 +47,6 @@ def render_prior_page(report: dict[str, Any], subject: Subject, pca: LinearShape
         packed.append(pack_case(_viewer_case(picture["viewer"], looked_at, subject)))
     return render_page(
         "prior_report.html",
-        version=__version__,
         report=report,
         model_titles={m: MODEL_TITLES[m] for m in report["reconstruction"]["mean"]},
         label_colours=_label_colours(list(subject.names.values())),

@@ -1,6 +1,5 @@
 """How well a prior reconstructs held-out label maps, next to PCA and to the codes predicted from images."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from acnn_nnunet.evaluation.masks.scores import score_masks
+from acnn_nnunet.fold_prior.held_out import mean_of_known
 from acnn_nnunet.prior_report.subject import Subject, evenly_spaced
 from acnn_nnunet.shape_prior.label_maps.pca import LinearShapeModel, most_cases
 
@@ -88,10 +88,14 @@ def summarise_scores(cases: dict[str, dict[str, dict[str, dict[str, Any]]]]) -> 
         for model, of_model in models.items()
     }
     means = {
-        model: {metric: _mean(label[metric] for label in of_model.values()) for metric in ("dice", "hausdorff_mm")}
+        model: {
+            metric: mean_of_known(label[metric] for label in of_model.values()) for metric in ("dice", "hausdorff_mm")
+        }
         for model, of_model in per_label.items()
     }
-    by_case = {key: _mean(score["dice"] for score in case["autoencoder"].values()) for key, case in cases.items()}
+    by_case = {
+        key: mean_of_known(score["dice"] for score in case["autoencoder"].values()) for key, case in cases.items()
+    }
     known = {key: dice for key, dice in by_case.items() if dice is not None}
     ranking = sorted(known, key=lambda key: -known[key])
     return {"per_label": per_label, "mean": means, "ranking": ranking, "cases": cases}
@@ -108,13 +112,8 @@ def _scores(subject: Subject, truth: np.ndarray, masks: np.ndarray) -> dict[str,
 
 def _summarise(scores: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "dice": _mean(score["dice"] for score in scores),
-        "hausdorff_mm": _mean(score["hausdorff_mm"] for score in scores),
+        "dice": mean_of_known(score["dice"] for score in scores),
+        "hausdorff_mm": mean_of_known(score["hausdorff_mm"] for score in scores),
         "cases": sum(score["dice"] is not None for score in scores),
         "missed": sum(score["status"] == "missed" for score in scores),
     }
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None

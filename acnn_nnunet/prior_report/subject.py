@@ -16,7 +16,7 @@ from acnn_nnunet.nnunet.folds import FoldView
 from acnn_nnunet.shape_prior.grids.views import Grid
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
 from acnn_nnunet.shape_prior.loss.distances import make_code_distance
-from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
+from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 from acnn_nnunet.shape_prior.prior_file import Prior
 
 
@@ -46,7 +46,7 @@ class Subject:
     @property
     def has_predictor(self) -> bool:
         """Whether the predictor's stage came: it does not where training ended with the first stage."""
-        return self.prior.spec.stage != Stage.AUTOENCODER.value
+        return self.prior.spec.has_predictor
 
     @property
     def batch_size(self) -> int:

@@ -228,10 +228,9 @@ def _repair_case(
 ) -> dict[str, Any]:
     case, file, target = item
     reader = LabelFileReader(reader_name)
-    label_map = reader.read(file)
+    label_map, properties = reader.read_with_properties(file)
     if unknown := sorted(set(np.unique(label_map.values).tolist()) - known):
         raise ValueError(f"{file} holds the label {unknown[0]}, which dataset.json does not declare")
-    _, properties = reader.read_image(file)
     geometry = label_map.geometry
     repair = repairer.repair(label_map.values, spacing_mm=geometry.spacing_mm, left_mm=geometry.left_mm)
     repaired = replace(label_map, values=repair.values).volume

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from acnn_nnunet.evaluation.masks.pieces import number_pieces
-from acnn_nnunet.nnunet.cases import main_pieces
+from acnn_nnunet.nnunet.cases import MAIN_SHARE, main_pieces
 from acnn_nnunet.refinement.placement import Placement
 
 TOO_LARGE = "the anatomy is larger than the prior's grid"
 _OBJECT_SHARE = 0.5  # of the best piece's explained voxels, from which on another piece may be an object of its own
 _AS_WELL = 0.05  # Dice by which an object of its own may resemble its reconstruction less than the best piece does
-_LARGE = 0.25  # of the largest piece: what is smaller is an island
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class _Pieces:
 def _explained_part(
     pieces: _Pieces, place: Callable[[np.ndarray], Placement], explain: Callable[[np.ndarray], Explained]
 ) -> MainPart | str:
-    large = pieces.from_share(_LARGE)
+    large = pieces.from_share(MAIN_SHARE)
     best = large[0]
     if len(large) > 1 and not place(pieces.mask(large)).fits:
         judged = {each: explain(pieces.mask([each])) for each in large}
@@ -120,7 +119,7 @@ def _explained_part(
 def _debris(pieces: _Pieces, chosen: Sequence[int], placement: Placement) -> np.ndarray:
     """Return the mask of the pieces that were not chosen, without the small ones that reach into the grid."""
     near = set(np.unique(pieces.numbers[placement.box]).tolist())
-    limit = _LARGE * pieces.sizes[chosen[0]]
+    limit = MAIN_SHARE * pieces.sizes[chosen[0]]
     return pieces.mask(
         [each for each in pieces.order if each not in chosen and (each not in near or pieces.sizes[each] >= limit)]
     )

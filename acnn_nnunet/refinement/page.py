@@ -5,7 +5,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from acnn_nnunet import __version__
 from acnn_nnunet.nnunet.label_files import LabelMap
 from acnn_nnunet.pages.overlays import draw_overlay
 from acnn_nnunet.pages.page import render_page
@@ -71,9 +70,7 @@ def render_refinement_page(
         about: `guarantee`, what is guaranteed, or None; of a refinement `prior`, `method` and `assumptions`, a
             sentence, or empty; of a repair `rules`.
     """
-    return render_page(
-        template, version=__version__, overview=overview, pictures=pictures, viewer=viewer_block(packed), **about
-    )
+    return render_page(template, overview=overview, pictures=pictures, viewer=viewer_block(packed), **about)
 
 
 def render_calibration_page(
@@ -82,7 +79,6 @@ def render_calibration_page(
     """Return the self-contained page of a calibration: its recipe, and what it gains on patients it has not seen."""
     return render_page(
         "refinement_calibration.html",
-        version=__version__,
         calibration=calibration,
         bands=[
             (band, sum(t.resemblance <= band.resemblance and not t.spoilt for t in trials))

@@ -72,9 +72,8 @@ def read_prediction(files: PredictionFiles, coder: Coder) -> tuple[Prediction, d
         ValueError: naming the file, if one cannot be read, label map or probabilities do not suit the prior, the two
             do not belong together, or the probabilities lack their .pkl.
     """
-    label_map = coder.reader.read(files.label)
+    label_map, properties = coder.reader.read_with_properties(files.label)
     coder.check(label_map, files.label)
-    _, properties = coder.reader.read_image(files.label)
     values = label_map.volume
     probabilities = None
     if files.probabilities is not None:

@@ -79,11 +79,10 @@ class Refiner:
             ValueError: naming the file, if it cannot be read or holds an unknown label.
             WriteError: if the result cannot be written.
         """
-        label_map = self.bundle.reader.read(source)
+        label_map, properties = self.bundle.reader.read_with_properties(source)
         if unknown := sorted(set(np.unique(label_map.values).tolist()) - self.known_labels):
             names = ", ".join(f"{name} {value}" for name, value in self.bundle.dataset_json["labels"].items())
             raise ValueError(f"{source} holds the label {unknown[0]}, which the second stage does not know: {names}.")
-        _, properties = self.bundle.reader.read_image(source)
         corrected = self.refine(label_map.volume, tuple(properties["spacing"]))
         write_label_map(corrected, properties, target, self.bundle)
 

@@ -22,7 +22,8 @@ class RefinedRow:
 
     Attributes:
         case: file name without ending.
-        status: `refined`; `kept`: the calibration expects no gain; `left`: not of the prior's kind; `excluded`.
+        status: `refined`; `repaired`: it broke rules; `kept`: the calibration expects no gain, or it kept the rules;
+            `left`: not of the prior's kind, or no repair was found; `excluded`.
         reason: in words, where it is not refined.
         soft: whether there were probabilities.
         changes: the fields of `Changes`; none of an excluded case.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -220,7 +219,11 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> Prior:
     try:
         checkpoint = torch.load(path, map_location=device, weights_only=True)
         plain = dict(checkpoint[SPEC_KEY])
-    except (pickle.UnpicklingError, EOFError, RuntimeError, OSError) as error:
+    except (KeyError, TypeError):
+        raise ValueError(f"{path} is no shape prior: it was not written by ShapePriorTrainer.") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # pickle, zip and torch each have their own
         if str(error).startswith("Weights only load failed"):  # it holds objects, as nnU-Net's own checkpoints do
             raise ValueError(
                 f"The shape prior {path} cannot be read, it is truncated or no checkpoint of ShapePriorTrainer."
@@ -229,8 +232,6 @@ def load_prior(path: Path, *, device: torch.device | str = "cpu") -> Prior:
         raise ValueError(
             f"The shape prior {path} cannot be read, it is truncated or no checkpoint ({reason})."
         ) from error
-    except (KeyError, TypeError):
-        raise ValueError(f"{path} is no shape prior: it was not written by ShapePriorTrainer.") from None
     if plain.get("format_version") != FORMAT_VERSION:
         raise ValueError(
             f"The shape prior {path} has format version {plain.get('format_version')}, "

@@ -118,11 +118,11 @@ def with_slices(grid: Geometry, slices: int, *, axis: int) -> Geometry:
     return _along(grid, axis, slices, grid.spacing_mm[axis], 0.0)
 
 
-def find_slice_axis(geometry: Geometry, nifti_axis: int | None = None) -> int:
+def find_slice_axis(spacing_mm: Sequence[float], nifti_axis: int | None = None) -> int:
     """Return the array axis across the slices.
 
     Args:
-        geometry: of an image.
+        spacing_mm: of an image.
         nifti_axis: as a user names it; None is the axis of the largest spacing, and the last one of the NIfTI file
             where all are equal.
 
@@ -130,7 +130,7 @@ def find_slice_axis(geometry: Geometry, nifti_axis: int | None = None) -> int:
         ValueError: if there is no such axis.
     """
     if nifti_axis is None:
-        return longest_axis(geometry.spacing_mm)
+        return longest_axis(spacing_mm)
     if nifti_axis not in (0, 1, 2):
         raise ValueError(f"There is no NIfTI axis {nifti_axis}: --axis is 0, 1 or 2.")
     return 2 - nifti_axis

@@ -1,7 +1,7 @@
 """From K-fold thick slices to thin ones: interpolation, and a transposed convolution that starts as one.
 
 LR slice k lies at HR index K·k + (K − 1)/2, the middle of its block. Beyond the first and the last LR slice the image
-goes on as there, as it does in `degradation.degrade`.
+goes on as there, as it does in `degradation.acquisition.degrade`.
 """
 
 import functools

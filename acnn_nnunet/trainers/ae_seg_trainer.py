@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import Tensor, nn
 
 from acnn_nnunet.files.safe_writes import write_json
-from acnn_nnunet.fold_prior.held_out import load_patch
+from acnn_nnunet.fold_prior.held_out import dice_of, load_patch, mean_of_known
 from acnn_nnunet.fold_prior.loading import channel_names, label_space
 from acnn_nnunet.refinement.segmentation_autoencoder import (
     LARGE_PARAMETERS,
@@ -106,19 +105,19 @@ class AESegTrainer(OwnNetworkTrainer):
                 spoilt = self.draw_errors(truth)
                 corrected = self.labels.decisions(network(spoilt.to(self.device)).float()).cpu()
                 per_case[case] = {
-                    name: {"before": _dice(spoilt[0, i], truth[0, i]), "after": _dice(corrected[0, i], truth[0, i])}
+                    name: {"before": dice_of(spoilt[0, i], truth[0, i]), "after": dice_of(corrected[0, i], truth[0, i])}
                     for i, name in names.items()
                 }
         means = {
-            when: float(np.nanmean([label[when] for case in per_case.values() for label in case.values()]))
+            when: mean_of_known(label[when] for case in per_case.values() for label in case.values())
             for when in ("before", "after")
         }
         folder = Path(self.output_folder) / "validation"
         folder.mkdir(exist_ok=True)
         write_json(folder / REPORT_FILE, {"mean_dice": means, "cases": per_case})
+        before, after = ("none" if mean is None else f"{mean:.4f}" for mean in means.values())
         self.print_to_log_file(
-            f"Mean Dice of validation labels with errors {means['before']:.4f}, corrected {means['after']:.4f}",
-            also_print_to_console=True,
+            f"Mean Dice of validation labels with errors {before}, corrected {after}", also_print_to_console=True
         )
 
     def _with_errors(self, batch: dict) -> dict:
@@ -132,8 +131,3 @@ class AESegMTrainer(AESegTrainer):
     """AESegTrainer with the larger capacity, which the paper calls AE-Seg-M."""
 
     num_parameters = LARGE_PARAMETERS
-
-
-def _dice(first: Tensor, second: Tensor) -> float:
-    size = (first.sum() + second.sum()).item()
-    return 2 * (first * second).sum().item() / size if size else float("nan")

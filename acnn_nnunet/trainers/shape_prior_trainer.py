@@ -237,7 +237,7 @@ class ShapePriorTrainer(ConfiguredTrainer):
             self.print_to_log_file(f"the {stage.value}'s stage ends here")
 
     def on_train_end(self):
-        """Measure code and features over augmented training labels, then save and end as the host does."""
+        """Measure the code over augmented training labels, then save and end as the host does."""
         self.network.eval()
         outside_share = measure_statistics(self.network, self._training_samples(_CODES_FOR_STATISTICS))
         self.spec = dataclasses.replace(

@@ -8,7 +8,7 @@ from worker_cases import die_at_three, square
 
 from acnn_nnunet.casewise.execution import Execution
 from acnn_nnunet.casewise.run import outcome_of, run, work_through
-from acnn_nnunet.casewise.work import Excluded, Result
+from acnn_nnunet.casewise.work import Result
 
 CASES = {f"case_{number}": number for number in (0, 9, -4, 1, 25, 2)}
 RESULTS = [
@@ -62,14 +62,10 @@ def test_what_was_done_before_counts_in_the_progress_bar(capfd, monkeypatch):
 
 
 def test_what_is_said_at_the_end():
-    outcome = outcome_of(RESULTS, Path("out"), num_done=2, excluded=[Excluded("x", "x.nii.gz has no channel number.")])
+    outcome = outcome_of(RESULTS, Path("out"))
 
-    assert outcome.text.splitlines() == [
-        "out: 5 of 7 done; 2 were there already",
-        "x.nii.gz has no channel number.",
-        "-4.nii.gz is negative",
-    ]
-    assert [each.case for each in outcome.excluded] == ["x", "case_-4"]
+    assert outcome.text.splitlines() == ["out: 5 of 6 done", "-4.nii.gz is negative"]
+    assert [each.case for each in outcome.excluded] == ["case_-4"]
     assert outcome.exit_code == 1
 
 

@@ -150,7 +150,7 @@ def test_without_a_label_map_the_grid_lies_in_the_images_middle(coder, raw):
     assert alone.empty
 
 
-def test_codes_reconstructions_and_decoded_codes_belong_together(coder, raw):
+def test_codes_and_decoded_codes_belong_together(coder, raw):
     maps = torch.stack([coder.load(file).maps for file in sorted((raw / "labelsTr").glob("*.nii.gz"))])
     network = coder.prior.network
 
@@ -163,7 +163,6 @@ def test_codes_reconstructions_and_decoded_codes_belong_together(coder, raw):
         logits = network.decoder(codes[:3])
     torch.testing.assert_close(codes, alone, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(coder.decode(codes[:3]), torch.softmax(logits, 1), rtol=1e-4, atol=1e-4)
-    assert torch.equal(coder.reconstruct(maps[:3]).argmax(1), logits.argmax(1))
 
 
 @pytest.mark.parametrize(

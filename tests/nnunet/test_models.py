@@ -1,6 +1,8 @@
 """One loader of models: what it reads, and one sentence for each thing that can be wrong."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,6 +33,13 @@ def model_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def checkpoint(model_folder):
     return model_folder / "fold_0" / "checkpoint_final.pth"
+
+
+def test_an_unknown_reader_is_named_with_the_plans_file():
+    plans = SimpleNamespace(plans={"image_reader_writer": "NoIO"})
+    bundle = ModelBundle(plans, None, {"file_ending": ".nii.gz"}, "3d_hr", Path("of/nnUNetPlans.json"))
+    with pytest.raises(ValueError, match=r"^of/nnUNetPlans\.json names the reader NoIO, "):
+        _ = bundle.reader_name
 
 
 def load(dataset="5", configuration="3d_hr", **options):

@@ -17,8 +17,7 @@ def test_what_a_template_needs_must_be_given():
 def test_values_are_escaped_unless_they_are_markup():
     page = render_page(
         "demo.html",
-        version="<1>",
-        num_test=1,
+        num_test="<1>",
         num_iterations=2,
         picture=Markup("data:<b>"),
         steps=[],

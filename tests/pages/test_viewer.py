@@ -79,6 +79,16 @@ def test_two_axes_are_one_slice():
     assert voxels(case["volumes"][1]).shape == tuple(case["frame"]["shape"])
 
 
+@pytest.mark.parametrize("length", range(12, 24))
+def test_a_thinned_volume_fills_its_frame(length):
+    label_map = np.random.default_rng(0).integers(0, 9, (length, 12, 12), dtype=np.uint8)
+    panel = Panel("", (Overlay(label_map, "prediction"),))
+    case = pack_case(ViewerCase("a", [panel], (1.0, 1.0, 1.0), crop=False, number=length - 1), budget=150)
+    assert case["frame"]["spacing"][0] > 1
+    assert case["volumes"][0]["shape"] == case["frame"]["shape"]
+    assert case["at"][0] == case["frame"]["shape"][0] - 1
+
+
 def test_nothing_to_see_is_shown_whole():
     empty = np.zeros((2, 3, 4), np.uint8)
     case = pack_case(against_reference("a", empty, {"x": empty}, (1.0, 1.0, 1.0)))
@@ -152,7 +162,7 @@ def page_file(tmp_path_factory):
     viewer = viewer_block([pack_case(two_balls(name="round", image=image)), pack_case(flat)])
     before, after = (f'<button data-case="{name}">{name}</button>' for name in ("round", "flat"))
     file = tmp_path_factory.mktemp("page") / "page.html"
-    file.write_text(render_page("page.html", version="").replace("<body>", f"<body>{after}{viewer}{before}"))
+    file.write_text(render_page("page.html").replace("<body>", f"<body>{after}{viewer}{before}"))
     return file
 
 

@@ -76,6 +76,13 @@ def test_truncated(tmp_path, kept):
         load_prior(tmp_path / "prior.pth")
 
 
+@pytest.mark.parametrize("content", [b"arms: a\n", b"test\n", b"epochs 3\n"])  # each an instruction to pickle
+def test_a_text_file(tmp_path, content):
+    (tmp_path / "prior.pth").write_bytes(content)
+    with pytest.raises(ValueError, match=r"prior\.pth cannot be read, it is truncated or no checkpoint"):
+        load_prior(tmp_path / "prior.pth")
+
+
 def test_a_checkpoint_of_nnunet(tmp_path):
     best = np.float64(0.8)  # the host keeps such scalars, which no prior has
     torch.save({"network_weights": {}, "_best_ema": best}, tmp_path / "checkpoint_final.pth")

@@ -83,12 +83,12 @@ def point(geometry, index):
     ],
 )
 def test_the_slice_axis(spacing_mm, nifti_axis, axis):
-    assert find_slice_axis(grid((4, 4, 4), spacing_mm), nifti_axis) == axis
+    assert find_slice_axis(spacing_mm, nifti_axis) == axis
 
 
 def test_there_is_no_fourth_axis():
     with pytest.raises(ValueError, match="no NIfTI axis 3: --axis is 0, 1 or 2"):
-        find_slice_axis(grid((4, 4, 4), (1.0, 1.0, 1.0)), 3)
+        find_slice_axis((1.0, 1.0, 1.0), 3)
 
 
 @pytest.mark.parametrize("reader", [SimpleITKIO, SimpleITKIOWithReorient, NibabelIOWithReorient])

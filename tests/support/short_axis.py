@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from acnn_nnunet.evaluation.anatomy.rules import check_rules
+
 NAMES = {"RV": (1,), "MYO": (2,), "LV": (3,)}
 SPACING_MM = (10.0, 1.5, 1.5)
 EIGHT_RULES = [
@@ -25,3 +27,8 @@ def short_axis(slices=3):
     plane[(y - 20) ** 2 + (x - 28) ** 2 <= 12**2] = 2
     plane[(y - 20) ** 2 + (x - 28) ** 2 <= 7**2] = 3
     return np.repeat(plane[None], slices, axis=0)
+
+
+def rule_violations(values, rules, **about):
+    """Return by how much a label map breaks each rule, by its name; arguments as in `check_rules`."""
+    return {check.rule.name: check.violation for check in check_rules(values, rules, **about)}

@@ -169,23 +169,6 @@ def check_rules(
     return checks
 
 
-def rule_violations(
-    values: np.ndarray,
-    rules: Sequence[AnatomicalRule],
-    *,
-    label_values: Mapping[str, tuple[int, ...]],
-    spacing_mm: Sequence[float],
-    left_mm: Sequence[float] | None = None,
-) -> dict[str, float | None]:
-    """Return by how much a label map breaks each rule, by the rule's name; arguments as in `check_rules`.
-
-    Returns:
-        0 where a rule is kept, up to 1; None where it does not apply, as where the rule's structure is absent.
-    """
-    checks = check_rules(values, rules, label_values=label_values, spacing_mm=spacing_mm, left_mm=left_mm)
-    return {check.rule.name: check.violation for check in checks}
-
-
 def slice_axis(spacing_mm: Sequence[float]) -> int | None:
     """Return the axis across the slices, that of the longest voxels (the first of equal ones); None for 2 axes."""
     return None if len(spacing_mm) < 3 else longest_axis(spacing_mm)

@@ -1,6 +1,6 @@
 """Implausible slices and cases of arms, where all of them were evaluated by the same anatomical rules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from acnn_nnunet.evaluation.comparison.comparisons import Comparison, compare_va
 from acnn_nnunet.evaluation.comparison.scores import CASE_METRIC_TITLES, NO_CLEAN_UP, WHOLE_CASE, PairedScores
 
 
-def read_arms_anatomy(arms: Mapping[str, Path], cases: Sequence[str]) -> list[dict[str, CaseAnatomy]] | None:
+def read_arms_anatomy(arms: Mapping[str, Path]) -> list[dict[str, CaseAnatomy]] | None:
     """Return what each arm's `anatomy.csv` says, or None where an arm has none or was judged by other rules."""
     paths = [folder / ANATOMY_FILE for folder in arms.values()]
     if not all(path.is_file() for path in paths):
@@ -26,7 +26,7 @@ def compare_anatomy(scores: PairedScores, *, seed: int = 0) -> list[Comparison]:
     A case without a prediction in some arm is left out for all and counts as not applicable. Holm's correction is over
     both rows of an arm in one table. Empty where no rules are known, or arms were judged by different ones.
     """
-    tables = read_arms_anatomy(scores.folders, scores.cases)
+    tables = read_arms_anatomy(scores.folders)
     if tables is None:
         return []
     values = np.array(

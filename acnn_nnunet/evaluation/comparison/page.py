@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from acnn_nnunet import __version__
 from acnn_nnunet.evaluation.case_images import find_image, images_beside, read_image
 from acnn_nnunet.evaluation.comparison.comparisons import Comparison
 from acnn_nnunet.evaluation.comparison.plots import MOST_PANELS, draw_pairs
@@ -68,7 +67,6 @@ def render_report(
     duels = [_render_duel(scores, comparisons, arm) for arm in scores.arms[1:]]
     return render_page(
         "comparison.html",
-        version=__version__,
         arms=scores.arms,
         folders=scores.folders,
         sentences=explain(scores),

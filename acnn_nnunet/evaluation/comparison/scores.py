@@ -107,7 +107,7 @@ def read_paired_scores(arms: Mapping[str, Path], *, groups: Path | None = None) 
 
     Args:
         arms: name to folder that `acnn-nnunet evaluate` wrote; the first is the baseline.
-        groups: groups.csv (`datasets.groups`): case, group and optionally patient and phase.
+        groups: groups.csv: case, group and optionally patient and phase.
 
     Raises:
         FileNotFoundError: if a folder lacks a file.

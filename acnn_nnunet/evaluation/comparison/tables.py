@@ -1,4 +1,4 @@
-"""A comparison as CSV, Markdown and LaTeX."""
+"""A comparison as rows, Markdown and LaTeX."""
 
 from collections.abc import Iterable, Sequence
 

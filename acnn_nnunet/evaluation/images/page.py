@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from acnn_nnunet import __version__
 from acnn_nnunet.evaluation.images import image_quality
 from acnn_nnunet.evaluation.images.pairs import ImagePair, ImageVolumes, read_pair
 from acnn_nnunet.evaluation.images.scores import METRICS, NEGATIVE_NOTE, OK, ImageScore
@@ -35,7 +34,6 @@ def render_report(summary: dict[str, Any], scores: Iterable[ImageScore], pairs: 
         pictures.append({"case": score.case, "source": source, "caption": caption})
     return render_page(
         "super_resolution.html",
-        version=__version__,
         summary=summary,
         metrics=METRICS,
         negative_note=NEGATIVE_NOTE,

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from acnn_nnunet import __version__
 from acnn_nnunet.evaluation.comparison.tables import format_p
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json, write_text
 from acnn_nnunet.files.tables import write_table
@@ -37,7 +36,6 @@ def write_classification(result: Classification, output: Path) -> str:
     write_table(output / PREDICTIONS_FILE, _prediction_columns(result), float_format="%.4f")
     page = render_page(
         "classification.html",
-        version=__version__,
         classes=list(result.cohort.classes),
         sentences=describe_procedure(result),
         strict=result.strict,

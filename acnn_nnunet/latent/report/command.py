@@ -151,7 +151,6 @@ def _draw_spread(space: Mapping[str, Any], table: CodeTable) -> str:
 def _write(output: Path, report: dict[str, Any], pictures: Mapping[str, str], *, names: Sequence[str]) -> None:
     page = render_page(
         "latent_report.html",
-        version=__version__,
         report=report,
         pictures=pictures,
         colours={name: LABEL_COLOURS[index % len(LABEL_COLOURS)] for index, name in enumerate(names)},

@@ -24,14 +24,12 @@ class Repair:
     Attributes:
         values: the label map that keeps the rules, or the given one where none was found within the limit.
         broken_before: names of the rules that were broken.
-        slices: indices of the slices that changed.
         share: changed voxels, of the anatomy's; dropped islands count to neither.
         reason: why it is left as it was; empty where it keeps the rules.
     """
 
     values: np.ndarray
     broken_before: tuple[str, ...] = ()
-    slices: tuple[int, ...] = ()
     share: float = 0.0
     reason: str = ""
 
@@ -99,9 +97,7 @@ class Repairer:
             return Repair(values, before, reason=f"no repair was found for {', '.join(remaining)}")
         if share > self.most_changed:
             return Repair(values, before, reason=beyond)
-        axis = job.axis or 0
-        changed = np.flatnonzero((repaired != values).any(axis=tuple(i for i in range(values.ndim) if i != axis)))
-        return Repair(repaired, before, tuple(changed.tolist()) if values.ndim == 3 else (0,), float(share))
+        return Repair(repaired, before, float(share))
 
 
 @dataclass(frozen=True)

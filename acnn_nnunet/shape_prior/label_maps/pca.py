@@ -144,7 +144,7 @@ def distance_maps(maps: Tensor, labels: LabelSpace, spacing_mm: tuple[float, ...
 
     Their unit is a voxel of the finest axis. The boundary lies half a voxel from the centres beside it.
     """
-    masks = without_background(labels.hardened(maps), labels).cpu().numpy() > 0.5
+    masks = labels.hardened(maps).cpu().numpy() > 0.5
     voxel = tuple(spacing / min(spacing_mm) for spacing in spacing_mm)
     first = 0 if labels.regions else 1
     distances = torch.zeros(masks.shape)

@@ -114,7 +114,7 @@ def _target_of_file(source: Path, output: Path) -> Path:
 def _degrade_file(files: tuple[Path, Path], *, options: DegradeOptions) -> None:
     source, target = files
     volume = read_volume(source, dtype=np.float32)
-    axis = find_slice_axis(volume.geometry, options.axis)
+    axis = find_slice_axis(volume.geometry.spacing_mm, options.axis)
     _check_slices(source, volume.geometry.size[axis], options.acquisition.factor, nifti_axis=2 - axis)
     thickness_mm, spacing_mm = options.acquisition.thickness_mm, volume.geometry.spacing_mm[axis]
     spacing_mm *= options.acquisition.factor

@@ -98,7 +98,7 @@ def interpolate_labels(labels: np.ndarray, factor: int, *, axis: int, method: st
 def _interpolate_file(files: tuple[Path, Path], *, options: InterpolationOptions) -> None:
     source, target = files
     stack = read_volume(source, dtype=np.float32)
-    axis = find_slice_axis(stack.geometry, options.axis)
+    axis = find_slice_axis(stack.geometry.spacing_mm, options.axis)
     if stack.geometry.size[axis] < 2:
         raise ValueError(f"{source} has one slice along NIfTI axis {2 - axis}: a stack has at least 2.")
     told_thickness_mm(source, stack.geometry.spacing_mm[axis])  # refuses a sidecar that belongs to another stack

@@ -53,9 +53,9 @@ def check_overlap(overlap: float) -> None:
         )
 
 
-def overlap_of(stack: Geometry, image: Geometry, motion: RigidMotion | None = None) -> float:
+def overlap_of(stack: Geometry, image: Geometry) -> float:
     """Return the volume that both share, as a share of the smaller one."""
-    inside = covered(image, stack, motion or RigidMotion()).mean()
+    inside = covered(image, stack, RigidMotion()).mean()
     volumes = [float(np.prod(each.size) * np.prod(each.spacing_mm)) for each in (stack, image)]
     return min(1.0, float(inside) * volumes[0] / min(volumes))
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from acnn_nnunet import __version__
 from acnn_nnunet.casewise.work import Excluded
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.volumes import Volume, read_volume
@@ -38,7 +37,7 @@ def render_pairs_page(
 ) -> str:
     """Return the self-contained page."""
     about: dict[str, Any] = {"records": records, "pictures": pictures, "excluded": excluded, "dataset": dataset}
-    return render_page("pairs.html", version=__version__, **about)
+    return render_page("pairs.html", **about)
 
 
 def _on_slices(labels: Volume, stack: Geometry, motion: RigidMotion) -> np.ndarray:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from acnn_nnunet.casewise.work import Outcome
@@ -21,7 +20,7 @@ from acnn_nnunet.sr.pairs.finding import stacks_folder
 from acnn_nnunet.sr.pairs.store import FOLDER_KEY, records_of
 from acnn_nnunet.sr.planning.configuration import MIN_EDGE, hr_configuration
 from acnn_nnunet.sr.slice_thickness import check_thickness
-from acnn_nnunet.sr.stack_geometry import ThroughPlane, check_factor
+from acnn_nnunet.sr.stack_geometry import ThroughPlane, check_factor, find_slice_axis
 
 
 @dataclass(frozen=True)
@@ -155,12 +154,9 @@ def _through_plane_axis(
     spacing: Sequence[float], transpose_forward: Sequence[int], axis: int | None
 ) -> tuple[int, int]:
     """Return the through-plane axis as NIfTI files count (X, Y, Z) and as the preprocessed arrays do."""
-    if axis is None:
-        isotropic = np.allclose(spacing, spacing[0], rtol=1e-3)
-        axis = 2 if isotropic else 2 - transpose_forward[int(np.argmax(spacing))]
-    if axis not in (0, 1, 2):
-        raise ValueError(f"There is no NIfTI axis {axis}: --axis is 0, 1 or 2.")
-    return axis, list(transpose_forward).index(2 - axis)
+    order = list(transpose_forward)
+    in_file = find_slice_axis([spacing[order.index(each)] for each in range(3)], axis)
+    return 2 - in_file, order.index(in_file)
 
 
 def _check_base(plans: dict[str, Any], base: str, *, where: Path) -> dict[str, Any]:

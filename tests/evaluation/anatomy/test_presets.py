@@ -1,9 +1,10 @@
 """The sets of rules."""
 
 import numpy as np
+from short_axis import rule_violations
 
 from acnn_nnunet.evaluation.anatomy.presets import PRESETS
-from acnn_nnunet.evaluation.anatomy.rules import parse_rules, rule_violations
+from acnn_nnunet.evaluation.anatomy.rules import parse_rules
 
 NAMES = {"RV": (1,), "MYO": (2,), "LV": (3,)}
 

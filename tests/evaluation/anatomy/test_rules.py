@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from short_axis import EIGHT_RULES
+from short_axis import EIGHT_RULES, rule_violations
 
 from acnn_nnunet.challenges.acdc import LABELS
-from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, check_rules, parse_rules, rule_violations, slice_axis
+from acnn_nnunet.evaluation.anatomy.rules import AnatomicalRule, check_rules, parse_rules, slice_axis
 
 NAMES = {"RV": (1,), "MYO": (2,), "LV": (3,)}
 THICK = (10.0, 1.0, 1.0)

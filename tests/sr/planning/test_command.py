@@ -74,6 +74,7 @@ def test_the_patch_grows_only_where_the_factor_does_not_divide_it(plans, length,
         ([1.5, 1, 1], [1, 0, 2], None, 0, 1),
         ([1.5, 1, 1], [2, 0, 1], None, 0, 0),  # arrays are (X, Z, Y)
         ([1.5, 1, 1], [2, 0, 1], 1, 2, 1),
+        ([0.5, 1.0005, 1.0], [2, 1, 0], None, 2, 2),  # alike but for rounding: the last NIfTI axis of the two
     ],
 )
 def test_the_through_plane_axis(plans, spacing, transpose, axis, plans_axis, nifti_axis):

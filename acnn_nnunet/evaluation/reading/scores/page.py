@@ -22,7 +22,6 @@ def render_scores_page(result: dict[str, Any], ratings: np.ndarray, sentences: l
     return render_page(
         "reader_scores.html",
         result=result,
-        version=result["version"],
         by_reader=by_reader,
         sentences=sentences,
         counts=_draw_counts(result, ratings),

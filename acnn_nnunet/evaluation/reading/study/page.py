@@ -6,7 +6,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from acnn_nnunet import __version__
 from acnn_nnunet.evaluation.reading.study.cases import StudyCase
 from acnn_nnunet.evaluation.reading.study.key import Item
 from acnn_nnunet.pages.packed_volumes import intensity_range
@@ -78,7 +77,6 @@ def render_study_page(
     digest = hashlib.sha256(script_json(content).encode("utf-8")).hexdigest()
     page = render_page(
         "reader_study.html",
-        version=__version__,
         question=question,
         labels=labels,
         ratings=RATINGS,

@@ -65,6 +65,19 @@ def test_few_seeds_are_named_and_a_loss_is_missed():
     assert line.endswith("| missed (2 of 4 seeds) |")
 
 
+@pytest.mark.parametrize(
+    ("seeds_of_best", "chosen"), [(4, "hybrid_pc_unmirrored"), (3, "hybrid_pc_outside_unmirrored")]
+)
+def test_of_several_priors_the_selection_cases_choose_one_with_four_seeds(seeds_of_best, chosen):
+    both = scores({"none_pc_unmirrored": 0.6, "hybrid_pc_outside_unmirrored": 0.7, "hybrid_pc_unmirrored": 0.72})
+    of_best, confirmed = both["arm"] == "hybrid_pc_unmirrored", both["part"] == "confirmation"
+    both.loc[of_best & confirmed, "dice"] = 0.62
+    section = report.targets_section(both[~of_best | (both["seed"] < seeds_of_best)])
+    (line,) = [each for each in section.splitlines() if "best prior − none, clean: Dice | hip" in each]
+    chosen = "+0.020 (`hybrid_pc_unmirrored`)" if seeds_of_best == 4 else "+0.100 (`hybrid_pc_outside_unmirrored`)"
+    assert chosen in line
+
+
 def test_priors_that_pay_are_in_table_and_figure(tmp_path, monkeypatch):
     monkeypatch.setattr(payoff, "FIGURE", tmp_path / "pays.svg")
     ends = {"": 0.02, "_n5": 0.1, "_x4": 0.0}
