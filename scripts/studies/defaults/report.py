@@ -18,7 +18,7 @@ from scripts.studies.defaults.differences import Difference, compare, image_mean
 from scripts.studies.defaults.images import CONFIRMATION, SELECTION
 from scripts.studies.defaults.payoff import payoff_section
 from scripts.studies.defaults.predictions import LARGEST
-from scripts.studies.defaults.targets import DICE, HAUSDORFF, NEW_DEFAULTS, PER_CLASS, SEEDS, STOCK, TARGETS
+from scripts.studies.defaults.targets import DICE, HAUSDORFF, NEW_DEFAULTS, PER_CLASS, SEEDS, STOCK, TARGETS, Target
 from scripts.studies.defaults.texts import EARLIER, INTRODUCTION
 from scripts.studies.defaults.workplace import RESULTS, SCORES
 from scripts.studies.host_folders import ROOT
@@ -55,7 +55,7 @@ PRIORS_OF_PAPER = {
     "hybrid_pc_outside_0.3_unmirrored": "`outside_weight=0.3`, on top of the hybrid prior",
     "hybrid_pc_1.0_outside_unmirrored": "hybrid prior and `outside_weight=1` at ratio 1.0 instead of 0.3",
 }
-BEST_OF_PAPER = "hybrid_pc_outside_unmirrored"
+TOGETHER_OF_PAPER = ("hybrid_pc_outside_unmirrored", "hybrid_pc_1.0_outside_unmirrored")
 
 
 def write_report() -> None:
@@ -114,7 +114,7 @@ def dataset_sections(images: pd.DataFrame, name: str) -> list[str]:
     total = {(arm, STOCK): f"all together: `{arm}`" for arms in NEW_DEFAULTS.values() for arm in arms}
     steps = {(arm, BASELINES[arm]): words for arm, words in STEPS.items()} | total | EARLIER_STEPS
     paper = {(arm, BASELINES[arm]): words for arm, words in PRIORS_OF_PAPER.items()}
-    paper[BEST_OF_PAPER, PER_CLASS] = f"both together: `{BEST_OF_PAPER}`"
+    paper |= {(arm, PER_CLASS): f"all together: `{arm}`" for arm in TOGETHER_OF_PAPER}
     paper |= {(arm, network): f"logits of `{network}` adjusted, no training" for arm, network in ADJUSTED.items()}
     for arm in ADJUSTED.values():
         if arm != PER_CLASS:
@@ -216,7 +216,8 @@ def targets_section(images: pd.DataFrame) -> str:
     """Return the targets of the study and whether they are reached."""
     lines = [
         "## Targets\n",
-        "On the confirmation cases. A verdict needs four seeds; with fewer it says how many. The new defaults are what"
+        "On the confirmation cases. Of several arms, the selection cases have chosen: most Dice on clean images, of"
+        " those with four seeds. A verdict needs four seeds; with fewer it says how many. The new defaults are what"
         " the rule above leaves: no mirroring and the prior, without hidden parts.\n",
         "| measure | dataset | target | measured | interval | verdict |",
         "| --- | --- | ---: | ---: | ---: | --- |",
@@ -224,10 +225,10 @@ def targets_section(images: pd.DataFrame) -> str:
     head, unmeasured = len(lines), {}
     for target in TARGETS:
         for name in STUDIES:
-            rows = images[(images["dataset"] == name) & (images["part"] == CONFIRMATION)]
-            rows = rows[rows["kind"].isin(target.kinds)]
-            results = [(arm, compare(rows, arm, target.baseline, target.score)) for arm in target.arms]
-            arm, found = next(((arm, each) for arm, each in results if each), (target.arms[0], None))
+            of_dataset = images[images["dataset"] == name]
+            arm = chosen_arm(of_dataset, target)
+            rows = of_dataset[(of_dataset["part"] == CONFIRMATION) & of_dataset["kind"].isin(target.kinds)]
+            found = compare(rows, arm, target.baseline, target.score)
             percent = target.score != DICE
             bound = f"{'≥' if target.above else '≤'} {_number(target.bounds[name], percent=percent)}"
             if not found:
@@ -243,6 +244,20 @@ def targets_section(images: pd.DataFrame) -> str:
         lines += ["\nNot measured yet, for want of runs:\n"]
         lines += [f"- {measure}: {', '.join(names)}" for measure, names in unmeasured.items()]
     return "\n".join(lines) + "\n"
+
+
+def chosen_arm(images: pd.DataFrame, target: Target) -> str:
+    """Return which of a target's arms gains most Dice on clean images of a dataset's selection cases.
+
+    Those with the seeds that a verdict needs come before the others.
+    """
+    clean = images[(images["part"] == SELECTION) & (images["kind"] == CLEAN)]
+
+    def rank(arm: str) -> tuple[int, float]:
+        gain = compare(clean, arm, target.baseline, DICE)
+        return (min(len(gain.seeds), SEEDS), gain.mean) if gain else (0, 0.0)
+
+    return max(target.arms, key=rank)
 
 
 def describe(found: Difference | None, score: str) -> str:

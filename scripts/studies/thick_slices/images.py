@@ -83,7 +83,7 @@ def write_pair(source: Path, target: Path) -> None:
     if target.exists():
         return
     volume = read_volume(source, dtype=np.float32)
-    axis, seed = find_slice_axis(volume.geometry), generator_of(source.name, seed=SEED_OF_TRAINING_STACKS)
+    axis, seed = find_slice_axis(volume.geometry.spacing_mm), generator_of(source.name, seed=SEED_OF_TRAINING_STACKS)
     limits = (PAIR_MM, PAIR_DEG)
     stack, _ = moved_stack(volume, TESTS["still"], limits, axis=axis, seed=seed.initial_seed(), name=source.name)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def crop_folder(predictions: Path, references: Path, target: Path, *, suffix: st
             read_volume(predictions / name, dtype=np.float32),
             read_volume(reference_file, dtype=np.float32),
         )
-        axis = find_slice_axis(reference.geometry)
+        axis = find_slice_axis(reference.geometry.spacing_mm)
         geometry = with_slices(prediction.geometry, reference.geometry.size[axis], axis=axis)
         if differences := geometry.differences(reference.geometry):
             raise ValueError(f"{predictions / name} is not on the grid of {reference_file}: {'; '.join(differences)}.")
@@ -158,6 +158,6 @@ def _describe(source: Path, target: Path) -> None:
 
 def _padded(source: Path, factor: int) -> tuple[Volume, int]:
     volume = read_volume(source, dtype=np.float32)
-    axis = find_slice_axis(volume.geometry)
+    axis = find_slice_axis(volume.geometry.spacing_mm)
     values = pad_slices(volume.values[None], factor, axis=axis)[0]
     return Volume(values, with_slices(volume.geometry, values.shape[axis], axis=axis)), axis

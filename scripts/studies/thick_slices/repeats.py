@@ -53,7 +53,7 @@ def count_folder(folder: Path, *, nifti_axis: int | None = None) -> dict[str, Re
     found = {}
     for case, path in find_images(folder, NIFTI_ENDINGS).items():
         volume = read_volume(path)
-        found[case] = count_repeats(volume.values, axis=find_slice_axis(volume.geometry, nifti_axis))
+        found[case] = count_repeats(volume.values, axis=find_slice_axis(volume.geometry.spacing_mm, nifti_axis))
     return found
 
 
