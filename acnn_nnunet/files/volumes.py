@@ -27,6 +27,7 @@ from acnn_nnunet.files.completeness import (
 from acnn_nnunet.files.folders import image_ending
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.headers import (
+    NIFTI_ENDINGS,
     TIFF_ENDINGS,
     ImageFileError,
     at_right_angles,
@@ -64,6 +65,24 @@ def read_volume(path: Path, *, dtype: type | None = None) -> Volume:
             without a size, or slices that are not stacked at right angles (gantry tilt).
     """
     return _read(path, dtype, num_axes=3)
+
+
+def read_channels(files: Sequence[Path]) -> list[Volume]:
+    """Read the images of a case, in float32.
+
+    Raises:
+        NotImplementedError: for another format than NIfTI.
+        ValueError: if they are not on one grid or one of them cannot be read.
+    """
+    if unread := [path for path in files if not is_nifti(path)]:
+        raise NotImplementedError(f"{unread[0]} is no NIfTI file ({' or '.join(NIFTI_ENDINGS)}): convert it.")
+    volumes = [read_volume(path, dtype=np.float32) for path in files]
+    for path, volume in zip(files, volumes, strict=True):
+        if differences := volume.geometry.differences(volumes[0].geometry):
+            raise ValueError(
+                f"{path} is not on the grid of {files[0].name}: {'; '.join(differences)}: resample it to that grid."
+            )
+    return volumes
 
 
 def read_series(path: Path) -> list[Volume]:

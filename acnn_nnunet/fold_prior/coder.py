@@ -19,7 +19,7 @@ from acnn_nnunet.fold_prior.loading import channel_names, load_finished_prior
 from acnn_nnunet.nnunet.cases import centred_patch, main_pieces
 from acnn_nnunet.nnunet.devices import check_device
 from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap, image_grid
-from acnn_nnunet.nnunet.labels import known_values
+from acnn_nnunet.nnunet.labels import known_values, values_of
 from acnn_nnunet.nnunet.models import ModelBundle, read_bundle
 from acnn_nnunet.shape_prior.grids.views import View
 from acnn_nnunet.shape_prior.prior_file import Prior
@@ -90,6 +90,11 @@ class Coder:
     def has_predictor(self) -> bool:
         """Whether the predictor's stage came: p(x) is trained."""
         return self.prior.spec.has_predictor
+
+    @property
+    def label_values(self) -> dict[str, tuple[int, ...]]:
+        """The values of each label, or of each region, by name."""
+        return {name: values_of(self.prior.spec.labels[name]) for name in self.names.values()}
 
     @property
     def file_ending(self) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
+from acnn_nnunet.files.safe_writes import read_text
+
 HR_KEY = "acnn_hr"
 """Entry of a configuration that plan-hr made: `{"factor": K, "axis": through-plane axis}`."""
 
@@ -83,7 +85,9 @@ def read_splits(splits_file: Path) -> list[tuple[tuple[str, ...], tuple[str, ...
         ValueError: naming the file and the remedy, if it is damaged.
     """
     try:
-        splits = json.loads(splits_file.read_text(encoding="utf-8"))
+        splits = json.loads(read_text(splits_file))
+        if not isinstance(splits, list) or not splits:
+            raise ValueError("a list of folds is needed")
         return [(tuple(split["train"]), tuple(split["val"])) for split in splits]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(

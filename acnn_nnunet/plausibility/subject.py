@@ -77,7 +77,7 @@ def subject_of_prior(coder: "Coder", rules_file: Path | None) -> Subject:
     spec = coder.prior.spec
     names = tuple(coder.names.values())
     return Subject(
-        {name: values_of(spec.labels[name]) for name in names},
+        coder.label_values,
         coder.labels.ignore_label,
         coder.file_ending,
         coder.reader,

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acnn_nnunet.fold_prior.coder import Coder
-
 
 @dataclass(frozen=True)
 class Changes:
@@ -55,10 +53,3 @@ def find_changes(
         added_ml=added,
         removed_ml=removed,
     )
-
-
-def values_of_labels(coder: Coder) -> dict[str, tuple[int, ...]]:
-    """Return the values of each label, or of each region, by name."""
-    labels = coder.prior.spec.labels
-    values = {name: labels[name] for name in coder.names.values()}
-    return {name: tuple(v) if isinstance(v, (list, tuple)) else (int(v),) for name, v in values.items()}

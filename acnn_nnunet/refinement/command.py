@@ -23,7 +23,7 @@ from acnn_nnunet.nnunet.label_files import LabelMap, image_grid
 from acnn_nnunet.plausibility.command import patients_of_cases
 from acnn_nnunet.refinement.anatomy_refiner import COMPLETE, METHODS, AnatomyRefiner
 from acnn_nnunet.refinement.calibration import Calibration, Trial, calibrate
-from acnn_nnunet.refinement.changes import find_changes, values_of_labels
+from acnn_nnunet.refinement.changes import find_changes
 from acnn_nnunet.refinement.completion import load_completion
 from acnn_nnunet.refinement.guarantee import Guarantee, guarded, load_guard, repair_folder, write_repairs
 from acnn_nnunet.refinement.overview import PAGE_FILE, TABLE_FILE, Overview
@@ -273,7 +273,7 @@ def _refine_case(
     refined = guarded(guard(), refined, prediction.spacing_mm, coder, left_mm=grid.left_mm)
     write_label_map(refined.values, properties, target, coder.bundle)
     voxel_ml = float(prediction.spacing_mm[0] * prediction.spacing_mm[1] * prediction.spacing_mm[2]) / 1000
-    changes = find_changes(prediction.values, refined.values, labels=values_of_labels(coder), voxel_ml=voxel_ml)
+    changes = find_changes(prediction.values, refined.values, labels=coder.label_values, voxel_ml=voxel_ml)
     soft = prediction.probabilities is not None
     return {"row": asdict(RefinedRow(case, refined.status, refined.reason, soft, asdict(changes), refined.measures))}
 
@@ -288,7 +288,7 @@ def _write_results(
         label = cases[case].label
         return coder.reader.read(label), coder.reader.read(output / label.name)
 
-    names = {values[0]: name for name, values in values_of_labels(coder).items()}
+    names = {values[0]: name for name, values in coder.label_values.items()}
     overview = Overview.of(rows)
     assumptions = "" if options.calibration_file is not None else ASSUMPTIONS
     page = render_refinement_page(

@@ -24,7 +24,7 @@ from acnn_nnunet.nnunet.label_files import LabelFileReader, LabelMap
 from acnn_nnunet.nnunet.labels import known_values, label_key, labels_of_dataset, read_dataset_json, values_of
 from acnn_nnunet.nnunet.readers import choose_reader, find_file_ending
 from acnn_nnunet.refinement.anatomy_refiner import KEPT, LEFT, Refined
-from acnn_nnunet.refinement.changes import find_changes, values_of_labels
+from acnn_nnunet.refinement.changes import find_changes
 from acnn_nnunet.refinement.code_path import decoded_label_maps
 from acnn_nnunet.refinement.overview import PAGE_FILE, REPAIRED, TABLE_FILE, Overview
 from acnn_nnunet.refinement.page import draw_changes, render_refinement_page
@@ -172,7 +172,7 @@ def load_guard(guarantee: Guarantee | None, coder: Callable[[], Coder]) -> Repai
     prior, dataset_json = coder().prior, coder().bundle.dataset_json
     where = f"dataset.json of {prior.spec.dataset}"
     rules = find_rules(guarantee.rules_file, dataset_json, names=coder().names.values(), where=where)
-    return Repairer(_some(rules, where), values_of_labels(coder()), guarantee.most_changed, guarantee.most_tries)
+    return Repairer(_some(rules, where), coder().label_values, guarantee.most_changed, guarantee.most_tries)
 
 
 def guarded(

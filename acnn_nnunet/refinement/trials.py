@@ -11,7 +11,6 @@ from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.fold_prior.held_out import as_target
 from acnn_nnunet.refinement.anatomy_refiner import METHODS, AnatomyRefiner
 from acnn_nnunet.refinement.calibration import Trial
-from acnn_nnunet.refinement.changes import values_of_labels
 from acnn_nnunet.refinement.choices import choices_of
 from acnn_nnunet.refinement.predictions import Prediction, decided
 from acnn_nnunet.refinement.structural_errors import spoil
@@ -81,7 +80,7 @@ def score_labels(
     if ignore is not None:
         values = np.where(truth == ignore, 0, values)
     scores = []
-    for of_label in values_of_labels(refiner.coder).values():
+    for of_label in refiner.coder.label_values.values():
         reference, mask = np.isin(truth, of_label), np.isin(values, of_label)
         box = _around(reference | mask)
         found = score_masks(reference[box], mask[box], geometry, tolerance_mm=1.0)

@@ -22,6 +22,7 @@ from acnn_nnunet.files.volumes import (
     check_same_grid,
     check_whole,
     quiet,
+    read_channels,
     read_series,
     read_volume,
     unreadable,
@@ -396,3 +397,26 @@ def test_unknown_labels_that_fit_are_all_named():
 
 def test_a_label_map_without_voxels_has_no_wrong_label():
     check_labels(np.zeros((0, 3), np.uint8), "a", {1})
+
+
+def test_one_channel_is_read(tmp_path):
+    (volume,) = read_channels([write(image_of(np.ones((2, 3, 4))), tmp_path / "a_0000.nii.gz")])
+
+    assert (volume.values.dtype, volume.geometry.size) == (np.float32, (2, 3, 4))
+
+
+def test_channels_of_another_format_are_refused(tmp_path):
+    with pytest.raises(NotImplementedError, match=r"b\.mha is no NIfTI file \(\.nii\.gz or \.nii\): convert it"):
+        read_channels([tmp_path / "a.nii.gz", tmp_path / "b.mha"])
+
+
+def test_channels_on_two_grids_are_refused(tmp_path):
+    files = [
+        write(image_of(np.ones(shape)), tmp_path / f"{name}.nii.gz")
+        for name, shape in (("a", (2, 3, 4)), ("b", (3, 3, 4)))
+    ]
+
+    with pytest.raises(
+        ValueError, match=r"b\.nii\.gz is not on the grid of a\.nii\.gz: size \(3, 3, 4\) against \(2, 3, 4\)"
+    ):
+        read_channels(files)

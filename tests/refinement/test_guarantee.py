@@ -106,11 +106,10 @@ def test_with_a_prior_too_the_file_says_where_the_patients_left_is(tmp_path, mon
     """B's centre is at x = 1.5, and x leads to the left: the only voxel of A at x = 0 is B's."""
     values = np.zeros((1, 4, 8), np.uint8)
     values[:, :, 1:3], values[:, :, 5:7], values[0, 0, 0] = 2, 1, 1
-    labels = {"background": 0, "A": 1, "B": 2}
-    prior = SimpleNamespace(spec=SimpleNamespace(labels=labels))
-    coder = SimpleNamespace(names={1: "A", 2: "B"}, bundle=None, prior=prior)
+    values_of_labels = {"A": (1,), "B": (2,)}
+    coder = SimpleNamespace(names={1: "A", 2: "B"}, label_values=values_of_labels, bundle=None)
     refiner = SimpleNamespace(coder=coder, refine=lambda prediction: Refined(prediction.values, "refined"))
-    guard = Repairer((AnatomicalRule("left_of", ("A",), ("B",)),), {"A": (1,), "B": (2,)})
+    guard = Repairer((AnatomicalRule("left_of", ("A",), ("B",)),), values_of_labels)
     written = []
     monkeypatch.setattr(command, "read_prediction", lambda *_: (Prediction(values, (1.0, 1.0, 1.0)), {}))
     monkeypatch.setattr(command, "image_grid", lambda *_: Geometry((1, 4, 8), (1.0,) * 3, left_mm=(0.0, 0.0, 1.0)))

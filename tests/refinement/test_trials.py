@@ -115,7 +115,7 @@ def test_scores_of_a_label_that_is_missing_and_of_one_that_nobody_has(refiner):
 
 def test_what_is_predicted_where_the_truth_is_not_annotated_counts_nothing():
     labels = {"background": 0, "a": 1, "ignore": 2}
-    coder = SimpleNamespace(names={1: "a"}, prior=SimpleNamespace(spec=SimpleNamespace(labels=labels)))
+    coder = SimpleNamespace(label_values={"a": (1,)}, prior=SimpleNamespace(spec=SimpleNamespace(labels=labels)))
     truth = np.zeros((4, 5, 6), np.uint8)
     truth[1:3, 1:4, 1:3], truth[:, :, 4:] = 1, 2
     found = np.where(truth == 2, 1, truth)

@@ -11,7 +11,7 @@ from acnn_nnunet.files.safe_writes import refuse_file
 from acnn_nnunet.latent.classification.arms import CODES, VOLUMES
 from acnn_nnunet.latent.classification.cohort import read_twins
 from acnn_nnunet.latent.classification.features import read_fold_codes, read_hand_made
-from acnn_nnunet.latent.classification.folds import read_splits
+from acnn_nnunet.latent.classification.folds import read_fixed_splits
 from acnn_nnunet.latent.classification.measures import NUM_FOLDS, NUM_RUNS, classify
 from acnn_nnunet.latent.classification.page import write_classification
 
@@ -73,7 +73,7 @@ def run_classification(codes: Path, groups: Path, output: Path, options: Classif
     refuse_file(output)
     arms = {CODES: codes, **_further_arms(options.arms, has_pca=options.pca is not None)}
     rows = read_groups(groups)
-    splits = None if options.splits is None else read_splits(options.splits)
+    splits = None if options.splits is None else read_fixed_splits(options.splits)
     tables = {name: read_fold_codes(path) for name, path in arms.items()}
     hand_made = None if options.clinical is None else read_hand_made(options.clinical, side=options.side)
     if options.pca is not None and options.prior is not None:

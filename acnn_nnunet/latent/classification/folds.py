@@ -1,6 +1,5 @@
 """Folds of a classification: drawn again for every run, or the fixed folds that the priors were trained on."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,8 @@ import numpy as np
 
 from acnn_nnunet.files.folders import composed
 from acnn_nnunet.files.patients import CaseGroup, person_of, split_by_patient
-from acnn_nnunet.files.safe_writes import read_text
 from acnn_nnunet.latent.classification.cohort import Cohort
+from acnn_nnunet.nnunet.plans import read_splits
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def draw_folds(cohort: Cohort, *, num_folds: int, seed: int) -> list[Fold]:
     return [Fold(np.flatnonzero(~mask), np.flatnonzero(mask)) for mask in is_tested]
 
 
-def read_splits(path: Path) -> list[dict[str, list[str]]]:
+def read_fixed_splits(path: Path) -> list[dict[str, list[str]]]:
     """Read the folds of nnU-Net's splits_final.json: `[{"train": [cases], "val": [cases]}, …]`, in composed Unicode.
 
     Raises:
@@ -46,12 +45,10 @@ def read_splits(path: Path) -> list[dict[str, list[str]]]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no {path}: it is the splits_final.json that the priors were trained on.")
-    try:
-        splits = [
-            {part: [composed(str(case)) for case in fold[part]] for part in ("train", "val")} for fold in _load(path)
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no splits_final.json ({error!r}).") from error
+    splits = [
+        {"train": [composed(str(case)) for case in train], "val": [composed(str(case)) for case in held_out]}
+        for train, held_out in read_splits(path)
+    ]
     for number, fold in enumerate(splits):
         if both := sorted(set(fold["train"]) & set(fold["val"])):
             raise ValueError(f"{path}: case {both[0]} is in both parts of fold {number}.")
@@ -106,10 +103,3 @@ def _members_of(cohort: Cohort, cases: Sequence[str]) -> np.ndarray:
     return np.array(
         [index for index, member in enumerate(cohort.members) if wanted & set(member.cases.values())], dtype=int
     )
-
-
-def _load(path: Path) -> list:
-    content = json.loads(read_text(path))
-    if not isinstance(content, list) or not content:
-        raise ValueError("a list of folds is needed")
-    return content

@@ -18,7 +18,7 @@ from acnn_nnunet.files.folders import image_ending
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.headers import NIFTI_ENDINGS
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json
-from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
+from acnn_nnunet.files.volumes import Volume, read_channels, write_volume
 from acnn_nnunet.sr.inference.hr_model import HRModel, load_hr_model
 from acnn_nnunet.sr.inference.sliding_window import predict_sliding_window
 from acnn_nnunet.sr.inference.stack_preprocessing import (
@@ -220,13 +220,8 @@ def _load_model(options: PredictHROptions) -> HRModel:
 
 def _predict_case(case: tuple[list[Path], list[Path]], *, model: PerWorker[HRModel], inference: Inference) -> None:
     files, targets = case
-    volumes = [read_volume(path, dtype=np.float32) for path in files]
+    volumes = read_channels(files)
     geometry = volumes[0].geometry
-    for path, volume in zip(files, volumes, strict=True):
-        if differences := volume.geometry.differences(geometry):
-            raise ValueError(
-                f"{path} is not on the grid of {files[0].name}: {'; '.join(differences)}: resample it to that grid."
-            )
     told_thickness_of_channels_mm(files, geometry.spacing_mm[model().slice_axis(geometry)])
     try:
         result, hr_geometry = predict_stack(model(), np.stack([v.values for v in volumes]), geometry, inference)

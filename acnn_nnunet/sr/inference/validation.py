@@ -10,9 +10,8 @@ import numpy as np
 from acnn_nnunet.evaluation.images.pairs import ImagePair
 from acnn_nnunet.evaluation.images.scores import score_pair, summarise
 from acnn_nnunet.files.folders import image_ending, image_name
-from acnn_nnunet.files.headers import NIFTI_ENDINGS, is_nifti
 from acnn_nnunet.files.safe_writes import make_output_folder, write_json
-from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
+from acnn_nnunet.files.volumes import Volume, read_channels, write_volume
 from acnn_nnunet.sr.degradation.acquisition import Acquisition, pad_slices
 from acnn_nnunet.sr.degradation.command import degrade_volume, generator_of
 from acnn_nnunet.sr.inference.command import Inference, predict_stack
@@ -94,26 +93,6 @@ class SimulatedValidation:
         padded = pad_slices(volume.values[None], self.acquisition.factor, axis=axis)[0]
         whole = Volume(padded, with_slices(volume.geometry, padded.shape[axis], axis=axis))
         return degrade_volume(whole, self.acquisition, axis=axis, generator=generator_of(name, seed=SEED))
-
-
-def read_channels(files: Sequence[Path]) -> list[Volume]:
-    """Read the images of a case.
-
-    Raises:
-        NotImplementedError: for another format than NIfTI.
-        ValueError: if they are not on one grid or one of them cannot be read.
-    """
-    if unread := [path for path in files if not is_nifti(path)]:
-        raise NotImplementedError(
-            f"{unread[0]} is no NIfTI file ({' or '.join(NIFTI_ENDINGS)}): stacks are simulated from such files only."
-        )
-    volumes = [read_volume(path, dtype=np.float32) for path in files]
-    for path, volume in zip(files, volumes, strict=True):
-        if differences := volume.geometry.differences(volumes[0].geometry):
-            raise ValueError(
-                f"{path} is not on the grid of {files[0].name}: {'; '.join(differences)}: resample it to that grid."
-            )
-    return volumes
 
 
 def score_labels(model: HRModel, predictions: Path, references: Path, *, num_processes: int) -> dict[str, Any]:

@@ -12,12 +12,11 @@ import torch
 from nnunetv2.preprocessing.cropping.cropping import create_nonzero_mask
 
 from acnn_nnunet.files.geometry import Geometry
-from acnn_nnunet.files.volumes import Volume, read_volume
+from acnn_nnunet.files.volumes import Volume, read_channels, read_volume
 from acnn_nnunet.pages.overlays import box_around
 from acnn_nnunet.sr.degradation.acquisition import degrade
 from acnn_nnunet.sr.inference.hr_model import HRModel
 from acnn_nnunet.sr.inference.stack_preprocessing import prepare_stack
-from acnn_nnunet.sr.inference.validation import read_channels
 from acnn_nnunet.sr.pairs.checks import check_overlap, check_slices, overlap_of
 from acnn_nnunet.sr.pairs.finding import PairFiles
 from acnn_nnunet.sr.pairs.grids import RigidMotion, covered, cut_grid, hr_grid, resampled_image, resampled_labels

@@ -9,10 +9,9 @@ import numpy as np
 from acnn_nnunet.files.folders import image_ending
 from acnn_nnunet.files.geometry import Geometry
 from acnn_nnunet.files.safe_writes import make_output_folder
-from acnn_nnunet.files.volumes import Volume, read_volume, write_volume
+from acnn_nnunet.files.volumes import Volume, read_channels, read_volume, write_volume
 from acnn_nnunet.sr.inference.command import Inference, predict_stack
 from acnn_nnunet.sr.inference.hr_model import HRModel
-from acnn_nnunet.sr.inference.validation import read_channels
 from acnn_nnunet.sr.pairs.finding import PairFiles
 from acnn_nnunet.sr.pairs.grids import RigidMotion, covered, resampled_image, resampled_labels
 from acnn_nnunet.sr.pairs.store import PairRecord

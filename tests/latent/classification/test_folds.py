@@ -8,7 +8,7 @@ import pytest
 from patients import rows_of, splits_of
 
 from acnn_nnunet.latent.classification.cohort import select_cohort
-from acnn_nnunet.latent.classification.folds import draw_folds, fixed_folds, read_splits
+from acnn_nnunet.latent.classification.folds import draw_folds, fixed_folds, read_fixed_splits
 
 ROWS = rows_of({"NOR": 6, "DCM": 6})
 CASES = dict.fromkeys((row.case for row in ROWS), "")
@@ -91,14 +91,14 @@ def test_splits_are_read(tmp_path):
     path = tmp_path / "splits_final.json"
     path.write_text(json.dumps([{"train": ["a"], "val": ["b"]}]))
 
-    assert read_splits(path) == [{"train": ["a"], "val": ["b"]}]
+    assert read_fixed_splits(path) == [{"train": ["a"], "val": ["b"]}]
 
 
 def test_names_in_decomposed_unicode_are_those_of_the_files(tmp_path):
     path = tmp_path / "splits_final.json"
     path.write_text(json.dumps([{"train": ["Jo\u0308rg_ED"], "val": ["b"]}]))  # o and two dots, as macOS spells it
 
-    assert read_splits(path)[0]["train"] == ["J\u00f6rg_ED"]
+    assert read_fixed_splits(path)[0]["train"] == ["J\u00f6rg_ED"]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '[{"train": ["a"]}]', "[3]"])
@@ -106,8 +106,8 @@ def test_what_are_no_splits(text, tmp_path):
     path = tmp_path / "splits_final.json"
     path.write_text(text)
 
-    with pytest.raises(ValueError, match=r"splits_final\.json is no splits_final\.json"):
-        read_splits(path)
+    with pytest.raises(ValueError, match=r"splits_final\.json is no list of folds with train and val"):
+        read_fixed_splits(path)
 
 
 def test_a_case_in_both_parts(tmp_path):
@@ -115,12 +115,12 @@ def test_a_case_in_both_parts(tmp_path):
     path.write_text(json.dumps([{"train": ["a", "b"], "val": ["b"]}]))
 
     with pytest.raises(ValueError, match="case b is in both parts of fold 0"):
-        read_splits(path)
+        read_fixed_splits(path)
 
 
 def test_no_splits(tmp_path):
     with pytest.raises(FileNotFoundError, match="that the priors were trained on"):
-        read_splits(tmp_path / "splits_final.json")
+        read_fixed_splits(tmp_path / "splits_final.json")
 
 
 def test_a_scan_that_is_not_classified_counts_too():

@@ -14,7 +14,7 @@ from acnn_nnunet.sr.degradation.acquisition import Acquisition
 from acnn_nnunet.sr.degradation.command import DegradeOptions, degrade_folder
 from acnn_nnunet.sr.inference.command import Inference
 from acnn_nnunet.sr.inference.hr_model import HRModel
-from acnn_nnunet.sr.inference.validation import SimulatedValidation, read_channels, score_images
+from acnn_nnunet.sr.inference.validation import SimulatedValidation, score_images
 from acnn_nnunet.sr.network import HROutput
 from acnn_nnunet.sr.upsampling import interpolate_slices
 
@@ -142,25 +142,3 @@ def test_images_that_cannot_serve_are_named(make_validation, tmp_path):
     larger = write(tmp_path / "hr" / "a_0001.nii.gz", np.ones((6, 6, 6)))
     with pytest.raises(ValueError, match=r"a_0001\.nii\.gz is not on the grid of a_0000\.nii\.gz"):
         make_validation(channels=2).run({"a": [flat, larger]})
-
-
-def test_one_channel_is_read(tmp_path):
-    (volume,) = read_channels([write(tmp_path / "a_0000.nii.gz", np.ones((2, 3, 4)))])
-
-    assert (volume.values.dtype, volume.geometry.size) == (np.float32, (2, 3, 4))
-
-
-def test_channels_of_another_format_are_refused(tmp_path):
-    with pytest.raises(
-        NotImplementedError, match=r"b\.mha is no NIfTI file \(\.nii\.gz or \.nii\): stacks are simulated"
-    ):
-        read_channels([tmp_path / "a.nii.gz", tmp_path / "b.mha"])
-
-
-def test_channels_on_two_grids_are_refused(tmp_path):
-    files = [write(tmp_path / f"{name}.nii.gz", np.ones(shape)) for name, shape in (("a", (2, 3, 4)), ("b", (3, 3, 4)))]
-
-    with pytest.raises(
-        ValueError, match=r"b\.nii\.gz is not on the grid of a\.nii\.gz: size \(3, 3, 4\) against \(2, 3, 4\)"
-    ):
-        read_channels(files)
