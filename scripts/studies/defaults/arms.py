@@ -160,6 +160,9 @@ ARMS: dict[str, dict[str, Any]] = {
     # Corrupted images gain less than clean ones. Is the prior too weak there?
     "hybrid_pc_1.0_outside_unmirrored": {**_DECODED, **_PER_CLASS, "outside_weight": 1.0, "prior_weight": 1.0},
 }
+# How an arm that trains no network changes the logits of another's.
+LOGITS_ADJUSTED, LOGITS_MIRRORED = "adjusted", "mirrored"
+MIRRORED_PREDICTION = "none_mirrored_prediction"
 # A loss that weighs labels alike lets the rare ones spread. The log of each label's share of the voxels, added to the
 # logits, takes that back (Menon et al., ICLR 2021: logit adjustment). Does this do what a prior does? No network is
 # trained for these arms: they predict with another's, `network_of`.
@@ -170,10 +173,13 @@ _TO_ADJUST = (
     "hybrid_pc_outside_unmirrored",
 )
 ADJUSTED = {f"{arm}_adjusted": arm for arm in _TO_ADJUST}
-ARMS |= {arm: {**ARMS[network], "network_of": network} for arm, network in ADJUSTED.items()}
+ARMS |= {arm: {**ARMS[network], "network_of": network, "logits": LOGITS_ADJUSTED} for arm, network in ADJUSTED.items()}
+# Whoever does not mirror in training cannot mirror in prediction, which nnUNetv2_predict does unless it is told not to.
+ARMS[MIRRORED_PREDICTION] = {**ARMS["none"], "network_of": "none", "logits": LOGITS_MIRRORED}
 # Which arm each is compared with: the one that it differs from in one thing.
 BASELINES = {
     **ADJUSTED,
+    MIRRORED_PREDICTION: "none",
     "none_unmirrored": "none",
     "none_unmirrored_hidden": "none_unmirrored",
     "none_unmirrored_hidden_quarter": "none_unmirrored",
@@ -214,7 +220,7 @@ def lines(study: Study) -> dict[str, dict[str, Any]]:
             found[f"{arm}_n{size}"] = {**settings, **prior, "num_train": size}
             if arm in ADJUSTED.values():
                 network = f"{arm}_n{size}"
-                found[f"{network}_adjusted"] = {**found[network], "network_of": network}
+                found[f"{network}_adjusted"] = {**found[network], "network_of": network, "logits": LOGITS_ADJUSTED}
         for steps in STEPS:
             found[f"{arm}_x{steps}"] = {**settings, "steps": steps}
     return found

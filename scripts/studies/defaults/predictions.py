@@ -1,7 +1,6 @@
 """One network of the study on all test images: predicted and scored in one process, without files in between.
 
-Tiles, export and scores are the host's and `acnn-nnunet evaluate`'s own, on the arrays that `images.py` keeps. No
-network mirrors when it predicts.
+Tiles, export and scores are the host's and `acnn-nnunet evaluate`'s own, on the arrays that `images.py` keeps.
 """
 
 from collections.abc import Sequence
@@ -24,7 +23,14 @@ LARGEST = "_largest"
 
 
 def predict_and_score(
-    model: Path, fold: int, test: Path, labels: Path, *, device: str, adjusted_to: Sequence[str] = ()
+    model: Path,
+    fold: int,
+    test: Path,
+    labels: Path,
+    *,
+    device: str,
+    adjusted_to: Sequence[str] = (),
+    mirrored: bool = False,
 ) -> pd.DataFrame:
     """Return a row per test image and label: part, kind, case, label, scores as text.
 
@@ -35,6 +41,8 @@ def predict_and_score(
         labels: folder of the cases' label maps.
         device: "cpu" or "cuda".
         adjusted_to: cases of `labels`; the log of each label's share of their voxels is added to its logits.
+        mirrored: the logits are the mean over all mirrorings of the training, as nnUNetv2_predict has it without
+            `--disable_tta`.
     """
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -42,7 +50,10 @@ def predict_and_score(
     if device == "cpu":
         torch.set_num_threads(1)
     predictor = nnUNetPredictor(
-        use_mirroring=False, perform_everything_on_device=device != "cpu", device=torch.device(device), allow_tqdm=False
+        use_mirroring=mirrored,
+        perform_everything_on_device=device != "cpu",
+        device=torch.device(device),
+        allow_tqdm=False,
     )
     predictor.initialize_from_trained_model_folder(str(model), (fold,), "checkpoint_final.pth")
     scored = _Scorer(predictor, labels, adjusted_to)

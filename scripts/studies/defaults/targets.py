@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from scripts.studies.defaults.arms import CLEAN, STUDY_KINDS, TORCHIO_KINDS
+from scripts.studies.defaults.arms import CLEAN, MIRRORED_PREDICTION, STUDY_KINDS, TORCHIO_KINDS
 from scripts.studies.defaults.differences import Difference
 
 SEEDS = 4  # that a verdict needs
@@ -79,6 +79,7 @@ NEW_DEFAULTS = {
     "with hidden_parts=0.5": ("roi_0.3_decoded_unmirrored_hidden", "none_unmirrored_hidden"),
 }
 STOCK = "none"
+STOCKS = {"stock": STOCK, "stock that mirrors in prediction": MIRRORED_PREDICTION}
 PER_CLASS = "none_pc_unmirrored"
 
 
@@ -110,26 +111,27 @@ TARGETS: tuple[Target, ...] = (
     *(
         target
         for name, arms in NEW_DEFAULTS.items()
+        for stock, baseline in STOCKS.items()
         for target in (
             Target(
-                f"{name} − stock, study's kinds: Hausdorff",
-                *(arms, STOCK, STUDY_KINDS, HAUSDORFF, {"hippocampus": -0.4, "acdc": -0.25}, share, False),
+                f"{name} − {stock}, study's kinds: Hausdorff",
+                *(arms, baseline, STUDY_KINDS, HAUSDORFF, {"hippocampus": -0.4, "acdc": -0.25}, share, False),
             ),
             Target(
-                f"{name} − stock, TorchIO's kinds: Hausdorff",
-                *(arms, STOCK, TORCHIO_KINDS, HAUSDORFF, _both(-0.25), share, False),
+                f"{name} − {stock}, TorchIO's kinds: Hausdorff",
+                *(arms, baseline, TORCHIO_KINDS, HAUSDORFF, _both(-0.25), share, False),
             ),
             Target(
-                f"{name} − stock, TorchIO's kinds: Dice",
-                *(arms, STOCK, TORCHIO_KINDS, DICE, _both(0.015), mean, True),
+                f"{name} − {stock}, TorchIO's kinds: Dice",
+                *(arms, baseline, TORCHIO_KINDS, DICE, _both(0.015), mean, True),
             ),
             Target(
-                f"{name} − stock, clean: Dice, interval's lower end",
-                *(arms, STOCK, (CLEAN,), DICE, _both(-0.002), low, True),
+                f"{name} − {stock}, clean: Dice, interval's lower end",
+                *(arms, baseline, (CLEAN,), DICE, _both(-0.002), low, True),
             ),
             Target(
-                f"{name} − stock, clean: Hausdorff, interval's upper end",
-                *(arms, STOCK, (CLEAN,), HAUSDORFF, _both(0.02), high_share, False),
+                f"{name} − {stock}, clean: Hausdorff, interval's upper end",
+                *(arms, baseline, (CLEAN,), HAUSDORFF, _both(0.02), high_share, False),
             ),
         )
     ),

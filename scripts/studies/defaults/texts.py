@@ -20,7 +20,9 @@ Runs under nnU-Net's loss with a label below Dice 0.3 on clean images failed, an
 in `benchmarks/` and in no row (FAILED). Under the paper's loss every seed of hearts has little Dice in the right
 ventricle (.25 to .33 without a prior and with the paper's), since the loss spreads it. Those count.
 Rows may have other seeds than each other; a row's two arms have the same.
-No network mirrors at prediction time, the ones that mirror in training included (nnU-Net's `--disable_tta`).
+No network mirrors at prediction time, the ones that mirror in training included (nnU-Net's `--disable_tta`), but for
+`none_mirrored_prediction`: nnU-Net as it comes, whose predictions are the mean over all mirrorings. This arm was added
+after the others had been read.
 
 - **clean**: images as they are.
 - **study's kinds**: noise, an occluded slab, slice motion, dropped slices. `hidden_parts` shows slabs and dropped

@@ -11,8 +11,8 @@ from torch import Tensor
 def predict_logits(predictor: Any, images: Sequence[Tensor], *, batch_size: int = 8) -> list[Tensor]:
     """Return the logits (classes, Z, Y, X) of images, as the predictor's own sliding window gives them one by one.
 
-    Tiles, padding and weights are the host's, summed in single precision (the host's half precision rounds logits at a
-    tile's corners to whole numbers); only mirroring is left out.
+    Tiles, mirroring, padding and weights are the host's, summed in single precision (the host's half precision rounds
+    logits at a tile's corners to whole numbers).
 
     Args:
         predictor: nnUNetPredictor of one trained model.
@@ -23,8 +23,8 @@ def predict_logits(predictor: Any, images: Sequence[Tensor], *, batch_size: int 
     from nnunetv2.inference.sliding_window_prediction import compute_gaussian
 
     patch, device = tuple(predictor.configuration_manager.patch_size), predictor.device
-    network = predictor.network.to(device).eval()
-    network.load_state_dict(predictor.list_of_parameters[0])
+    predictor.network = predictor.network.to(device).eval()
+    predictor.network.load_state_dict(predictor.list_of_parameters[0])
     weights = torch.ones(patch, device=device)
     if predictor.use_gaussian:
         weights = compute_gaussian(patch, value_scaling_factor=10, dtype=torch.float32, device=device)
@@ -42,7 +42,8 @@ def predict_logits(predictor: Any, images: Sequence[Tensor], *, batch_size: int 
     for start in range(0, len(tiles), batch_size):
         batch = tiles[start : start + batch_size]
         with torch.autocast(device.type, enabled=device.type == "cuda"):
-            logits = network(torch.stack([padded[number][window] for number, window in batch]).to(device))
+            stacked = torch.stack([padded[number][window] for number, window in batch]).to(device)
+            logits = predictor._internal_maybe_mirror_and_predict(stacked)
         for (number, window), of_tile in zip(batch, logits.float(), strict=True):
             sums[number][window] += of_tile * weights
             counts[number][window[1:]] += weights

@@ -18,6 +18,8 @@ from scripts.studies.defaults.arms import (
     BASE,
     CONFIGURATION,
     FEW_FOLD,
+    LOGITS_ADJUSTED,
+    LOGITS_MIRRORED,
     PRIOR_CONFIGURATION,
     PRIORS,
     STUDIES,
@@ -197,9 +199,16 @@ class Workplace(HostFolders):
             return
         folder, prior, started = self.folder_of(arm, seed), self.arms[arm].get("prior_of"), time.process_time()
         labels = self.raw / "labelsTr"
-        adjusted_to = self.training_cases(arm) if "network_of" in self.arms[arm] else []
-        model, fold = folder.parent, self.fold_of(arm)
-        scores = predict_and_score(model, fold, self.test, labels, device=self.device, adjusted_to=adjusted_to)
+        logits = self.arms[arm].get("logits")
+        scores = predict_and_score(
+            folder.parent,
+            self.fold_of(arm),
+            self.test,
+            labels,
+            device=self.device,
+            adjusted_to=self.training_cases(arm) if logits == LOGITS_ADJUSTED else [],
+            mirrored=logits == LOGITS_MIRRORED,
+        )
         run = {"dataset": self.name, "arm": arm, "seed": seed, "settings": self.settings_of(arm, seed), "prior": prior}
         run |= {"training_s": training_seconds(folder), "testing_cpu_s": round(time.process_time() - started, 1)}
         run |= {"device": device_name(self.device), "versions": versions()}
@@ -220,8 +229,7 @@ class Workplace(HostFolders):
         settings = {"num_epochs": self.study.num_epochs, "num_iterations_per_epoch": 50, "seed": seed}
         settings |= {"num_val_iterations_per_epoch": 2, "save_every": 5, **self.arms[arm]}
         settings["num_epochs"] *= settings.pop("steps", 1)
-        settings.pop("num_train", None)
-        settings.pop("network_of", None)
+        settings = {key: value for key, value in settings.items() if key not in ("num_train", "network_of", "logits")}
         prior = settings.pop("prior_of", None)
         of_prior = self.prior(prior).settings if prior else {}
         return settings | {key: of_prior[key] for key in ("grid", "architecture", "code_size") if key in of_prior}

@@ -49,7 +49,7 @@ _ONE_THING = {
     "hybrid_pc_outside_unmirrored": {"outside_weight"},
     "hybrid_pc_outside_0.3_unmirrored": {"outside_weight"},
     "hybrid_pc_1.0_outside_unmirrored": {"prior_weight"},
-    **{arm: set() for arm in arms.ADJUSTED},  # but for the logits of the same network
+    **{arm: set() for arm in (*arms.ADJUSTED, arms.MIRRORED_PREDICTION)},  # but for the logits of the same network
     "paper_unmirrored": _OF_PAPERS_PRIOR,
     "paper_ratio_0.1_unmirrored": _OF_PAPERS_PRIOR - {"prior_weighting"},
     "paper_box_outside_30_unmirrored": _OF_PAPERS_PRIOR | {"outside_weight"},  # two things: it failed
@@ -85,5 +85,6 @@ def test_lines_vary_the_number_of_cases_or_of_steps():
     assert found["hybrid_pc_unmirrored_n5_adjusted"] == {
         **found["hybrid_pc_unmirrored_n5"],
         "network_of": "hybrid_pc_unmirrored_n5",
+        "logits": arms.LOGITS_ADJUSTED,
     }
     assert found["none_unmirrored_x16"] == {**ARMS["none_unmirrored"], "steps": 16}

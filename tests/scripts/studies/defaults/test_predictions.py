@@ -49,12 +49,12 @@ def place(tmp_path) -> SimpleNamespace:
     )
 
 
-def host_prediction(model: Path, image: Path) -> np.ndarray:
+def host_prediction(model: Path, image: Path, *, mirrored: bool = False) -> np.ndarray:
     """Return what the host predicts of a file."""
     from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    predictor = nnUNetPredictor(use_mirroring=False, perform_everything_on_device=False, device=torch.device("cpu"))
+    predictor = nnUNetPredictor(use_mirroring=mirrored, perform_everything_on_device=False, device=torch.device("cpu"))
     predictor.initialize_from_trained_model_folder(str(model), (0,), "checkpoint_final.pth")
     predictor.allow_tqdm = False
     return predictor.predict_single_npy_array(*SimpleITKIO().read_images([str(image)]))
@@ -107,6 +107,28 @@ def test_adjusted_logits_are_those_of_a_network_whose_last_bias_is_higher_by_the
     assert (raised["dice"].astype(float) > 0).any()
     # The host sums logits in half precision, which can turn a voxel or two.
     assert adjusted["dice"].astype(float).to_numpy() == pytest.approx(raised["dice"].astype(float).to_numpy(), abs=0.02)
+
+
+@pytest.mark.filterwarnings("ignore:.*:FutureWarning", "ignore:.*:DeprecationWarning")
+def test_mirrored_predictions_are_the_hosts(place):
+    checkpoint = place.model / "fold_0" / "checkpoint_final.pth"
+    content = torch.load(checkpoint, weights_only=False)
+    content["inference_allowed_mirroring_axes"] = (0, 2)
+    torch.save(content, checkpoint)
+    for case in all_test_cases(place):
+        write_test_images(place, *case)
+
+    plain, mirrored = (
+        predict_and_score(place.model, 0, place.test, place.raw / "labelsTr", device="cpu", mirrored=each)
+        for each in (False, True)
+    )
+
+    assert not plain["dice"].equals(mirrored["dice"])
+    clean = mirrored[mirrored["kind"] == "clean"].set_index("case")
+    predicted = host_prediction(place.model, place.raw / "imagesTr" / "a_0000.nii.gz", mirrored=True) == 1
+    label = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(place.raw / "labelsTr" / "a.nii.gz"))) == 1
+    dice = 2 * (predicted & label).sum() / (predicted.sum() + label.sum())
+    assert float(clean.loc["a", "dice"]) == pytest.approx(dice, abs=0.02)
 
 
 def hausdorff_mm(first: np.ndarray, second: np.ndarray) -> float:
