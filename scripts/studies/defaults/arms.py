@@ -171,6 +171,7 @@ _TO_ADJUST = (
     "paper_ratio_0.1_unmirrored",
     "hybrid_pc_unmirrored",
     "hybrid_pc_outside_unmirrored",
+    "hybrid_pc_1.0_outside_unmirrored",
 )
 ADJUSTED = {f"{arm}_adjusted": arm for arm in _TO_ADJUST}
 ARMS |= {arm: {**ARMS[network], "network_of": network, "logits": LOGITS_ADJUSTED} for arm, network in ADJUSTED.items()}

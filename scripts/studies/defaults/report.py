@@ -125,6 +125,8 @@ def dataset_sections(images: pd.DataFrame, name: str) -> list[str]:
     for arm in ADJUSTED.values():
         if arm != PER_CLASS:
             paper[f"{arm}_adjusted", f"{PER_CLASS}_adjusted"] = f"`{arm}`, logits of both arms adjusted"
+    for arm in TOGETHER_OF_PAPER:
+        paper[arm, f"{PER_CLASS}_adjusted"] = f"`{arm}` against `{PER_CLASS}`, whose logits are adjusted"
     return [
         f"## {title}\n",
         f"{len(confirmed['patient'].unique())} patients that nothing was chosen on.\n",
