@@ -14,6 +14,7 @@ from batchgenerators.dataloading.multi_threaded_augmenter import MultiThreadedAu
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch import distributed as dist
 
 from acnn_nnunet.files.safe_writes import check_names, replace_atomically
 from acnn_nnunet.fold_prior.loading import channel_names, label_space
@@ -158,6 +159,12 @@ class ConfiguredTrainer(nnUNetTrainer):
             # CUDA begins with one default seed in every process: distributed ones, and one that goes on, would repeat.
             torch.seed()
         self._seed(self.current_epoch)
+
+    def on_train_end(self):
+        """End as the host does; no process validates before the first one has written the last checkpoints."""
+        super().on_train_end()
+        if self.is_ddp:
+            dist.barrier()
 
     def train_step(self, batch: dict) -> dict:
         """Run the host's step under the CPU's autocast; refuse data that is not finite."""

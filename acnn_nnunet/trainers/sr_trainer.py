@@ -11,6 +11,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 
 from acnn_nnunet.nnunet.workarounds import as_dice_counts
+from acnn_nnunet.shape_prior.label_maps.label_space import sum_over_processes
 from acnn_nnunet.sr.inference.validation import SimulatedValidation, score_images
 from acnn_nnunet.sr.pairs.finding import PairFiles
 from acnn_nnunet.sr.pairs.validation import RealValidation
@@ -72,9 +73,12 @@ class SRTrainer(ThickSliceTrainer):
         }
 
     def on_validation_epoch_end(self, val_outputs: list[dict]):
-        """Log R² where the host logs Dice, and the mean absolute error and PSNR of this process beside it."""
+        """Log R² where the host logs Dice, and the mean absolute error and PSNR beside it."""
         super().on_validation_epoch_end(val_outputs)
-        values = {name: float(np.mean([output[name] for output in val_outputs])) for name in ("mae", "psnr_db")}
+        names = ("mae", "psnr_db")
+        means = torch.tensor([float(np.mean([each[name] for each in val_outputs])) for name in names]).to(self.device)
+        num_processes = sum_over_processes(means)
+        values = dict(zip(names, (means / num_processes).tolist(), strict=True))
         values["r_squared"] = float(self.logger.get_value("mean_fg_dice", step=-1))
         if self.local_rank == 0:
             self.acnn_log.log(self.current_epoch, **values)

@@ -94,10 +94,7 @@ class LabelSpace:
         log_probabilities, maps = self._log_probabilities(logits), self._exclusive(maps) * known
         axes = (0, *range(2, maps.ndim))
         sums, sizes = -(maps * log_probabilities).sum(axes), maps.sum(axes)
-        world_size = 1
-        if dist.is_available() and dist.is_initialized():
-            world_size = dist.get_world_size()
-            dist.all_reduce(sizes)
+        world_size = sum_over_processes(sizes)
         return sums * world_size / torch.where(sizes > 0, sizes, 1), sizes
 
     def voxelwise_cross_entropy(self, logits: Tensor, maps: Tensor) -> Tensor:
@@ -143,6 +140,14 @@ class LabelSpace:
             return maps - 0.5
         first, second = maps.topk(2, dim=1).values.split(1, dim=1)
         return maps - torch.where(maps == first, second, first)
+
+
+def sum_over_processes(values: Tensor) -> int:
+    """Replace values by their sums over the processes of a distributed training; return the number of processes."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return 1
+    dist.all_reduce(values)
+    return dist.get_world_size()
 
 
 def one_hot(labels: Tensor, num_classes: int) -> Tensor:

@@ -5,9 +5,8 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch import distributed as dist
 
-from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace, sum_over_processes
 from acnn_nnunet.shape_prior.loss.prior_term import PriorValues
 
 Outputs = Tensor | Sequence[Tensor]
@@ -61,8 +60,8 @@ class ShapePriorLoss(nn.Module):
         self.warm_up = 1.0
         self._weights = torch.tensor(list(prior.weights.values()))
         self._scales = self._weights
-        self._sums: dict[str, Tensor] = {}
-        self._steps = 0
+        self._names: list[str] = []
+        self._sums: Tensor | None = None
 
     # torch.compile must not trace the inner calls of autograd; the network and the host's Dice are compiled for
     # themselves.
@@ -78,10 +77,15 @@ class ShapePriorLoss(nn.Module):
             return segmentation + _weighted(terms, factors)
 
     def take_statistics(self) -> dict[str, float]:
-        """Return the means over the training steps since the last call, none if there were none, and start anew."""
-        means = {name: total.item() / self._steps for name, total in self._sums.items()}
-        self._sums, self._steps = {}, 0
-        return means
+        """Return the means over the training steps since the last call, none if there were none, and start anew.
+
+        They are of all processes, each of which has to call: nnU-Net gives them different kinds of patches.
+        """
+        if self._sums is None:
+            return {}
+        sums, self._sums = self._sums, None
+        sum_over_processes(sums)
+        return {name: total / max(count, 1) for name, (total, count) in zip(self._names, sums.tolist(), strict=True)}
 
     def _forward_with_gradients(self, output: Outputs, target: Outputs) -> Tensor:
         # Leaves in float32: half-precision gradients would underflow before the gradient scaler can help.
@@ -115,15 +119,16 @@ class ShapePriorLoss(nn.Module):
     ) -> None:
         terms = {name: term.detach() for name, term in values.terms.items()}
         ratio = _combined_norm(factors, products) / segmentation_norm
-        step = {
+        of_step = {
             self.loss_name: segmentation,
             **{f"prior_{name}": term for name, term in terms.items()},
             "prior_loss": factors @ torch.stack(list(terms.values())),
             "gradient_ratio": torch.where(segmentation_norm > 0, ratio, 0.0),
-            **values.shares,
         }
-        self._sums = {name: value + self._sums.get(name, 0.0) for name, value in step.items()}
-        self._steps += 1
+        one = torch.ones_like(segmentation)
+        pairs = {name: (value, one) for name, value in of_step.items()} | values.shares
+        sums = torch.stack([each.to(segmentation.dtype) for pair in pairs.values() for each in pair]).view(-1, 2)
+        self._names, self._sums = list(pairs), sums if self._sums is None else self._sums + sums
 
 
 class FullPrecisionLoss(nn.Module):
@@ -224,8 +229,7 @@ def _norm_and_products(segmentation: Tensor, terms: list[Tensor]) -> tuple[Tenso
     entries = [torch.linalg.vector_norm(segmentation).square()]
     entries += [torch.dot(first, second) for first in flat for second in flat]
     sums = torch.stack(entries)
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(sums)
+    sum_over_processes(sums)
     return sums[0].sqrt(), sums[1:].view(len(terms), len(terms))
 
 

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch import distributed as dist
 
 from acnn_nnunet.shape_prior.grids.views import Grid, RoiGrid
-from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
+from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace, sum_over_processes
 from acnn_nnunet.shape_prior.loss.distances import make_code_distance
 from acnn_nnunet.shape_prior.networks.hybrid_autoencoder import AnyEncoder
 from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
@@ -20,12 +19,12 @@ class PriorValues:
     Attributes:
         terms: scalars that gradients flow through: `distance` of the codes and, where it has a weight,
             `outside_volume`.
-        shares: scalars: `cut_off_share` of the samples and, on a box, `masked_share` of the samples, which do not
-            count, and `outside_share` of the foreground of those that do.
+        shares: a sum over samples (scalar) and the number of samples that it is a share of: `cut_off_share` and, on a
+            box, `masked_share`, of samples which do not count, and `outside_share` of the foreground of those that do.
     """
 
     terms: dict[str, Tensor]
-    shares: dict[str, Tensor]
+    shares: dict[str, tuple[Tensor, Tensor]]
 
 
 class PriorTerm(nn.Module):
@@ -86,10 +85,11 @@ class PriorTerm(nn.Module):
             if "outside_volume" in self.weights:
                 values["outside_volume"] = self._outside_volume(prediction, target_maps, view.unseen(prediction))
             terms = {name: _mean_over_valid(value, view.valid) for name, value in values.items()}
-        shares = {"cut_off_share": view.cut_off.float().mean()}
+        everywhere = torch.ones_like(view.valid)
+        shares = {"cut_off_share": _sum_and_count(view.cut_off, everywhere)}
         if self.grid.kind == RoiGrid.kind:
-            shares["masked_share"] = 1 - view.valid.float().mean()
-            shares["outside_share"] = (view.outside_share * view.valid).sum() / view.valid.sum().clamp(min=1)
+            shares["masked_share"] = _sum_and_count(~view.valid, everywhere)
+            shares["outside_share"] = _sum_and_count(view.outside_share, view.valid)
         return PriorValues(terms, shares)
 
     def _outside_volume(self, prediction: Tensor, target_maps: Tensor, unseen: Tensor) -> Tensor:
@@ -125,11 +125,13 @@ def make_prior_term(
     )
 
 
+def _sum_and_count(values: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sum of values (B,) over the samples that count, and their number."""
+    return (values * counted).sum(), counted.sum()
+
+
 def _mean_over_valid(distance: Tensor, valid: Tensor) -> Tensor:
     """Return the mean over all valid samples of all processes, so that DDP's average is the mean of the whole batch."""
     count = valid.sum().to(distance.dtype)
-    world_size = 1
-    if dist.is_available() and dist.is_initialized():
-        world_size = dist.get_world_size()
-        dist.all_reduce(count)
+    world_size = sum_over_processes(count)
     return (distance * valid).sum() * world_size / count.clamp(min=1)

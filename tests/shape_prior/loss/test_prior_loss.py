@@ -176,7 +176,7 @@ def test_samples_that_are_not_valid_do_not_count(batch):
     values = prior_term(grid=FirstSampleOnly(SIZE))(logits, target)
     distance = values.terms["distance"]
     assert distance.item() == pytest.approx(reference_distance(logits[:1], target[:1]).item(), rel=1e-5)
-    assert values.shares["cut_off_share"].item() == pytest.approx(2 / 3)
+    assert [each.item() for each in values.shares["cut_off_share"]] == [2, 3]
     (gradient,) = torch.autograd.grad(distance, logits)
     assert gradient[0].norm() > 0
     assert gradient[1:].norm() == 0
@@ -389,6 +389,30 @@ def gradients_of(network: nn.Module, image, target, *, balance: bool) -> list[to
     loss = prior_loss(weight=0.3, balance=balance, grid=ThreeOfFourValid(SIZE))
     loss(network(image), target).backward()
     return [p.grad for p in network.parameters()]
+
+
+def statistics_of(network: nn.Module, image, target) -> dict[str, float]:
+    loss = prior_loss(weight=0.3, grid=ThreeOfFourValid(SIZE))
+    loss(network(image), target).backward()
+    return loss.take_statistics()
+
+
+def distributed_statistics(rank: int, port: int, path: str) -> None:
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    torch.set_num_threads(1)
+    image, target = whole_batch()
+    mine = slice(2 * rank, 2 * rank + 2)
+    network = nn.parallel.DistributedDataParallel(small_network())
+    torch.save(statistics_of(network, image[mine], target[mine]), f"{path}{rank}")
+    dist.destroy_process_group()
+
+
+def test_every_process_has_the_statistics_of_the_whole_batch(tmp_path, free_port):
+    mp.spawn(distributed_statistics, args=(free_port, str(tmp_path / "of")), nprocs=2)
+    single = statistics_of(small_network(), *whole_batch())
+    assert single["cut_off_share"] == 0.25
+    for rank in (0, 1):
+        assert torch.load(tmp_path / f"of{rank}") == pytest.approx(single, rel=1e-4)
 
 
 def distributed_gradients(rank: int, port: int, balance: bool, path: str) -> None:
