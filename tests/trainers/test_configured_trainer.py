@@ -28,6 +28,17 @@ def test_a_split_that_leads_out_of_the_folder_is_refused(make_trainer, tmp_path)
         trainer.do_split()
 
 
+def test_distributed_processes_wait_for_the_last_checkpoint(make_trainer, monkeypatch):
+    done = []
+    monkeypatch.setattr(nnUNetTrainer, "on_train_end", lambda self: done.append("written"))
+    monkeypatch.setattr("torch.distributed.barrier", lambda: done.append("waited"))
+    trainer = make_trainer(ACNNTrainer)
+    trainer.on_train_end()
+    trainer.is_ddp = True
+    trainer.on_train_end()
+    assert done == ["written", "written", "waited"]
+
+
 def test_nan_in_an_image_names_the_case(make_trainer, make_prior):
     make_prior()
     trainer = make_trainer(ACNNTrainer)

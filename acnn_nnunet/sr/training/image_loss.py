@@ -51,7 +51,9 @@ class HuberLoss(nn.Module):
 
 
 class PredictorTerm(nn.Module):
-    """L_hp of the paper (§II-D): d(p(prediction), p(HR image)) behind a frozen predictor p, mean over the batch.
+    """L_hp of the paper (§II-D): d(p(prediction), p(HR image)) behind a frozen predictor p.
+
+    The mean is over the process's part of the batch, as that of the loss beside it.
 
     Args:
         predictor: p; it is frozen here, and stays in eval mode whatever a parent module does.
