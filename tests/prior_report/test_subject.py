@@ -8,7 +8,7 @@ import torch
 
 from acnn_nnunet.prior_report.subject import Subject, evenly_spaced
 from acnn_nnunet.shape_prior.label_maps.label_space import LabelSpace
-from acnn_nnunet.shape_prior.networks.tl_network import Stage, TLNetwork
+from acnn_nnunet.shape_prior.networks.tl_network import TLNetwork
 
 
 def test_evenly_spaced_keeps_both_ends():
@@ -20,10 +20,9 @@ def test_evenly_spaced_keeps_both_ends():
 CLASSES = LabelSpace(3)
 
 
-def subject_of(*, labels=CLASSES, stage=Stage.JOINT, architecture="cnn", network=None):
+def subject_of(*, labels=CLASSES, architecture="cnn", network=None):
     """A prior on a grid of 2 × 3 voxels, of a fold whose patches are twice as coarse."""
     spec = SimpleNamespace(
-        stage=stage.value,
         architecture=architecture,
         spacing_mm=(2, 1.5),
         make_grid=lambda spacing: SimpleNamespace(size=(2, 3), patch_spacing=spacing),
@@ -36,11 +35,6 @@ def subject_of(*, labels=CLASSES, stage=Stage.JOINT, architecture="cnn", network
 
 def test_one_of_several_items_is_the_first():
     assert evenly_spaced(tuple("abc"), 1) == ("a",)
-
-
-@pytest.mark.parametrize(("stage", "known"), [(Stage.AUTOENCODER, False), (Stage.PREDICTOR, True), (Stage.JOINT, True)])
-def test_a_training_that_ended_with_the_autoencoder_has_no_predictor(stage, known):
-    assert subject_of(stage=stage).has_predictor is known
 
 
 def test_grid_and_geometry_are_the_priors():
