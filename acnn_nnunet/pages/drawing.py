@@ -47,13 +47,13 @@ def line(
 ) -> str:
     """Return a line from one point to the next."""
     points = " ".join(f"{a:.5g},{b:.5g}" for a, b in zip(x, y, strict=True))
-    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6"{_DASHES[style]}/>'
+    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="{width:g}"{_DASHES[style]}/>'
 
 
 def dots(x: np.ndarray, y: np.ndarray, *, colour: str, width: float) -> str:
     """Return dots, half transparent."""
     path = "".join(f"M{a:.1f},{b:.1f}h0" for a, b in zip(x, y, strict=True))
-    stroke = f'stroke="{colour}" stroke-opacity="0.6" stroke-width="1.6" stroke-linecap="round"'
+    stroke = f'stroke="{colour}" stroke-opacity="0.6" stroke-width="{width:g}" stroke-linecap="round"'
     return f'<path d="{path}" {stroke}/>'
 
 

@@ -69,3 +69,9 @@ def test_dots_lie_at_their_places():
 
 def test_words_without_letters_that_xml_cannot_hold():
     assert ElementTree.fromstring(text(0, 0, "a\0b\x1b\ud800", size=9)).text == "a\ufffdb\ufffd\ufffd"
+
+
+def test_lines_and_dots_are_as_wide_as_asked_for():
+    x = np.arange(3.0)
+    assert 'stroke-width="2.5"' in line(x, x, colour="#000", width=2.5)
+    assert 'stroke-width="3.5"' in dots(x, x, colour="#000", width=3.5)
